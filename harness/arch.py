@@ -1,0 +1,105 @@
+"""One row per architecture: its name and habits in every other world."""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import dataclass
+
+from harness.errors import UserError
+
+
+@dataclass(frozen=True)
+class Arch:
+    """An architecture's names. ``qemu_package`` is the Debian package that brings ``qemu``."""
+
+    name: str
+    debian: str
+    oci: str
+    qemu: str
+    qemu_package: str
+    kernel_package: str  # the metapackage whose dependency is the kernel; cloud flavour where there is one
+    elf_machine: str  # e_machine, as pyelftools spells it
+    cross: str  # GNU triplet, for the native guest programs and for /usr/lib/TRIPLET
+    console: str  # the kernel's name of the first serial console
+    virtio: str  # suffix of QEMU's virtio device names: pci, ccw, device (mmio)
+    qemu_machine: str  # the machine type that is the safe default
+    cpu: str  # a CPU model that exists in every QEMU and repeats
+    gzip_kernel: bool  # the packaged kernel is a raw image, and QEMU boots the gzipped one
+    kvm_host: str  # platform.machine() of a host whose KVM could run it
+
+
+ARCHES: dict[str, Arch] = {
+    row.name: row
+    for row in (
+        Arch(
+            name="x86_64",
+            debian="amd64",
+            oci="amd64",
+            qemu="qemu-system-x86_64",
+            qemu_package="qemu-system-x86",
+            kernel_package="linux-image-cloud-amd64",
+            elf_machine="EM_X86_64",
+            cross="x86_64-linux-gnu",
+            console="ttyS0",
+            virtio="pci",
+            qemu_machine="q35",
+            cpu="qemu64,+rdrand",
+            gzip_kernel=False,
+            kvm_host="x86_64",
+        ),
+        Arch(
+            name="arm64",
+            debian="arm64",
+            oci="arm64",
+            qemu="qemu-system-aarch64",
+            qemu_package="qemu-system-arm",
+            kernel_package="linux-image-cloud-arm64",
+            elf_machine="EM_AARCH64",
+            cross="aarch64-linux-gnu",
+            console="ttyAMA0",
+            virtio="pci",
+            qemu_machine="virt",
+            cpu="cortex-a57",
+            gzip_kernel=True,
+            kvm_host="aarch64",
+        ),
+        Arch(
+            name="s390x",
+            debian="s390x",
+            oci="s390x",
+            qemu="qemu-system-s390x",
+            qemu_package="qemu-system-misc",
+            kernel_package="linux-image-s390x",
+            elf_machine="EM_S390",
+            cross="s390x-linux-gnu",
+            console="ttysclp0",
+            virtio="ccw",
+            qemu_machine="s390-ccw-virtio",
+            cpu="max",
+            gzip_kernel=False,
+            kvm_host="s390x",
+        ),
+    )
+}
+
+# What people call them elsewhere; one spelling is ours, the others are understood.
+ALIASES = {"amd64": "x86_64", "x86-64": "x86_64", "aarch64": "arm64"}
+
+
+def by_name(name: str) -> Arch:
+    """Return the row called `name` (or an alias); UserError with the known names otherwise."""
+    try:
+        return ARCHES[ALIASES.get(name, name)]
+    except KeyError:
+        raise UserError(f"unknown architecture {name!r}", hint=f"one of: {', '.join(ARCHES)}") from None
+
+
+def parse_list(text: str) -> list[Arch]:
+    """Turn ``all``, ``host`` or a comma-separated list into rows, in table order, without repeats."""
+    if text == "all":
+        return list(ARCHES.values())
+    names = [platform.machine() if part == "host" else part for part in text.replace(" ", "").split(",") if part]
+    wanted = {by_name(name).name for name in names}
+    if not wanted:
+        raise UserError("no architecture given", hint=f"all, or some of: {', '.join(ARCHES)}")
+    return [row for row in ARCHES.values() if row.name in wanted]

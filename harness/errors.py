@@ -1,0 +1,78 @@
+"""What can go wrong, by whose hand it went wrong, and the exit code that says so."""
+
+from __future__ import annotations
+
+# Exit codes of the `harness` command (documented in docs/errors.md).
+EXIT_OK = 0
+EXIT_CASES_FAILED = 1
+EXIT_USER = 2
+EXIT_HOST = 3
+EXIT_MACHINE = 4
+EXIT_IMAGE = 5
+EXIT_BUG = 70
+EXIT_INTERRUPTED = 130
+
+
+class HarnessError(Exception):
+    """Any failure the harness explains: what happened, where, and what to do about it.
+
+    ``message`` is one sentence; ``hint`` says what to do; ``details`` are further lines (console tail, command).
+    """
+
+    exit_code = EXIT_BUG
+    whose = "harness"
+
+    def __init__(self, message: str, *, hint: str = "", details: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.details = details
+
+    def __str__(self) -> str:
+        parts = [self.message]
+        if self.details:
+            parts.append(self.details.rstrip("\n"))
+        if self.hint:
+            parts.append(f"what to do: {self.hint}")
+        return "\n".join(parts)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # keyword-only arguments do not survive the default pickling, and xdist workers send exceptions home
+        return (_rebuild, (type(self), self.message, self.hint, self.details, self.__dict__))
+
+
+def _rebuild(
+    kind: type[HarnessError], message: str, hint: str, details: str, state: dict[str, object]
+) -> HarnessError:
+    error = kind.__new__(kind)
+    Exception.__init__(error, message)
+    error.__dict__.update(state, message=message, hint=hint, details=details)
+    return error
+
+
+class UserError(HarnessError):
+    """The caller's mistake: a wrong YAML, a wrong option, a name that does not exist."""
+
+    exit_code = EXIT_USER
+    whose = "your input"
+
+
+class HostError(HarnessError):
+    """The host lacks something: a program, disk space, a mirror that answers, a permission."""
+
+    exit_code = EXIT_HOST
+    whose = "this host"
+
+
+class MachineError(HarnessError):
+    """The machine (QEMU or a board) failed as a machine: it died, its line is dead, it cannot be reached."""
+
+    exit_code = EXIT_MACHINE
+    whose = "the machine"
+
+
+class ImageError(HarnessError):
+    """The image under test failed: panic, no ready mark within its time, a kernel that stays silent."""
+
+    exit_code = EXIT_IMAGE
+    whose = "the image"

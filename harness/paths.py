@@ -1,0 +1,21 @@
+"""Where things live: the cache, and the files that ship with the package."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+PACKAGE = Path(__file__).resolve().parent
+TOP = PACKAGE.parent  # a checkout's top folder, or site-packages: cases/ and machines/ lie beside harness/ in both
+COMPONENTS = PACKAGE / "components"
+GUEST = PACKAGE / "guest"
+MACHINES = TOP / "machines"
+CASES = TOP / "cases"
+
+
+def cache_dir() -> Path:
+    """Return the cache folder: HARNESS_CACHE, else harness/ in XDG_CACHE_HOME, else in ~/.cache."""
+    own = os.environ.get("HARNESS_CACHE")
+    if own:
+        return Path(own).absolute()
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "harness"

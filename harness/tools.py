@@ -1,0 +1,42 @@
+"""The host programs the harness runs, and the Debian package that brings each."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+
+from harness.arch import ARCHES
+
+
+@dataclass(frozen=True)
+class Tool:
+    """A host program. ``version`` is the arguments that make it print its version; ``needed_for`` is for people."""
+
+    program: str
+    package: str
+    needed_for: str
+    version: tuple[str, ...] = ("--version",)
+
+
+TOOLS: dict[str, Tool] = {
+    tool.program: tool
+    for tool in (
+        Tool("apt-get", "apt", "resolving and downloading packages"),
+        Tool("apt-cache", "apt", "reading package records"),
+        Tool("tar2sqfs", "squashfs-tools-ng", "writing the root filesystem"),
+        Tool("depmod", "kmod", "the order of kernel modules"),
+        Tool("setpriv", "util-linux", "ending QEMU with its parent"),
+        *(Tool(row.qemu, row.qemu_package, f"booting {row.name}") for row in ARCHES.values()),
+    )
+}
+
+
+def find(program: str) -> str | None:
+    """Return the program's full path, also from the sbin folders an ordinary user's PATH leaves out."""
+    return shutil.which(program) or shutil.which(program, path="/usr/sbin:/sbin:/usr/local/sbin")
+
+
+def package_of(program: str) -> str | None:
+    """Return the Debian package that brings `program`, or None when the harness does not know it."""
+    tool = TOOLS.get(program)
+    return tool.package if tool else None

@@ -41,9 +41,7 @@ class HarnessError(Exception):
         return (_rebuild, (type(self), self.message, self.hint, self.details, self.__dict__))
 
 
-def _rebuild(
-    kind: type[HarnessError], message: str, hint: str, details: str, state: dict[str, object]
-) -> HarnessError:
+def _rebuild(kind: type[HarnessError], message: str, hint: str, details: str, state: dict[str, object]) -> HarnessError:
     error = kind.__new__(kind)
     Exception.__init__(error, message)
     error.__dict__.update(state, message=message, hint=hint, details=details)

@@ -1,0 +1,275 @@
+"""What a person may write, as frozen objects: image, component, machine and plan. Defaults here are LinuxKit's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Strings = tuple[str, ...]
+
+
+class Model(BaseModel):
+    """A frozen mapping that refuses keys it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, strict=True)
+
+
+class IDMapping(Model):
+    """A range of user or group ids and where it lies outside the container."""
+
+    container_id: Annotated[int, Field(alias="containerID")]
+    host_id: Annotated[int, Field(alias="hostID")]
+    size: int
+
+
+class Mount(Model):
+    """A mount of a container, as in the OCI runtime spec."""
+
+    destination: str = ""
+    type: str = ""
+    source: str = ""
+    options: Strings = ()
+    uid_mappings: Annotated[tuple[IDMapping, ...], Field(alias="uidmappings")] = ()
+    gid_mappings: Annotated[tuple[IDMapping, ...], Field(alias="gidmappings")] = ()
+
+
+class Device(Model):
+    """A device node of a container; path ``all`` stands for a whole class."""
+
+    path: str
+    type: str = ""
+    major: int = 0
+    minor: int = 0
+    mode: str = ""
+
+
+class Interface(Model):
+    """A network interface moved into or made for a container."""
+
+    name: str
+    add: str = ""
+    peer: str = ""
+    create_in_root: Annotated[bool, Field(alias="createInRoot")] = False
+
+
+class BindNS(Model):
+    """Paths on which a container's namespaces are kept."""
+
+    cgroup: str = ""
+    ipc: str = ""
+    mnt: str = ""
+    net: str = ""
+    pid: str = ""
+    user: str = ""
+    uts: str = ""
+
+
+class Runtime(Model):
+    """What is prepared around a container before it starts."""
+
+    cgroups: Strings = ()
+    mounts: tuple[Mount, ...] = ()
+    mkdir: Strings = ()
+    interfaces: tuple[Interface, ...] = ()
+    bind_ns: Annotated[BindNS | None, Field(alias="bindNS")] = None
+    namespace: str = ""
+
+
+class EntryConfig(Model):
+    """All keys of an image entry but its name and image: what a label or a component's `config` may hold.
+
+    None means not written: the label's or the default's value counts.
+    """
+
+    capabilities: Strings | None = None
+    capabilities_add: Annotated[Strings | None, Field(alias="capabilities.add")] = None
+    ambient: Strings | None = None
+    mounts: tuple[Mount, ...] | None = None
+    binds: Strings | None = None
+    binds_add: Annotated[Strings | None, Field(alias="binds.add")] = None
+    devices: tuple[Device, ...] | None = None
+    tmpfs: Strings | None = None
+    command: Strings | None = None
+    env: Strings | None = None
+    cwd: str | None = None
+    net: str | None = None
+    pid: str | None = None
+    ipc: str | None = None
+    uts: str | None = None
+    userns: str | None = None
+    readonly: bool | None = None
+    masked_paths: Annotated[Strings | None, Field(alias="maskedPaths")] = None
+    readonly_paths: Annotated[Strings | None, Field(alias="readonlyPaths")] = None
+    uid: int | str | None = None
+    gid: int | str | None = None
+    additional_gids: Annotated[tuple[int | str, ...] | None, Field(alias="additionalGids")] = None
+    no_new_privileges: Annotated[bool | None, Field(alias="noNewPrivileges")] = None
+    hostname: str | None = None
+    oom_score_adj: Annotated[int | None, Field(alias="oomScoreAdj")] = None
+    rootfs_propagation: Annotated[str | None, Field(alias="rootfsPropagation")] = None
+    cgroups_path: Annotated[str | None, Field(alias="cgroupsPath")] = None
+    resources: dict[str, Any] | None = None
+    sysctl: dict[str, str] | None = None
+    rlimits: Strings | None = None
+    uid_mappings: Annotated[tuple[IDMapping, ...] | None, Field(alias="uidMappings")] = None
+    gid_mappings: Annotated[tuple[IDMapping, ...] | None, Field(alias="gidMappings")] = None
+    annotations: dict[str, str] | None = None
+    runtime: Runtime | None = None
+
+
+class Entry(EntryConfig):
+    """One container of onboot, onshutdown or services."""
+
+    name: Annotated[str, Field(min_length=1)]
+    image: Annotated[str, Field(min_length=1)]
+
+
+class Kernel(Model):
+    """The kernel: a component's name or an OCI reference, and its command line."""
+
+    image: str
+    cmdline: str = ""
+    binary: str = "kernel"
+    tar: str | None = None  # "kernel.tar" unless said; "none" leaves the modules out
+    ucode: str | None = None
+
+
+class File(Model):
+    """A file, folder or link of the root filesystem. ``mode`` is octal text."""
+
+    path: str
+    directory: bool = False
+    symlink: str = ""
+    contents: str | None = None
+    source: str = ""
+    metadata: Literal["", "yaml", "json"] = ""
+    optional: bool = False
+    mode: str = ""
+    uid: int | str | None = None
+    gid: int | str | None = None
+
+
+class Volume(Model):
+    """A named volume that containers may bind."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9_-]*$")]
+    image: str = ""
+    readonly: bool = False
+    format: Literal["", "filesystem", "oci"] = ""
+    platforms: Strings = ()
+
+
+class ImageSpec(Model):
+    """A whole image as its YAML files say, merged in order."""
+
+    name: str  # the first file's name without its ending
+    sources: tuple[Path, ...]  # the files it was read from, in order
+    digest: str  # SHA-256 of the files' bytes in order: the spec's digest
+    kernel: Kernel
+    init: Strings = ()
+    onboot: tuple[Entry, ...] = ()
+    onshutdown: tuple[Entry, ...] = ()
+    services: tuple[Entry, ...] = ()
+    files: tuple[File, ...] = ()
+    volumes: tuple[Volume, ...] = ()
+
+
+class User(Model):
+    """A user (and the group of the same name) that a maintainer script would have made."""
+
+    name: str
+    uid: int
+    gid: int
+    home: str = "/nonexistent"
+    shell: str = "/usr/sbin/nologin"
+
+
+class Concatenate(Model):
+    """A file made by joining the component's files that match a glob, in name order."""
+
+    path: str
+    glob: str
+
+
+class KernelPart(Model):
+    """Makes a component a kernel: which modules it carries, with what they need."""
+
+    modules: Strings  # shipped in the root; a name that is built in, or absent on one architecture, is left out
+    stage1: Strings = ("loop", "squashfs")  # loaded before the root can be mounted
+    probe: Strings = ()  # only in the probe segment
+
+
+class ComponentSpec(Model):
+    """One component of the library: which packages, which of their files, and how it runs."""
+
+    name: str  # the file's name without its ending
+    path: Path
+    digest: str  # SHA-256 of the YAML and of every local file its `files` name
+    description: str
+    packages: Strings = ()
+    packages_for: dict[str, Strings] = {}  # more packages, by architecture
+    keep: Strings = ()  # globs of the packages' files to carry; all (less docs, man pages, locales) when empty
+    drop: Strings = ()  # globs to leave out of what keep allows
+    libraries: Strings = ()  # sonames or library file globs that are dlopened, so in no NEEDED entry
+    users: tuple[User, ...] = ()
+    files: tuple[File, ...] = ()  # `source` is relative to the component's YAML
+    concatenate: tuple[Concatenate, ...] = ()
+    kernel: KernelPart | None = None
+    config: EntryConfig = EntryConfig()
+
+
+class Qemu(Model):
+    """How QEMU makes this machine."""
+
+    machine: str
+    cpu: str
+    memory: Annotated[int, Field(ge=64)] = 256  # MiB
+    accel: Literal["auto", "tcg", "kvm"] = "auto"
+    virtio: Literal["pci", "ccw", "device"]
+    network: bool = True
+    rng: bool = True
+    args: Strings = ()  # further arguments, as they are
+    exact: bool = True  # whether instruction counting works on it
+
+
+class MachineSpec(Model):
+    """A machine that boots images."""
+
+    name: str
+    path: Path
+    digest: str
+    description: str = ""
+    arch: str
+    console: str  # the kernel's name of the console that the harness reads
+    cmdline: str = ""  # what this machine needs on the kernel's command line, besides its console
+    tags: Strings = ()
+    qemu: Qemu
+
+
+class Budget(Model):
+    """Limits that a plan sets; None leaves the harness's own default."""
+
+    size: float | None = None  # MB (10^6 bytes)
+    ready: float | None = None  # exact milliseconds from the kernel's clock zero to ready
+
+
+class PlanImage(Model):
+    """An image of a plan, with the machines it boots on (all of the plan's when empty) and its budgets."""
+
+    path: Path
+    machines: Strings = ()
+    budget: Budget = Budget()
+    budgets: dict[str, Budget] = {}  # by machine or architecture name, over `budget`
+
+
+class Plan(Model):
+    """Images x machines x cases."""
+
+    name: str
+    path: Path
+    images: tuple[PlanImage, ...]
+    machines: Strings
+    cases: tuple[Path, ...] = ()
+    budget: Budget = Budget()

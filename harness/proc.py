@@ -15,8 +15,8 @@ from harness.errors import HostError
 TAIL_LINES = 20
 
 
-class CommandFailed(HostError):
-    """A program ran and failed. ``code`` is its exit code (negative: the signal that ended it); ``stderr`` its words."""
+class CommandError(HostError):
+    """A program ran and failed. ``code`` is its exit code (negative: its signal); ``stderr`` its words."""
 
     def __init__(self, argv: Sequence[str], code: int, stderr: str) -> None:
         if code < 0:
@@ -63,7 +63,7 @@ def run(
 ) -> subprocess.CompletedProcess[bytes]:
     """Run `argv` to its end and return it with its output (stdout unless redirected, stderr always).
 
-    Raises HostError when the program is missing or takes longer than `timeout` seconds, CommandFailed when its
+    Raises HostError when the program is missing or takes longer than `timeout` seconds, CommandError when its
     exit code is not in `ok`.
     """
     command = [resolve(argv[0]), *argv[1:]]
@@ -84,5 +84,5 @@ def run(
             f"{argv[0]} did not finish within {timeout:g} s", details=f"command: {shlex.join(command)}"
         ) from None
     if done.returncode not in ok:
-        raise CommandFailed(command, done.returncode, done.stderr.decode(errors="replace"))
+        raise CommandError(command, done.returncode, done.stderr.decode(errors="replace"))
     return done

@@ -216,6 +216,7 @@ class ComponentSpec(Model):
     users: tuple[User, ...] = ()
     files: tuple[File, ...] = ()  # `source` is relative to the component's YAML
     concatenate: tuple[Concatenate, ...] = ()
+    links: dict[str, Strings] = {}  # symlinks to make, by their target: {/usr/bin/busybox: [usr/bin/sh, …]}
     kernel: KernelPart | None = None
     config: EntryConfig = EntryConfig()
 

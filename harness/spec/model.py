@@ -218,6 +218,7 @@ class ComponentSpec(Model):
     concatenate: tuple[Concatenate, ...] = ()
     links: dict[str, Strings] = {}  # symlinks to make, by their target: {/usr/bin/busybox: [usr/bin/sh, …]}
     kernel: KernelPart | None = None
+    guest: bool = False  # it brings the harness's own init scripts and boot marks (harness/guest)
     config: EntryConfig = EntryConfig()
 
 

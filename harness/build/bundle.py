@@ -1,0 +1,249 @@
+"""An image entry and its component's config in, an OCI runtime bundle's config.json out. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from harness.errors import UserError
+from harness.spec.model import Device, Entry, EntryConfig, Mount
+
+OCI_VERSION = "1.0.2"
+
+CAPABILITIES = tuple(
+    f"CAP_{name}"
+    for name in (
+        "AUDIT_CONTROL AUDIT_READ AUDIT_WRITE BLOCK_SUSPEND BPF CHECKPOINT_RESTORE CHOWN DAC_OVERRIDE "
+        "DAC_READ_SEARCH FOWNER FSETID IPC_LOCK IPC_OWNER KILL LEASE LINUX_IMMUTABLE MAC_ADMIN MAC_OVERRIDE MKNOD "
+        "NET_ADMIN NET_BIND_SERVICE NET_BROADCAST NET_RAW PERFMON SETFCAP SETGID SETPCAP SETUID SYSLOG SYS_ADMIN "
+        "SYS_BOOT SYS_CHROOT SYS_MODULE SYS_NICE SYS_PACCT SYS_PTRACE SYS_RAWIO SYS_RESOURCE SYS_TIME "
+        "SYS_TTY_CONFIG WAKE_ALARM"
+    ).split()
+)
+
+# LinuxKit's default mounts; the options that a read-only root adds stand last.
+_DEFAULT_MOUNTS: dict[str, tuple[str, str, tuple[str, ...], tuple[str, ...]]] = {
+    "/proc": ("proc", "proc", ("nosuid", "nodev", "noexec", "relatime"), ()),
+    "/dev": ("tmpfs", "tmpfs", ("nosuid", "strictatime", "mode=755", "size=65536k"), ("ro",)),
+    "/dev/pts": ("devpts", "devpts", ("nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"), ()),
+    "/sys": ("sysfs", "sysfs", ("nosuid", "noexec", "nodev"), ("ro",)),
+    "/sys/fs/cgroup": ("cgroup", "cgroup", ("nosuid", "noexec", "nodev", "relatime", "ro"), ()),
+}
+_MOUNTPOINTS = {"proc": "/proc", "devpts": "/dev/pts", "sysfs": "/sys", "cgroup": "/sys/fs/cgroup",
+                "mqueue": "/dev/mqueue"}  # fmt: skip
+# key of the YAML, OCI namespace type, what it is when nobody says (None: the root's own)
+_NAMESPACES = (
+    ("net", "network", None),
+    ("ipc", "ipc", None),
+    ("uts", "uts", None),
+    ("pid", "pid", ""),
+    ("userns", "user", None),
+)
+_RESOURCE_KEYS = {"blockio": "blockIO", "hugepageLimits": "hugepageLimits"}
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A container as it will lie in the image: config.json's content, and what the harness itself must know."""
+
+    name: str
+    config: dict[str, Any]
+    annotations: Mapping[str, str]
+    readonly: bool
+    binds: tuple[tuple[str, str], ...]  # (source in the root, destination in the container)
+    mkdir: tuple[str, ...]
+
+
+def merge(label: EntryConfig, entry: Entry) -> EntryConfig:
+    """Put the entry's keys over the label's; ``.add`` keys append to the label's list."""
+    merged = {key: value for key in EntryConfig.model_fields if (value := getattr(label, key)) is not None}
+    for key in EntryConfig.model_fields:
+        value = getattr(entry, key)
+        if value is not None:
+            merged[key] = value
+    for key in ("capabilities", "binds"):
+        more = getattr(entry, f"{key}_add")
+        if more is not None and getattr(entry, key) is None:
+            old = getattr(label, key) or ()
+            merged[key] = tuple(dict.fromkeys((*old, *more)))
+        merged.pop(f"{key}_add", None)
+    return EntryConfig(**merged)
+
+
+def make(entry: Entry, label: EntryConfig, ids: Mapping[str, int]) -> Bundle:
+    """Turn an entry into its bundle. `ids` are the numbers of the names that uid and gid may use.
+
+    Raises UserError for what LinuxKit refuses when it builds: an unknown capability, a malformed bind, …
+    """
+    config = merge(label, entry)
+    where = f"{entry.name}"
+    if not config.command:
+        raise UserError(f"{where}: there is no command to run", hint="give it a `command`")
+    readonly = bool(config.readonly)
+    mounts = _mounts(config, readonly, where)
+    capabilities = _capabilities(config.capabilities, where)
+    ambient = _capabilities(config.ambient, where)
+    bounding = sorted({*capabilities, *ambient})
+    uid, gid = _number(config.uid, ids, where), _number(config.gid, ids, where)
+    resources = _resources(config)
+    process: dict[str, Any] = {
+        "terminal": False,
+        "user": {"uid": uid, "gid": gid}
+        | (
+            {"additionalGids": [_number(one, ids, where) for one in config.additional_gids]}
+            if config.additional_gids
+            else {}
+        ),  # fmt: skip
+        "args": list(config.command),
+        "env": list(config.env or ("PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",)),
+        "cwd": config.cwd or "/",
+        "capabilities": {
+            "bounding": bounding,
+            "effective": sorted(capabilities),
+            "inheritable": bounding,
+            "permitted": bounding,
+            "ambient": sorted(ambient),
+        },
+        "noNewPrivileges": bool(config.no_new_privileges),
+    }
+    if config.rlimits:
+        process["rlimits"] = [_rlimit(text, where) for text in config.rlimits]
+    if config.oom_score_adj is not None:
+        process["oomScoreAdj"] = config.oom_score_adj
+    linux: dict[str, Any] = {"namespaces": _namespaces(config), "resources": resources}
+    optional = {
+        "cgroupsPath": config.cgroups_path,
+        "sysctl": config.sysctl,
+        "rootfsPropagation": config.rootfs_propagation,
+        "maskedPaths": list(config.masked_paths or ()),
+        "readonlyPaths": list(config.readonly_paths or ()),
+        "uidMappings": [row.model_dump(by_alias=True) for row in config.uid_mappings or ()],
+        "gidMappings": [row.model_dump(by_alias=True) for row in config.gid_mappings or ()],
+        "devices": [_device(row, where) for row in config.devices or () if row.path != "all"],
+    }
+    linux |= {key: value for key, value in optional.items() if value}
+    oci: dict[str, Any] = {
+        "ociVersion": OCI_VERSION,
+        "process": process,
+        "root": {"path": "rootfs", "readonly": readonly},
+        "mounts": mounts,
+        "linux": linux,
+    }
+    if config.hostname:
+        oci["hostname"] = config.hostname
+    if config.annotations:
+        oci["annotations"] = dict(config.annotations)
+    binds = tuple((row["source"], row["destination"]) for row in mounts if row["type"] == "bind")
+    mkdir = config.runtime.mkdir if config.runtime else ()
+    return Bundle(entry.name, oci, dict(config.annotations or {}), readonly, binds, mkdir)
+
+
+def _mounts(config: EntryConfig, readonly: bool, where: str) -> list[dict[str, Any]]:
+    found = {
+        place: _mount_row(place, kind, source, [*options, *(more if readonly else ())])
+        for place, (kind, source, options, more) in _DEFAULT_MOUNTS.items()
+    }
+    for text in config.tmpfs or ():
+        place, _, options = text.partition(":")
+        if not place.startswith("/") or ":" in options:
+            raise UserError(f"{where}: malformed tmpfs {text!r}", hint="/PATH or /PATH:OPTION,OPTION")
+        found[place] = _mount_row(place, "tmpfs", "tmpfs", options.split(",") if options else [])
+    for text in config.binds or ():
+        parts = text.split(":")
+        if len(parts) not in (2, 3) or not all(parts):
+            raise UserError(
+                f"{where}: malformed bind {text!r}", hint="SOURCE:DESTINATION or SOURCE:DESTINATION:OPTIONS"
+            )
+        options = [*parts[2].split(","), "rbind"] if len(parts) == 3 else ["rw", "rbind", "rshared"]
+        found[parts[1]] = _mount_row(parts[1], "bind", parts[0], options)
+    for mount in config.mounts or ():
+        row = _mount(mount, where)
+        found[row["destination"]] = row
+    return [found[place] for place in sorted(found)]
+
+
+def _mount_row(place: str, kind: str, source: str, options: Sequence[str]) -> dict[str, Any]:
+    return {"destination": place, "type": kind, "source": source, "options": list(options)}
+
+
+def _mount(mount: Mount, where: str) -> dict[str, Any]:
+    kind = mount.type or (mount.source if mount.source in _MOUNTPOINTS else "")
+    if not kind and mount.destination == "/dev":
+        kind = "tmpfs"
+    if not kind:
+        raise UserError(f"{where}: the mount on {mount.destination or '?'} has no type")
+    place = mount.destination or _MOUNTPOINTS.get(kind, "")
+    if not place:
+        raise UserError(f"{where}: a mount of type {kind} has no destination")
+    return _mount_row(place, kind, mount.source or kind, mount.options)
+
+
+def _namespaces(config: EntryConfig) -> list[dict[str, str]]:
+    rows = []
+    for key, kind, default in _NAMESPACES:
+        said = getattr(config, key)
+        path = default if said in (None, "") else said
+        if path is None or path in ("host", "root"):
+            continue
+        rows.append({"type": kind} if path in ("", "new", "none") else {"type": kind, "path": path})
+    rows.append({"type": "mount"})
+    return rows
+
+
+def _capabilities(names: Sequence[str] | None, where: str) -> list[str]:
+    names = list(names or ())
+    if len(names) == 1 and names[0].lower() in ("all", "none"):
+        return list(CAPABILITIES) if names[0].lower() == "all" else []
+    for name in names:
+        if name not in CAPABILITIES:
+            raise UserError(f"{where}: unknown capability {name!r}", hint="see capabilities(7); they begin with CAP_")
+    return names
+
+
+def _number(who: int | str | None, ids: Mapping[str, int], where: str) -> int:
+    if who is None:
+        return 0
+    if isinstance(who, int):
+        return who
+    if who.isdigit():
+        return int(who)
+    if who not in ids:
+        raise UserError(f"{where}: there is no user or group called {who!r}", hint=f"known: {', '.join(sorted(ids))}")
+    return ids[who]
+
+
+def _rlimit(text: str, where: str) -> dict[str, Any]:
+    parts = [part.strip() for part in text.split(",")]
+    if len(parts) != 3:
+        raise UserError(f"{where}: malformed rlimit {text!r}", hint="NAME,SOFT,HARD")
+    name = parts[0].upper()
+    values = [2**64 - 1 if part.lower() == "unlimited" else _whole(part, text, where) for part in parts[1:]]
+    return {"type": name if name.startswith("RLIMIT_") else f"RLIMIT_{name}", "soft": values[0], "hard": values[1]}
+
+
+def _whole(text: str, whole: str, where: str) -> int:
+    if not text.isdigit():
+        raise UserError(f"{where}: malformed rlimit {whole!r}: {text!r} is no number")
+    return int(text)
+
+
+def _device(device: Device, where: str) -> dict[str, Any]:
+    try:
+        mode = int(device.mode or "0600", 8)
+    except ValueError:
+        raise UserError(f"{where}: the mode {device.mode!r} of {device.path} is not octal") from None
+    return {"path": device.path, "type": device.type, "major": device.major, "minor": device.minor, "fileMode": mode}
+
+
+def _resources(config: EntryConfig) -> dict[str, Any]:
+    resources = {_RESOURCE_KEYS.get(key, key): value for key, value in (config.resources or {}).items()}
+    rules = list(resources.get("devices", ()))
+    for device in config.devices or ():
+        rule: dict[str, Any] = {"allow": True, "type": device.type, "access": "rwm"}
+        if device.path != "all":
+            rule |= {"major": device.major, "minor": device.minor}
+        rules.append(rule)
+    if rules:
+        resources["devices"] = rules
+    return resources

@@ -1,0 +1,76 @@
+"""What an image's manifest says: every file that boots, every component, every package, and where the bytes went."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.build.rootfs import Part, Root
+from harness.image import SCHEMA
+from harness.store import file_digest
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """What the manifest says of the kernel."""
+
+    reference: str
+    version: str
+    packages: Sequence[Mapping[str, Any]]
+
+
+def make(
+    facts: Mapping[str, Any],
+    folder: Path,
+    squashfs: Path,
+    root: Root,
+    parts: Mapping[str, Part],
+    packages: Iterable[Mapping[str, Any]],
+) -> dict[str, Any]:
+    """Put the manifest together. `facts` are its plain top-level keys; no path of this host is in it."""
+    return {
+        "schema": SCHEMA,
+        **facts,
+        "files": [
+            _file(folder / "kernel", shipped=True),
+            _file(folder / "initrd", shipped=True),
+            _file(folder / "probe", shipped=False),
+        ],
+        "root": {"sha256": file_digest(squashfs), "size": squashfs.stat().st_size, "paths": len(root.tree.nodes)},
+        "components": _components(root, parts),
+        "packages": sorted(packages, key=lambda row: (str(row["name"]), str(row["version"]))),
+    }
+
+
+def _file(path: Path, *, shipped: bool) -> dict[str, Any]:
+    return {"name": path.name, "size": path.stat().st_size, "sha256": file_digest(path), "shipped": shipped}
+
+
+def _components(root: Root, parts: Mapping[str, Part]) -> list[dict[str, Any]]:
+    """One row a component, in the order of boot. ``own`` counts the bytes no earlier row has: equal files are one."""
+    seen: set[str] = set()
+    rows = []
+    bundles = {prefix for *_, prefix in root.owners if prefix}
+    for section, name, reference, prefix in root.owners:
+        size = own = 0
+        files = []
+        for path, node in root.tree.files():
+            if not _belongs(path, prefix, bundles) or node.content is None:
+                continue
+            size += node.content.size
+            if node.digest not in seen:
+                seen.add(node.digest)
+                own += node.content.size
+            files.append([path, node.content.size, node.digest])
+        part = parts.get(reference)
+        rows.append({"section": section, "name": name, "reference": reference, "size": size, "own": own,
+                     "packages": list(part.packages) if part else [], "files": files})  # fmt: skip
+    return rows
+
+
+def _belongs(path: str, prefix: str, bundles: set[str]) -> bool:
+    if prefix:
+        return path.startswith(f"{prefix}/")
+    return not any(path.startswith(f"{other}/") for other in bundles)

@@ -1,0 +1,243 @@
+"""An ImageSpec and an architecture in, an Image out: resolved, assembled, written, and kept by content."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness import paths
+from harness.arch import Arch
+from harness.build.debian import Debian
+from harness.build.lock import Lock
+from harness.build.rootfs import source_path
+from harness.build.settings import COMPRESSIONS, Settings
+from harness.errors import UserError
+from harness.image import MANIFEST, Image
+from harness.spec import is_component, library, load_component
+from harness.spec.model import ComponentSpec, ImageSpec
+from harness.store import Store, digest_of, file_digest
+
+if TYPE_CHECKING:
+    from harness.build.kernel import KernelFiles
+    from harness.build.layer import Layer
+    from harness.build.rootfs import Part
+    from harness.spec.annotations import EntrySettings
+
+# Raise it when the same inputs shall give other bytes: what older code built is then built anew.
+BUILD_VERSION = 1
+PROBE_COMPONENT = "busybox"
+Progress = Callable[[str], None]
+
+
+def silent(_: str) -> None:
+    """Show no progress."""
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Everything that the bytes of an image depend on."""
+
+    spec: ImageSpec
+    arch: Arch
+    components: dict[str, ComponentSpec]  # by reference
+    compression: str
+
+    @property
+    def layers(self) -> dict[str, ComponentSpec]:
+        """The components that become layers: all but the kernel."""
+        return {name: spec for name, spec in self.components.items() if spec.kernel is None}
+
+
+class Builder:
+    """Builds images with one set of settings; safe to use from several threads."""
+
+    def __init__(self, settings: Settings, progress: Progress = silent) -> None:
+        if settings.compression not in COMPRESSIONS:
+            raise UserError(f"unknown compression {settings.compression!r}", hint=f"one of: {', '.join(COMPRESSIONS)}")
+        self.settings, self.progress = settings, progress
+        self.store = Store(settings.cache)
+        self.lock = Lock(settings.lock, update=settings.refresh) if settings.lock else None
+        self.debian = Debian(
+            self.store,
+            suite=settings.suite,
+            mirror=settings.mirror,
+            keyring=settings.keyring,
+            offline=settings.offline,
+            refresh=settings.refresh,
+            lock=self.lock,
+            progress=progress,
+        )
+        self._guest = _guest_digest()
+
+    def build_all(self, spec: ImageSpec, arches: Iterable[Arch]) -> list[Image]:
+        """Build `spec` for every architecture, side by side; the first error is raised when all have ended."""
+        inputs = [self.inputs(spec, arch) for arch in arches]
+        with ThreadPoolExecutor(max_workers=max(1, len(inputs))) as pool:
+            futures = [pool.submit(self._build, one) for one in inputs]
+        images = [future.result() for future in futures]
+        self.save_lock()
+        return images
+
+    def build(self, spec: ImageSpec, arch: Arch) -> Image:
+        """Build `spec` for one architecture, or return what the cache has."""
+        return self._build(self.inputs(spec, arch))
+
+    def save_lock(self) -> None:
+        """Write the lock, when there is one to write."""
+        if self.lock and not self.lock.honoured:
+            self.lock.save()
+
+    def inputs(self, spec: ImageSpec, arch: Arch) -> Inputs:
+        """Collect what the image is made of; UserError for a reference that cannot be built in."""
+        entries = [*spec.onboot, *spec.onshutdown, *spec.services]
+        names = [spec.kernel.image, *spec.init, *(entry.image for entry in entries), PROBE_COMPONENT]
+        components = {name: _component(name) for name in dict.fromkeys(names)}
+        for name, component in components.items():
+            if (component.kernel is None) == (name == spec.kernel.image):
+                what = "no kernel" if component.kernel is None else "a kernel, and cannot run as a container"
+                raise UserError(f"{spec.sources[0]}: the component {name} is {what}")
+        return Inputs(spec, arch, components, self.settings.compression)
+
+    def key(self, inputs: Inputs) -> str:
+        """Return the name of the image in the store: a digest over everything its bytes depend on."""
+        resolutions = [
+            self.debian.resolve(packages_of(component, inputs.arch), inputs.arch).digest
+            for component in inputs.components.values()
+        ]
+        spec = inputs.spec
+        sources = [source_path(file, spec) for file in spec.files if file.source]
+        return digest_of(
+            {
+                "version": BUILD_VERSION,
+                "guest": self._guest,
+                "name": spec.name,
+                "spec": spec.digest,
+                "sources": [file_digest(path) if path.is_file() else "" for path in sources],
+                "arch": inputs.arch.name,
+                "components": [component.digest for component in inputs.components.values()],
+                "packages": resolutions,
+                "compression": inputs.compression,
+            }
+        )
+
+    def _build(self, inputs: Inputs) -> Image:
+        key = self.key(inputs)
+        return Image(self.store.make("images", key, lambda folder: self._make(inputs, folder)))
+
+    def _make(self, inputs: Inputs, folder: Path) -> None:
+        # heavy modules only when something is really built: a build of nothing must be quick
+        from harness.build import formats, manifest
+        from harness.build.kernel import make_kernel
+        from harness.build.layer import make_layer
+        from harness.build.rootfs import assemble
+        from harness.build.tree import Tree, read_layer
+
+        spec, arch = inputs.spec, inputs.arch
+        self.progress(f"{spec.name} {arch.name}: kernel")
+        kernel = make_kernel(inputs.components[spec.kernel.image], arch, self.debian, self.store)
+        layers: dict[str, Layer] = {}
+        for reference, component in inputs.layers.items():
+            self.progress(f"{spec.name} {arch.name}: {reference}")
+            layers[reference] = make_layer(component, arch, self.debian, self.store)
+        parts = {reference: _part(inputs.components[reference], layer) for reference, layer in layers.items()}
+        self.progress(f"{spec.name} {arch.name}: root filesystem")
+        modules = Tree() if spec.kernel.tar == "none" else read_layer(kernel.modules)
+        root = assemble(spec, arch, parts, modules)
+        squashfs = folder / "root.squashfs"
+        formats.squashfs(root.tree, squashfs, inputs.compression)
+        (folder / "kernel").write_bytes(kernel.kernel.read_bytes())
+        formats.initrd(folder / "initrd", arch, kernel.stage1, squashfs)
+        busybox = parts[PROBE_COMPONENT].tree.get("usr/bin/busybox")
+        assert busybox is not None and busybox.content is not None
+        formats.probe(folder / "probe", kernel.probe, busybox.content.read())
+        used = {spec.kernel.image, *spec.init, *(entry.image for section in ("onboot", "onshutdown", "services")
+                                                 for entry in getattr(spec, section))}  # fmt: skip
+        facts = {
+            "name": spec.name,
+            "arch": arch.name,
+            "format": "kernel+initrd",
+            "spec": {"files": [path.name for path in spec.sources], "sha256": spec.digest},
+            "cmdline": spec.kernel.cmdline,
+            "kernel": kernel.version,
+            "compression": inputs.compression,
+            "suite": self.settings.suite,
+            "expect": expectations(spec, parts),
+        }
+        packages = _packages(kernel, {name: layer for name, layer in layers.items() if name in used})
+        data = manifest.make(facts, folder, squashfs, root, parts, packages)
+        squashfs.unlink()
+        (folder / MANIFEST).write_text(json.dumps(data, indent=1) + "\n")
+
+
+def packages_of(component: ComponentSpec, arch: Arch) -> tuple[str, ...]:
+    """Return the packages that a component names for one architecture; a kernel's default is the table's."""
+    named = (*component.packages, *component.packages_for.get(arch.name, ()))
+    return named or ((arch.kernel_package,) if component.kernel else ())
+
+
+def _part(component: ComponentSpec, layer: Layer) -> Part:
+    from harness.build.rootfs import Part
+    from harness.build.tree import read_layer
+
+    return Part(
+        reference=component.name,
+        tree=read_layer(layer.tar),
+        config=component.config,
+        packages=tuple(str(row["name"]) for row in layer.packages),
+        guest=component.guest,
+    )
+
+
+def _packages(kernel: KernelFiles, layers: dict[str, Layer]) -> list[dict[str, Any]]:
+    rows = [*kernel.packages, *(row for layer in layers.values() for row in layer.packages)]
+    keys = ("name", "version", "arch", "sha256", "source")
+    unique = {row["sha256"]: {key: row[key] for key in keys} for row in rows}
+    return list(unique.values())
+
+
+def expectations(spec: ImageSpec, parts: dict[str, Part]) -> dict[str, Any]:
+    """Say what a booted image should look like: what cases compare the running system with."""
+    from harness.build.bundle import make
+    from harness.build.rootfs import named_ids
+    from harness.spec.annotations import settings
+
+    ids = named_ids(spec)
+    rows: dict[str, Any] = {}
+    for section in ("onboot", "onshutdown", "services"):
+        rows[section] = {}
+        for entry in getattr(spec, section):
+            made = make(entry, parts[entry.image].config, ids)
+            known = settings(made.annotations)
+            rows[section][entry.name] = {
+                "capabilities": made.config["process"]["capabilities"]["bounding"],
+                "readonly": made.readonly,
+                "binds": [list(pair) for pair in made.binds],
+                "restart": known.restart,
+                "ports": ports_of(known),
+            }
+    return rows
+
+
+def ports_of(known: EntrySettings) -> list[int]:
+    """Return the TCP ports on which a service declares to listen."""
+    if known.health is None or known.health.kind not in ("tcp", "http"):
+        return []
+    return [int(known.health.argument.partition("/")[0])]
+
+
+def _component(reference: str) -> ComponentSpec:
+    if not is_component(reference):
+        raise UserError(
+            f"{reference}: OCI images cannot be built in yet, only components of the library",
+            hint=f"one of: {', '.join(sorted(library()))}",
+        )
+    return load_component(library()[reference])
+
+
+def _guest_digest() -> str:
+    files = sorted(path for path in paths.GUEST.rglob("*") if path.is_file() and path.suffix != ".pyc")
+    return digest_of([(str(path.relative_to(paths.GUEST)), file_digest(path), path.stat().st_mode) for path in files])

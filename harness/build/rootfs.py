@@ -1,0 +1,257 @@
+"""Layers and an ImageSpec in, the root filesystem's tree out. Pure: it reads layers and writes nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import posixpath
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import yaml
+
+from harness import paths
+from harness.arch import Arch
+from harness.build import bundle as bundles
+from harness.build.tree import Node, Tree, clean, folder, plain, symlink
+from harness.errors import UserError
+from harness.spec.annotations import Health, settings
+from harness.spec.model import Entry, EntryConfig, File, ImageSpec, Volume
+
+FIRST_ID = 100  # LinuxKit gives named users numbers from here
+# What the root always has, whatever its init images bring: mount points and the places programs expect.
+_FOLDERS = {"dev": 0o755, "proc": 0o555, "sys": 0o555, "run": 0o755, "tmp": 0o1777, "var": 0o755, "mnt": 0o755,
+            "root": 0o700, "etc": 0o755, "usr/bin": 0o755, "usr/sbin": 0o755, "usr/lib": 0o755}  # fmt: skip
+_LINKS = {"bin": "usr/bin", "sbin": "usr/sbin", "lib": "usr/lib", "lib64": "usr/lib64"}
+_MERGED = ("etc/passwd", "etc/group", "etc/shadow")
+_CONTAINER_FOLDERS = ("dev", "proc", "sys", "tmp", "run", "etc")
+_SECTIONS = ("onboot", "onshutdown", "services")
+
+
+@dataclass(frozen=True)
+class Part:
+    """One image reference resolved: its files and the config that comes with it."""
+
+    reference: str
+    tree: Tree
+    config: EntryConfig = EntryConfig()
+    packages: tuple[str, ...] = ()
+    guest: bool = False
+
+
+@dataclass
+class Root:
+    """The finished tree, with the paths that each component brought: (section, name, reference) -> prefix."""
+
+    tree: Tree
+    owners: list[tuple[str, str, str, str]] = field(default_factory=list)
+
+
+def named_ids(spec: ImageSpec) -> dict[str, int]:
+    """Number the containers' names from 100 up, as LinuxKit does: a `uid` may be such a name."""
+    names = [entry.name for section in _SECTIONS for entry in getattr(spec, section)]
+    return {name: FIRST_ID + number for number, name in enumerate(dict.fromkeys(names))}
+
+
+def assemble(spec: ImageSpec, arch: Arch, parts: Mapping[str, Part], modules: Tree) -> Root:
+    """Build the root: init images merged, bundles under /containers, modules, volumes and the YAML's own files."""
+    tree = Tree()
+    root = Root(tree)
+    for path, target in _LINKS.items():
+        tree.put(path, symlink(target))
+    for path, mode in _FOLDERS.items():
+        tree.put(path, folder(mode))
+    for reference in spec.init:
+        part = parts[reference]
+        kept = {path: tree.get(path) for path in _MERGED}
+        tree.merge(part.tree)
+        for path, old in kept.items():
+            _merge_lines(tree, path, old)
+        if part.guest:
+            _add_guest(tree, arch)
+        root.owners.append(("init", reference, reference, ""))
+    tree.merge(modules)
+    root.owners.append(("kernel", spec.kernel.image, spec.kernel.image, "usr/lib/modules"))
+    if tree.get("etc/resolv.conf") is None:
+        tree.put("etc/resolv.conf", symlink("/run/resolvconf/resolv.conf"))
+    ids = named_ids(spec)
+    for volume in spec.volumes:
+        _add_volume(tree, volume)
+    for section in _SECTIONS:
+        for number, entry in enumerate(getattr(spec, section)):
+            place = entry.name if section == "services" else f"{number:03d}-{entry.name}"
+            prefix = f"containers/{section}/{clean(place)}"
+            _add_bundle(tree, prefix, entry, parts[entry.image], ids, spec.volumes)
+            root.owners.append((section, entry.name, entry.image, prefix))
+    for file in spec.files:
+        _add_file(tree, file, spec, ids)
+    _move_var(tree)
+    return root
+
+
+def _merge_lines(tree: Tree, path: str, old: Node | None) -> None:
+    new = tree.get(path)
+    if old is None or new is None or old is new or old.content is None or new.content is None:
+        return
+    rows: dict[bytes, bytes] = {}
+    for line in (old.content.read() + b"\n" + new.content.read()).splitlines():
+        if line:
+            rows.setdefault(line.split(b":", 1)[0], line)
+    tree.put(path, plain(b"\n".join(rows.values()) + b"\n", new.mode, new.uid, new.gid))
+
+
+def _add_guest(tree: Tree, arch: Arch) -> None:
+    for source in sorted((paths.GUEST / "init").iterdir()):
+        place = "etc/inittab" if source.name == "inittab" else f"usr/lib/harness/{source.name}"
+        mode = 0o755 if os.access(source, os.X_OK) else 0o644
+        tree.put(place, plain(source.read_bytes(), mode))
+    tree.put("usr/lib/harness/mark", plain((paths.GUEST / "native/bin" / arch.name / "mark").read_bytes(), 0o755))
+
+
+def _add_bundle(
+    tree: Tree, prefix: str, entry: Entry, part: Part, ids: Mapping[str, int], volumes: Sequence[Volume]
+) -> None:
+    made = bundles.make(_with_volumes(entry, volumes), part.config, ids)
+    base = "rootfs" if made.readonly else "lower"
+    tree.put(f"{prefix}/config.json", plain(json.dumps(made.config, indent=1, sort_keys=True).encode() + b"\n"))
+    inner = Tree(dict(part.tree.nodes))
+    for path in _CONTAINER_FOLDERS:
+        if inner.get(path) is None:
+            inner.put(path, folder())
+    for mount in made.config["mounts"]:
+        _mount_point(tree, inner, mount, made)
+    # LinuxKit's containers find these two even where the image has none
+    for path in ("etc/resolv.conf", "etc/hosts"):
+        if inner.get(path) is None and inner.nodes.get(path) is None:
+            inner.put(path, plain(b""))
+    tree.put(f"{prefix}/{base}", folder())
+    tree.merge(inner, f"{prefix}/{base}")
+    if not made.readonly:
+        tree.put(f"{prefix}/rootfs", folder())
+        tree.put(f"{prefix}/tmp", folder())
+    tree.put(f"{prefix}/settings", plain(_settings(made).encode()))
+    prepare = "".join(f"mkdir -p {shlex.quote('/' + clean(path))}\n" for path in made.mkdir)
+    if prepare:
+        tree.put(f"{prefix}/prepare", plain(prepare.encode()))
+
+
+def _settings(made: bundles.Bundle) -> str:
+    entry = settings(made.annotations)
+    rows = {
+        "timeout": str(entry.timeout),
+        "ready": str(entry.ready),
+        "restart": entry.restart,
+        "health": entry.health.kind if entry.health else "started",
+        "health_arg": _health_argument(entry.health) if entry.health else "",
+        "overlay": "" if made.readonly else "1",
+        "prepare": "1" if made.mkdir else "",
+    }
+    return "".join(f"{key}={shlex.quote(value)}\n" for key, value in rows.items() if value)
+
+
+def _health_argument(health: Health) -> str:
+    # /proc/net/tcp spells ports as four capital hexadecimal digits
+    return f"{int(health.argument):04X}" if health.kind == "tcp" else health.argument
+
+
+def _mount_point(root: Tree, inner: Tree, mount: Mapping[str, str], made: bundles.Bundle) -> None:
+    """Make sure that a mount has something to stand on: a read-only root cannot grow it later."""
+    place = clean(mount["destination"])
+    if place.split("/", 1)[0] in ("dev", "proc", "sys") and "/" in place:
+        return
+    if inner.get(place) is not None:
+        return
+    node = folder()
+    if mount["type"] == "bind":
+        source = mount["source"].strip("/")
+        found = root.get(source) if source else None
+        is_file = not found.is_dir if found else "." in posixpath.basename(source) and mount["source"] not in made.mkdir
+        node = plain(b"") if is_file else node
+    if inner.nodes.get(inner.resolve_parent(place)) is not None:
+        # a link that leads nowhere yet: the mount would follow it
+        inner.nodes.pop(inner.resolve_parent(place))
+    inner.put(place, node)
+
+
+def _with_volumes(entry: Entry, volumes: Sequence[Volume]) -> Entry:
+    """Let a bind's source that is a volume's name stand for the volume's folder."""
+    known = {volume.name: volume for volume in volumes}
+
+    def place(bind: str) -> str:
+        source, _, rest = bind.partition(":")
+        if source not in known:
+            return bind
+        writable = "ro" not in rest.partition(":")[2].split(",")
+        if known[source].readonly and writable:
+            raise UserError(f"{entry.name}: {bind!r} binds the read-only volume {source} writable", hint="add :ro")
+        return f"/containers/volumes/{source}/rootfs:{rest}"
+
+    changed = {key: tuple(place(bind) for bind in value) for key in ("binds", "binds_add")
+               if (value := getattr(entry, key)) is not None}  # fmt: skip
+    return entry.model_copy(update=changed) if changed else entry
+
+
+def _add_volume(tree: Tree, volume: Volume) -> None:
+    if volume.image:
+        raise UserError(f"volume {volume.name}: volumes filled from an image are not built yet",
+                        hint="leave `image` out for an empty volume")  # fmt: skip
+    prefix = f"containers/volumes/{clean(volume.name)}"
+    tree.put(f"{prefix}/rootfs", folder())
+    if not volume.readonly:
+        tree.put(f"{prefix}/writable", plain(b""))
+
+
+def _add_file(tree: Tree, file: File, spec: ImageSpec, ids: Mapping[str, int]) -> None:
+    uid, gid = (_id(value, ids, file.path) for value in (file.uid, file.gid))
+    if file.directory:
+        tree.put(file.path, folder(int(file.mode or "0700", 8), uid, gid))
+        return
+    if file.symlink:
+        tree.put(file.path, symlink(file.symlink))
+        return
+    data = _file_content(file, spec)
+    if data is not None:
+        tree.put(file.path, plain(data, int(file.mode or "0600", 8), uid, gid))
+
+
+def _id(value: int | str | None, ids: Mapping[str, int], path: str) -> int:
+    if value is None or isinstance(value, int):
+        return value or 0
+    if value not in ids:
+        raise UserError(f"files: {path}: there is no user or group called {value!r}")
+    return ids[value]
+
+
+def source_path(file: File, spec: ImageSpec) -> Path:
+    """Return where a file's `source` lies: `~/` is the caller's home, else relative to the first YAML."""
+    return spec.sources[0].parent / Path(file.source).expanduser()
+
+
+def _file_content(file: File, spec: ImageSpec) -> bytes | None:
+    if file.contents is not None:
+        return file.contents.encode()
+    if file.metadata:
+        data = spec.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_defaults=True,
+                               exclude={"name", "sources", "digest"})  # fmt: skip
+        text = json.dumps(data, indent=2) if file.metadata == "json" else yaml.safe_dump(data, sort_keys=False)
+        return text.encode() + (b"" if text.endswith("\n") else b"\n")
+    if not file.source:
+        raise UserError(f"files: {file.path} has neither contents, source, symlink, directory nor metadata")
+    try:
+        return source_path(file, spec).read_bytes()
+    except OSError as error:
+        if file.optional:
+            return None
+        raise UserError(f"files: {file.path}: cannot read its source {file.source}: {error.strerror}",
+                        hint="or say `optional: true`") from error  # fmt: skip
+
+
+def _move_var(tree: Tree) -> None:
+    """Move what lies under /var aside: a tmpfs is mounted there, and `boot` copies it back."""
+    for path in [path for path in tree.nodes if path.startswith("var/")]:
+        moved = f"usr/lib/harness/{path}"
+        node = tree.nodes.pop(path)
+        tree._parents(moved)
+        tree.nodes[moved] = node

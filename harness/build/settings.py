@@ -1,0 +1,24 @@
+"""What a person may set about building, apart from the image's YAML."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from harness import paths
+
+COMPRESSIONS = ("lz4", "zstd", "gzip", "xz")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Build settings; the defaults give the images whose figures docs/measurements.md shows."""
+
+    cache: Path = field(default_factory=paths.cache_dir)
+    suite: str = "bookworm"
+    mirror: str | None = None  # instead of the host's own apt sources
+    keyring: Path | None = None  # signs `mirror`; Debian's own unless given
+    offline: bool = False
+    refresh: bool = False  # resolve packages anew, though a resolution is cached
+    lock: Path | None = None
+    compression: str = "lz4"

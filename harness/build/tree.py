@@ -1,0 +1,205 @@
+"""A root filesystem as a table of paths: read from layer tars, merged, and written as one tar stream.
+
+Nothing is unpacked onto the host: a file's content stays where it is (a slice of a layer's tar) until it is copied.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import posixpath
+import tarfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import IO
+
+from harness.errors import UserError
+
+EMPTY = hashlib.sha256(b"").hexdigest()
+
+
+@dataclass(frozen=True)
+class Slice:
+    """A file's content: bytes at hand, or a piece of a file on the host."""
+
+    path: Path | None
+    offset: int
+    size: int
+    data: bytes = b""
+
+    def read(self) -> bytes:
+        """Return the content."""
+        if self.path is None:
+            return self.data
+        with self.path.open("rb") as stream:
+            stream.seek(self.offset)
+            return stream.read(self.size)
+
+
+@dataclass(frozen=True)
+class Node:
+    """One path. ``type`` is tarfile's letter; ``digest`` is the SHA-256 of a plain file's content."""
+
+    type: bytes
+    mode: int
+    uid: int = 0
+    gid: int = 0
+    target: str = ""
+    content: Slice | None = None
+    digest: str = ""
+    device: tuple[int, int] = (0, 0)
+    pax: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def is_dir(self) -> bool:
+        """Whether it is a folder."""
+        return self.type == tarfile.DIRTYPE
+
+
+def folder(mode: int = 0o755, uid: int = 0, gid: int = 0) -> Node:
+    """Make a folder."""
+    return Node(tarfile.DIRTYPE, mode, uid, gid)
+
+
+def plain(data: bytes, mode: int = 0o644, uid: int = 0, gid: int = 0) -> Node:
+    """Make a file with the given content."""
+    digest = hashlib.sha256(data).hexdigest()
+    return Node(tarfile.REGTYPE, mode, uid, gid, content=Slice(None, 0, len(data), data), digest=digest)
+
+
+def symlink(target: str) -> Node:
+    """Make a symbolic link."""
+    return Node(tarfile.SYMTYPE, 0o777, target=target)
+
+
+def clean(path: str) -> str:
+    """Return `path` relative to the root, without ``.`` parts; UserError when it leads out of the root."""
+    parts = [part for part in path.split("/") if part not in ("", ".")]
+    if ".." in parts or not parts:
+        raise UserError(f"{path!r} is no path inside the root filesystem")
+    return "/".join(parts)
+
+
+@dataclass
+class Tree:
+    """Paths without a leading slash, each with its node. The root itself is not in it."""
+
+    nodes: dict[str, Node] = field(default_factory=dict)
+
+    def put(self, path: str, node: Node) -> None:
+        """Put `node` at `path`, following links of the tree among its folders, making missing folders."""
+        path = self.resolve_parent(clean(path))
+        old = self.nodes.get(path)
+        if old and old.is_dir and not node.is_dir and any(name.startswith(f"{path}/") for name in self.nodes):
+            raise UserError(f"/{path}: a folder with content is in the way of a file")
+        self._parents(path)
+        self.nodes[path] = node
+
+    def _parents(self, path: str) -> None:
+        above = posixpath.dirname(path)
+        while above and above not in self.nodes:
+            self.nodes[above] = folder()
+            above = posixpath.dirname(above)
+
+    def resolve_parent(self, path: str) -> str:
+        """Return `path` with the links among its folders followed, never out of the root."""
+        above, name = posixpath.split(path)
+        return posixpath.join(self.resolve(above), name) if above else name
+
+    def resolve(self, path: str) -> str:
+        """Return where `path` leads when every link is followed inside the root; what is missing stays as it is."""
+        done: list[str] = []
+        todo = path.split("/")[::-1]
+        for _ in range(1000):
+            if not todo:
+                return "/".join(done)
+            part = todo.pop()
+            if part in ("", "."):
+                continue
+            if part == "..":
+                done = done[:-1]
+                continue
+            node = self.nodes.get("/".join([*done, part]))
+            if node is not None and node.type == tarfile.SYMTYPE:
+                if node.target.startswith("/"):
+                    done = []
+                todo += node.target.split("/")[::-1]
+            else:
+                done.append(part)
+        raise UserError(f"/{path}: the links go in a circle")
+
+    def get(self, path: str) -> Node | None:
+        """Return the node that `path` leads to, links followed; None when there is none."""
+        return self.nodes.get(self.resolve(path.strip("/")))
+
+    def merge(self, other: Tree, at: str = "") -> None:
+        """Put all of `other` below `at`; a later folder gives way to an earlier one, a later file wins."""
+        for path, node in other.nodes.items():
+            place = self.resolve_parent(posixpath.join(at, path) if at else path)
+            old = self.nodes.get(place)
+            if node.is_dir and old is not None and (old.is_dir or self._leads_to_dir(place)):
+                continue
+            self._parents(place)
+            self.nodes[place] = node
+
+    def _leads_to_dir(self, path: str) -> bool:
+        node = self.get(path)
+        return node is not None and node.is_dir
+
+    def files(self) -> Iterator[tuple[str, Node]]:
+        """Yield the plain files, in path order."""
+        for path in sorted(self.nodes):
+            if self.nodes[path].type == tarfile.REGTYPE:
+                yield path, self.nodes[path]
+
+
+def read_layer(path: Path) -> Tree:
+    """Read a layer's tar into a tree; file contents stay in the tar."""
+    tree = Tree()
+    with tarfile.open(path, "r:") as archive, path.open("rb") as raw:
+        for member in archive:
+            node = _node(member, path, raw, tree)
+            tree._parents(member.name)
+            tree.nodes[member.name] = node
+    return tree
+
+
+def _node(member: tarfile.TarInfo, path: Path, raw: IO[bytes], tree: Tree) -> Node:
+    pax = tuple(sorted((key, value) for key, value in member.pax_headers.items() if key.startswith("SCHILY.xattr.")))
+    base = Node(member.type, member.mode, member.uid, member.gid, pax=pax)
+    if member.islnk():
+        # the same content under another name; `write` makes it a hardlink again
+        return tree.nodes[member.linkname]
+    if member.issym():
+        return replace(base, target=member.linkname)
+    if member.isfile():
+        raw.seek(member.offset_data)
+        digest = hashlib.sha256(raw.read(member.size)).hexdigest()
+        content = Slice(path, member.offset_data, member.size)
+        return replace(base, type=tarfile.REGTYPE, content=content, digest=digest)
+    return replace(base, device=(member.devmajor, member.devminor))
+
+
+def write(tree: Tree, out: IO[bytes]) -> None:
+    """Write the tree as a tar: paths in order, dated 1970, numeric owners, equal files as hardlinks to the first."""
+    first: dict[tuple[str, int, int, int, tuple[tuple[str, str], ...]], str] = {}
+    with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        for path in sorted(tree.nodes):
+            node = tree.nodes[path]
+            info = tarfile.TarInfo(path)
+            info.type, info.mode, info.uid, info.gid = node.type, node.mode, node.uid, node.gid
+            info.devmajor, info.devminor = node.device
+            info.linkname = node.target
+            info.pax_headers = dict(node.pax)
+            if node.content is None:
+                archive.addfile(info)
+                continue
+            same = (node.digest, node.mode, node.uid, node.gid, node.pax)
+            if node.content.size and same in first:
+                info.type, info.linkname, info.pax_headers = tarfile.LNKTYPE, first[same], {}
+                archive.addfile(info)
+                continue
+            first[same] = path
+            info.size = node.content.size
+            archive.addfile(info, io.BytesIO(node.content.read()))

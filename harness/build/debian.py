@@ -1,0 +1,261 @@
+"""Debian packages for any architecture: resolved, fetched, kept by digest, locked, exported and imported."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from functools import cached_property, partial
+from pathlib import Path
+from urllib.parse import quote
+
+from filelock import FileLock
+
+from harness.arch import ARCHES, Arch
+from harness.build.apt import Apt
+from harness.build.lock import Lock, request_key
+from harness.build.mirror import MirrorError, Patience, retrying
+from harness.build.packages import Package, Resolution, package_from, package_from_index
+from harness.build.sources import Source, base_uris, from_host, from_mirror, text_of
+from harness.errors import HostError, UserError
+from harness.store import Store, digest_of, file_digest
+
+RESOLUTION_VERSION = 1
+DEB = "package.deb"
+
+
+def silent(_: str) -> None:
+    """Report nothing."""
+
+
+class Debian:
+    """One suite of Debian, as the host's apt sources or `mirror` offer it, with `store` as its memory.
+
+    `mirror`: ``[signed-by=KEY] URL SUITE…``, several parted by commas; see `sources.from_mirror`.
+    `offline` never touches the network; `refresh` asks the mirror anew, once per request.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        suite: str = "bookworm",
+        mirror: str | None = None,
+        offline: bool = False,
+        refresh: bool = False,
+        lock: Lock | None = None,
+        progress: Callable[[str], None] = silent,
+        patience: Patience = Patience(),  # noqa: B008 - frozen
+    ) -> None:
+        if offline and refresh:
+            raise UserError("offline and refresh exclude each other", hint="give one of them")
+        self.store, self.suite, self.mirror = store, suite, mirror
+        self.offline, self.refresh, self.lock, self.progress, self.patience = offline, refresh, lock, progress, patience
+        self._uris: dict[str, str] = {}
+        self._fresh: set[str] = set()  # requests and architectures this object has already asked about anew
+        self._verified: set[str] = set()
+
+    @cached_property
+    def sources(self) -> tuple[Source, ...]:
+        """The repositories in use."""
+        if self.mirror:
+            return from_mirror(self.mirror, self.suite)
+        return from_host(self.suite)
+
+    @cached_property
+    def _sources_text(self) -> str:
+        return text_of(self.sources)
+
+    def _apt(self, arch: Arch) -> Apt:
+        key = digest_of([self._sources_text, arch.debian])[:24]
+        return Apt(self.store.root / "apt" / key, self._sources_text, self.suite, arch, self.patience)
+
+    def resolve(self, names: Sequence[str], arch: Arch) -> Resolution:
+        """Return the closure apt would install for `names`: from the lock, the cache, or the mirror.
+
+        Raises UserError for an unknown name or one the lock lacks, HostError when the mirror is needed and fails.
+        """
+        names = tuple(sorted(set(names)))
+        if not names:
+            return Resolution(suite=self.suite, arch=arch.name, names=(), packages=(), uris={})
+        if self.lock and self.lock.honoured and not self.refresh:
+            return self.lock.find(self.suite, arch.name, names)
+        resolution = self.known(names, arch)
+        if resolution is None or (self.refresh and self._ask(f"{arch.name} {request_key(names)}")):
+            resolution = self._resolve(names, arch)
+        self._uris.update(resolution.uris)
+        if self.lock:
+            self.lock.add(resolution)
+        return resolution
+
+    def _ask(self, what: str) -> bool:
+        new = what not in self._fresh
+        self._fresh.add(what)
+        return new
+
+    def _record(self, names: Sequence[str], arch: Arch) -> Path:
+        key = digest_of([RESOLUTION_VERSION, self.suite, self._sources_text, list(names), arch.debian])
+        return self.store.root / "resolved" / f"{key}.json"
+
+    def known(self, names: Sequence[str], arch: Arch) -> Resolution | None:
+        """Return the remembered answer to a request, or None."""
+        names = tuple(sorted(set(names)))
+        try:
+            data = json.loads(self._record(names, arch).read_text(encoding="utf-8"))
+            packages = tuple(package_from(record) for record in data["packages"])
+        except (FileNotFoundError, ValueError, KeyError, UserError):
+            return None  # absent, or from a build that was cut short: ask again
+        return Resolution(suite=self.suite, arch=arch.name, names=names, packages=packages, uris=data["uris"])
+
+    def _resolve(self, names: tuple[str, ...], arch: Arch) -> Resolution:
+        if self.offline:
+            raise HostError(
+                f"suite {self.suite}, {arch.name}: {' '.join(names)} is not resolved yet, and this build is offline",
+                hint="build once with the network, or use a lock with an imported cache",
+            )
+        self.progress(f"{arch.name}: resolving {' '.join(names)}")
+        refresh = self.refresh and self._ask(arch.name)
+        paragraphs = self._apt(arch).resolve(names, refresh=refresh, progress=self.progress)
+        packages = tuple(sorted(map(package_from_index, paragraphs), key=lambda package: package.name))
+        uris = {fields["sha256"]: fields["uri"] for fields in paragraphs}
+        path = self._record(names, arch)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        scratch = path.with_name(f"{path.name}.{os.getpid()}.{id(paragraphs)}")
+        data = {"packages": [package.record() for package in packages], "uris": uris}
+        scratch.write_text(json.dumps(data), encoding="utf-8")
+        scratch.replace(path)
+        return Resolution(suite=self.suite, arch=arch.name, names=names, packages=packages, uris=uris)
+
+    def fetch(self, package: Package) -> Path:
+        """Return the package's .deb, downloaded when missing, its digest checked. Raises HostError."""
+        self.fetch_all((package,))
+        return self.store.path("debs", package.sha256) / DEB
+
+    def fetch_all(self, packages: Sequence[Package]) -> None:
+        """Bring all `packages` into the store, the missing ones in one download. Raises HostError."""
+        missing = self._missing(packages)
+        if not missing:
+            return
+        if self.offline:
+            raise HostError(
+                "this build is offline and lacks packages",
+                details="\n".join(f"{package.name} {package.version} ({package.arch})" for package in missing),
+                hint="build once with the network, or import an exported cache",
+            )
+        arch = next((row for row in ARCHES.values() if any(row.debian == each.arch for each in missing)), None)
+        arch = arch or next(iter(ARCHES.values()))
+        locks = self.store.root / "locks"
+        locks.mkdir(parents=True, exist_ok=True)
+        with FileLock(locks / f"download-{arch.name}.lock"):
+            missing = self._missing(missing)
+            if missing:
+                self._download(missing, arch)
+
+    def _missing(self, packages: Sequence[Package]) -> list[Package]:
+        unique = {package.sha256: package for package in packages}
+        return [package for package in unique.values() if not self._has(package)]
+
+    def _has(self, package: Package) -> bool:
+        if package.sha256 in self._verified:
+            return True
+        folder = self.store.path("debs", package.sha256)
+        try:
+            good = file_digest(folder / DEB) == package.sha256
+        except FileNotFoundError:
+            good = False
+        if good:
+            self._verified.add(package.sha256)
+        elif folder.is_dir():
+            self.progress(f"{package.name} {package.version} is damaged in the cache: fetching it again")
+            shutil.rmtree(folder, ignore_errors=True)
+        return good
+
+    def _download(self, missing: Sequence[Package], arch: Arch) -> None:
+        total = sum(package.size for package in missing)
+        self.progress(f"{arch.name}: downloading {len(missing)} packages, {total / 1e6:.1f} MB")
+        apt = self._apt(arch)
+        scratch = self.store.root / "tmp"
+        scratch.mkdir(parents=True, exist_ok=True)
+        work = Path(tempfile.mkdtemp(prefix=f"{os.getpid()}-download-", dir=scratch))
+        left = list(missing)
+        trouble: MirrorError | None = None
+
+        def attempt(base: str) -> None:
+            wanted = [(self._uri(package, base), package.sha256, work / package.sha256) for package in left]
+            try:
+                apt.download(wanted)
+            finally:
+                left[:] = [package for package in left if not self._keep(package, work / package.sha256)]
+
+        try:
+            # a lock names no mirror: each base may be the one that has the package
+            for base in self._bases(missing):
+                try:
+                    retrying(self.patience, partial(attempt, base), self.progress)
+                except MirrorError as error:
+                    if error.kind != "gone":
+                        raise
+                    trouble = error
+                if not left:
+                    return
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+        names = ", ".join(f"{package.name} {package.version} ({package.arch})" for package in left)
+        message = f"suite {self.suite}, {arch.name}: could not fetch {names}"
+        if trouble is None:
+            raise MirrorError(message, kind="mismatch")
+        raise MirrorError(message, kind=trouble.kind, details=trouble.details, hint=trouble.hint) from trouble
+
+    def _bases(self, missing: Sequence[Package]) -> tuple[str, ...]:
+        known = all(package.sha256 in self._uris for package in missing)
+        return base_uris(self.sources)[:1] if known else base_uris(self.sources)
+
+    def _uri(self, package: Package, base: str) -> str:
+        return self._uris.get(package.sha256) or f"{base}/{quote(package.filename)}"
+
+    def _keep(self, package: Package, arrived: Path) -> bool:
+        if not arrived.is_file() or arrived.is_symlink():
+            return False
+        if file_digest(arrived) != package.sha256:
+            arrived.unlink()
+            return False
+        self.store.make("debs", package.sha256, lambda folder: _move(arrived, folder / DEB))
+        self._verified.add(package.sha256)
+        return True
+
+    def export_cache(self, folder: Path) -> int:
+        """Write every .deb of the store into `folder` as SHA256.deb; return how many."""
+        folder.mkdir(parents=True, exist_ok=True)
+        debs = sorted((self.store.root / "debs").glob(f"*/{DEB}"))
+        for deb in debs:
+            target = folder / f"{deb.parent.name}.deb"
+            if not target.exists():
+                scratch = target.with_name(f".{target.name}.{os.getpid()}")
+                shutil.copyfile(deb, scratch)
+                scratch.replace(target)
+        return len(debs)
+
+    def import_cache(self, folder: Path) -> int:
+        """Take every SHA256.deb of an exported `folder` into the store; return how many.
+
+        Raises UserError when the folder is not there or a file is not what its name says.
+        """
+        if not folder.is_dir():
+            raise UserError(f"no exported cache at {folder}")
+        debs = sorted(folder.glob("*.deb"))
+        for deb in debs:
+            if file_digest(deb) != deb.stem:
+                raise UserError(f"{deb} is damaged: its SHA-256 is not its name", hint="export the cache again")
+            self.store.make("debs", deb.stem, lambda work, deb=deb: _copy(deb, work / DEB))  # type: ignore[misc]
+        return len(debs)
+
+
+def _move(source: Path, target: Path) -> None:
+    source.chmod(0o644)
+    source.rename(target)
+
+
+def _copy(source: Path, target: Path) -> None:
+    shutil.copyfile(source, target)

@@ -1,0 +1,223 @@
+"""A component that is a kernel: the file to boot, the modules it carries, and those that the first stage loads."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import lzma
+import re
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+from harness import proc
+from harness.arch import ARCHES, Arch
+from harness.build import deb
+from harness.build.debian import Debian
+from harness.build.layer import packages_of
+from harness.build.modules import ModuleIndex, module_name, read_index
+from harness.build.packages import Package, Resolution
+from harness.build.tree import Node, Tree, plain, write
+from harness.errors import UserError
+from harness.spec.model import ComponentSpec, KernelPart
+from harness.store import Store, digest_of
+
+KERNEL_VERSION = 1
+TABLES = ("modules.dep", "modules.alias", "modules.softdep", "modules.builtin")
+GIVEN = ("modules.builtin", "modules.builtin.modinfo", "modules.order")
+
+
+@dataclass(frozen=True)
+class KernelFiles:
+    """A finished kernel: ``kernel``, ``modules.tar``, ``stage1/`` and ``probe/`` in its folder of the store."""
+
+    path: Path
+    version: str
+    packages: tuple[Mapping[str, Any], ...]
+    size: int  # bytes of ``kernel``
+
+    @property
+    def kernel(self) -> Path:
+        """The file to boot."""
+        return self.path / "kernel"
+
+    @property
+    def modules(self) -> Path:
+        """A tar of usr/lib/modules/VERSION with the modules for the root."""
+        return self.path / "modules.tar"
+
+    @property
+    def stage1(self) -> tuple[Path, ...]:
+        """The modules without which the root cannot be mounted, in the order to load them."""
+        return tuple(sorted((self.path / "stage1").iterdir()))
+
+    @property
+    def probe(self) -> tuple[Path, ...]:
+        """The probe's modules, in the order to load them."""
+        return tuple(sorted((self.path / "probe").iterdir()))
+
+
+def make_kernel(component: ComponentSpec, arch: Arch, debian: Debian, store: Store) -> KernelFiles:
+    """Return the component's kernel for `arch`, made when the store lacks it.
+
+    Raises UserError when the component is no kernel or names a module that no architecture has.
+    """
+    part = component.kernel
+    if part is None:
+        raise UserError(f"component {component.name} is not a kernel", hint="a kernel has a `kernel` section")
+    resolution = debian.resolve(names_of(component, arch), arch)
+    image = image_package(resolution)
+    key = digest_of([KERNEL_VERSION, component.digest, arch.name, image.sha256])
+
+    def maker(work: Path) -> None:
+        scratch = work / "scratch"
+        scratch.mkdir()
+        index, version = _unpack(debian.fetch(image), image, arch, scratch, work / "kernel")
+        _remember(store, image, index)
+        _check(component, part, arch, index, debian, store)
+        _carry(part, index, scratch, version, work)
+        shutil.rmtree(scratch)
+        data = {"version": version, "packages": [image.record()], "size": (work / "kernel").stat().st_size}
+        (work / "kernel.json").write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
+
+    return load_kernel(store.make("kernels", key, maker))
+
+
+def load_kernel(path: Path) -> KernelFiles:
+    """Return the kernel that lies in a folder."""
+    data = json.loads((path / "kernel.json").read_text(encoding="utf-8"))
+    return KernelFiles(path=path, version=data["version"], packages=tuple(data["packages"]), size=data["size"])
+
+
+def names_of(component: ComponentSpec, arch: Arch) -> tuple[str, ...]:
+    """Return the packages to resolve: the component's, or the architecture's usual kernel."""
+    return packages_of(component, arch) or (arch.kernel_package,)
+
+
+def image_package(resolution: Resolution) -> Package:
+    """Return the package that holds the kernel: a requested one, or what a metapackage of the request depends on."""
+    asked = [resolution.by_name[name] for name in resolution.names if name in resolution.by_name]
+    needed = [resolution.by_name[name] for one in asked for name in one.depends if name in resolution.by_name]
+    for package in (*needed, *asked):
+        if re.match(r"linux-image-(unsigned-)?\d", package.name):
+            return package
+    raise UserError(
+        f"none of {' '.join(resolution.names)} is a kernel for {resolution.arch}",
+        hint="`packages` of a kernel component names a linux-image-… package, or nothing",
+    )
+
+
+def _unpack(path: Path, package: Package, arch: Arch, scratch: Path, kernel: Path) -> tuple[ModuleIndex, str]:
+    """Write the kernel's file and its modules (below scratch/lib/modules/VERSION); return what modules there are."""
+    spool = scratch / "spool"
+    with spool.open("wb") as stream:
+        nodes = deb.read(path, package.name, stream, spool)
+    found = next((path for path in nodes if re.fullmatch(r"boot/vmlinu[xz]-[^/]+", path)), "")
+    version = found.partition("-")[2]
+    if not found:
+        raise UserError(f"package {package.name} holds no boot/vmlinuz-…", details=f"architecture {arch.name}")
+    _write_kernel(_content(nodes[found]), arch, kernel)
+    top = f"usr/lib/modules/{version}/"
+    for name, node in nodes.items():
+        if name.startswith(top) and node.content is not None and (module_name(name) or name[len(top) :] in GIVEN):
+            target = scratch / "lib/modules" / version / _plain_name(name[len(top) :])
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(_expanded(name, _content(node)))
+    spool.unlink()
+    tables = _depmod(scratch, version)
+    return read_index(tables["modules.dep"], tables["modules.builtin"], tables["modules.softdep"]), version
+
+
+def _content(node: Node) -> bytes:
+    return node.content.read() if node.content else b""
+
+
+def _plain_name(path: str) -> str:
+    return re.sub(r"\.ko\.(xz|gz)$", ".ko", path)
+
+
+def _expanded(path: str, data: bytes) -> bytes:
+    # the first stage's loader takes plain modules, and the root's own compression does better on them
+    unpackers = {".xz": lzma.decompress, ".gz": gzip.decompress}
+    unpack = unpackers.get(path[-3:]) if ".ko." in path else None
+    return unpack(data) if unpack else data
+
+
+def _write_kernel(data: bytes, arch: Arch, kernel: Path) -> None:
+    with kernel.open("wb") as out:
+        if arch.gzip_kernel and not data.startswith(b"\x1f\x8b"):
+            with gzip.GzipFile("", "wb", 9, cast(BinaryIO, out), mtime=0) as packed:
+                packed.write(data)
+        else:
+            out.write(data)
+
+
+def _depmod(base: Path, version: str) -> dict[str, str]:
+    proc.run(["depmod", "-b", str(base), version], timeout=300)
+    folder = base / "lib/modules" / version
+    return {name: (folder / name).read_text(encoding="utf-8") if (folder / name).exists() else "" for name in TABLES}
+
+
+def _index_path(store: Store, package: Package) -> Path:
+    return store.path("kernel-index", package.sha256) / "names.json"
+
+
+def _remember(store: Store, package: Package, index: ModuleIndex) -> None:
+    names = sorted({*index.paths, *index.builtin})
+    text = json.dumps(names)
+    store.make("kernel-index", package.sha256, lambda work: _write(work / "names.json", text))
+
+
+def _write(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")
+
+
+def _check(
+    component: ComponentSpec, part: KernelPart, arch: Arch, index: ModuleIndex, debian: Debian, store: Store
+) -> None:
+    """Complain about names that no architecture has; silent while an architecture's kernel has not been seen yet."""
+    absent = [name for name in (*part.modules, *part.stage1, *part.probe) if not index.knows(name)]
+    elsewhere: set[str] = set()
+    for other in ARCHES.values():
+        if not absent or other is arch:
+            continue
+        known = debian.known(names_of(component, other), other)
+        path = _index_path(store, image_package(known)) if known else None
+        if path is None or not path.exists():
+            return
+        elsewhere.update(json.loads(path.read_text(encoding="utf-8")))
+    unknown = [name for name in absent if name.replace("-", "_") not in elsewhere]
+    if unknown:
+        near = {name: index.nearest(name) for name in unknown}
+        raise UserError(
+            f"component {component.name}: no architecture's kernel has the module {', '.join(unknown)}",
+            hint="; ".join(f"{name}: did you mean {' or '.join(names)}?" for name, names in near.items() if names),
+        )
+
+
+def _carry(part: KernelPart, index: ModuleIndex, scratch: Path, version: str, work: Path) -> None:
+    source = scratch / "lib/modules" / version
+    for folder, names in (("stage1", part.stage1), ("probe", part.probe)):
+        (work / folder).mkdir()
+        for number, name in enumerate(index.order(names)):
+            shutil.copyfile(source / index.paths[name], work / folder / f"{number:02d}-{name}.ko")
+    _write_modules(index.order(part.modules), index, source, scratch / "kept", version, work / "modules.tar")
+
+
+def _write_modules(names: Sequence[str], index: ModuleIndex, source: Path, base: Path, version: str, tar: Path) -> None:
+    kept = base / "lib/modules" / version
+    kept.mkdir(parents=True)
+    for path in (*(index.paths[name] for name in names), *GIVEN):
+        if (source / path).exists():
+            (kept / path).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source / path, kept / path)
+    tables = _depmod(base, version)
+    tree = Tree()
+    for name in names:
+        tree.put(f"usr/lib/modules/{version}/{index.paths[name]}", plain((source / index.paths[name]).read_bytes()))
+    for table, text in tables.items():
+        tree.put(f"usr/lib/modules/{version}/{table}", plain(text.encode()))
+    with tar.open("wb") as out:
+        write(tree, out)

@@ -1,0 +1,100 @@
+"""The lock: every resolved package with version and SHA-256, per architecture and request, in one JSON file."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from harness.build.packages import Package, Resolution, package_from
+from harness.errors import HostError, UserError
+
+FORMAT = 1
+MAX_BYTES = 64 << 20
+
+
+class Lock:
+    """Honoured when its file exists, else filled by what is resolved and written by `save`.
+
+    ``update=True`` ignores what the file says and writes it anew. Raises UserError when the file is not a lock.
+    """
+
+    def __init__(self, path: Path, *, update: bool = False) -> None:
+        self.path = path
+        self.honoured = path.exists() and not update
+        self._lock = threading.Lock()
+        self._packages: dict[str, Package] = {}
+        self._requests: dict[str, dict[str, list[str]]] = {}
+        self._suite = ""
+        if self.honoured:
+            self._read()
+
+    def _read(self) -> None:
+        try:
+            if self.path.stat().st_size > MAX_BYTES:
+                raise UserError(f"the lock {self.path} is larger than {MAX_BYTES >> 20} MiB")
+            data = json.loads(self.path.read_text(encoding="utf-8"))
+            if data["format"] != FORMAT:
+                raise UserError(f"the lock {self.path} has format {data['format']}, this harness writes {FORMAT}")
+            self._suite = data["suite"]
+            self._packages = {record["sha256"]: package_from(record) for record in data["packages"]}
+            self._requests = {arch: dict(requests) for arch, requests in data["requests"].items()}
+        except OSError as error:
+            raise UserError(f"cannot read the lock: {error}") from error
+        except UserError as error:
+            raise UserError(f"the lock {self.path} is not usable: {error.message}", hint=self._advice) from error
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise UserError(f"{self.path} is not a lock: {error!r}", hint=self._advice) from error
+
+    @property
+    def _advice(self) -> str:
+        return f"to update it, remove {self.path} or resolve anew (refresh), and review what changed"
+
+    def find(self, suite: str, arch: str, names: Sequence[str]) -> Resolution:
+        """Return the locked answer to a request; UserError when the lock does not list it."""
+        if suite != self._suite:
+            raise UserError(f"the lock {self.path} is for suite {self._suite}, not {suite}", hint=self._advice)
+        digests = self._requests.get(arch, {}).get(request_key(names))
+        if digests is None or any(digest not in self._packages for digest in digests):
+            raise UserError(
+                f"the lock {self.path} does not list {' '.join(names)} for {arch}",
+                hint=self._advice,
+            )
+        packages = tuple(self._packages[digest] for digest in digests)
+        return Resolution(suite=suite, arch=arch, names=tuple(names), packages=packages, uris={})
+
+    def add(self, resolution: Resolution) -> None:
+        """Remember an answer for `save`."""
+        with self._lock:
+            self._suite = resolution.suite
+            self._packages.update((package.sha256, package) for package in resolution.packages)
+            answers = self._requests.setdefault(resolution.arch, {})
+            answers[request_key(resolution.names)] = [package.sha256 for package in resolution.packages]
+
+    def save(self) -> None:
+        """Write the file, whole or not at all; nothing when it was honoured. HostError when it cannot be written."""
+        if self.honoured:
+            return
+        packages = sorted(self._packages.values(), key=lambda package: (package.name, package.arch, package.version))
+        data: Mapping[str, Any] = {
+            "format": FORMAT,
+            "suite": self._suite,
+            "requests": {arch: dict(sorted(self._requests[arch].items())) for arch in sorted(self._requests)},
+            "packages": [package.record() for package in packages],
+        }
+        scratch = self.path.with_name(f".{self.path.name}.{os.getpid()}")
+        try:
+            scratch.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
+            scratch.replace(self.path)
+        except OSError as error:
+            raise HostError(f"cannot write the lock: {error}") from error
+        finally:
+            scratch.unlink(missing_ok=True)
+
+
+def request_key(names: Sequence[str]) -> str:
+    """Return a request as the lock spells it."""
+    return " ".join(sorted(set(names)))

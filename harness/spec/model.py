@@ -5,15 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 Strings = tuple[str, ...]
+LoosePath = Annotated[Path, Field(strict=False)]  # text in the YAML
+Limit = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class Model(BaseModel):
-    """A frozen mapping that refuses keys it does not know."""
+    """A frozen mapping that refuses keys it does not know; built when first used, for imports must be quick."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, strict=True, defer_build=True)
 
 
 class IDMapping(Model):
@@ -77,6 +79,13 @@ class Runtime(Model):
     namespace: str = ""
 
 
+def _check_resources(value: dict[str, Any]) -> dict[str, Any]:
+    from harness.spec.resources import Resources
+
+    Resources.model_validate(value, by_alias=True, by_name=False)
+    return value
+
+
 class EntryConfig(Model):
     """All keys of an image entry but its name and image: what a label or a component's `config` may hold.
 
@@ -110,7 +119,7 @@ class EntryConfig(Model):
     oom_score_adj: Annotated[int | None, Field(alias="oomScoreAdj")] = None
     rootfs_propagation: Annotated[str | None, Field(alias="rootfsPropagation")] = None
     cgroups_path: Annotated[str | None, Field(alias="cgroupsPath")] = None
-    resources: dict[str, Any] | None = None
+    resources: Annotated[dict[str, Any], AfterValidator(_check_resources)] | None = None
     sysctl: dict[str, str] | None = None
     rlimits: Strings | None = None
     uid_mappings: Annotated[tuple[IDMapping, ...] | None, Field(alias="uidMappings")] = None
@@ -159,6 +168,36 @@ class Volume(Model):
     readonly: bool = False
     format: Literal["", "filesystem", "oci"] = ""
     platforms: Strings = ()
+
+
+class KernelKeys(Model):
+    """What one file of an image says of the kernel: a later file's keys win."""
+
+    image: str | None = None
+    cmdline: str | None = None
+    binary: str | None = None
+    tar: str | None = None
+    ucode: str | None = None
+
+
+class Trust(Model):
+    """LinuxKit's former trust settings: accepted and ignored, as LinuxKit does."""
+
+    image: Strings = ()
+    org: Strings = ()
+
+
+class ImageFile(Model):
+    """One YAML file of an image, before files are merged."""
+
+    kernel: KernelKeys = KernelKeys()
+    init: Strings = ()
+    onboot: tuple[Entry, ...] = ()
+    onshutdown: tuple[Entry, ...] = ()
+    services: tuple[Entry, ...] = ()
+    files: tuple[File, ...] = ()
+    volumes: tuple[Volume, ...] = ()
+    trust: Trust = Trust()
 
 
 class ImageSpec(Model):
@@ -253,14 +292,14 @@ class MachineSpec(Model):
 class Budget(Model):
     """Limits that a plan sets; None leaves the harness's own default."""
 
-    size: float | None = None  # MB (10^6 bytes)
-    ready: float | None = None  # exact milliseconds from the kernel's clock zero to ready
+    size: Limit | None = None  # MB (10^6 bytes)
+    ready: Limit | None = None  # exact milliseconds from the kernel's clock zero to ready
 
 
 class PlanImage(Model):
     """An image of a plan, with the machines it boots on (all of the plan's when empty) and its budgets."""
 
-    path: Path
+    path: LoosePath
     machines: Strings = ()
     budget: Budget = Budget()
     budgets: dict[str, Budget] = {}  # by machine or architecture name, over `budget`
@@ -273,5 +312,5 @@ class Plan(Model):
     path: Path
     images: tuple[PlanImage, ...]
     machines: Strings
-    cases: tuple[Path, ...] = ()
+    cases: tuple[LoosePath, ...] = ()
     budget: Budget = Budget()

@@ -1,0 +1,149 @@
+"""What is judged of components, machines and plans beyond their shape: pure, on plain data, at each key's path."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from harness.arch import ALIASES, ARCHES
+from harness.spec import checks
+from harness.spec.annotations import Fault
+from harness.spec.complaints import KeyPath, Problem, nearest
+
+# These names reach apt's and QEMU's command lines and /etc/passwd: the patterns keep options and line ends out.
+_PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]*[a-z0-9+.]")
+_USER = re.compile(r"[a-z_][a-z0-9_-]{0,30}")
+_PASSWD_PATH = re.compile(r"/[^:\x00-\x1f\x7f]*")
+_WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.,+=:-]*")
+_CONSOLE = re.compile(r"[A-Za-z0-9][A-Za-z0-9/_-]*")
+
+
+def component(data: Mapping[str, Any], yaml: Path) -> Iterator[Problem]:
+    """Judge a component's data; the files that `files` names are looked for beside the YAML."""
+    yield from _packages(data, "packages", ())
+    by_arch = _mapping(data, "packages_for")
+    for arch in by_arch:
+        yield from checks.problem(("packages_for", arch), architecture(arch), at_key=True)
+        yield from _packages(by_arch, arch, ("packages_for",))
+    for index, user in checks.mappings(data, "users"):
+        yield from _user(user, ("users", index))
+    for index, file in checks.mappings(data, "files"):
+        yield from checks.file(file, ("files", index))
+        yield from checks.problem(("files", index, "source"), _source(file, yaml))
+    for index, joined in checks.mappings(data, "concatenate"):
+        if isinstance(joined.get("path"), str):
+            yield from checks.problem(("concatenate", index, "path"), checks.inner_path(joined["path"]))
+    links = _mapping(data, "links")
+    for target in links:
+        for index, link in checks.texts(links, target):
+            yield from checks.problem(("links", target, index), checks.inner_path(link))
+    if isinstance(data.get("config"), dict):
+        yield from checks.entry(data["config"], ("config",), None, None)
+
+
+def _mapping(data: Mapping[str, Any], key: str) -> dict[str, Any]:
+    value = data.get(key)
+    return value if isinstance(value, dict) else {}
+
+
+def _packages(data: Mapping[str, Any], key: str, at: KeyPath) -> Iterator[Problem]:
+    for index, name in checks.texts(data, key):
+        if not _PACKAGE.fullmatch(name):
+            yield Problem((*at, key, index), f"{name!r} is no package's name", "a Debian package's name")
+
+
+def architecture(name: str) -> Fault | None:
+    """Judge an architecture's name; only our own spelling counts in a file."""
+    if name in ARCHES:
+        return None
+    near = ALIASES.get(name) or nearest(name, ARCHES)
+    return Fault(f"unknown architecture {name!r}", "" if near else f"one of: {', '.join(ARCHES)}", near)
+
+
+def _user(user: Mapping[str, Any], at: KeyPath) -> Iterator[Problem]:
+    name = user.get("name")
+    if isinstance(name, str) and not _USER.fullmatch(name):
+        yield Problem((*at, "name"), f"{name!r} is no user's name", "up to 31 of a-z 0-9 _ -")
+    for key in ("home", "shell"):
+        value = user.get(key)
+        if isinstance(value, str) and not _PASSWD_PATH.fullmatch(value):
+            yield Problem((*at, key), f"{value!r} is no path for /etc/passwd", "a path from / without a colon")
+    for key in ("uid", "gid"):
+        yield from checks.problem((*at, key), checks.identity(user.get(key)))
+
+
+def source_path(source: str, yaml: Path) -> Path | None:
+    """Return the file that a component's ``source`` names, or None when it would lie outside the YAML's folder."""
+    folder = yaml.parent.resolve()
+    path = (folder / source).resolve()
+    return path if path.is_relative_to(folder) and not source.startswith(("/", "~")) else None
+
+
+def _source(file: Mapping[str, Any], yaml: Path) -> Fault | None:
+    source = file.get("source")
+    if not isinstance(source, str) or not source:
+        return None
+    path = source_path(source, yaml)
+    if path is None:
+        return Fault(
+            f"{source!r} lies outside the component's folder", "a path relative to the YAML, inside its folder"
+        )
+    if not path.is_file() and not (file.get("optional") is True and not path.exists()):
+        return Fault(f"there is no file {source!r}", "a file beside the YAML")
+    return None
+
+
+def machine(data: Mapping[str, Any]) -> Iterator[Problem]:
+    """Judge a machine's data."""
+    if isinstance(data.get("arch"), str) and data["arch"] not in ALIASES:
+        yield from checks.problem(("arch",), architecture(data["arch"]))
+    console = data.get("console")
+    if isinstance(console, str) and not _CONSOLE.fullmatch(console):
+        yield Problem(("console",), f"{console!r} is no console", "the kernel's name of it, as in ttyS0")
+    for key in ("machine", "cpu"):
+        value = _mapping(data, "qemu").get(key)
+        if isinstance(value, str) and not _WORD.fullmatch(value):
+            yield Problem(("qemu", key), f"{value!r} is no {key} of QEMU", "a name, with ,option=value after it")
+
+
+def is_path(text: str) -> bool:
+    """Say whether a machine is given as the path of a YAML file rather than by name."""
+    return "/" in text or text.endswith((".yml", ".yaml"))
+
+
+def plan(data: Mapping[str, Any], yaml: Path, known: Collection[str]) -> Iterator[Problem]:
+    """Judge a plan's data. ``known`` has the names of the machines that ship with the harness."""
+    yield from _machines(data, (), yaml, known)
+    for key in ("images", "machines"):
+        if data.get(key) == ():
+            yield Problem((key,), "is empty", f"at least one of the {key}")
+    for index, case in checks.texts(data, "cases"):
+        if not (yaml.parent / case).exists():
+            yield Problem(("cases", index), f"there is no {case!r}", "a file or folder, relative to the plan")
+    names = {*known, *ARCHES, *(Path(name).stem for _, name in checks.texts(data, "machines") if is_path(name))}
+    for index, image in checks.mappings(data, "images"):
+        at = ("images", index)
+        yield from _machines(image, at, yaml, known)
+        path = image.get("path")
+        if isinstance(path, str) and not (yaml.parent / path).is_file():
+            yield Problem((*at, "path"), f"there is no file {path!r}", "an image's YAML, relative to the plan")
+        for name in _mapping(image, "budgets"):
+            if name not in names:
+                near = nearest(name, names)
+                what = f"neither a machine nor an architecture is called {name!r}"
+                expected = "" if near else f"one of: {', '.join(sorted(names))}"
+                yield Problem((*at, "budgets", name), what, expected, near, at_key=True)
+
+
+def _machines(data: Mapping[str, Any], at: KeyPath, yaml: Path, known: Collection[str]) -> Iterator[Problem]:
+    for index, name in checks.texts(data, "machines"):
+        path = (*at, "machines", index)
+        if is_path(name):
+            if not (yaml.parent / name).is_file():
+                yield Problem(path, f"there is no file {name!r}", "a machine's YAML, relative to the plan")
+        elif name not in known:
+            near = nearest(name, known)
+            expected = "" if near else f"one of: {', '.join(known)}, or a path"
+            yield Problem(path, f"unknown machine {name!r}", expected, near)

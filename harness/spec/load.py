@@ -1,0 +1,143 @@
+"""From files to frozen objects: read, check the shape, judge, and raise all complaints at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from harness.arch import ALIASES, ARCHES
+from harness.errors import UserError
+from harness.spec import checks_library, references
+from harness.spec.complaints import Complaint, Problem, SpecError, nearest
+from harness.spec.merge import judge, mapping_of, merge
+from harness.spec.model import ComponentSpec, ImageSpec, MachineSpec, Model, Plan
+from harness.spec.reader import Document, Node, read
+from harness.spec.shape import check
+from harness.store import digest_of, file_digest
+
+Made = TypeVar("Made", bound=Model)
+Checked = tuple[Made | None, list[Complaint]]
+
+
+def load_image(paths: Sequence[Path]) -> ImageSpec:
+    """Read an image's YAML files, merged in order as LinuxKit does: later kernel keys win, lists are appended.
+
+    Raises SpecError with every complaint about every file, UserError when one cannot be read.
+    """
+    if not paths:
+        raise UserError("no image file was given", hint="name one YAML file or several")
+    documents = read_all(paths)
+    files, complaints = judge(documents)
+    if complaints:
+        raise SpecError(complaints)
+    return merge(documents, files)
+
+
+def read_all(paths: Iterable[Path]) -> list[Document]:
+    """Read files; SpecError with the complaints about all of them that are no YAML."""
+    documents: list[Document] = []
+    complaints: list[Complaint] = []
+    for path in paths:
+        try:
+            documents.append(read(Path(path)))
+        except SpecError as error:
+            complaints += error.complaints
+    if complaints:
+        raise SpecError([*complaints, *(complaint for document in documents for complaint in document.complaints)])
+    return documents
+
+
+def load_component(path: Path) -> ComponentSpec:
+    """Read a component's YAML; SpecError with every complaint, UserError when it cannot be read."""
+    return _made(check_component(read(Path(path))))
+
+
+def load_machine(path_or_name: str | Path) -> MachineSpec:
+    """Read a machine by its name or its YAML's path; UserError when there is none, SpecError when it is wrong."""
+    text = str(path_or_name)
+    if checks_library.is_path(text):
+        return _made(check_machine(read(Path(text))))
+    known = references.machines()
+    if text not in known:
+        near = nearest(text, known)
+        listed = f"machines: {', '.join(known) or 'none'}; or give the path of a YAML file"
+        raise UserError(f"unknown machine {text!r}", hint=f"did you mean {near}? ({listed})" if near else listed)
+    return _made(check_machine(read(known[text])))
+
+
+def load_plan(path: Path) -> Plan:
+    """Read a plan; its paths come out relative to the current folder. SpecError with every complaint."""
+    return _made(check_plan(read(Path(path))))
+
+
+def _made(checked: Checked[Made]) -> Made:
+    made, complaints = checked
+    if complaints or made is None:
+        raise SpecError(complaints)
+    return made
+
+
+def _check(model: type[Made], document: Document, given: Mapping[str, Any], judged: Iterable[Problem]) -> Checked[Made]:
+    made, found = check(model, document, given)
+    return made, [*document.complaints, *map(document.complain, [*found, *judged])]
+
+
+def check_component(document: Document) -> Checked[ComponentSpec]:
+    """Return a document's component and every complaint about it."""
+    data, path = mapping_of(document), document.file
+    given = {"name": path.stem, "path": path, "digest": ""}
+    made, complaints = _check(ComponentSpec, document, given, checks_library.component(data, path))
+    if made is None or complaints:
+        return None, complaints
+    return made.model_copy(update={"digest": _component_digest(made, document)}), []
+
+
+def _component_digest(made: ComponentSpec, document: Document) -> str:
+    sources = {}
+    for name in {file.source for file in made.files if file.source}:
+        path = checks_library.source_path(name, document.file)
+        if path is not None and path.is_file():  # an optional one may be missing
+            sources[name] = file_digest(path)
+    return digest_of({"yaml": digest_of_bytes(document.content), "sources": sources})
+
+
+def digest_of_bytes(content: bytes) -> str:
+    """Return the SHA-256 (hex) of bytes."""
+    import hashlib
+
+    return hashlib.sha256(content).hexdigest()
+
+
+def check_machine(document: Document) -> Checked[MachineSpec]:
+    """Return a document's machine and every complaint about it; `qemu.virtio` is the architecture's unless given."""
+    data, path = mapping_of(document), document.file
+    arch = ARCHES.get(ALIASES.get(str(data.get("arch")), str(data.get("arch"))))
+    qemu = document.root.value.get("qemu") if isinstance(document.root.value, dict) else None
+    if qemu is not None and isinstance(qemu.value, dict) and "virtio" not in qemu.value:
+        qemu.value["virtio"] = Node(arch.virtio if arch else "pci", qemu.place)
+    given = {"name": path.stem, "path": path, "digest": digest_of_bytes(document.content)}
+    made, complaints = _check(MachineSpec, document, given, checks_library.machine(data))
+    if made is None or complaints or arch is None:
+        return None, complaints
+    return made.model_copy(update={"arch": arch.name}), []
+
+
+def check_plan(document: Document) -> Checked[Plan]:
+    """Return a document's plan and every complaint about it."""
+    data, path = mapping_of(document), document.file
+    known = references.machines()
+    made, complaints = _check(Plan, document, {"name": path.stem, "path": path}, checks_library.plan(data, path, known))
+    if made is None or complaints:
+        return None, complaints
+    folder = path.parent
+
+    def located(names: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(str(folder / name) if checks_library.is_path(name) else name for name in names)
+
+    images = tuple(
+        image.model_copy(update={"path": folder / image.path, "machines": located(image.machines)})
+        for image in made.images
+    )
+    cases = tuple(folder / case for case in made.cases)
+    return made.model_copy(update={"images": images, "machines": located(made.machines), "cases": cases}), []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -104,8 +105,6 @@ def _component_digest(made: ComponentSpec, document: Document) -> str:
 
 def digest_of_bytes(content: bytes) -> str:
     """Return the SHA-256 (hex) of bytes."""
-    import hashlib
-
     return hashlib.sha256(content).hexdigest()
 
 

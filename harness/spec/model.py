@@ -1,6 +1,7 @@
-"""What a person may write, as frozen objects: image, component, machine and plan. Defaults here are LinuxKit's."""
+"""What a person may write, as frozen objects: image, component, machine and plan. Defaults here are LinuxKit's.
 
-from __future__ import annotations
+Annotations are evaluated as code here, not from text as elsewhere: pydantic would compile each of 200, 30 ms in all.
+"""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal

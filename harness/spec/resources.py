@@ -1,7 +1,5 @@
 """A container's limits, as LinuxKit's schema has them; checked here, then handed on as a plain mapping."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 from pydantic import Field

@@ -97,7 +97,7 @@ def words(annotation: Any) -> str:
     said = []
     for kind in alternatives(annotation):
         if get_origin(kind) is Literal:
-            said.append("one of: " + ", ".join(repr(value) if value == "" else value for value in get_args(kind)))
+            said.append("one of: " + ", ".join(filter(None, get_args(kind))))
         elif get_origin(kind) is tuple:
             said.append(f"a list of {plurals(get_args(kind)[0])}")
         else:
@@ -197,7 +197,10 @@ def _wrong(path: KeyPath, detail: ErrorDetails, model: type[BaseModel], document
     }
     if detail["type"] in said:
         return Problem(path, *said[detail["type"]])
-    return Problem(path, f"found {brief(value)}", words(kind), _instead(value, kind, document.find(path)[0].raw))
+    raw = document.find(path)[0].raw
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    found = f"the number {raw}" if number and raw else brief(value)
+    return Problem(path, f"found {found}", words(kind), _instead(value, kind, raw))
 
 
 def _instead(value: object, annotation: Any, raw: str) -> str:

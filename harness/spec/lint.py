@@ -1,0 +1,112 @@
+"""Checking files without building: which kind each is, every complaint, and what its references were taken for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from harness import paths as places
+from harness.errors import UserError
+from harness.spec.complaints import Complaint, Problem, SpecError, spell
+from harness.spec.load import check_component, check_machine, check_plan
+from harness.spec.merge import image_references, judge, mapping_of
+from harness.spec.model import ComponentSpec, ImageFile, MachineSpec, Model, Plan
+from harness.spec.reader import Document, read
+from harness.spec.references import ReferenceKind, kind_of
+from harness.spec.shape import fields_of
+
+Kind = Literal["image", "component", "machine", "plan", "unknown"]
+GIVEN = ("name", "path", "digest")  # fields that no file holds
+_MODELS: dict[Kind, type[Model]] = {
+    "image": ImageFile,
+    "component": ComponentSpec,
+    "machine": MachineSpec,
+    "plan": Plan,
+}
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A reference of an image, its key's path, and what it was taken for."""
+
+    key_path: str
+    text: str
+    kind: ReferenceKind
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What lint has to say of one file. ``notes`` are no mistakes."""
+
+    path: Path
+    kind: Kind
+    complaints: tuple[Complaint, ...] = ()
+    references: tuple[Reference, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def lint(paths: Sequence[Path]) -> list[Finding]:
+    """Check each file by itself; a folder stands for all YAML files in it.
+
+    Raises UserError when a file cannot be read; what is wrong in a file is in its finding.
+    """
+    return [_lint_file(path) for given in paths for path in _files(Path(given))]
+
+
+def _files(path: Path) -> list[Path]:
+    if not path.is_dir():
+        return [path]
+    found = sorted(file for ending in ("*.yml", "*.yaml") for file in path.rglob(ending) if file.is_file())
+    if not found:
+        raise UserError(f"{path} holds no YAML file", hint="name a file, or a folder with *.yml in it")
+    return found
+
+
+def _lint_file(path: Path) -> Finding:
+    try:
+        document = read(path)
+    except SpecError as error:
+        return Finding(path, "unknown", error.complaints)
+    kind = kind_of_file(document)
+    match kind:
+        case "image":
+            return _lint_image(document)
+        case "component":
+            complaints = check_component(document)[1]
+        case "machine":
+            complaints = check_machine(document)[1]
+        case "plan":
+            complaints = check_plan(document)[1]
+        case _:
+            expected = "; ".join(f"{name}: {', '.join(_keys(name))}" for name in _MODELS)
+            complaints = [document.complain(Problem((), "nothing says what this file is", expected))]
+    return Finding(path, kind, SpecError(complaints).complaints)
+
+
+def _lint_image(document: Document) -> Finding:
+    complaints = judge([document], whole=False)[1]
+    data = mapping_of(document)
+    references = tuple(
+        Reference(spell(path), reference, kind_of(reference)) for path, reference in image_references(data)
+    )
+    kernel = any(reference.key_path == "kernel.image" for reference in references)
+    notes = () if kernel else ("names no kernel: it builds only together with a file that does",)
+    return Finding(document.file, "image", SpecError(complaints).complaints, references, notes)
+
+
+def kind_of_file(document: Document) -> Kind:
+    """Decide what a file is: by the folder it ships in, else by the kind that knows most of its keys."""
+    parent = document.file.resolve().parent
+    by_folder: dict[Path, Kind] = {places.COMPONENTS.resolve(): "component", places.MACHINES.resolve(): "machine"}
+    if parent in by_folder:
+        return by_folder[parent]
+    written = set(mapping_of(document))
+    scores = {kind: len(written.intersection(_keys(kind))) for kind in _MODELS}
+    best = max(scores, key=lambda kind: scores[kind])  # the first of equals: image before component
+    return best if scores[best] else "unknown"
+
+
+def _keys(kind: Kind) -> Iterator[str]:
+    return (key for key in fields_of(_MODELS[kind]) if kind == "image" or key not in GIVEN)

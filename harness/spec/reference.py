@@ -1,0 +1,162 @@
+"""docs/reference.md, made from the models: ``python -m harness.spec.reference`` prints it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from harness.spec.annotations import SETTINGS
+from harness.spec.lint import GIVEN
+from harness.spec.meanings import MEANINGS
+from harness.spec.model import (
+    BindNS,
+    Budget,
+    ComponentSpec,
+    Concatenate,
+    Device,
+    Entry,
+    File,
+    IDMapping,
+    ImageFile,
+    Interface,
+    KernelKeys,
+    KernelPart,
+    MachineSpec,
+    Model,
+    Mount,
+    Plan,
+    PlanImage,
+    Qemu,
+    Runtime,
+    Trust,
+    User,
+    Volume,
+)
+from harness.spec.resources import (
+    BlockIO,
+    Cpu,
+    DeviceCgroup,
+    HugepageLimit,
+    Memory,
+    Network,
+    Pids,
+    Priority,
+    Resources,
+    ThrottleDevice,
+    WeightDevice,
+)
+from harness.spec.shape import fields_of, words
+
+# Which tables there are, under which heading, and where in the YAML each stands.
+PARTS: dict[str, tuple[tuple[str, type[Model]], ...]] = {
+    "Image": (
+        ("the file", ImageFile),
+        ("`kernel`", KernelKeys),
+        ("each of `onboot`, `onshutdown`, `services`", Entry),
+        ("each of `mounts`", Mount),
+        ("each of `devices`", Device),
+        ("each of `uidMappings`, `gidMappings`, `uidmappings`, `gidmappings`", IDMapping),
+        ("`resources`", Resources),
+        ("each of `resources.devices`", DeviceCgroup),
+        ("`resources.memory`", Memory),
+        ("`resources.cpu`", Cpu),
+        ("`resources.pids`", Pids),
+        ("`resources.blockio`", BlockIO),
+        ("each of `resources.blockio.weightDevice`", WeightDevice),
+        ("each of `resources.blockio.throttle…`", ThrottleDevice),
+        ("each of `resources.hugepageLimits`", HugepageLimit),
+        ("`resources.network`", Network),
+        ("each of `resources.network.priorities`", Priority),
+        ("`runtime`", Runtime),
+        ("each of `runtime.interfaces`", Interface),
+        ("`runtime.bindNS`", BindNS),
+        ("each of `files`", File),
+        ("each of `volumes`", Volume),
+        ("`trust`", Trust),
+    ),
+    "Component": (
+        ("the file", ComponentSpec),
+        ("each of `users`", User),
+        ("each of `concatenate`", Concatenate),
+        ("`kernel`", KernelPart),
+    ),
+    "Machine": (("the file", MachineSpec), ("`qemu`", Qemu)),
+    "Plan": (("the file", Plan), ("each of `images`", PlanImage), ("`budget`, each of `budgets`", Budget)),
+}
+_INTRODUCTION = """\
+# Reference: every key of every file
+
+Made by `python -m harness.spec.reference > docs/reference.md`; change the models instead (`harness/spec/`).
+
+Files are YAML 1.2 with its core types: `on`, `yes`, `1:30` and dates are text. A key that is not listed here is
+refused, as are a key written twice, a key without a value, more than one document, more than 1 MiB, more than 64
+levels and more than 50,000 values with aliases expanded. `harness lint FILE…` checks without building. An image may
+be several files: of the kernel's keys the last one counts, lists are joined in order.
+"""
+_ANNOTATIONS = """\
+### Image: `annotations` that are ours
+Their values are text: put numbers in quotes.
+
+| key | where | default | meaning | value |
+| --- | --- | --- | --- | --- |
+"""
+
+
+def keys_of(model: type[BaseModel]) -> dict[str, FieldInfo]:
+    """Return a model's fields by key, without those that the loader gives."""
+    own = model in (ComponentSpec, MachineSpec, Plan)
+    return {key: field for key, field in fields_of(model).items() if not (own and key in GIVEN)}
+
+
+def _default(model: type[BaseModel], key: str, field: FieldInfo) -> str:
+    if model is Qemu and key == "virtio":
+        return "the architecture's"
+    if field.is_required():
+        return "**required**"
+    value = field.get_default()
+    if value in (None, "", (), {}) or isinstance(value, BaseModel):
+        return "–"
+    if isinstance(value, tuple):
+        return f"`[{', '.join(map(str, value))}]`"
+    return f"`{str(value).lower() if isinstance(value, bool) else value}`"
+
+
+def _cell(text: Any) -> str:
+    return str(text).replace("|", "\\|")
+
+
+def _table(model: type[Model]) -> Iterator[str]:
+    yield "| key | type | default | meaning |\n| --- | --- | --- | --- |\n"
+    # what is required comes first, as in the table of a container, whose name and image are inherited last
+    for key, field in sorted(keys_of(model).items(), key=lambda item: not item[1].is_required()):
+        kind = words(field.annotation)
+        row = (f"`{key}`", kind, _default(model, key, field), MEANINGS[model.__name__][key])
+        yield f"| {' | '.join(map(_cell, row))} |\n"
+
+
+def reference() -> str:
+    """Return the whole page."""
+    page = [_INTRODUCTION]
+    for part, tables in PARTS.items():
+        page.append(f"\n## {part}\n")
+        for where, model in tables:
+            page += [f"\n### {part}: {where}\n", *_table(model)]
+        if part == "Image":
+            page += ["\n", _ANNOTATIONS]
+            for key, setting in SETTINGS.items():
+                row = (
+                    f"`{key}`",
+                    ", ".join(setting.sections),
+                    setting.default or "–",
+                    setting.meaning,
+                    setting.expected,
+                )
+                page.append(f"| {' | '.join(map(_cell, row))} |\n")
+    return "".join(page)
+
+
+if __name__ == "__main__":
+    print(reference(), end="")

@@ -8,7 +8,8 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from filelock import FileLock
@@ -50,15 +51,21 @@ class Store:
         final = self.path(kind, key)
         if final.is_dir():
             return final
-        try:
+        with self.telling(kind):
             return self._make(final, kind, key, maker)
+
+    @contextmanager
+    def telling(self, what: str) -> Iterator[None]:
+        """Turn a full disk and a cache that cannot be written, met while writing `what`, into HostError."""
+        try:
+            yield
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise HostError(
-                    f"the disk is full: could not write {kind} into {self.root}",
+                    f"the disk is full: could not write {what} into {self.root}",
                     hint="free space there, `harness clean`, or set HARNESS_CACHE to a folder on another disk",
                 ) from error
-            if error.errno in (errno.EACCES, errno.EROFS):
+            if error.errno in (errno.EACCES, errno.EROFS, errno.ENOTDIR):
                 raise HostError(
                     f"cannot write to the cache: {error}", hint="set HARNESS_CACHE to a folder you may write"
                 ) from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -106,7 +107,7 @@ class Apt:
                 self._stamp.unlink(missing_ok=True)
                 retrying(self.patience, lambda: self._run(["apt-get", "update"]), progress)
                 self._stamp.touch()
-            printed = self._run(["apt-get", "-qq", "-y", "--print-uris", "install", *names])
+            printed = self._run(["apt-get", "-q", "-y", "--print-uris", "install", *names])
             offers = {offer.sha256: offer for offer in parse_uris(printed)}
             shown = self._run(["apt-cache", "show", *(f"{offer.name}={offer.version}" for offer in offers.values())])
         found = {
@@ -155,16 +156,17 @@ class Apt:
 
     def _run(self, argv: Sequence[str]) -> str:
         program, *rest = argv
-        env = {**os.environ, "LC_ALL": "C"}
-        try:
-            done = proc.run(
-                [program, "-c", str(self.root / "apt.conf"), *rest],
-                env=env,
-                timeout=COMMAND_SECONDS,
-            )
-        except proc.CommandError as error:
-            raise explain(error, suite=self.suite, arch=self.arch.name) from error
-        return done.stdout.decode(errors="replace")
+        argv = [program, "-c", str(self.root / "apt.conf"), *rest]
+        # a file, because apt says on stdout why packages do not go together
+        with tempfile.TemporaryFile() as said:
+            try:
+                proc.run(argv, stdout=said, env={**os.environ, "LC_ALL": "C"}, timeout=COMMAND_SECONDS)
+            except proc.CommandError as error:
+                said.seek(0)
+                words = said.read(1 << 16).decode(errors="replace")
+                raise explain(error, words, suite=self.suite, arch=self.arch.name) from error
+            said.seek(0)
+            return said.read().decode(errors="replace")
 
 
 def parse_uris(printed: str) -> Iterator[Offer]:

@@ -33,7 +33,7 @@ def silent(_: str) -> None:
 class Debian:
     """One suite of Debian, as the host's apt sources or `mirror` offer it, with `store` as its memory.
 
-    `mirror`: ``[signed-by=KEY] URL SUITE…``, several parted by commas; see `sources.from_mirror`.
+    `mirror`: ``URL SUITE…``, several parted by commas, signed by `keyring` (Debian's own unless given).
     `offline` never touches the network; `refresh` asks the mirror anew, once per request.
     """
 
@@ -43,16 +43,17 @@ class Debian:
         *,
         suite: str = "bookworm",
         mirror: str | None = None,
+        keyring: Path | None = None,
         offline: bool = False,
         refresh: bool = False,
         lock: Lock | None = None,
         progress: Callable[[str], None] = silent,
-        patience: Patience = Patience(),  # noqa: B008 - frozen
     ) -> None:
         if offline and refresh:
             raise UserError("offline and refresh exclude each other", hint="give one of them")
-        self.store, self.suite, self.mirror = store, suite, mirror
-        self.offline, self.refresh, self.lock, self.progress, self.patience = offline, refresh, lock, progress, patience
+        self.store, self.suite, self.mirror, self.keyring = store, suite, mirror, keyring
+        self.offline, self.refresh, self.lock, self.progress = offline, refresh, lock, progress
+        self.patience = Patience()  # may be set
         self._uris: dict[str, str] = {}
         self._fresh: set[str] = set()  # requests and architectures this object has already asked about anew
         self._verified: set[str] = set()
@@ -61,7 +62,7 @@ class Debian:
     def sources(self) -> tuple[Source, ...]:
         """The repositories in use."""
         if self.mirror:
-            return from_mirror(self.mirror, self.suite)
+            return from_mirror(self.mirror, self.suite, self.keyring)
         return from_host(self.suite)
 
     @cached_property
@@ -77,6 +78,10 @@ class Debian:
 
         Raises UserError for an unknown name or one the lock lacks, HostError when the mirror is needed and fails.
         """
+        with self.store.telling("package indexes"):
+            return self._answer(names, arch)
+
+    def _answer(self, names: Sequence[str], arch: Arch) -> Resolution:
         names = tuple(sorted(set(names)))
         if not names:
             return Resolution(suite=self.suite, arch=arch.name, names=(), packages=(), uris={})
@@ -135,6 +140,10 @@ class Debian:
 
     def fetch_all(self, packages: Sequence[Package]) -> None:
         """Bring all `packages` into the store, the missing ones in one download. Raises HostError."""
+        with self.store.telling("packages"):
+            self._fetch(packages)
+
+    def _fetch(self, packages: Sequence[Package]) -> None:
         missing = self._missing(packages)
         if not missing:
             return
@@ -203,9 +212,9 @@ class Debian:
         finally:
             shutil.rmtree(work, ignore_errors=True)
         names = ", ".join(f"{package.name} {package.version} ({package.arch})" for package in left)
-        message = f"suite {self.suite}, {arch.name}: could not fetch {names}"
-        if trouble is None:
-            raise MirrorError(message, kind="mismatch")
+        message = f"suite {self.suite}, {arch.name}: the mirror does not have {names} (any more)"
+        if trouble is None:  # apt was content, yet a file is missing
+            raise MirrorError(message, kind="gone")
         raise MirrorError(message, kind=trouble.kind, details=trouble.details, hint=trouble.hint) from trouble
 
     def _bases(self, missing: Sequence[Package]) -> tuple[str, ...]:

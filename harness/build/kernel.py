@@ -14,7 +14,7 @@ from typing import Any, BinaryIO, cast
 
 from harness import proc
 from harness.arch import ARCHES, Arch
-from harness.build import deb
+from harness.build import deb, versions
 from harness.build.debian import Debian
 from harness.build.layer import packages_of
 from harness.build.modules import ModuleIndex, module_name, read_index
@@ -24,7 +24,6 @@ from harness.errors import UserError
 from harness.spec.model import ComponentSpec, KernelPart
 from harness.store import Store, digest_of
 
-KERNEL_VERSION = 1
 TABLES = ("modules.dep", "modules.alias", "modules.softdep", "modules.builtin")
 GIVEN = ("modules.builtin", "modules.builtin.modinfo", "modules.order")
 
@@ -69,7 +68,7 @@ def make_kernel(component: ComponentSpec, arch: Arch, debian: Debian, store: Sto
         raise UserError(f"component {component.name} is not a kernel", hint="a kernel has a `kernel` section")
     resolution = debian.resolve(names_of(component, arch), arch)
     image = image_package(resolution)
-    key = digest_of([KERNEL_VERSION, component.digest, arch.name, image.sha256])
+    key = digest_of([versions.KERNEL, component.digest, arch.name, image.sha256])
 
     def maker(work: Path) -> None:
         scratch = work / "scratch"

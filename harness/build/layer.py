@@ -14,7 +14,7 @@ from typing import Any
 
 from harness import paths
 from harness.arch import Arch
-from harness.build import deb
+from harness.build import deb, versions
 from harness.build.debian import Debian
 from harness.build.globs import literal, matcher, unmatched
 from harness.build.libraries import Libraries
@@ -24,7 +24,6 @@ from harness.errors import UserError
 from harness.spec.model import ComponentSpec, File, User
 from harness.store import Store, digest_of, file_digest
 
-LAYER_VERSION = 1
 LINKS = {"bin": "usr/bin", "sbin": "usr/sbin", "lib": "usr/lib", "lib64": "usr/lib64"}
 
 # What a container never uses: left out when a component names no files to keep.
@@ -70,7 +69,7 @@ def make_layer(component: ComponentSpec, arch: Arch, debian: Debian, store: Stor
     Raises UserError when the component asks for what its packages do not have, HostError when a package cannot be had.
     """
     resolution = debian.resolve(packages_of(component, arch), arch)
-    key = digest_of([LAYER_VERSION, component.digest, arch.name, resolution.digest])
+    key = digest_of([versions.LAYER, component.digest, arch.name, resolution.digest])
     path = store.make("layers", key, lambda work: _Maker(component, arch, debian, resolution).make(work))
     return load_layer(path)
 
@@ -170,8 +169,11 @@ class _Maker:
         self.tree.put(path, node)
 
     def _declare(self) -> None:
-        for path, lines, mode in accounts((ROOT, *self.component.users, NOBODY)):
+        for path, lines, mode in accounts(self._users()):
             self.tree.put(path, plain(lines.encode(), mode))
+        for target, places in self.component.links.items():
+            for place in places:
+                self.tree.put(self._path(place), symlink(target))
         for file in self.component.files:
             self._put_file(file)
 
@@ -209,6 +211,10 @@ class _Maker:
         else:
             self.tree.put(place, plain((file.contents or "").encode(), self._mode(file, 0o644), uid, gid))
 
+    def _users(self) -> list[User]:
+        """Return root, the component's users and nobody; the component may say otherwise of the two."""
+        return list({user.name: user for user in (ROOT, NOBODY, *self.component.users)}.values())
+
     def _mode(self, file: File, usual: int) -> int:
         try:
             return int(file.mode, 8) & 0o7777 if file.mode else usual
@@ -218,7 +224,7 @@ class _Maker:
     def _id(self, value: int | str | None, kind: str, file: File) -> int:
         if value is None or isinstance(value, int):
             return value or 0
-        for user in (ROOT, *self.component.users, NOBODY):
+        for user in self._users():
             if user.name == value:
                 return user.uid if kind == "uid" else user.gid
         raise UserError(

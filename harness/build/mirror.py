@@ -95,7 +95,7 @@ UNKNOWN_NAMES = re.compile(
 UNMET = re.compile(r"unmet dependencies|held broken packages|pkgProblemResolver")
 
 
-def explain(error: CommandError, *, suite: str, arch: str) -> HarnessError:
+def explain(error: CommandError, stdout: str, *, suite: str, arch: str) -> HarnessError:
     """Return what a failed apt command means for a person: suite, architecture, file, and what to do."""
     where = f"suite {suite}, {arch}"
     said = "\n".join(line for line in error.stderr.splitlines() if not line.startswith("W: Download is performed"))
@@ -108,7 +108,7 @@ def explain(error: CommandError, *, suite: str, arch: str) -> HarnessError:
             hint="check its spelling; a name that is new in the suite needs new indexes (refresh)",
         )
     if UNMET.search(said):
-        return UserError(f"{where}: these packages cannot be installed together", details=said)
+        return UserError(f"{where}: these packages cannot be installed together", details=f"{stdout}{said}")
     for row in TROUBLES:
         if re.search(row.words, said):
             message = f"{where}: {row.meaning}"

@@ -48,19 +48,19 @@ def text_of(sources: Iterable[Source]) -> str:
     return "\n".join(source.stanza() for source in sources)
 
 
-def from_mirror(setting: str, suite: str) -> tuple[Source, ...]:
-    """Turn a mirror setting into sources: ``[signed-by=KEYFILE] URL SUITE…``, several parted by commas.
+def from_mirror(setting: str, suite: str, keyring: Path | None = None) -> tuple[Source, ...]:
+    """Turn a mirror setting into sources: ``URL SUITE…``, several parted by commas, signed by `keyring`.
 
-    Key and suites may be left out: the key is then Debian's own, and a URL that ends in ``-security`` serves
+    Without a keyring the key is Debian's own. Without suites, a URL that ends in ``-security`` serves
     ``suite-security``, any other ``suite``. Expired indexes are accepted, since a snapshot's are expired by nature.
-    Raises UserError when it names no URL.
+    Raises UserError when it names no URL or the keyring is not there.
     """
+    if keyring and not keyring.is_file():
+        raise UserError(f"there is no keyring {keyring}")
+    key = str(keyring.absolute()) if keyring else str(KEYRING) if KEYRING.is_file() else ""
     found = []
     for part in filter(str.strip, setting.split(",")):
-        match = re.match(r"\s*(?:\[signed-by=([^]]+)\]\s*)?(.*)", part.strip())
-        key, rest = match.groups() if match else (None, part)
-        key = key or (str(KEYRING) if KEYRING.is_file() else "")
-        uri, *suites = rest.split() or [""]
+        uri, *suites = part.split()
         if not re.match(r"[a-z+]+:/", uri):
             raise UserError(f"the mirror setting {uri!r} is no URL", hint="such as https://mirror.example/debian")
         default = f"{suite}-security" if uri.rstrip("/").endswith("-security") else suite

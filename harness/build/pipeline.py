@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness import paths
 from harness.arch import Arch
+from harness.build import versions
 from harness.build.debian import Debian
 from harness.build.lock import Lock
 from harness.build.rootfs import source_path
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
     from harness.build.rootfs import Part
     from harness.spec.annotations import EntrySettings
 
-# Raise it when the same inputs shall give other bytes: what older code built is then built anew.
-BUILD_VERSION = 1
 PROBE_COMPONENT = "busybox"
 Progress = Callable[[str], None]
 
@@ -65,7 +64,6 @@ class Builder:
             self.store,
             suite=settings.suite,
             mirror=settings.mirror,
-            keyring=settings.keyring,
             offline=settings.offline,
             refresh=settings.refresh,
             lock=self.lock,
@@ -112,7 +110,7 @@ class Builder:
         sources = [source_path(file, spec) for file in spec.files if file.source]
         return digest_of(
             {
-                "version": BUILD_VERSION,
+                "version": [versions.IMAGE, versions.LAYER, versions.KERNEL],
                 "guest": self._guest,
                 "name": spec.name,
                 "spec": spec.digest,

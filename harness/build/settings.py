@@ -17,7 +17,6 @@ class Settings:
     cache: Path = field(default_factory=paths.cache_dir)
     suite: str = "bookworm"
     mirror: str | None = None  # instead of the host's own apt sources
-    keyring: Path | None = None  # signs `mirror`; Debian's own unless given
     offline: bool = False
     refresh: bool = False  # resolve packages anew, though a resolution is cached
     lock: Path | None = None

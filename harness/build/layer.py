@@ -33,7 +33,19 @@ DROPPED = (
     *(f"usr/share/{name}" for name in ("initramfs-tools", "apport", "reportbug", "pkgconfig", "debconf", "metainfo")),
     *(f"etc/{name}" for name in ("init.d", "rc?.d", "init", "default", "cron.*", "logrotate.d", "bash_completion.d")),
     *(f"etc/{name}" for name in ("apparmor.d", "ufw", "network", "systemd", "kernel", "dpkg", "insserv.conf.d", "apt")),
-    *(f"usr/lib/{name}" for name in ("systemd", "tmpfiles.d", "sysusers.d", "udev", "runit-helper", "init", "mime")),
+    *(
+        f"usr/lib/{name}"
+        for name in (
+            "systemd/system",
+            "systemd/user",
+            "tmpfiles.d",
+            "sysusers.d",
+            "udev",
+            "runit-helper",
+            "init",
+            "mime",
+        )
+    ),
     *(f"usr/lib/**/{name}" for name in ("pkgconfig", "cmake", "*.a", "*.la")),
     "usr/include",
     "usr/src",
@@ -267,11 +279,16 @@ class _Maker:
 
 
 def accounts(users: Sequence[User]) -> list[tuple[str, str, int]]:
-    """Return etc/passwd, etc/group and etc/shadow for `users`: (path, text, mode). No password opens any of them."""
-    groups = {"root": 0} | {"nogroup" if user.name == "nobody" else user.name: user.gid for user in users}
+    """Return etc/passwd, etc/group and etc/shadow for `users`: (path, text, mode). No password opens any of them.
+
+    A user whose group another one has already brought gets no group of its own name.
+    """
+    groups: dict[int, str] = {}
+    for user in users:
+        groups.setdefault(user.gid, "nogroup" if user.gid == NOBODY.gid else user.name)
     passwd = "".join(f"{one.name}:x:{one.uid}:{one.gid}:{one.name}:{one.home}:{one.shell}\n" for one in users)
     return [
         ("etc/passwd", passwd, 0o644),
-        ("etc/group", "".join(f"{name}:x:{gid}:\n" for name, gid in groups.items()), 0o644),
+        ("etc/group", "".join(f"{name}:x:{gid}:\n" for gid, name in groups.items()), 0o644),
         ("etc/shadow", "".join(f"{user.name}:*:::::::\n" for user in users), 0o600),
     ]

@@ -102,7 +102,7 @@ MEANINGS: dict[str, dict[str, str]] = {
         "directory": "make a folder",
         "symlink": "make a symbolic link to this",
         "contents": "the file's text",
-        "source": "a file of the host (`~/` is your home); in a component a path beside the YAML",
+        "source": "a file of the host, relative to the YAML (`~/` is your home); a component's lies in its own folder",
         "metadata": "let the file hold this image's own configuration",
         "optional": "leave the file out when its source is missing",
         "mode": 'octal digits in quotes; `"0600"`, of a folder `"0700"` unless said',

@@ -10,7 +10,7 @@ from typing import Any
 
 from harness.spec import checks, references
 from harness.spec.complaints import Complaint, KeyPath, Problem
-from harness.spec.model import Entry, ImageFile, ImageSpec, Kernel, Volume
+from harness.spec.model import Entry, File, ImageFile, ImageSpec, Kernel, Volume
 from harness.spec.reader import Document
 from harness.spec.shape import check
 
@@ -111,7 +111,7 @@ def merge(documents: Sequence[Document], files: Sequence[ImageFile]) -> ImageSpe
 
 
 def _relocate(file: ImageFile, yaml: Path, first: Path) -> ImageFile:
-    """Make ``@pkg:`` paths relative to the first file's folder: of the merged image's files, it is the one to ask."""
+    """Make local paths relative to the first file's folder: the merged image knows no other."""
     if yaml.parent == first.parent:
         return file
 
@@ -125,6 +125,13 @@ def _relocate(file: ImageFile, yaml: Path, first: Path) -> ImageFile:
         return tuple(item.model_copy(update={"image": moved(item.image)}) for item in items)
 
     update: dict[str, object] = {key: moved_all(getattr(file, key)) for key in (*checks.SECTIONS, "volumes")}
+
+    def with_source(item: File) -> File:
+        if not item.source or item.source.startswith(("/", "~/")):
+            return item
+        return item.model_copy(update={"source": os.path.relpath(yaml.parent / item.source, first.parent)})
+
+    update["files"] = tuple(map(with_source, file.files))
     update["init"] = tuple(map(moved, file.init))
     if file.kernel.image:
         update["kernel"] = file.kernel.model_copy(update={"image": moved(file.kernel.image)})

@@ -193,7 +193,7 @@ class _Builder:
                 if self.documents > 1:
                     raise self.fail(place, "a second document begins here", "one document in a file")
             case yaml.AliasEvent():
-                self._add(self._aliased(str(event.anchor), place), None)
+                self._add(self._aliased(str(event.anchor), place), None, counted=True)
             case yaml.ScalarEvent():
                 value = self._scalar(event, place)
                 plain_text = event.value if event.implicit[0] else ""
@@ -288,6 +288,7 @@ class _Builder:
             raise self.fail(place, f"the alias *{anchor} stands inside its own anchor", "an alias after it")
         if len(self.stack) + node.height > MAX_DEPTH:
             raise self.fail(place, f"the alias *{anchor} nests deeper than {MAX_DEPTH} levels")
+        self._count(node.size, place)
         return node
 
     def _check_tag(self, tag: str | None, kind: str, place: Place) -> None:

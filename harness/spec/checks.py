@@ -144,7 +144,7 @@ def entry(data: Data, at: KeyPath, section: str | None, volumes: Mapping[str, bo
         items = texts(data, key)
         for index, item in items:
             yield from problem((*at, key, index), judge(item, len(items) == 1))
-    if isinstance(data.get("name"), str):
+    if isinstance(data.get("name"), str) and data["name"]:  # an empty one fails the shape check
         yield from problem((*at, "name"), name(data["name"]))
     for key in ("uid", "gid"):
         yield from problem((*at, key), identity(data.get(key)))

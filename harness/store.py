@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import json
 import os
@@ -11,6 +12,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from filelock import FileLock
 
@@ -26,6 +28,32 @@ def file_digest(path: Path) -> str:
     """Return a file's SHA-256 (hex)."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def usage(*paths: Path) -> int:
+    """Return the bytes that files and whole folders take on the disk, hardlinks counted once."""
+    seen: dict[tuple[int, int], int] = {}
+    for path in paths:
+        for file in (path, *path.rglob("*")) if path.is_dir() else (path,):
+            try:
+                status = file.lstat()
+            except OSError:
+                continue  # gone meanwhile: somebody is building
+            seen[status.st_dev, status.st_ino] = status.st_blocks * 512
+    return sum(seen.values())
+
+
+_held: dict[Path, IO[str]] = {}  # what this process uses, until it ends
+
+
+def _holders(inode: int) -> list[int]:
+    try:
+        lines = Path("/proc/locks").read_text().splitlines()
+    except OSError:
+        return []
+    # such as: 1: FLOCK  ADVISORY  READ 1234 08:01:5678 0 EOF
+    rows = [line.split() for line in lines if "->" not in line]
+    return sorted({int(row[4]) for row in rows if len(row) > 5 and row[5].endswith(f":{inode}")})
 
 
 class Store:
@@ -48,11 +76,51 @@ class Store:
         One maker runs at a time for one key, in whatever process; the others wait and take its result.
         Raises HostError when the disk is full or the cache cannot be written.
         """
+        self.hold()
         final = self.path(kind, key)
         if final.is_dir():
             return final
         with self.telling(kind):
             return self._make(final, kind, key, maker)
+
+    def hold(self) -> None:
+        """Keep `alone` of other processes away for as long as this process lives: it uses what is here."""
+        if self.root in _held:
+            return
+        try:
+            stream = self._users()
+        except OSError:
+            return  # a cache that this user cannot write is not cleaned by this user either
+        fcntl.flock(stream, fcntl.LOCK_SH)
+        _held[self.root] = stream
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Have the store to oneself: others wait. HostError when a process is using it."""
+        with self._users() as stream:
+            try:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                users = ", ".join(map(str, _holders(os.fstat(stream.fileno()).st_ino))) or "unknown"
+                raise HostError(
+                    f"the cache is in use: {self.root}",
+                    details=f"by the processes: {users}",
+                    hint="wait until they have ended, or end them",
+                ) from None
+            yield
+
+    def _users(self) -> IO[str]:
+        locks = self.root / "locks"
+        locks.mkdir(parents=True, exist_ok=True)
+        return (locks / "users").open("a")
+
+    def discard(self, path: Path) -> None:
+        """Remove `path`, a result's folder or a file, at once or not at all, as others see it."""
+        (self.root / "tmp").mkdir(exist_ok=True)
+        # under the name of a killed maker: should this be killed halfway, `sweep` takes the rest
+        grave = Path(tempfile.mkdtemp(prefix=f"{os.getpid()}-discard-", dir=self.root / "tmp"))
+        path.replace(grave / path.name)
+        shutil.rmtree(grave)
 
     @contextmanager
     def telling(self, what: str) -> Iterator[None]:

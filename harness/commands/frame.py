@@ -1,0 +1,106 @@
+"""What stands around every subcommand: errors in plain words on stderr, and the exit code that tells their kind."""
+
+from __future__ import annotations
+
+import errno
+import os
+import platform
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from harness import __version__, paths
+from harness.errors import EXIT_BUG, EXIT_INTERRUPTED, HarnessError, HostError
+
+DEBUG = "HARNESS_DEBUG"  # in the environment, so that workers see it too
+EXIT_PIPE = 141  # what a shell reports of a program that wrote into a closed pipe
+
+
+def guarded(action: Callable[[], int]) -> int:
+    """Run `action` and return its exit code, or the code of what it raised after saying so on stderr."""
+    try:
+        code = action()
+        sys.stdout.flush()
+        return code
+    except KeyboardInterrupt:
+        _say("harness: interrupted")
+        return EXIT_INTERRUPTED
+    except Exception as error:  # noqa: BLE001 -- the one place where a bug ends: in a report, not in a traceback
+        return _judged(error)
+
+
+def _judged(error: Exception) -> int:
+    if isinstance(error, HarnessError):
+        return _explained(error)
+    if isinstance(error, BrokenPipeError) and _stdout_is_closed():
+        return EXIT_PIPE
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return _explained(HostError(f"the disk is full: {error}", hint="free space there, or `harness clean`"))
+    return _crashed(error)
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def _debugging() -> bool:
+    return os.environ.get(DEBUG, "") not in ("", "0")
+
+
+def _explained(error: HarnessError) -> int:
+    if _debugging():
+        _say(_traceback(error).rstrip())
+    lines = [f"harness: {error.message}"]
+    if error.details:
+        lines.append(error.details.rstrip("\n"))
+    if error.hint:
+        lines.append(f"what to do: {error.hint}")
+    lines.append(f"(exit {error.exit_code}: the cause is in {error.whose})")
+    _say("\n".join(lines))
+    return error.exit_code
+
+
+def _stdout_is_closed() -> bool:
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # else the interpreter would complain about it once more on its way out
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return True
+    return False
+
+
+def _traceback(error: BaseException) -> str:
+    import traceback
+
+    return "".join(traceback.format_exception(error))
+
+
+def _crashed(error: Exception) -> int:
+    if _debugging():
+        _say(_traceback(error).rstrip())
+    where = _write_report(error)
+    _say(
+        f"harness: a bug in the harness: {type(error).__name__}: {error}\n"
+        f"the report of it: {where}\n"
+        "what to do: file an issue with that report; --debug shows the traceback here"
+    )
+    return EXIT_BUG
+
+
+def _write_report(error: Exception) -> Path:
+    text = (
+        f"harness {__version__}, Python {platform.python_version()}, {platform.platform()}\n"
+        f"command: {' '.join(map(repr, sys.argv))}\n\n{_traceback(error)}"
+    )
+    name = time.strftime(f"crash-%Y%m%d-%H%M%S-{os.getpid()}.txt")
+    for folder in (paths.cache_dir() / "crashes", Path(tempfile.gettempdir())):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_text(text, encoding="utf-8", errors="backslashreplace")
+        except OSError:
+            continue
+        return folder / name
+    return Path("nowhere: neither the cache nor the temporary folder can be written")

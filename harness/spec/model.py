@@ -191,14 +191,14 @@ class Trust(Model):
 class ImageFile(Model):
     """One YAML file of an image, before files are merged."""
 
-    kernel: KernelKeys = KernelKeys()
+    kernel: KernelKeys = Field(default_factory=KernelKeys)
     init: Strings = ()
     onboot: tuple[Entry, ...] = ()
     onshutdown: tuple[Entry, ...] = ()
     services: tuple[Entry, ...] = ()
     files: tuple[File, ...] = ()
     volumes: tuple[Volume, ...] = ()
-    trust: Trust = Trust()
+    trust: Trust = Field(default_factory=Trust)
 
 
 class ImageSpec(Model):
@@ -259,7 +259,7 @@ class ComponentSpec(Model):
     links: dict[str, Strings] = {}  # symlinks to make, by their target: {/usr/bin/busybox: [usr/bin/sh, …]}
     kernel: KernelPart | None = None
     guest: bool = False  # it brings the harness's own init scripts and boot marks (harness/guest)
-    config: EntryConfig = EntryConfig()
+    config: EntryConfig = Field(default_factory=EntryConfig)
 
 
 class Qemu(Model):
@@ -302,7 +302,7 @@ class PlanImage(Model):
 
     path: LoosePath
     machines: Strings = ()
-    budget: Budget = Budget()
+    budget: Budget = Field(default_factory=Budget)
     budgets: dict[str, Budget] = {}  # by machine or architecture name, over `budget`
 
 
@@ -314,4 +314,4 @@ class Plan(Model):
     images: tuple[PlanImage, ...]
     machines: Strings
     cases: tuple[LoosePath, ...] = ()
-    budget: Budget = Budget()
+    budget: Budget = Field(default_factory=Budget)

@@ -116,7 +116,7 @@ def _default(model: type[BaseModel], key: str, field: FieldInfo) -> str:
         return "the architecture's"
     if field.is_required():
         return "**required**"
-    value = field.get_default()
+    value = field.get_default(call_default_factory=True, validated_data={})
     if value in (None, "", (), {}) or isinstance(value, BaseModel):
         return "–"
     if isinstance(value, tuple):

@@ -44,7 +44,7 @@ def test_wrong_component(tmp_path: Path) -> None:
     (path.parent / "sneaky").symlink_to(tmp_path / "outside")
     path.write_text(
         "name: web\npackages: [nginx, -oDebug=1, Foo]\npackages_for: {amd64: [x1]}\n"
-        "users:\n  - {name: 'a:b', uid: 1, gid: 1, shell: \"/x\\ny\"}\n"
+        "users:\n  - {name: 'a:b', uid: 1, gid: 1, home: '/a:b', shell: \"/x\\ny\"}\n"
         "files:\n  - {path: a, source: ../outside}\n  - {path: b, source: sneaky}\n  - {path: c, source: gone}\n"
         "  - {path: d, source: gone, optional: true}\nlinks: {/usr/bin/busybox: [usr/../../x]}\n"
         "config: {rmlimits: [], annotations: {harness.timeout: x}}\n"
@@ -58,7 +58,8 @@ def test_wrong_component(tmp_path: Path) -> None:
         "2:30: packages[2]: 'Foo' is no package's name",
         "3:16: packages_for.amd64: unknown architecture 'amd64', did you mean x86_64?",
         "5:12: users[0].name: 'a:b' is no user's name",
-        "5:42: users[0].shell: '/x\\ny' is no path for /etc/passwd",
+        "5:41: users[0].home: '/a:b' is no path for /etc/passwd",
+        "5:56: users[0].shell: '/x\\ny' is no path for /etc/passwd",
         "7:23: files[0].source: '../outside' lies outside the component's folder",
         "8:23: files[1].source: 'sneaky' lies outside the component's folder",
         "9:23: files[2].source: there is no file 'gone'",

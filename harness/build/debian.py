@@ -235,7 +235,13 @@ class Debian:
         return True
 
     def export_cache(self, folder: Path) -> int:
-        """Write every .deb of the store into `folder` as SHA256.deb; return how many."""
+        """Write every .deb of the store into `folder` as SHA256.deb; return how many. HostError when it cannot."""
+        try:
+            return self._export(folder)
+        except OSError as error:
+            raise HostError(f"cannot export the cache: {error}", hint="name a folder that you may write") from error
+
+    def _export(self, folder: Path) -> int:
         folder.mkdir(parents=True, exist_ok=True)
         debs = sorted((self.store.root / "debs").glob(f"*/{DEB}"))
         for deb in debs:

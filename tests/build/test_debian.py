@@ -342,6 +342,8 @@ def test_an_exported_cache_that_was_tampered_with_is_refused(make, tmp_path) -> 
     victim.write_bytes(b"evil")
     with pytest.raises(UserError, match="is damaged: its SHA-256 is not its name"):
         make("elsewhere").import_cache(tmp_path / "exported")
+    with pytest.raises(HostError, match="cannot export the cache"):
+        debian.export_cache(victim / "below-a-file")
     with pytest.raises(UserError, match="no exported cache"):
         make("elsewhere").import_cache(tmp_path / "nowhere")
 

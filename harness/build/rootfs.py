@@ -27,6 +27,7 @@ _FOLDERS = {"dev": 0o755, "proc": 0o555, "sys": 0o555, "run": 0o755, "tmp": 0o17
 _LINKS = {"bin": "usr/bin", "sbin": "usr/sbin", "lib": "usr/lib", "lib64": "usr/lib64"}
 _MERGED = ("etc/passwd", "etc/group", "etc/shadow")
 _CONTAINER_FOLDERS = ("dev", "proc", "sys", "tmp", "run", "etc")
+_MADE_AT_BOOT = ("dev", "proc", "sys", "run", "tmp")  # mounted before any container runs
 _SECTIONS = ("onboot", "onshutdown", "services")
 
 
@@ -74,8 +75,9 @@ def assemble(spec: ImageSpec, arch: Arch, parts: Mapping[str, Part], modules: Tr
         root.owners.append(("init", reference, reference, ""))
     tree.merge(modules)
     root.owners.append(("kernel", spec.kernel.image, spec.kernel.image, "usr/lib/modules"))
-    if tree.get("etc/resolv.conf") is None:
-        tree.put("etc/resolv.conf", symlink("/run/resolvconf/resolv.conf"))
+    for path, node in _defaults(spec).items():
+        if tree.nodes.get(path) is None:
+            tree.put(path, node)
     ids = named_ids(spec)
     for volume in spec.volumes:
         _add_volume(tree, volume)
@@ -89,6 +91,16 @@ def assemble(spec: ImageSpec, arch: Arch, parts: Mapping[str, Part], modules: Tr
         _add_file(tree, file, spec, ids)
     _move_var(tree)
     return root
+
+
+def _defaults(spec: ImageSpec) -> dict[str, Node]:
+    """Return what the root has when neither an init image nor the YAML's files bring it."""
+    host = "".join(letter if letter.isascii() and letter.isalnum() else "-" for letter in spec.name).strip("-")
+    return {
+        "etc/resolv.conf": symlink("/run/resolvconf/resolv.conf"),
+        "etc/hostname": plain(f"{host[:63] or 'harness'}\n".encode()),
+        "etc/hosts": plain(b"127.0.0.1 localhost\n::1 localhost\n"),
+    }
 
 
 def _merge_lines(tree: Tree, path: str, old: Node | None) -> None:
@@ -121,6 +133,7 @@ def _add_bundle(
         if inner.get(path) is None:
             inner.put(path, folder())
     for mount in made.config["mounts"]:
+        _bind_source(tree, mount)
         _mount_point(tree, inner, mount, made)
     # LinuxKit's containers find these two even where the image has none
     for path in ("etc/resolv.conf", "etc/hosts"):
@@ -167,12 +180,21 @@ def _mount_point(root: Tree, inner: Tree, mount: Mapping[str, str], made: bundle
     if mount["type"] == "bind":
         source = mount["source"].strip("/")
         found = root.get(source) if source else None
-        is_file = not found.is_dir if found else "." in posixpath.basename(source) and mount["source"] not in made.mkdir
+        is_file = not found.is_dir if found else "." in posixpath.basename(source)[1:] and mount["source"] not in made.mkdir
         node = plain(b"") if is_file else node
     if inner.nodes.get(inner.resolve_parent(place)) is not None:
         # a link that leads nowhere yet: the mount would follow it
         inner.nodes.pop(inner.resolve_parent(place))
     inner.put(place, node)
+
+
+def _bind_source(root: Tree, mount: Mapping[str, str]) -> None:
+    """Make the folder that a bind names, when the root lacks it: a read-only root cannot grow it at boot."""
+    if mount["type"] != "bind" or not mount["source"].strip("/"):
+        return
+    source = root.resolve(clean(mount["source"]))
+    if source.split("/", 1)[0] not in _MADE_AT_BOOT and source not in root.nodes:
+        root.put(source, folder(0o700 if source.startswith("root/") else 0o755))
 
 
 def _with_volumes(entry: Entry, volumes: Sequence[Volume]) -> Entry:

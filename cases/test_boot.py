@@ -1,0 +1,55 @@
+"""From power-on to ready and to off again, in exact time: nothing but the image decides these figures."""
+
+import pytest
+
+from harness.suite import judge
+
+
+def names(record):
+    return [mark.name for mark in record.milestones]
+
+
+def test_boot_reaches_ready(exact, expect):
+    assert judge.disorder(names(exact.first), judge.steps(expect)) == []
+    assert judge.troubles(names(exact.first)) == []
+
+
+def test_exact_time_within_budget(exact, budget):
+    if budget.ready is None:
+        pytest.skip("the plan sets no budget for this cell")
+    ready = exact.first.ready_us / 1000
+    assert ready <= budget.ready, f"{ready:.3f} ms to ready, {budget.ready:g} ms allowed"
+
+
+def test_exact_time_twice_the_same(exact):
+    assert exact.repeats, f"two exact boots differ, first at {exact.moved or 'the console'!r}"
+
+
+def test_exact_boots_are_unprobed(exact):
+    for record in (exact.first, exact.second):
+        assert not record.probed
+        assert "rdinit=" not in record.cmdline
+        assert not any("virtserialport" in word for word in record.argv)
+
+
+def test_power_off_is_clean_and_runs_onshutdown(exact, expect):
+    for record in (exact.first, exact.second):
+        after = names(record)[names(record).index("ready") + 1 :]
+        wanted = judge.down(expect)
+        assert [name for name in after if name in wanted] == wanted
+        assert after[-1] == "off"
+
+
+@pytest.mark.disturbs
+def test_reboot_is_clean(system, expect):
+    before = len(system.milestones)
+    old = system.shell.run("cat /proc/sys/kernel/random/boot_id", check=True).text
+    system.shell.run("reboot")
+    system.probe.forget()
+    system.wait_ready(after=before)
+    after = [mark.name for mark in system.milestones[before:]]
+    wanted = judge.down(expect)
+    assert [name for name in after if name in wanted] == wanted
+    assert judge.disorder(after[after.index("off") :], [("off", "init"), *judge.steps(expect)]) == []
+    assert judge.troubles(after) == []
+    assert system.shell.run("cat /proc/sys/kernel/random/boot_id", check=True).text != old

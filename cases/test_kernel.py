@@ -1,0 +1,47 @@
+"""What the kernel and the machine say and give: a clean log, the right time, randomness."""
+
+import time
+
+import pytest
+
+from harness.suite import judge
+from harness.suite.judge import Noise
+
+CLOCK_S = 30  # a busy host takes its time to ask
+
+# Messages of emulated machines that no image can avoid.
+NOISE = (
+    Noise(
+        r"pci-host-generic 4010000000\.pcie: Memory resource size exceeds max for 32 bits",
+        arch="arm64",
+        why="QEMU's virt board declares a 512 GiB PCI window in its device tree; nothing uses it",
+    ),
+)
+
+
+def test_kernel_log_is_clean(shell, machine):
+    log = shell.run("dmesg -r", check=True).text
+    assert "Linux version" in log, "the log's beginning is lost"
+    assert judge.complaints(log, NOISE, arch=machine.arch, machine=machine.name) == []
+
+
+def test_kernel_is_not_tainted(shell):
+    assert shell.run("cat /proc/sys/kernel/tainted", check=True).text.strip() == "0"
+
+
+def test_clock_is_right(shell):
+    before = time.time()
+    guest = int(shell.run("date +%s", check=True).text)
+    assert before - CLOCK_S <= guest <= time.time() + CLOCK_S
+
+
+def test_randomness_is_ready(shell):
+    assert len(shell.run("head -c 32 /dev/random", timeout=10, check=True).stdout) == 32
+    assert int(shell.run("cat /proc/sys/kernel/random/entropy_avail", check=True).text) >= 256
+
+
+@pytest.mark.needs("services/rngd")
+def test_hardware_randomness_works(shell):
+    first, second = (shell.run("head -c 16 /dev/hwrng", check=True).stdout for _ in range(2))
+    assert len(first) == len(second) == 16
+    assert first != second

@@ -1,0 +1,184 @@
+"""`harness matrix`: a plan's cases on all its cells, in parallel, to one table and results.json."""
+
+from __future__ import annotations
+
+import json as json_
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness import paths, proc, results
+from harness.errors import EXIT_BUG, EXIT_INTERRUPTED, HarnessError, UserError
+from harness.suite import view
+from harness.suite.cells import DEFAULT_PLAN, Wanted, check
+from harness.suite.events import Events, read
+
+TICK_S = 0.1
+GRACE_S = 20.0  # for an interrupted pytest to end its guests and write what it has
+LOG = "pytest.log"
+JUNIT = "junit.xml"
+PYTEST_USAGE = 4
+NOTHING_SELECTED = 5
+
+
+@dataclass(frozen=True)
+class Request:
+    """What was asked for on the command line; `extra` goes to pytest as it is."""
+
+    wanted: Wanted
+    results: Path | None = None
+    keyword: str = ""
+    workers: int | None = None
+    patience: float = 1.0
+    cache: Path | None = None
+    extra: Sequence[str] = ()
+
+
+def matrix(request: Request, *, as_json: bool = False) -> int:
+    """Run it and show it. Returns 0 when all passed, 1 failed cases, 3 cells this host cannot run, 130 interrupted."""
+    cases = check(request.wanted)
+    folder = _folder(request.results)
+    argv = _argv(request, cases, folder)
+    code = _watched(argv, folder)
+    found = _results(folder, interrupted=code == EXIT_INTERRUPTED)
+    if found is None or (code not in (0, EXIT_INTERRUPTED) and not _any_case(found)):
+        raise _unstarted(folder, code)
+    if as_json:
+        print(json_.dumps(found, indent=1))
+    else:
+        _show(found, folder)
+    return int(found["exit"])
+
+
+def _folder(given: Path | None) -> Path:
+    folder = (given or Path("results", time.strftime("%Y%m%d-%H%M%S"))).absolute()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot write results to {folder}: {error.strerror}", hint="--results DIR") from None
+    if given is None:
+        latest = folder.parent / "latest"
+        scratch = folder.parent / f".latest.{os.getpid()}"
+        scratch.symlink_to(folder.name)
+        scratch.replace(latest)
+    for old in (results.FILE, JUNIT, LOG, "events.jsonl"):
+        (folder / old).unlink(missing_ok=True)
+    return folder
+
+
+def _argv(request: Request, cases: Sequence[Path], folder: Path) -> list[str]:
+    from harness.boot import limits
+
+    wanted = request.wanted
+    workers = request.workers if request.workers is not None else limits.guests(256)
+    plan = wanted.plan or (None if wanted.images and wanted.machines else DEFAULT_PLAN)
+    options = [f"--plan={plan}"] if plan else []
+    options += [f"--image={image}" for image in wanted.images]
+    options += [f"--machine={machine}" for machine in wanted.machines]
+    options += [f"-k={request.keyword}"] if request.keyword else []
+    options += [f"--cache={request.cache}"] if request.cache else []
+    return [
+        # a killed matrix takes pytest with it, which takes its workers, which take their guests
+        proc.resolve("setpriv"), "--pdeathsig", "TERM", "--",
+        sys.executable, "-m", "pytest", *map(str, cases or [paths.CASES]), *options,
+        f"--results={folder}", f"--junitxml={folder / JUNIT}", f"--timeout-multiplier={request.patience:g}",
+        f"-n={workers}", "--dist=loadgroup", "-p", "no:cacheprovider", "--color=no", *request.extra,
+    ]  # fmt: skip
+
+
+def _watched(argv: Sequence[str], folder: Path) -> int:
+    """Run pytest while showing what its events tell; return its exit code, 130 when it was interrupted."""
+    events = Events(folder)
+    with (folder / LOG).open("wb") as log, view.View() as shown:
+        # its own session: Ctrl-C reaches it once, from here, and not a second time while it cleans up
+        process = subprocess.Popen(
+            argv, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+        )
+        before = signal.signal(signal.SIGTERM, _interrupt)
+        try:
+            while process.poll() is None:
+                shown.feed(events.news())
+                time.sleep(TICK_S)
+        except KeyboardInterrupt:
+            shown.say("interrupted: ending the guests")
+            _end(process)
+            return EXIT_INTERRUPTED
+        finally:
+            signal.signal(signal.SIGTERM, before)
+            if process.poll() is None:
+                _kill(process)
+            shown.feed(events.news())
+    return process.returncode
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Interrupt pytest and its workers; what does not end in time, or at a second Ctrl-C, is killed."""
+    try:
+        os.killpg(process.pid, signal.SIGINT)
+        process.wait(GRACE_S)
+    except (subprocess.TimeoutExpired, KeyboardInterrupt, ProcessLookupError):
+        pass
+    _kill(process)
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+    process.wait()
+
+
+def _results(folder: Path, *, interrupted: bool) -> dict[str, Any] | None:
+    """Return the run's results, written anew when pytest could not; None when it never began."""
+    events = read(folder)
+    if not any(event["event"] == "run" for event in events):
+        return None
+    if interrupted:
+        events = [*(event for event in events if event["event"] != "end"), {"event": "end", "interrupted": True}]
+    elif events[-1]["event"] != "end":
+        events.append({"event": "end", "interrupted": False})  # it crashed: its cells are incomplete
+    found = results.fold(events)
+    results.write(folder, found)
+    return found
+
+
+def _any_case(found: dict[str, Any]) -> bool:
+    return any(sum(cell["cases"].values()) or cell["reason"] for cell in found["cells"])
+
+
+def _unstarted(folder: Path, code: int) -> HarnessError:
+    """Return why pytest never came to run a case, in its own words."""
+    lines = (folder / LOG).read_text(errors="replace").strip().splitlines()
+    said = "\n".join(lines[-30:])
+    if code == EXIT_INTERRUPTED:
+        raise KeyboardInterrupt
+    if code == NOTHING_SELECTED:
+        return UserError("no case was selected", details=said)
+    if code == PYTEST_USAGE:
+        words = [line.removeprefix("ERROR: ") for line in lines if line and not line.startswith("building ")]
+        return UserError(words[0] if words else "pytest refused its arguments", details="\n".join(words[1:]))
+    error = HarnessError(f"pytest ended with exit code {code} before any case", details=f"{said}\nlog: {folder / LOG}")
+    error.exit_code = EXIT_BUG
+    return error
+
+
+def _show(found: dict[str, Any], folder: Path) -> None:
+    out = view.console(sys.stdout)
+    for line in view.failures(found["cells"]):
+        out.print(line, markup=False, soft_wrap=True)
+    out.print()
+    out.print(view.summary(found["cells"]))
+    out.print(f"\nresults: {folder}", markup=False, soft_wrap=True)
+    if found["interrupted"]:
+        out.print("interrupted: this is what was done until then")

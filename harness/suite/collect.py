@@ -1,0 +1,95 @@
+"""Which cases run on which cells, in which order, and which of them share a guest."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from harness.suite.cells import Cell
+
+OWN_BOOT = frozenset({"boot", "variant"})
+SHARED_BOOT = frozenset({"system", "shell"})
+# An exact boot counts instructions one by one; the ratio to a plain one, by architecture.
+EXACT_COST = {"x86_64": 2.5, "arm64": 1.3, "s390x": 1.3}
+
+
+def cell_of(item: pytest.Item) -> Cell | None:
+    """Return the cell a case runs on, None for one that has none."""
+    spec = getattr(item, "callspec", None)
+    cell = spec.params.get("cell") if spec else None
+    return cell if isinstance(cell, Cell) else None
+
+
+def uses(item: pytest.Item) -> frozenset[str]:
+    """Return the fixtures a case asks for, directly or through others."""
+    return frozenset(getattr(item, "fixturenames", ()))
+
+
+def why_not(item: pytest.Item, cell: Cell) -> str:
+    """Return why a case makes no sense on a cell; empty when it does."""
+    arches = {name for mark in item.iter_markers("arch") for name in mark.args}
+    if arches and cell.arch not in arches:
+        return f"only on {', '.join(sorted(arches))}"
+    if any(item.iter_markers("network")) and not cell.spec.qemu.network:
+        return f"{cell.machine} has no network card"
+    for mark in item.iter_markers("needs"):
+        for need in mark.args:
+            section, _, name = str(need).partition("/")
+            present = cell.built.manifest["expect"].get(section, {})
+            if not present or (name and name not in present):
+                return f"the image has no {need}"
+    return ""
+
+
+def group_of(item: pytest.Item, cell: Cell) -> str:
+    """Return the name of the group a case is scheduled with: who shares a guest shares a group."""
+    used = uses(item)
+    if "exact" in used:
+        return f"{cell.id}:exact"
+    if used & OWN_BOOT:
+        return f"{cell.id}:{getattr(item, 'originalname', item.name)}"
+    return cell.id
+
+
+def boots(item: pytest.Item) -> float:
+    """Return how many plain boots a case's own guests cost; what it shares counts once, in `cost`."""
+    return 1.0 if disturbs(item) or uses(item) & OWN_BOOT else 0.0
+
+
+def disturbs(item: pytest.Item) -> bool:
+    """Say whether a case leaves the system other than it found it."""
+    return any(item.iter_markers("disturbs"))
+
+
+def cost(group: str, items: Sequence[pytest.Item], cell: Cell) -> float:
+    """Return about how long a group takes, in boots of a 10 MB image: the longest are begun first."""
+    own = sum(map(boots, items))
+    if group.endswith(":exact"):
+        own += 2 * EXACT_COST[cell.arch]
+    elif any(uses(item) & SHARED_BOOT for item in items):
+        own += 1
+    return (own + 0.05 * len(items)) * (cell.built.size / 10e6)
+
+
+def arrange(items: list[pytest.Item]) -> None:
+    """Skip what makes no sense, name the groups, and sort: longest group first, disturbing cases last in theirs."""
+    groups: dict[str, list[pytest.Item]] = {}
+    cells: dict[str, Cell] = {}
+    rest = []
+    for item in items:
+        cell = cell_of(item)
+        if cell is None:
+            rest.append(item)
+            continue
+        if reason := why_not(item, cell):
+            item.add_marker(pytest.mark.skip(reason=reason))
+        if uses(item) & OWN_BOOT and uses(item) & SHARED_BOOT:
+            raise pytest.UsageError(f"{item.nodeid} asks for the shared system and boots of its own: take one of them")
+        group = group_of(item, cell)
+        item.add_marker(pytest.mark.xdist_group(group))
+        groups.setdefault(group, []).append(item)
+        cells[group] = cell
+    awake = {group: [item for item in own if not item.get_closest_marker("skip")] for group, own in groups.items()}
+    order = sorted(groups, key=lambda group: -cost(group, awake[group], cells[group]))
+    items[:] = [item for group in order for item in sorted(groups[group], key=disturbs)] + rest

@@ -1,0 +1,45 @@
+"""What happens in a run, one JSON line an event: every process of the run appends, whoever looks on reads along."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+FILE = "events.jsonl"
+Event = dict[str, Any]
+
+
+class Events:
+    """The events of the run whose results go to `folder`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / FILE
+        self._read = 0
+
+    def tell(self, event: str, **facts: Any) -> None:
+        """Append one event; safe with several processes at once, for one write is one line."""
+        line = json.dumps({"event": event, **facts}, default=str) + "\n"
+        fd = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        try:
+            os.write(fd, line.encode())
+        finally:
+            os.close(fd)
+
+    def news(self) -> list[Event]:
+        """Return the events that have come since the last call; a line that is still being written waits."""
+        try:
+            with self.path.open("rb") as stream:
+                stream.seek(self._read)
+                text = stream.read()
+        except FileNotFoundError:
+            return []
+        whole = text.rfind(b"\n") + 1
+        self._read += whole
+        return [json.loads(line) for line in text[:whole].splitlines()]
+
+
+def read(folder: Path) -> list[Event]:
+    """Return all events of a run."""
+    return Events(folder).news()

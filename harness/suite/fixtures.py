@@ -1,0 +1,112 @@
+"""The fixtures that cases ask for. Each is of the cell that the case is run on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from harness.image import Image
+from harness.suite.cells import Cell, settings
+from harness.suite.guests import Guests
+from harness.suite.run import Run
+
+if TYPE_CHECKING:
+    from harness.boot import ExactPair, System
+    from harness.boot.shell import Shell
+    from harness.spec.model import MachineSpec
+
+RUN = pytest.StashKey[Run]()
+GUESTS = pytest.StashKey[Guests]()
+
+
+@pytest.fixture(scope="session")
+def cell(request: pytest.FixtureRequest) -> Cell:
+    """The cell: one image on one machine, with its budgets."""
+    found: Cell = request.param
+    return found
+
+
+@pytest.fixture(scope="session")
+def image(cell: Cell) -> Image:
+    """The built image."""
+    return cell.built
+
+
+@pytest.fixture(scope="session")
+def machine(cell: Cell) -> MachineSpec:
+    """The machine."""
+    return cell.spec
+
+
+@pytest.fixture(scope="session")
+def budget(cell: Cell) -> Cell:
+    """What the plan allows: ``size`` in MB, ``ready`` in exact ms or None."""
+    return cell
+
+
+@pytest.fixture(scope="session")
+def expect(image: Image) -> dict[str, Any]:
+    """What the image's YAML declares of onboot, onshutdown and services, by name."""
+    found: dict[str, Any] = image.manifest["expect"]
+    return found
+
+
+@pytest.fixture
+def system(request: pytest.FixtureRequest, cell: Cell) -> System:
+    """The running system that a cell's harmless cases share: at ready, with a shell."""
+    found = request.config.stash[GUESTS].system(cell)
+    transcribe(request.node, found.transcript)
+    return found
+
+
+@pytest.fixture
+def shell(system: System) -> Shell:
+    """The shell of the shared system: ``shell.run(command, timeout)``."""
+    return system.shell
+
+
+@pytest.fixture
+def exact(request: pytest.FixtureRequest, cell: Cell) -> ExactPair:
+    """The cell's two exact boots, from power-on to power-off without a hand, made once."""
+    return request.config.stash[GUESTS].exact(cell)
+
+
+@pytest.fixture
+def boot(request: pytest.FixtureRequest, cell: Cell) -> Iterator[Callable[..., System]]:
+    """Boots that belong to the case alone: ``boot(append=(), probe=True, image=None, until="ready", reboot=False)``."""
+    with ExitStack() as stack:
+
+        def own(**options: Any) -> System:
+            started = stack.enter_context(request.config.stash[GUESTS].own(cell, **options))
+            transcribe(request.node, started.transcript)
+            return started
+
+        yield own
+
+
+@pytest.fixture
+def variant(request: pytest.FixtureRequest, cell: Cell) -> Callable[[str], Image]:
+    """Builds the cell's image with more YAML after its own: ``variant(text)``."""
+    from harness.arch import by_name
+    from harness.build.pipeline import Builder
+    from harness.spec import load_image
+
+    run = request.config.stash[RUN]
+
+    def make(text: str) -> Image:
+        folder: Path = request.getfixturevalue("tmp_path")
+        more = folder / "variant.yml"
+        more.write_text(text)
+        spec = load_image([*map(Path, cell.sources), more])
+        return Builder(settings(run.cache)).build(spec, by_name(cell.arch))
+
+    return make
+
+
+def transcribe(item: pytest.Item, transcript: Path) -> None:
+    """Let the case's report name the transcript of a guest that it used."""
+    item.user_properties.append(("transcript", str(transcript)))

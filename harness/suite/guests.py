@@ -1,0 +1,153 @@
+"""The guests of one process: one shared system at a time, exact pairs made once, and boots of a case's own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from harness.errors import HarnessError, ImageError
+from harness.image import Image
+from harness.suite.cells import Cell
+from harness.suite.run import Run
+
+if TYPE_CHECKING:
+    from harness.boot import BootRecord, ExactPair, System
+
+# Seconds; they bound what is lost, so they are generous: a passing run never waits for them.
+WALL_S = 90.0
+EXACT_S = 240.0
+Made = TypeVar("Made")
+
+
+class SaidBefore(ImageError):
+    """What a case depends on has failed for an earlier one, which tells how."""
+
+
+class Guests:
+    """Boots the guests that cases ask for, and tells the run's events of each."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self._shared: tuple[str, System, ExitStack] | None = None
+        self._exact: dict[str, ExactPair] = {}
+        self._failed: dict[tuple[str, str], str] = {}
+        self._numbers: dict[str, int] = {}
+
+    def system(self, cell: Cell) -> System:
+        """Return the cell's shared system, at ready and with a shell; boots it when there is none."""
+        if self._shared and (self._shared[0] != cell.id or not _alive(self._shared[1])):
+            self.release()
+        if self._shared is None:
+            stack = ExitStack()
+            try:
+                system = self._once(cell, "wall", lambda: stack.enter_context(self._booted(cell, "wall")))
+            except BaseException:
+                stack.close()
+                raise
+            self._shared = (cell.id, system, stack)
+        return self._shared[1]
+
+    def release(self) -> None:
+        """End the shared system, if there is one."""
+        if self._shared:
+            stack, self._shared = self._shared[2], None
+            stack.close()
+
+    def exact(self, cell: Cell) -> ExactPair:
+        """Return the cell's pair of exact boots, made at the first call."""
+        if cell.id not in self._exact:
+            self.release()
+            self._exact[cell.id] = self._once(cell, "exact", lambda: self._pair(cell))
+        return self._exact[cell.id]
+
+    @contextmanager
+    def own(
+        self, cell: Cell, *, image: Image | None = None, append: Sequence[str] = (), probe: bool = True,
+        until: str = "ready", reboot: bool = False,
+    ) -> Iterator[System]:  # fmt: skip
+        """Boot a guest for one case; `until` is the mark it is handed over at ("" at once)."""
+        self.release()
+        with self._booted(cell, "own", image=image, append=append, probe=probe, until=until, reboot=reboot) as system:
+            yield system
+
+    def out(self, cell: Cell, what: str) -> Path:
+        """Return a fresh folder for what a boot leaves behind."""
+        base = self.run.folder / "cells" / cell.id
+        while True:
+            number = self._numbers[what] = self._numbers.get(what, 0) + 1
+            folder = base / (what if number == 1 else f"{what}-{number}")
+            try:
+                folder.mkdir(parents=True)
+            except FileExistsError:
+                continue
+            return folder
+
+    def _once(self, cell: Cell, what: str, make: Callable[[], Made]) -> Made:
+        """Make something; what failed once is not tried again, and the whole story is told once."""
+        key = (cell.id, what)
+        if key in self._failed:
+            raise SaidBefore(f"the {what} boot failed, see {self._failed[key]}")
+        try:
+            return make()
+        except HarnessError as error:
+            self._failed[key] = f"the first failed case of {cell.id}: {error.message}"
+            self.run.events.tell("boot failed", cell=cell.id, what=what, message=error.message)
+            raise
+
+    @contextmanager
+    def _booted(
+        self, cell: Cell, what: str, *, image: Image | None = None, append: Sequence[str] = (), probe: bool = True,
+        until: str = "ready", reboot: bool = True,
+    ) -> Iterator[System]:  # fmt: skip
+        from harness.boot import BootOptions, boot
+
+        options = BootOptions(
+            mode="wall", out=self.out(cell, what), probe=probe, append=tuple(append), forwards=_ports(cell),
+            timeout=WALL_S, timeout_multiplier=self.run.patience, reboot=reboot,
+        )  # fmt: skip
+        with self.run.slot():
+            self.run.events.tell("booting", cell=cell.id, what=what)
+            with boot(image or cell.built, cell.spec, options) as system:
+                if until == "ready":
+                    system.wait_ready()
+                elif until:
+                    system.wait_for(until)
+                self._tell(cell, what, system.record)
+                yield system
+
+    def _pair(self, cell: Cell) -> ExactPair:
+        from harness.boot import exact_pair
+
+        with self.run.slot():
+            self.run.events.tell("booting", cell=cell.id, what="exact")
+            pair = exact_pair(
+                cell.built, cell.spec, self.out(cell, "exact"), timeout=EXACT_S, timeout_multiplier=self.run.patience
+            )
+        self._tell(cell, "exact", pair.first, repeats=pair.repeats, moved=pair.moved)
+        return pair
+
+    def _tell(self, cell: Cell, what: str, record: BootRecord, **facts: Any) -> None:
+        exact = what == "exact"
+        ready = _ms(record.ready_us, 1e3) if exact else _ms(record.host_ready_s, 1e-3)
+        self.run.events.tell(
+            "booted", cell=cell.id, what=what, ready=ready, power_on=_ms(record.power_on_us, 1e3) if exact else None,
+            host={**record.host, "qemu": record.qemu_version, "accelerator": record.accel,
+                  "accelerator_reason": record.accel_reason},
+            **facts,
+        )  # fmt: skip
+
+
+def _alive(system: System) -> bool:
+    return system.process.poll() is None and system.listener.failure is None
+
+
+def _ports(cell: Cell) -> tuple[int, ...]:
+    if not cell.spec.qemu.network:
+        return ()
+    return tuple(sorted({port for row in cell.built.manifest["expect"]["services"].values() for port in row["ports"]}))
+
+
+def _ms(value: float | None, units: float) -> float | None:
+    return None if value is None else round(value / units, 3)

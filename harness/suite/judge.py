@@ -1,0 +1,149 @@
+"""What cases read from a system, turned into facts that can be compared. Pure: no guest is asked here."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+# Bit numbers of linux/capability.h.
+CAPABILITIES = tuple(
+    "CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE NET_BIND_SERVICE "
+    "NET_BROADCAST NET_ADMIN NET_RAW IPC_LOCK IPC_OWNER SYS_MODULE SYS_RAWIO SYS_CHROOT SYS_PTRACE SYS_PACCT SYS_ADMIN "
+    "SYS_BOOT SYS_NICE SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG MKNOD LEASE AUDIT_WRITE AUDIT_CONTROL SETFCAP MAC_OVERRIDE "
+    "MAC_ADMIN SYSLOG WAKE_ALARM BLOCK_SUSPEND AUDIT_READ PERFMON BPF CHECKPOINT_RESTORE".split()
+)
+WARNING = 4  # kernel log levels up to this one are a finding
+LISTEN = "0A"  # TCP state in /proc/net/tcp
+FIRST_STEPS = ("init", "root", "boot")
+
+
+@dataclass(frozen=True)
+class Mount:
+    """One line of mountinfo. ``flags`` are the mount's own, ``super_flags`` its file system's."""
+
+    place: str
+    kind: str
+    flags: frozenset[str]
+    super_flags: frozenset[str]
+
+
+def mounts(mountinfo: str) -> list[Mount]:
+    """Read /proc/PID/mountinfo."""
+    rows = []
+    for line in mountinfo.splitlines():
+        left, _, right = line.partition(" - ")
+        _, _, _, _, place, flags, *_ = left.split(" ")
+        kind, _, super_flags = right.split(" ", 2)
+        rows.append(Mount(_unescape(place), kind, frozenset(flags.split(",")), frozenset(super_flags.split(","))))
+    return rows
+
+
+def _unescape(text: str) -> str:
+    return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), text)
+
+
+def steps(expect: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
+    """Yield the marks that an image's boot must show, each as (earlier, later)."""
+    yield from zip(FIRST_STEPS, FIRST_STEPS[1:], strict=False)
+    last = FIRST_STEPS[-1]
+    for name in expect["onboot"]:
+        for step in (f"onboot/{name} start", f"onboot/{name} done"):
+            yield last, step
+            last = step
+    for name in expect["services"]:
+        yield last, f"services/{name} start"
+        yield f"services/{name} start", f"services/{name} ready"
+        yield f"services/{name} ready", "ready"
+    yield last, "ready"
+
+
+def down(expect: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Return the marks that an image shows on its way down, in order."""
+    return ["shutdown", *(f"onshutdown/{name} done" for name in expect["onshutdown"]), "off"]
+
+
+def disorder(names: Sequence[str], wanted: Iterable[tuple[str, str]]) -> list[str]:
+    """Return what is wrong with the order of marks: one missing, or one that came after what it should precede."""
+    first = {name: index for index, name in reversed(list(enumerate(names)))}
+    faults = []
+    for earlier, later in wanted:
+        faults += [f"no mark {name!r}" for name in (earlier, later) if name not in first]
+        if first.get(earlier, 0) > first.get(later, len(names)):
+            faults.append(f"{later!r} came before {earlier!r}")
+    return list(dict.fromkeys(faults))
+
+
+def troubles(names: Iterable[str]) -> list[str]:
+    """Return the marks that tell of something going wrong."""
+    return [name for name in names if name == "unready" or name.rpartition(" ")[2] in ("failed", "timeout", "unready")]
+
+
+def capabilities(mask: str, last: int) -> set[str]:
+    """Return the names in a capability mask (hex) of a kernel whose highest capability is number `last`."""
+    bits = int(mask, 16)
+    return {f"CAP_{name}" for number, name in enumerate(CAPABILITIES) if number <= last and bits >> number & 1}
+
+
+def known(names: Collection[str], last: int) -> set[str]:
+    """Return those of some capabilities that a kernel whose highest one is number `last` has."""
+    return {f"CAP_{name}" for name in CAPABILITIES[: last + 1]} & set(names)
+
+
+def ports(table: str, *, listening: bool) -> set[int]:
+    """Return the local ports in /proc/net/tcp (those in state listen) or /proc/net/udp (all that are bound)."""
+    found = set()
+    for line in table.splitlines():
+        fields = line.split()
+        if len(fields) > 3 and fields[0].endswith(":") and (not listening or fields[3] == LISTEN):
+            found.add(int(fields[1].rpartition(":")[2], 16))
+    return found
+
+
+@dataclass(frozen=True)
+class Noise:
+    """A kernel message that is no fault of the image: ``arch`` and ``machine`` (a pattern) say where, ``why`` why."""
+
+    pattern: str
+    why: str
+    arch: str = ""
+    machine: str = ""
+
+
+def complaints(dmesg: str, noise: Iterable[Noise], *, arch: str, machine: str) -> list[str]:
+    """Return the kernel's own messages (`dmesg -r`) of level warning or worse, less the known noise."""
+    allowed = [
+        re.compile(one.pattern)
+        for one in noise
+        if one.arch in ("", arch) and re.fullmatch(one.machine or ".*", machine)
+    ]
+    found = []
+    for line in dmesg.splitlines():
+        match = re.match(r"<(\d+)>(?:\[[^]]*\] ?)?(.*)", line)
+        if match is None or int(match[1]) >> 3 != 0 or int(match[1]) & 7 > WARNING:
+            continue
+        if not any(pattern.search(match[2]) for pattern in allowed):
+            found.append(match[2])
+    return found
+
+
+def cpio_names(data: bytes) -> list[str]:
+    """Return the names in an uncompressed newc cpio archive, all its segments."""
+    names, place = [], 0
+    while (place := data.find(b"070701", place)) >= 0:
+        head = data[place : place + 110]
+        try:
+            size, name_size = int(head[54:62], 16), int(head[94:102], 16)
+        except ValueError:
+            place += 1
+            continue
+        start = place + 110
+        name = data[start : start + name_size - 1].decode(errors="replace")
+        names.append(name)
+        place = _align(_align(start + name_size) + size)
+    return names
+
+
+def _align(place: int) -> int:
+    return place + (-place % 4)

@@ -1,0 +1,73 @@
+"""What all processes of a run share: where results go, the cells, and how patient and how greedy to be."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.suite.cells import Cell, from_json, to_json
+from harness.suite.events import Events
+
+SLOT_WAIT_S = 0.05
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of cases. ``slots`` is how many guests may be up at once, ``patience`` multiplies every time limit."""
+
+    folder: Path
+    cells: tuple[Cell, ...]
+    slots: int
+    patience: float
+    cache: Path | None
+
+    @property
+    def events(self) -> Events:
+        """Where everybody tells what happens."""
+        return Events(self.folder)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the run as plain data, for another process."""
+        return {
+            "folder": str(self.folder),
+            "cells": to_json(self.cells),
+            "slots": self.slots,
+            "patience": self.patience,
+            "cache": str(self.cache) if self.cache else None,
+        }
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Run:
+        """Return the run that `to_json` made the data of."""
+        return cls(
+            folder=Path(data["folder"]),
+            cells=tuple(from_json(data["cells"])),
+            slots=data["slots"],
+            patience=data["patience"],
+            cache=Path(data["cache"]) if data["cache"] else None,
+        )
+
+    @contextmanager
+    def slot(self) -> Iterator[None]:
+        """Wait for the right to have a guest up, and give it back; a process that dies gives its own back."""
+        from filelock import FileLock, Timeout
+
+        folder = self.folder / "slots"
+        folder.mkdir(exist_ok=True)
+        locks = [FileLock(folder / str(number)) for number in range(self.slots)]
+        while True:
+            for lock in locks:
+                try:
+                    lock.acquire(blocking=False)
+                except Timeout:
+                    continue
+                try:
+                    yield
+                finally:
+                    lock.release()
+                return
+            time.sleep(SLOT_WAIT_S)

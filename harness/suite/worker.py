@@ -1,0 +1,101 @@
+"""What every process that runs cases does: cells as parameters, groups, guests, and failures in plain words."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+from collections import Counter
+from collections.abc import Generator
+from typing import Any
+
+import pytest
+
+from harness.errors import HarnessError
+from harness.suite import collect, fixtures
+from harness.suite.fixtures import GUESTS, RUN
+from harness.suite.guests import Guests
+from harness.suite.run import Run
+
+FIXTURES = frozenset({"cell", "image", "machine", "budget", "expect", "system", "shell", "exact", "boot", "variant"})
+PR_SET_PDEATHSIG = 1
+
+
+def join(config: pytest.Config, given: dict[str, Any]) -> None:
+    """Take part in the run that the controller describes; end when the controller ends, however it does."""
+    controller = os.getppid()
+    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != controller:
+        os._exit(1)
+    take_part(config, Run.from_json(given))
+
+
+def take_part(config: pytest.Config, run: Run) -> None:
+    """Register what runs cases, for `run`."""
+    config.stash[RUN], config.stash[GUESTS] = run, Guests(run)
+    config.pluginmanager.register(fixtures, "harness-fixtures")
+    config.pluginmanager.register(Worker(run, config.stash[GUESTS], _teller(config)), "harness-worker")
+
+
+def _teller(config: pytest.Config) -> bool:
+    """Say whether this process is the one of many that tells what they all know."""
+    return getattr(config, "workerinput", {}).get("workerid", "gw0") == "gw0"
+
+
+class Worker:
+    """The hooks of a process that runs cases."""
+
+    def __init__(self, run: Run, guests: Guests, teller: bool) -> None:
+        self.run, self.guests, self.teller = run, guests, teller
+
+    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
+        """Run a case on every cell that can be run."""
+        if FIXTURES & set(metafunc.fixturenames):
+            cells = [cell for cell in self.run.cells if not cell.problem]
+            metafunc.parametrize("cell", cells, ids=[cell.id for cell in cells], indirect=True, scope="session")
+
+    @pytest.hookimpl(tryfirst=True)  # xdist reads the groups in the same hook
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """Skip, group and sort."""
+        collect.arrange(items)
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Tell how many cases each cell has."""
+        if self.teller:
+            found = Counter(cell.id for item in session.items if (cell := collect.cell_of(item)))
+            self.run.events.tell("collected", cases=found)
+
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        """Let the report say what the case counts towards."""
+        for mark in item.iter_markers("verdict"):
+            item.user_properties.append(("verdict", mark.args[0]))
+        cell = collect.cell_of(item)
+        if cell is not None:
+            item.user_properties.append(("cell", cell.id))
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_runtest_teardown(self, item: pytest.Item, nextitem: pytest.Item | None) -> None:
+        """End the shared system once nobody else wants it as it is."""
+        cell, following = collect.cell_of(item), nextitem and collect.cell_of(nextitem)
+        same = cell and nextitem and following and _group(item, cell) == _group(nextitem, following)
+        if not same or (collect.disturbs(item) and collect.uses(item) & collect.SHARED_BOOT):
+            self.guests.release()
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(
+        self, call: pytest.CallInfo[Any]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """Show what the harness explains itself as it says it, without a traceback."""
+        report = yield
+        if call.excinfo and isinstance(call.excinfo.value, HarnessError):
+            report.longrepr = str(call.excinfo.value)
+        return report
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self) -> None:
+        """Leave no guest behind."""
+        self.guests.release()
+
+
+def _group(item: pytest.Item, cell: Any) -> str:
+    return collect.group_of(item, cell)

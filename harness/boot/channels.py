@@ -1,0 +1,97 @@
+"""Where a console's bytes come from: a socket to QEMU, or the file that QEMU writes."""
+
+from __future__ import annotations
+
+import select
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+from harness.errors import ImageError, MachineError, UserError
+
+PIECE = 256 << 10  # most bytes taken at once
+# A serial port hands over byte by byte: after a pause of this long many come at once, for one wake-up of this process.
+GATHER_S = 0.001
+SEND_S = 10.0  # how long the guest may take to make room for input
+FOLLOW_S = 0.01  # how often the file is looked at
+MOST_FILE = 1 << 30  # bytes that an exact boot's console may fill the disk with
+
+
+class Source(Protocol):
+    """Bytes from a machine's console, and to it where it can hear."""
+
+    def read(self, timeout: float) -> bytes | None:
+        """Return the bytes that came within `timeout` seconds (perhaps none); None when no more can come."""
+
+    def write(self, data: bytes) -> None:
+        """Send all of `data` to the console."""
+
+    def close(self) -> None:
+        """Let go of it."""
+
+
+class SocketSource:
+    """A console on a connected socket."""
+
+    def __init__(self, end: socket.socket) -> None:
+        end.settimeout(SEND_S)
+        self._socket = end
+
+    def read(self, timeout: float) -> bytes | None:
+        if not select.select([self._socket], [], [], timeout)[0]:
+            return b""
+        time.sleep(GATHER_S)
+        try:
+            return self._socket.recv(PIECE) or None
+        except OSError:
+            return None
+
+    def write(self, data: bytes) -> None:
+        try:
+            self._socket.sendall(data)
+        except OSError as error:
+            raise MachineError(f"the console takes no input: {error}") from error
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+class FileSource:
+    """A console in a file that grows while `alive()`; a reader of a file cannot hold its writer up."""
+
+    def __init__(self, path: Path, alive: Callable[[], bool]) -> None:
+        self._path, self._alive = path, alive
+        self._file: BinaryIO | None = None
+        self._size = 0
+
+    def read(self, timeout: float) -> bytes | None:
+        end = time.monotonic() + timeout
+        while True:
+            alive = self._alive()  # asked first: what was written before the end is then still read
+            data = self._next()
+            if data or time.monotonic() >= end:
+                return data
+            if not alive:
+                return None
+            time.sleep(FOLLOW_S)
+
+    def _next(self) -> bytes:
+        if self._file is None:
+            try:
+                self._file = self._path.open("rb", buffering=0)
+            except FileNotFoundError:
+                return b""
+        data = self._file.read(PIECE)
+        self._size += len(data)
+        if self._size > MOST_FILE:
+            raise ImageError(f"the console said more than {MOST_FILE >> 20} MiB")
+        return data
+
+    def write(self, data: bytes) -> None:
+        raise UserError("an exact boot's console cannot be written to", hint="boot in wall mode")
+
+    def close(self) -> None:
+        if self._file:
+            self._file.close()

@@ -1,0 +1,14 @@
+"""How many guests may run at once."""
+
+from __future__ import annotations
+
+from harness.boot import host
+
+OVERHEAD = 256  # MiB of QEMU itself: translated code, device models
+RESERVE = 512  # MiB left to the host
+
+
+def guests(memory: int) -> int:
+    """Return how many guests of `memory` MiB the host can take at once: by cores and free memory, at least 1."""
+    room = (host.spare_memory() - RESERVE) // (memory + OVERHEAD)
+    return max(1, min(host.cores(), room))

@@ -1,0 +1,99 @@
+"""QEMU as a process that never outlives the harness."""
+
+from __future__ import annotations
+
+import os
+import queue
+import signal
+import subprocess
+import threading
+from collections.abc import Sequence
+from concurrent.futures import Future
+from functools import lru_cache
+from pathlib import Path
+
+from harness import proc
+
+TAIL_BYTES = 4096
+# The kernel ends QEMU when its starter ends; a starter that ended before the kernel was asked is seen by its pid.
+GUARD = '[ "$PPID" = "$0" ] && exec "$@"'
+
+
+class _Starter(threading.Thread):
+    """Starts all processes: the kernel's promise is about the starting *thread*, so that one has to last."""
+
+    def __init__(self) -> None:
+        super().__init__(name="qemu-starter", daemon=True)
+        self._orders: queue.SimpleQueue[tuple[list[str], Path, Sequence[int], Future[subprocess.Popen[bytes]]]]
+        self._orders = queue.SimpleQueue()
+        self.start()
+
+    def run(self) -> None:
+        while True:
+            argv, log, fds, result = self._orders.get()
+            try:
+                with log.open("wb") as stderr:
+                    result.set_result(
+                        subprocess.Popen(
+                            argv,
+                            stdin=subprocess.DEVNULL,
+                            stdout=stderr,
+                            stderr=stderr,
+                            pass_fds=fds,
+                            start_new_session=True,  # Ctrl-C is for the harness, which ends QEMU in its own time
+                        )
+                    )
+            except BaseException as error:  # noqa: BLE001 - it is raised again where it was asked for
+                result.set_exception(error)
+
+    def popen(self, argv: list[str], log: Path, fds: Sequence[int]) -> subprocess.Popen[bytes]:
+        result: Future[subprocess.Popen[bytes]] = Future()
+        self._orders.put((argv, log, fds, result))
+        return result.result()
+
+
+@lru_cache(maxsize=1)
+def _starter(pid: int) -> _Starter:  # by pid: a fork does not inherit the thread
+    return _Starter()
+
+
+class QemuProcess:
+    """A running QEMU; its words go to `log`. Ends with the harness, however that ends."""
+
+    def __init__(self, argv: Sequence[str], log: Path, fds: Sequence[int] = ()) -> None:
+        """Start `argv` with the file descriptors `fds` inherited; HostError when a program is missing."""
+        self.argv, self.log = list(argv), log
+        setpriv, program = proc.resolve("setpriv"), proc.resolve(argv[0])
+        guarded = [setpriv, "--pdeathsig", "KILL", "--", "/bin/sh", "-c", GUARD, str(os.getpid())]
+        self._popen = _starter(os.getpid()).popen([*guarded, program, *argv[1:]], log, fds)
+
+    @property
+    def pid(self) -> int:
+        """The process id."""
+        return self._popen.pid
+
+    def poll(self) -> int | None:
+        """Return the exit code (negative: the signal that ended it), None while it runs."""
+        return self._popen.poll()
+
+    def wait(self, timeout: float) -> int | None:
+        """Wait up to `timeout` seconds for the end; return the exit code, None when it still runs."""
+        try:
+            return self._popen.wait(timeout)
+        except subprocess.TimeoutExpired:
+            return None
+
+    def kill(self) -> None:
+        """End it at once; nothing is left when this returns."""
+        if self._popen.poll() is None:
+            self._popen.send_signal(signal.SIGKILL)
+        self._popen.wait()
+
+    def words(self) -> str:
+        """Return the last that QEMU said on its standard error."""
+        try:
+            with self.log.open("rb") as stream:
+                stream.seek(max(0, self.log.stat().st_size - TAIL_BYTES))
+                return stream.read().decode(errors="replace").strip()
+        except OSError:
+            return ""

@@ -1,0 +1,135 @@
+"""All that is known of QEMU's command line, as a pure function."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from harness.spec.model import MachineSpec
+
+Accel = Literal["tcg", "kvm"]
+Mode = Literal["wall", "exact"]
+
+PROBE_PORT = "harness.probe"
+PROBE_INIT = "/probe/init"
+RTC_BASE = "2026-01-01"  # of exact boots; measured TOD clocks start there (milestones.py)
+
+# What pins everything that could vary: one instruction is one nanosecond of the guest's time.
+EXACT = (
+    *("-accel", "tcg,thread=single"),
+    *("-icount", "shift=0,sleep=off"),
+    *("-rtc", f"base={RTC_BASE},clock=vm"),
+    *("-seed", "1"),
+)
+EXACT_CMDLINE = ("nokaslr",)
+ACCEL = {"tcg": ("-accel", "tcg"), "kvm": ("-accel", "kvm")}
+
+
+@dataclass(frozen=True)
+class Transport:
+    """How virtio devices of one transport are spelled: options of each, and of the transport when exact."""
+
+    suffix: str
+    exact: str = ""  # option of every device in exact mode: no event that the host's scheduler times
+    exact_global: tuple[str, ...] = ()
+    nic: str = ""  # option of network cards
+
+
+TRANSPORTS = {
+    "pci": Transport("pci", exact="ioeventfd=off", nic="romfile="),
+    "ccw": Transport("ccw", exact="ioeventfd=off"),
+    "device": Transport("device", exact_global=("-global", "virtio-mmio.ioeventfd=off")),
+}
+
+
+@dataclass(frozen=True)
+class Channels:
+    """QEMU's character devices, each as the part of ``-chardev`` before ``,id=``; empty: the machine has none."""
+
+    console: str
+    probe: str = ""
+    qmp: str = ""
+
+
+@dataclass(frozen=True)
+class Launch:
+    """One start of QEMU. ``forwards`` pairs a port of 127.0.0.1 (0: a free one) with the guest's TCP port."""
+
+    program: str
+    machine: MachineSpec
+    kernel: Path
+    cmdline: str
+    initrd: Path | None = None
+    mode: Mode = "wall"
+    accel: Accel = "tcg"
+    probe: bool = False
+    reboot: bool = False
+    forwards: tuple[tuple[int, int], ...] = ()
+
+
+# How a person repeats a boot by hand: the console on the terminal, nobody at the other ends.
+BY_HAND = Channels(console="stdio", probe="null", qmp="null")
+
+
+def escape(value: str | Path) -> str:
+    """Return `value` as QEMU wants it inside an option: commas doubled."""
+    return str(value).replace(",", ",,")
+
+
+def cpu(machine: MachineSpec, accel: Accel) -> str:
+    """Return the CPU model to ask for: the machine's own, or the host's under KVM."""
+    return "host" if accel == "kvm" else machine.qemu.cpu
+
+
+def cmdline(image: str, machine: MachineSpec, append: Sequence[str], *, mode: Mode, probe: bool) -> str:
+    """Return the whole kernel command line: the image's own, console, the machine's, the boot's."""
+    words = [image, f"console={machine.console}", machine.cmdline]
+    words += EXACT_CMDLINE if mode == "exact" else ()
+    words += [f"rdinit={PROBE_INIT}"] if probe else []
+    return " ".join(filter(None, [*words, *append]))
+
+
+def _chardev(name: str, spec: str) -> list[str]:
+    backend, _, options = spec.partition(",")
+    return ["-chardev", ",".join(filter(None, [backend, f"id={name}", options]))]
+
+
+def _device(*parts: str) -> list[str]:
+    return ["-device", ",".join(filter(None, parts))]
+
+
+def _devices(launch: Launch, probe: str) -> list[str]:
+    qemu, exact = launch.machine.qemu, launch.mode == "exact"
+    transport = TRANSPORTS[qemu.virtio]
+    still = transport.exact if exact else ""
+    argv: list[str] = [*transport.exact_global] if exact else []
+    # its answers come whenever QEMU's main loop gets to them: it moved exact boots by up to 10 µs
+    if qemu.rng and not exact:
+        argv += ["-object", "rng-builtin,id=rng", *_device(f"virtio-rng-{transport.suffix}", "rng=rng")]
+    if qemu.network:
+        forwards = [f"hostfwd=tcp:127.0.0.1:{outside}-:{inside}" for outside, inside in launch.forwards]
+        argv += ["-netdev", ",".join(["user", "id=net", *forwards])]
+        argv += _device(
+            f"virtio-net-{transport.suffix}", "netdev=net", transport.nic, still, "tx=timer" if exact else ""
+        )
+    if launch.probe:
+        argv += [*_chardev("probe", probe), *_device(f"virtio-serial-{transport.suffix}", still)]
+        argv += _device("virtserialport", "chardev=probe", f"name={PROBE_PORT}")
+    return argv
+
+
+def argv(launch: Launch, channels: Channels) -> list[str]:
+    """Return QEMU's whole command line."""
+    qemu = launch.machine.qemu
+    words = [launch.program, "-nodefaults", "-no-user-config", "-display", "none"]
+    words += ["-machine", qemu.machine, "-cpu", cpu(launch.machine, launch.accel), "-smp", "1", "-m", f"{qemu.memory}M"]
+    words += EXACT if launch.mode == "exact" else ACCEL[launch.accel]
+    words += [] if launch.reboot else ["-no-reboot"]
+    words += [*_chardev("console", channels.console), "-serial", "chardev:console"]
+    words += [*_chardev("qmp", channels.qmp), "-mon", "chardev=qmp,mode=control"] if channels.qmp else []
+    words += _devices(launch, channels.probe)
+    words += ["-kernel", str(launch.kernel)]
+    words += ["-initrd", str(launch.initrd)] if launch.initrd else []
+    return [*words, "-append", launch.cmdline, *qemu.args]

@@ -1,0 +1,64 @@
+"""The few words of QEMU's machine protocol that wall boots need: reset, the power button, forwarded ports."""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+import time
+from typing import Any
+
+from harness.errors import MachineError
+
+ANSWER_S = 20.0
+MOST_ANSWER = 1 << 20  # bytes
+_FORWARD = re.compile(r"TCP\[HOST_FORWARD\]\s+\d+\s+127\.0\.0\.1\s+(\d+)\s+\S+\s+(\d+)")
+
+
+class Qmp:
+    """A connection to QEMU's monitor; made on a socket, greeted at the first command."""
+
+    def __init__(self, end: socket.socket) -> None:
+        self._socket = end
+        self._greeted = False
+        self._read = b""
+
+    def execute(self, command: str, **arguments: str) -> Any:
+        """Run a command and return its result; MachineError when QEMU refuses, is gone, or does not answer."""
+        if not self._greeted:
+            self._greeted = True
+            self._call("qmp_capabilities", {})
+        return self._call(command, arguments)
+
+    def forwards(self) -> dict[int, int]:
+        """Return the forwarded ports, the guest's to the one on 127.0.0.1."""
+        text = str(self.execute("human-monitor-command", **{"command-line": "info usernet"}))
+        return {int(inside): int(outside) for outside, inside in _FORWARD.findall(text)}
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._socket.close()
+
+    def _call(self, command: str, arguments: dict[str, str]) -> Any:
+        try:
+            self._socket.settimeout(ANSWER_S)
+            self._socket.sendall(json.dumps({"execute": command, "arguments": arguments}).encode() + b"\n")
+            end = time.monotonic() + ANSWER_S
+            while time.monotonic() < end:
+                answer = json.loads(self._line())
+                if "return" in answer:
+                    return answer["return"]
+                if "error" in answer:
+                    raise MachineError(f"QEMU refused {command}: {answer['error'].get('desc', answer['error'])}")
+        except (OSError, ValueError) as error:
+            raise MachineError(f"QEMU's monitor did not take {command}: {error}") from error
+        raise MachineError(f"QEMU's monitor did not answer {command}")
+
+    def _line(self) -> bytes:
+        while b"\n" not in self._read:
+            piece = self._socket.recv(65536)
+            if not piece or len(self._read) > MOST_ANSWER:
+                raise OSError("the connection ended")
+            self._read += piece
+        line, _, self._read = self._read.partition(b"\n")
+        return line

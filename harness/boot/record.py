@@ -1,0 +1,76 @@
+"""What one boot was and how it went, as figures are made of it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from harness.boot.milestones import Milestone
+from harness.boot.qemu import Mode
+from harness.errors import UserError
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class BootRecord:
+    """One boot. Times: ``_us`` microseconds of the guest's time, ``_s`` seconds of the host's since QEMU's start.
+
+    ``ready_us`` counts from the kernel's clock zero, ``power_on_us`` is what came before it; both None when not known.
+    ``console_sha256`` is of every byte of the console, ``console_sha256_ready`` up to the end of the ready line.
+    """
+
+    image: str
+    arch: str
+    machine: str
+    mode: Mode
+    probed: bool
+    accel: str
+    accel_reason: str
+    argv: tuple[str, ...]
+    cmdline: str
+    cpu: str
+    machine_type: str
+    qemu_version: str
+    host: dict[str, str | int | float] = field(default_factory=dict)
+    milestones: tuple[Milestone, ...] = ()
+    ready_us: int | None = None
+    power_on_us: int | None = None
+    host_ready_s: float | None = None
+    console_sha256: str = ""
+    console_sha256_ready: str = ""
+
+    @property
+    def key(self) -> dict[str, str]:
+        """What two records must share for their figures to be compared."""
+        return {
+            "arch": self.arch,
+            "machine": self.machine_type,
+            "cpu": self.cpu,
+            "accel": self.accel,
+            "mode": self.mode,
+            "qemu": self.qemu_version,
+            "cmdline": self.cmdline,
+        }
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the record as what JSON can hold."""
+        return {"schema": SCHEMA, **asdict(self)}
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> BootRecord:
+        """Return the record that `to_json` wrote; UserError when it is none."""
+        try:
+            if data["schema"] != SCHEMA:
+                raise UserError(f"a boot record of schema {data['schema']!r}, not {SCHEMA}")
+            fields = {key: value for key, value in data.items() if key != "schema"}
+            fields["milestones"] = tuple(Milestone(**row) for row in fields["milestones"])
+            fields["argv"] = tuple(fields["argv"])
+            return cls(**fields)
+        except (KeyError, TypeError) as error:
+            raise UserError(f"not a boot record: {error}") from None
+
+    def dumps(self) -> str:
+        """Return the record as JSON text."""
+        return json.dumps(self.to_json(), indent=1) + "\n"

@@ -1,0 +1,195 @@
+"""From an Image and a MachineSpec to a running System."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from harness import arch as arches
+from harness import proc
+from harness.boot import accel, host, qemu
+from harness.boot.accel import Choice
+from harness.boot.channels import FileSource, SocketSource, Source
+from harness.boot.console import Console
+from harness.boot.listener import Listener
+from harness.boot.options import BootOptions
+from harness.boot.probe import ProbeShell
+from harness.boot.process import QemuProcess
+from harness.boot.qemu import BY_HAND, Channels, Launch
+from harness.boot.qmp import Qmp
+from harness.boot.record import BootRecord
+from harness.boot.system import System
+from harness.boot.transcript import Transcript
+from harness.errors import HarnessError, HostError, UserError
+from harness.image import Image
+from harness.spec.model import MachineSpec
+
+CPIO_ALIGN = 4
+
+
+@contextmanager
+def boot(image: Image, machine: MachineSpec, options: BootOptions) -> Iterator[System]:
+    """Start `image` on `machine` and give the running System; QEMU is gone when the block is left, however.
+
+    Raises UserError (image and machine do not fit), HostError (no QEMU, no room), MachineError (QEMU dies).
+    """
+    _check(image, machine, options)
+    joined = options.out / "initrd"
+    try:
+        with ExitStack() as stack:
+            yield _start(image, machine, options, joined, stack)
+    except HarnessError:
+        raise  # the joined initrd stays: the command to repeat the boot names it
+    except BaseException:
+        joined.unlink(missing_ok=True)
+        raise
+    joined.unlink(missing_ok=True)
+
+
+def _check(image: Image, machine: MachineSpec, options: BootOptions) -> None:
+    if image.arch.name != arches.by_name(machine.arch).name:
+        raise UserError(f"{image.name} was built for {image.arch.name}, but {machine.name} is {machine.arch}")
+    if options.mode == "exact" and not machine.qemu.exact:
+        raise UserError(f"{machine.name} cannot count instructions: its YAML says `exact: false`")
+    if options.mode == "exact" and (options.forwards or options.reboot):
+        raise UserError("forwarded ports and reboots are for wall boots: an exact boot takes no events from outside")
+    if options.forwards and not machine.qemu.network:
+        raise UserError(f"{machine.name} has no network to forward ports into")
+    for file in (image.kernel, image.initrd, *([image.probe] if options.probe else [])):
+        if not file.is_file():
+            raise UserError(f"{image.folder} has no file {file.name!r}", hint="build the image again")
+
+
+def join(parts: list[Path], out: Path) -> None:
+    """Write initrd segments one after another, each padded to where the kernel looks for the next."""
+    try:
+        with out.open("wb") as joined:
+            for part in parts:
+                with part.open("rb") as stream:
+                    shutil.copyfileobj(stream, joined, 1 << 20)
+                joined.write(b"\0" * (-joined.tell() % CPIO_ALIGN))
+    except OSError as error:
+        raise HostError(f"cannot write the initrd of a probed boot: {error}") from error
+
+
+def _pair(stack: ExitStack, handed_over: ExitStack) -> tuple[socket.socket, socket.socket]:
+    ours, theirs = socket.socketpair()
+    stack.callback(ours.close)
+    handed_over.callback(theirs.close)
+    return ours, theirs
+
+
+def _start(image: Image, machine: MachineSpec, options: BootOptions, joined: Path, stack: ExitStack) -> System:
+    arch, exact = image.arch, options.mode == "exact"
+    version = host.qemu_version(arch)
+    options.out.mkdir(parents=True, exist_ok=True)
+    choice = accel.choose(arch, machine, image.kernel, options.mode)
+    if options.probe:
+        join([image.initrd, image.probe], joined)
+    launch = Launch(
+        program=proc.resolve(arch.qemu),
+        machine=machine,
+        kernel=image.kernel,
+        initrd=joined if options.probe else image.initrd,
+        cmdline=qemu.cmdline(image.cmdline, machine, options.append, mode=options.mode, probe=options.probe),
+        mode=options.mode,
+        accel=choice.name,
+        probe=options.probe,
+        reboot=options.reboot,
+        forwards=tuple((0, port) for port in options.forwards),
+    )
+    by_hand = qemu.argv(launch, BY_HAND)
+    raw = options.out / "console.raw"
+    raw.unlink(missing_ok=True)
+
+    with ExitStack() as handed_over:  # QEMU's ends of the channels, closed here once it has them
+        names = {"console": not exact, "qmp": not exact, "probe": options.probe}
+        pairs = {name: _pair(stack, handed_over) for name, wanted in names.items() if wanted}
+        specs = {name: f"socket,fd={pair[1].fileno()}" for name, pair in pairs.items()}
+        specs.setdefault("console", f"file,path={qemu.escape(raw)}")
+        argv = qemu.argv(launch, Channels(**specs))
+        blank = _blank(image, machine, options, launch, choice, argv, version)
+        transcript = stack.enter_context(_transcript(options, blank, by_hand))
+        start = time.monotonic()
+        process = QemuProcess(argv, options.out / "qemu.log", [pair[1].fileno() for pair in pairs.values()])
+        stack.callback(process.kill)
+
+    def clock() -> float:
+        return time.monotonic() - start
+
+    source: Source = FileSource(raw, lambda: process.poll() is None) if exact else SocketSource(pairs["console"][0])
+    listener = Listener(transcript)
+    system = System(
+        image=image,
+        machine=machine,
+        options=options,
+        process=process,
+        console=Console(source, listener, clock),
+        listener=listener,
+        blank=blank,
+        by_hand=by_hand,
+        clock=clock,
+        qmp=None if exact else Qmp(pairs["qmp"][0]),
+    )
+    stack.callback(system.close)
+    if options.probe:
+        system.probe = ProbeShell(pairs["probe"][0], system.check, options.timeout_multiplier)
+    if options.forwards and system.qmp:
+        system.forwards = _forwards(system, system.qmp)
+    return system
+
+
+def _transcript(options: BootOptions, blank: BootRecord, by_hand: list[str]) -> Transcript:
+    facts = {
+        "image": blank.image,
+        "machine": blank.machine,
+        "mode": f"{blank.mode}{', probed' if blank.probed else ''}",
+        "accelerator": f"{blank.accel} ({blank.accel_reason})",
+        "qemu": blank.qemu_version,
+        "host": ", ".join(f"{key} {value}" for key, value in blank.host.items()),
+        "command": shlex.join(by_hand),
+    }
+    try:
+        return Transcript(options.out / "transcript.txt", facts)
+    except OSError as error:
+        raise HostError(f"cannot write the transcript: {error}") from error
+
+
+def _forwards(system: System, qmp: Qmp) -> dict[int, int]:
+    try:
+        found = qmp.forwards()
+    except HarnessError:
+        system.check()  # a QEMU that died says more than its silent monitor
+        raise
+    return found
+
+
+def _blank(
+    image: Image,
+    machine: MachineSpec,
+    options: BootOptions,
+    launch: Launch,
+    choice: Choice,
+    argv: list[str],
+    version: str,
+) -> BootRecord:
+    return BootRecord(
+        image=image.name,
+        arch=image.arch.name,
+        machine=machine.name,
+        mode=options.mode,
+        probed=options.probe,
+        accel=choice.name,
+        accel_reason=choice.reason,
+        argv=tuple(argv),
+        cmdline=launch.cmdline,
+        cpu=qemu.cpu(machine, choice.name),
+        machine_type=machine.qemu.machine,
+        qemu_version=version,
+        host=host.facts(),
+    )

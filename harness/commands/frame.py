@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import platform
+import select
 import sys
 import tempfile
 import time
@@ -63,13 +64,13 @@ def _explained(error: HarnessError) -> int:
 
 
 def _stdout_is_closed() -> bool:
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # else the interpreter would complain about it once more on its way out
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return True
-    return False
+    poll = select.poll()
+    poll.register(sys.stdout.fileno(), 0)
+    if not any(events & select.POLLERR for _, events in poll.poll(0)):
+        return False
+    # else the interpreter would complain about what it could not flush on its way out
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return True
 
 
 def _traceback(error: BaseException) -> str:

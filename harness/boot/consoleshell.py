@@ -48,7 +48,7 @@ done
 rm -rf "$D"
 stty echo 2>/dev/null
 """
-BLOCK = 1536  # bytes of output an answer carries
+BLOCK = 2700  # bytes of output an answer carries
 CHUNK = 600  # characters of a command a request carries: a terminal's line is short
 BOOT_CHUNK = 120  # the guest's line editing may allow less still
 MOST_OUTPUT = 4 << 20  # bytes: a serial line is slow
@@ -68,7 +68,7 @@ def bootstrap() -> list[str]:
     pieces = [text[at : at + BOOT_CHUNK] for at in range(0, len(text), BOOT_CHUNK)]
     return [
         "export TERM=dumb; x=",
-        *(f"x=$x{piece}" for piece in pieces),
+        *(f"x=${{x}}{piece}" for piece in pieces),
         f'case $(printf %s $x|md5sum|cut -c1-32) in {md5(text.encode())}) eval "$(printf %s $x|base64 -d)";; esac',
     ]
 

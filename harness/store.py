@@ -117,7 +117,7 @@ class Store:
     def discard(self, path: Path) -> None:
         """Remove `path`, a result's folder or a file, at once or not at all, as others see it."""
         (self.root / "tmp").mkdir(exist_ok=True)
-        # under the name of a killed maker: should this be killed halfway, `sweep` takes the rest
+        # should this be killed halfway, `sweep` takes the rest
         grave = Path(tempfile.mkdtemp(prefix=f"{os.getpid()}-discard-", dir=self.root / "tmp"))
         path.replace(grave / path.name)
         shutil.rmtree(grave)
@@ -146,7 +146,7 @@ class Store:
         with FileLock(locks / f"{kind}-{key}.lock"):
             if final.is_dir():
                 return final
-            # the name holds the owner's pid: what a killed maker left is swept by `sweep`
+            # what a killed maker leaves here is swept by `sweep`
             work = Path(tempfile.mkdtemp(prefix=f"{os.getpid()}-{kind}-", dir=scratch))
             try:
                 work.chmod(0o755)
@@ -157,11 +157,15 @@ class Store:
         return final
 
     def sweep(self) -> int:
-        """Remove what killed makers left behind; return how many folders went."""
-        gone = 0
-        for left in (self.root / "tmp").glob("*-*"):
-            pid = left.name.split("-", 1)[0]
-            if not pid.isdigit() or not Path("/proc", pid).exists():
-                shutil.rmtree(left, ignore_errors=True)
-                gone += 1
-        return gone
+        """Remove what killed makers left behind; return how many folders went: none while a process uses the store.
+
+        Whether a maker lives is asked of its lock, which ends with it: its pid may mean another process in a container.
+        """
+        try:
+            with self.alone():
+                left = list((self.root / "tmp").glob("*-*"))
+                for folder in left:
+                    shutil.rmtree(folder, ignore_errors=True)
+                return len(left)
+        except HostError:
+            return 0

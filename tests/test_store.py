@@ -78,7 +78,7 @@ def test_killed_maker_is_swept_and_its_key_is_free(tmp_path: Path) -> None:
     with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "making\n"
-        assert Store(tmp_path).sweep() == 0, "a living maker's folder is not swept"
+        assert Store(tmp_path).sweep() == 0, "a living maker keeps its folder"
         process.send_signal(signal.SIGKILL)
     assert not Store(tmp_path).has("kind", "key")
     assert Store(tmp_path).sweep() == 1

@@ -8,12 +8,16 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Callable
-from typing import Annotated, ParamSpec
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, ParamSpec
 
 import typer
 
 from harness import __version__
 from harness.commands import frame
+
+if TYPE_CHECKING:
+    from harness.build.settings import Settings
 
 EPILOG = """Exit codes: 0 all is well, 1 cases failed, 2 your input, 3 this host, 4 the machine, 5 the image,
 70 a bug, 130 interrupted."""
@@ -25,6 +29,13 @@ app = typer.Typer(
 
 P = ParamSpec("P")
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+Images = Annotated[list[Path], typer.Argument(metavar="IMAGE.yml…", help="Image YAML; several are merged in order.")]
+Lock = Annotated[Path | None, typer.Option(help="Honour this lock of package versions; written when absent.")]
+Mirror = Annotated[str | None, typer.Option(help="Package mirror 'URL [SUITE…]' instead of the host's own.")]
+Suite = Annotated[str, typer.Option(help="Debian suite the components come from.")]
+Compression = Annotated[str, typer.Option(help="Of the root filesystem: lz4, zstd, gzip, xz.")]
+Refresh = Annotated[bool, typer.Option("--refresh", help="Ask the mirror for the newest packages again.")]
+Offline = Annotated[bool, typer.Option("--offline", help="Never touch the network.")]
 
 
 def command(function: Callable[P, int]) -> Callable[P, None]:
@@ -54,6 +65,9 @@ def _options(
 
     \b
     Examples:
+      harness build cases/images/minimal.yml      for all three architectures
+      harness boot cases/images/default.yml -m qemu-arm64
+      harness matrix                    build, boot and check everything; one table
       harness doctor                    what this host has and lacks
       harness clean --dry-run           what the cache would give back
       harness --install-completion      completion in your shell
@@ -97,6 +111,126 @@ def clean(
     from harness.commands import clean as module
 
     return module.clean(everything=everything, dry_run=dry_run)
+
+
+@command
+def matrix(
+    words: Annotated[
+        list[str] | None, typer.Argument(metavar="[PLAN] [-- PYTEST ARGUMENTS]", show_default=False)
+    ] = None,
+    results: Annotated[Path | None, typer.Option(help="Where results go.", show_default="results/TIME")] = None,
+    image: Annotated[list[str] | None, typer.Option(help="Only this image of the plan, by name or path.")] = None,
+    machine: Annotated[list[str] | None, typer.Option(help="Only this machine of the plan.")] = None,
+    keyword: Annotated[str, typer.Option("-k", help="Only cases that match, as pytest's -k.")] = "",
+    workers: Annotated[int | None, typer.Option("-n", help="Workers.", show_default="by cores and memory")] = None,
+    timeout_multiplier: Annotated[float, typer.Option(help="Multiply every time limit.", min=0.01)] = 1.0,
+    cache: Annotated[Path | None, typer.Option(help="The cache's folder, instead of HARNESS_CACHE.")] = None,
+    json: Json = False,
+) -> int:
+    """Build a plan's images, boot each on its machines, run the cases, and end with one table.
+
+    Without PLAN, the two images that ship with the harness on all three architectures. With --image and --machine
+    and no PLAN, an image's YAML (A.yml+B.yml are merged) on a machine.
+
+    Exit 0 when all passed, 1 when cases failed, 3 when this host cannot run some cells, 130 when interrupted.
+
+    \b
+    Examples:
+      harness matrix
+      harness matrix nightly.yml --machine qemu-arm64 --results out
+      harness matrix --image default -k root -- -x
+    """
+    from harness.commands import matrix as module
+
+    return module.from_words(
+        words or [], images=image or [], machines=machine or [], results=results, keyword=keyword, workers=workers,
+        patience=timeout_multiplier, cache=cache, as_json=json,
+    )  # fmt: skip
+
+
+def _settings(
+    suite: str, mirror: str | None, compression: str, lock: Path | None, refresh: bool, offline: bool
+) -> Settings:
+    from harness.build.settings import Settings
+
+    return Settings(suite=suite, mirror=mirror, compression=compression, lock=lock, refresh=refresh, offline=offline)
+
+
+@command
+def build(
+    images: Images,
+    arch: Annotated[str, typer.Option(help="all, host, or some of x86_64,arm64,s390x.")] = "all",
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Copy the images to DIR/NAME-ARCH.")] = None,
+    explain_size: Annotated[bool, typer.Option("--explain-size", help="Show what makes it large.")] = False,
+    lock: Lock = None,
+    mirror: Mirror = None,
+    suite: Suite = "bookworm",
+    compression: Compression = "lz4",
+    refresh: Refresh = False,
+    offline: Offline = False,
+    json: Json = False,
+) -> int:
+    """Build an image for some architectures.
+
+    What has not changed is not built again; the images stay in the cache.
+
+    \b
+    Examples:
+      harness build cases/images/minimal.yml
+      harness build base.yml site.yml --arch arm64,s390x -o out
+      harness build cases/images/default.yml --arch host --explain-size
+    """
+    from harness.commands import build as module
+
+    settings = _settings(suite, mirror, compression, lock, refresh, offline)
+    return module.build(images, arch, settings, output=output, explain_size=explain_size, as_json=json)
+
+
+@command
+def boot(
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGE…", help="Image YAML files, or one built folder.")],
+    machine: Annotated[str, typer.Option("--machine", "-m", help="A machine's name, or its YAML.")],
+    exact: Annotated[bool, typer.Option("--exact", help="Two counted boots: exact times, and their proof.")] = False,
+    run: Annotated[str | None, typer.Option(help="Run this command in the system, print what it says, end.")] = None,
+    append: Annotated[list[str] | None, typer.Option(help="A word more for the kernel's command line.")] = None,
+    forward: Annotated[list[int] | None, typer.Option(help="Reach this TCP port of the guest on 127.0.0.1.")] = None,
+    timeout: Annotated[float, typer.Option(help="Seconds until it must be ready.")] = 120.0,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Keep transcript and record here.")] = None,
+    json: Json = False,
+) -> int:
+    """Boot an image on a machine.
+
+    At a terminal the console is yours until Ctrl-]; else it boots to ready, shows the boot's steps, and powers off.
+
+    \b
+    Examples:
+      harness boot cases/images/default.yml -m qemu-arm64 --forward 80
+      harness boot cases/images/minimal.yml -m qemu-s390x --exact
+      harness boot cases/images/default.yml -m qemu-x86_64 --run 'ps; mount'
+    """
+    from harness.build.settings import Settings
+    from harness.commands import boot as module
+
+    wish = module.Wish(exact=exact, command=run, append=tuple(append or ()), forwards=tuple(forward or ()),
+                       timeout=timeout, out=output, as_json=json)  # fmt: skip
+    return module.boot(images, machine, Settings(), wish)
+
+
+@command
+def lint(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE…", help="YAML of any kind, or folders of them.")],
+    json: Json = False,
+) -> int:
+    """Check YAML files without building: images, components, machines, plans.
+
+    \b
+    Examples:
+      harness lint cases/images/default.yml
+      harness lint machines cases
+    """
+    from harness.commands import lint as module
+
+    return module.lint(files, as_json=json)
 
 
 def main() -> None:

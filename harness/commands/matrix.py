@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json as json_
 import os
 import signal
@@ -56,6 +57,18 @@ def matrix(request: Request, *, as_json: bool = False) -> int:
     return int(found["exit"])
 
 
+def from_words(
+    words: Sequence[str], *, images: Sequence[str], machines: Sequence[str], as_json: bool, **rest: Any
+) -> int:
+    """Run what the command line says: `words` is a plan (unless it begins with ``-``), then pytest's arguments."""
+    plan = Path(words[0]) if words and not words[0].startswith("-") else None
+    if plan is None and not (images and machines and all("/" in one or one.endswith(".yml") for one in images)):
+        plan = DEFAULT_PLAN
+    wanted = Wanted(plan, tuple(images), tuple(machines))
+    extra = words[1:] if words and not words[0].startswith("-") else words
+    return matrix(Request(wanted, extra=tuple(extra), **rest), as_json=as_json)
+
+
 def _folder(given: Path | None) -> Path:
     folder = (given or Path("results", time.strftime("%Y%m%d-%H%M%S"))).absolute()
     try:
@@ -77,8 +90,7 @@ def _argv(request: Request, cases: Sequence[Path], folder: Path) -> list[str]:
 
     wanted = request.wanted
     workers = request.workers if request.workers is not None else limits.guests(256)
-    plan = wanted.plan or (None if wanted.images and wanted.machines else DEFAULT_PLAN)
-    options = [f"--plan={plan}"] if plan else []
+    options = [f"--plan={wanted.plan}"] if wanted.plan else []
     options += [f"--image={image}" for image in wanted.images]
     options += [f"--machine={machine}" for machine in wanted.machines]
     options += [f"-k={request.keyword}"] if request.keyword else []
@@ -132,10 +144,8 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
     process.wait()
 
 

@@ -1,0 +1,115 @@
+"""`harness boot`: one image on one machine - to look around in it, to run a command, or to see its boot times."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from harness.arch import by_name
+from harness.boot import BootOptions, BootRecord, System, exact_pair
+from harness.boot import boot as started
+from harness.build.settings import Settings
+from harness.errors import UserError
+from harness.image import MANIFEST, Image
+from harness.spec import load_image, load_machine
+from harness.spec.model import MachineSpec
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What is to be done with the booted system. ``out`` keeps transcript and record (None: a temporary folder)."""
+
+    exact: bool = False
+    command: str | None = None
+    append: tuple[str, ...] = ()
+    forwards: tuple[int, ...] = field(default=())
+    timeout: float = 120.0
+    out: Path | None = None
+    as_json: bool = False
+
+
+def boot(images: Sequence[Path], machine: str, settings: Settings, wish: Wish) -> int:
+    """Boot what `images` describe (YAML files merged in order, or one built folder) on `machine`."""
+    spec = load_machine(machine)
+    image = _image(images, spec, settings)
+    with tempfile.TemporaryDirectory(prefix="harness-boot-") as scratch:
+        out = wish.out or Path(scratch)
+        out.mkdir(parents=True, exist_ok=True)
+        if wish.exact:
+            return _exact(image, spec, out, wish)
+        return _wall(image, spec, out, wish)
+
+
+def _image(images: Sequence[Path], machine: MachineSpec, settings: Settings) -> Image:
+    if len(images) == 1 and images[0].is_dir():
+        image = Image(images[0])
+        if image.arch.name != machine.arch:
+            raise UserError(f"{images[0]} is built for {image.arch.name}, {machine.name} is {machine.arch}",
+                            hint=f"{MANIFEST} says what an image is for")  # fmt: skip
+        return image
+    from harness.build.pipeline import Builder
+
+    return Builder(settings, progress=_progress).build(load_image(images), by_name(machine.arch))
+
+
+def _progress(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def _exact(image: Image, machine: MachineSpec, out: Path, wish: Wish) -> int:
+    _progress(f"{image.name} on {machine.name}: two exact boots")
+    pair = exact_pair(image, machine, out, append=(*wish.append, "harness.then=poweroff"), timeout=wish.timeout)
+    record = pair.first
+    if wish.as_json:
+        records = [json.loads(one.dumps()) for one in (pair.first, pair.second)]
+        print(json.dumps({"repeats": pair.repeats, "moved": pair.moved, "records": records}, indent=1))
+    else:
+        _table(record, exact=True)
+        print("twice the same to the microsecond" if pair.repeats else f"NOT the same twice: {pair.moved} moved")
+    return 0
+
+
+def _wall(image: Image, machine: MachineSpec, out: Path, wish: Wish) -> int:
+    interactive = wish.command is None and not wish.as_json and sys.stdin.isatty() and sys.stdout.isatty()
+    options = BootOptions(mode="wall", out=out, probe=wish.command is not None, append=wish.append,
+                          forwards=wish.forwards, timeout=wish.timeout)  # fmt: skip
+    with started(image, machine, options) as system:
+        for guest, host in sorted(system.forwards.items()):
+            _progress(f"port {guest} of the guest is 127.0.0.1:{host}")
+        if interactive:
+            system.interact()
+            return 0
+        system.wait_ready()
+        code = _command(system, wish.command) if wish.command is not None else 0
+        if wish.command is None:
+            if wish.as_json:
+                print(system.record.dumps())
+            else:
+                _table(system.record, exact=False)
+        system.power_off()
+        return code
+
+
+def _command(system: System, command: str) -> int:
+    result = system.shell.run(command)
+    sys.stdout.buffer.write(result.stdout)
+    sys.stdout.buffer.flush()
+    return result.code
+
+
+def _table(record: BootRecord, *, exact: bool) -> None:
+    """Print the milestones: the guest's clock in ms, the host's for a wall boot, and how long each step took."""
+    print(f"{record.image} on {record.machine}, QEMU {record.qemu_version}, {record.accel}")
+    if record.power_on_us is not None:
+        print(f"{record.power_on_us / 1000:12.3f} ms from power-on to the kernel's clock zero")
+    before = 0
+    for mark in record.milestones:
+        if mark.guest_us is None:
+            continue
+        host = "" if exact else f"{mark.host_s * 1000:10.0f} ms host"
+        print(f"{mark.guest_us / 1000:12.3f} ms {(mark.guest_us - before) / 1000:+10.3f} {host} {mark.name}")
+        before = mark.guest_us

@@ -1,0 +1,40 @@
+"""`harness lint`: YAML files checked without building anything."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from harness.errors import EXIT_OK, EXIT_USER
+from harness.spec.lint import lint as judged
+
+
+def lint(files: Sequence[Path], *, as_json: bool = False) -> int:
+    """Print every complaint about `files` (a folder: all YAML in it), and what each reference was taken for."""
+    findings = judged(list(files))
+    complaints = [str(complaint) for finding in findings for complaint in finding.complaints]
+    if as_json:
+        print(json.dumps([_row(finding) for finding in findings], indent=1))
+        return EXIT_USER if complaints else EXIT_OK
+    for finding in findings:
+        for complaint in finding.complaints:
+            print(complaint)
+        if not finding.complaints:
+            print(f"{finding.path}: {finding.kind}, fine")
+        for note in finding.notes:
+            print(f"{finding.path}: note: {note}")
+        for reference in finding.references:
+            print(f"  {reference.key_path}: {reference.text} is {_TAKEN[reference.kind]}")
+    if complaints:
+        print(f"{len(complaints)} complaint{'s' if len(complaints) > 1 else ''}")
+    return EXIT_USER if complaints else EXIT_OK
+
+
+_TAKEN = {"component": "a component of the library", "package": "a local package folder", "oci": "an OCI reference"}
+
+
+def _row(finding: object) -> dict[str, object]:
+    from dataclasses import asdict
+
+    return json.loads(json.dumps(asdict(finding), default=str))  # type: ignore[no-any-return, call-overload]

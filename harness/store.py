@@ -14,8 +14,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from filelock import FileLock
-
 from harness.errors import HostError
 
 
@@ -140,6 +138,8 @@ class Store:
             raise
 
     def _make(self, final: Path, kind: str, key: str, maker: Callable[[Path], None]) -> Path:
+        from filelock import FileLock  # here, for a build of nothing must start quickly
+
         locks, scratch = self.root / "locks", self.root / "tmp"
         for folder in (final.parent, locks, scratch):
             folder.mkdir(parents=True, exist_ok=True)

@@ -4,23 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from harness.errors import UserError
-from harness.spec.model import Device, Entry, EntryConfig, Mount
+from harness.spec.checks import CAPABILITIES, RLIMITS
+from harness.spec.model import BindNS, Device, Entry, EntryConfig, Mount, Runtime
 
 OCI_VERSION = "1.0.2"
 
-CAPABILITIES = tuple(
-    f"CAP_{name}"
-    for name in (
-        "AUDIT_CONTROL AUDIT_READ AUDIT_WRITE BLOCK_SUSPEND BPF CHECKPOINT_RESTORE CHOWN DAC_OVERRIDE "
-        "DAC_READ_SEARCH FOWNER FSETID IPC_LOCK IPC_OWNER KILL LEASE LINUX_IMMUTABLE MAC_ADMIN MAC_OVERRIDE MKNOD "
-        "NET_ADMIN NET_BIND_SERVICE NET_BROADCAST NET_RAW PERFMON SETFCAP SETGID SETPCAP SETUID SYSLOG SYS_ADMIN "
-        "SYS_BOOT SYS_CHROOT SYS_MODULE SYS_NICE SYS_PACCT SYS_PTRACE SYS_RAWIO SYS_RESOURCE SYS_TIME "
-        "SYS_TTY_CONFIG WAKE_ALARM"
-    ).split()
-)
+DEFAULT_ENV = ("PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",)
 
 # LinuxKit's default mounts; the options that a read-only root adds stand last.
 _DEFAULT_MOUNTS: dict[str, tuple[str, str, tuple[str, ...], tuple[str, ...]]] = {
@@ -40,7 +33,10 @@ _NAMESPACES = (
     ("pid", "pid", ""),
     ("userns", "user", None),
 )
-_RESOURCE_KEYS = {"blockio": "blockIO", "hugepageLimits": "hugepageLimits"}
+# where LinuxKit takes empty text for "not written": the label's or the default's value counts
+_EMPTY_IS_UNWRITTEN = ("net", "pid", "ipc", "uts", "userns", "cwd", "hostname")
+_UNLIMITED = 2**64 - 1
+_PAGE_UNITS = ((1 << 30, "GB"), (1 << 20, "MB"), (1 << 10, "KB"))
 
 
 @dataclass(frozen=True)
@@ -52,16 +48,18 @@ class Bundle:
     annotations: Mapping[str, str]
     readonly: bool
     binds: tuple[tuple[str, str], ...]  # (source in the root, destination in the container)
-    mkdir: tuple[str, ...]
+    runtime: Runtime
 
 
 def merge(label: EntryConfig, entry: Entry) -> EntryConfig:
-    """Put the entry's keys over the label's; ``.add`` keys append to the label's list."""
+    """Put the entry's keys over the label's; ``.add`` keys append to the label's list, ``runtime`` merges by key."""
     merged = {key: value for key in EntryConfig.model_fields if (value := getattr(label, key)) is not None}
     for key in EntryConfig.model_fields:
         value = getattr(entry, key)
-        if value is not None:
+        if value is not None and not (value == "" and key in _EMPTY_IS_UNWRITTEN):
             merged[key] = value
+    if label.runtime and entry.runtime:
+        merged["runtime"] = _merge_runtime(label.runtime, entry.runtime)
     for key in ("capabilities", "binds"):
         more = getattr(entry, f"{key}_add")
         if more is not None and getattr(entry, key) is None:
@@ -71,9 +69,24 @@ def merge(label: EntryConfig, entry: Entry) -> EntryConfig:
     return EntryConfig(**merged)
 
 
-def make(entry: Entry, label: EntryConfig, ids: Mapping[str, int]) -> Bundle:
-    """Turn an entry into its bundle. `ids` are the numbers of the names that uid and gid may use.
+def _merge_runtime(label: Runtime, entry: Runtime) -> Runtime:
+    said = {key: getattr(entry, key) for key in entry.model_fields_set}
+    if label.bind_ns and entry.bind_ns:
+        both = {**_said(label.bind_ns), **_said(entry.bind_ns)}
+        said["bind_ns"] = BindNS(**both)
+    return label.model_copy(update=said)
 
+
+def _said(paths: BindNS) -> dict[str, str]:
+    return {key: getattr(paths, key) for key in paths.model_fields_set}
+
+
+def make(
+    entry: Entry, label: EntryConfig, ids: Mapping[str, int], volumes: Mapping[str, bool] = MappingProxyType({})
+) -> Bundle:
+    """Turn an entry into its bundle.
+
+    `ids` are the numbers of the names that uid and gid may use; `volumes` says of each volume whether it is read-only.
     Raises UserError for what LinuxKit refuses when it builds: an unknown capability, a malformed bind, …
     """
     config = merge(label, entry)
@@ -81,7 +94,7 @@ def make(entry: Entry, label: EntryConfig, ids: Mapping[str, int]) -> Bundle:
     if not config.command:
         raise UserError(f"{where}: there is no command to run", hint="give it a `command`")
     readonly = bool(config.readonly)
-    mounts = _mounts(config, readonly, where)
+    mounts = _mounts(config, readonly, where, volumes)
     capabilities = _capabilities(config.capabilities, where)
     ambient = _capabilities(config.ambient, where)
     bounding = sorted({*capabilities, *ambient})
@@ -89,14 +102,9 @@ def make(entry: Entry, label: EntryConfig, ids: Mapping[str, int]) -> Bundle:
     resources = _resources(config)
     process: dict[str, Any] = {
         "terminal": False,
-        "user": {"uid": uid, "gid": gid}
-        | (
-            {"additionalGids": [_number(one, ids, where) for one in config.additional_gids]}
-            if config.additional_gids
-            else {}
-        ),  # fmt: skip
+        "user": {"uid": uid, "gid": gid},
         "args": list(config.command),
-        "env": list(config.env or ("PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",)),
+        "env": list(DEFAULT_ENV if config.env is None else config.env),
         "cwd": config.cwd or "/",
         "capabilities": {
             "bounding": bounding,
@@ -107,6 +115,8 @@ def make(entry: Entry, label: EntryConfig, ids: Mapping[str, int]) -> Bundle:
         },
         "noNewPrivileges": bool(config.no_new_privileges),
     }
+    if config.additional_gids:
+        process["user"]["additionalGids"] = [_number(one, ids, where) for one in config.additional_gids]
     if config.rlimits:
         process["rlimits"] = [_rlimit(text, where) for text in config.rlimits]
     if config.oom_score_adj is not None:
@@ -135,11 +145,22 @@ def make(entry: Entry, label: EntryConfig, ids: Mapping[str, int]) -> Bundle:
     if config.annotations:
         oci["annotations"] = dict(config.annotations)
     binds = tuple((row["source"], row["destination"]) for row in mounts if row["type"] == "bind")
-    mkdir = config.runtime.mkdir if config.runtime else ()
-    return Bundle(entry.name, oci, dict(config.annotations or {}), readonly, binds, mkdir)
+    runtime = config.runtime or Runtime()
+    _check_runtime(runtime, where)
+    return Bundle(entry.name, oci, dict(config.annotations or {}), readonly, binds, runtime)
 
 
-def _mounts(config: EntryConfig, readonly: bool, where: str) -> list[dict[str, Any]]:
+def _check_runtime(runtime: Runtime, where: str) -> None:
+    kept = any(getattr(runtime.bind_ns, key) for key in BindNS.model_fields) if runtime.bind_ns else False
+    for key, used in (("interfaces", bool(runtime.interfaces)), ("bindNS", kept)):
+        if used:
+            raise UserError(f"{where}: `runtime.{key}` is not built yet", hint="leave it out")
+    for mount in runtime.mounts:
+        if not mount.destination:
+            raise UserError(f"{where}: a mount of `runtime.mounts` has no destination")
+
+
+def _mounts(config: EntryConfig, readonly: bool, where: str, volumes: Mapping[str, bool]) -> list[dict[str, Any]]:
     found = {
         place: _mount_row(place, kind, source, [*options, *(more if readonly else ())])
         for place, (kind, source, options, more) in _DEFAULT_MOUNTS.items()
@@ -155,12 +176,33 @@ def _mounts(config: EntryConfig, readonly: bool, where: str) -> list[dict[str, A
             raise UserError(
                 f"{where}: malformed bind {text!r}", hint="SOURCE:DESTINATION or SOURCE:DESTINATION:OPTIONS"
             )
-        options = [*parts[2].split(","), "rbind"] if len(parts) == 3 else ["rw", "rbind", "rshared"]
-        found[parts[1]] = _mount_row(parts[1], "bind", parts[0], options)
+        chosen = [*parts[2].split(","), "rbind"] if len(parts) == 3 else ["rw", "rbind", "rshared"]
+        found[parts[1]] = _mount_row(parts[1], "bind", parts[0], chosen)
     for mount in config.mounts or ():
         row = _mount(mount, where)
         found[row["destination"]] = row
+    for bind in found.values():
+        if bind["type"] == "bind":
+            bind["source"] = _volume_path(bind, where, volumes)
     return [found[place] for place in sorted(found)]
+
+
+def volume_folder(name: str) -> str:
+    """Return where a volume's content is in the root, without a leading slash."""
+    return f"containers/volumes/{name}/merged"
+
+
+def _volume_path(row: Mapping[str, Any], where: str, volumes: Mapping[str, bool]) -> str:
+    """Let a bind's source that is a volume's name stand for the volume's folder."""
+    source = str(row["source"])
+    if source in volumes:
+        if volumes[source] and ("ro" not in row["options"] or "rw" in row["options"]):
+            raise UserError(f"{where}: the read-only volume {source} is bound writable", hint="add the option ro")
+        return f"/{volume_folder(source)}"
+    if not source.startswith("/"):
+        known = f"a path from /, or a volume: {', '.join(volumes)}" if volumes else "a path from /"
+        raise UserError(f"{where}: there is no volume {source!r} to bind", hint=known)
+    return source
 
 
 def _mount_row(place: str, kind: str, source: str, options: Sequence[str]) -> dict[str, Any]:
@@ -176,7 +218,9 @@ def _mount(mount: Mount, where: str) -> dict[str, Any]:
     place = mount.destination or _MOUNTPOINTS.get(kind, "")
     if not place:
         raise UserError(f"{where}: a mount of type {kind} has no destination")
-    return _mount_row(place, kind, mount.source or kind, mount.options)
+    row = _mount_row(place, kind, mount.source or kind, mount.options)
+    mappings = {"uidMappings": mount.uid_mappings, "gidMappings": mount.gid_mappings}
+    return row | {key: [one.model_dump(by_alias=True) for one in rows] for key, rows in mappings.items() if rows}
 
 
 def _namespaces(config: EntryConfig) -> list[dict[str, str]]:
@@ -186,7 +230,8 @@ def _namespaces(config: EntryConfig) -> list[dict[str, str]]:
         path = default if said in (None, "") else said
         if path is None or path in ("host", "root"):
             continue
-        rows.append({"type": kind} if path in ("", "new", "none") else {"type": kind, "path": path})
+        fresh = path in ("", "new") or (key == "net" and path == "none")
+        rows.append({"type": kind} if fresh else {"type": kind, "path": path})
     rows.append({"type": "mount"})
     return rows
 
@@ -198,15 +243,15 @@ def _capabilities(names: Sequence[str] | None, where: str) -> list[str]:
     for name in names:
         if name not in CAPABILITIES:
             raise UserError(f"{where}: unknown capability {name!r}", hint="see capabilities(7); they begin with CAP_")
-    return names
+    return list(dict.fromkeys(names))
 
 
 def _number(who: int | str | None, ids: Mapping[str, int], where: str) -> int:
-    if who is None:
+    if who in (None, "", "root"):
         return 0
     if isinstance(who, int):
         return who
-    if who.isdigit():
+    if who.isascii() and who.isdigit():
         return int(who)
     if who not in ids:
         raise UserError(f"{where}: there is no user or group called {who!r}", hint=f"known: {', '.join(sorted(ids))}")
@@ -217,13 +262,15 @@ def _rlimit(text: str, where: str) -> dict[str, Any]:
     parts = [part.strip() for part in text.split(",")]
     if len(parts) != 3:
         raise UserError(f"{where}: malformed rlimit {text!r}", hint="NAME,SOFT,HARD")
-    name = parts[0].upper()
-    values = [2**64 - 1 if part.lower() == "unlimited" else _whole(part, text, where) for part in parts[1:]]
-    return {"type": name if name.startswith("RLIMIT_") else f"RLIMIT_{name}", "soft": values[0], "hard": values[1]}
+    name = parts[0].upper().removeprefix("RLIMIT_")
+    if name not in RLIMITS:
+        raise UserError(f"{where}: unknown rlimit {parts[0]!r}", hint=f"one of: {', '.join(RLIMITS)}")
+    values = [_UNLIMITED if part.lower() == "unlimited" else _whole(part, text, where) for part in parts[1:]]
+    return {"type": f"RLIMIT_{name}", "soft": values[0], "hard": values[1]}
 
 
 def _whole(text: str, whole: str, where: str) -> int:
-    if not text.isdigit():
+    if not (text.isascii() and text.isdigit()) or int(text) > _UNLIMITED:
         raise UserError(f"{where}: malformed rlimit {whole!r}: {text!r} is no number")
     return int(text)
 
@@ -237,13 +284,28 @@ def _device(device: Device, where: str) -> dict[str, Any]:
 
 
 def _resources(config: EntryConfig) -> dict[str, Any]:
-    resources = {_RESOURCE_KEYS.get(key, key): value for key, value in (config.resources or {}).items()}
+    resources = dict(config.resources or {})
+    if "blockio" in resources:
+        resources["blockIO"] = resources.pop("blockio")
+    if "hugepageLimits" in resources:
+        resources["hugepageLimits"] = [
+            {**row, "pageSize": _page_size(row["pageSize"])} if "pageSize" in row else row
+            for row in resources["hugepageLimits"]
+        ]
+    # a device must be let through by the device cgroup as well; a pipe is no device to it, and `u` is its `c`
     rules = list(resources.get("devices", ()))
     for device in config.devices or ():
-        rule: dict[str, Any] = {"allow": True, "type": device.type, "access": "rwm"}
+        if device.type == "p":
+            continue
+        rule: dict[str, Any] = {"allow": True, "type": "c" if device.type == "u" else device.type, "access": "rwm"}
         if device.path != "all":
             rule |= {"major": device.major, "minor": device.minor}
         rules.append(rule)
     if rules:
         resources["devices"] = rules
     return resources
+
+
+def _page_size(size: int) -> str:
+    """Spell a number of bytes as the OCI spec has it: 2MB."""
+    return next((f"{size // unit}{name}" for unit, name in _PAGE_UNITS if size and size % unit == 0), f"{size}B")

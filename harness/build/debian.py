@@ -9,18 +9,19 @@ import tempfile
 from collections.abc import Callable, Sequence
 from functools import cached_property, partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from filelock import FileLock
-
 from harness.arch import ARCHES, Arch
-from harness.build.apt import Apt
 from harness.build.lock import Lock, request_key
 from harness.build.mirror import MirrorError, Patience, retrying
 from harness.build.packages import Package, Resolution, package_from, package_from_index
 from harness.build.sources import Source, base_uris, from_host, from_mirror, text_of
 from harness.errors import HostError, UserError
 from harness.store import Store, digest_of, file_digest
+
+if TYPE_CHECKING:
+    from harness.build.apt import Apt
 
 RESOLUTION_VERSION = 1
 DEB = "package.deb"
@@ -70,6 +71,8 @@ class Debian:
         return text_of(self.sources)
 
     def _apt(self, arch: Arch) -> Apt:
+        from harness.build.apt import Apt  # only where a mirror is asked: a build of nothing must start quickly
+
         key = digest_of([self._sources_text, arch.debian])[:24]
         return Apt(self.store.root / "apt" / key, self._sources_text, self.suite, arch, self.patience)
 
@@ -157,6 +160,8 @@ class Debian:
         arch = arch or next(iter(ARCHES.values()))
         locks = self.store.root / "locks"
         locks.mkdir(parents=True, exist_ok=True)
+        from filelock import FileLock
+
         with FileLock(locks / f"download-{arch.name}.lock"):
             missing = self._missing(missing)
             if missing:

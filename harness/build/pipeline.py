@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,8 +12,8 @@ from harness import paths
 from harness.arch import Arch
 from harness.build import versions
 from harness.build.debian import Debian
+from harness.build.files import source_path
 from harness.build.lock import Lock
-from harness.build.rootfs import source_path
 from harness.build.settings import COMPRESSIONS, Settings
 from harness.errors import UserError
 from harness.image import MANIFEST, Image
@@ -74,15 +73,23 @@ class Builder:
     def build_all(self, spec: ImageSpec, arches: Iterable[Arch]) -> list[Image]:
         """Build `spec` for every architecture, side by side; the first error is raised when all have ended."""
         inputs = [self.inputs(spec, arch) for arch in arches]
-        with ThreadPoolExecutor(max_workers=max(1, len(inputs))) as pool:
-            futures = [pool.submit(self._build, one) for one in inputs]
-        images = [future.result() for future in futures]
+        keys = [self.key(one) for one in inputs]
+        if not all(self.store.has("images", key) for key in keys):
+            from concurrent.futures import ThreadPoolExecutor
+
+            self.store.sweep()
+            with ThreadPoolExecutor(max_workers=len(inputs)) as pool:
+                futures = [pool.submit(self._build, *pair) for pair in zip(inputs, keys, strict=True)]
+            for future in futures:
+                future.result()
+        images = [self._build(*pair) for pair in zip(inputs, keys, strict=True)]
         self.save_lock()
         return images
 
     def build(self, spec: ImageSpec, arch: Arch) -> Image:
         """Build `spec` for one architecture, or return what the cache has."""
-        return self._build(self.inputs(spec, arch))
+        inputs = self.inputs(spec, arch)
+        return self._build(inputs, self.key(inputs))
 
     def save_lock(self) -> None:
         """Write the lock, when there is one to write."""
@@ -91,9 +98,7 @@ class Builder:
 
     def inputs(self, spec: ImageSpec, arch: Arch) -> Inputs:
         """Collect what the image is made of; UserError for a reference that cannot be built in."""
-        entries = [*spec.onboot, *spec.onshutdown, *spec.services]
-        names = [spec.kernel.image, *spec.init, *(entry.image for entry in entries), PROBE_COMPONENT]
-        components = {name: _component(name) for name in dict.fromkeys(names)}
+        components = {name: _component(name) for name in dict.fromkeys([*_references(spec), PROBE_COMPONENT])}
         for name, component in components.items():
             if (component.kernel is None) == (name == spec.kernel.image):
                 what = "no kernel" if component.kernel is None else "a kernel, and cannot run as a container"
@@ -122,8 +127,7 @@ class Builder:
             }
         )
 
-    def _build(self, inputs: Inputs) -> Image:
-        key = self.key(inputs)
+    def _build(self, inputs: Inputs, key: str) -> Image:
         return Image(self.store.make("images", key, lambda folder: self._make(inputs, folder)))
 
     def _make(self, inputs: Inputs, folder: Path) -> None:
@@ -152,8 +156,7 @@ class Builder:
         busybox = parts[PROBE_COMPONENT].tree.get("usr/bin/busybox")
         assert busybox is not None and busybox.content is not None
         formats.probe(folder / "probe", kernel.probe, busybox.content.read())
-        used = {spec.kernel.image, *spec.init, *(entry.image for section in ("onboot", "onshutdown", "services")
-                                                 for entry in getattr(spec, section))}  # fmt: skip
+        used = _references(spec)
         facts = {
             "name": spec.name,
             "arch": arch.name,
@@ -169,6 +172,13 @@ class Builder:
         data = manifest.make(facts, folder, squashfs, root, parts, packages)
         squashfs.unlink()
         (folder / MANIFEST).write_text(json.dumps(data, indent=1) + "\n")
+
+
+def _references(spec: ImageSpec) -> list[str]:
+    """Return what the image is made of, in order, repeats included."""
+    entries = [*spec.onboot, *spec.onshutdown, *spec.services]
+    volumes = [volume.image for volume in spec.volumes if volume.image]
+    return [spec.kernel.image, *spec.init, *(entry.image for entry in entries), *volumes]
 
 
 def packages_of(component: ComponentSpec, arch: Arch) -> tuple[str, ...]:
@@ -204,11 +214,12 @@ def expectations(spec: ImageSpec, parts: dict[str, Part]) -> dict[str, Any]:
     from harness.spec.annotations import settings
 
     ids = named_ids(spec)
+    volumes = {volume.name: volume.readonly for volume in spec.volumes}
     rows: dict[str, Any] = {}
     for section in ("onboot", "onshutdown", "services"):
         rows[section] = {}
         for entry in getattr(spec, section):
-            made = make(entry, parts[entry.image].config, ids)
+            made = make(entry, parts[entry.image].config, ids, volumes)
             known = settings(made.annotations)
             rows[section][entry.name] = {
                 "capabilities": made.config["process"]["capabilities"]["bounding"],

@@ -6,15 +6,15 @@ import json
 import os
 import posixpath
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-
-import yaml
 
 from harness import paths
 from harness.arch import Arch
 from harness.build import bundle as bundles
+from harness.build import prepare
+from harness.build.files import content
+from harness.build.prepare import MADE_AT_BOOT
 from harness.build.tree import Node, Tree, clean, folder, plain, symlink
 from harness.errors import UserError
 from harness.spec.annotations import Health, settings
@@ -27,7 +27,6 @@ _FOLDERS = {"dev": 0o755, "proc": 0o555, "sys": 0o555, "run": 0o755, "tmp": 0o17
 _LINKS = {"bin": "usr/bin", "sbin": "usr/sbin", "lib": "usr/lib", "lib64": "usr/lib64"}
 _MERGED = ("etc/passwd", "etc/group", "etc/shadow")
 _CONTAINER_FOLDERS = ("dev", "proc", "sys", "tmp", "run", "etc")
-_MADE_AT_BOOT = ("dev", "proc", "sys", "run", "tmp")  # mounted before any container runs
 _SECTIONS = ("onboot", "onshutdown", "services")
 
 
@@ -37,7 +36,7 @@ class Part:
 
     reference: str
     tree: Tree
-    config: EntryConfig = EntryConfig()
+    config: EntryConfig = field(default_factory=EntryConfig)
     packages: tuple[str, ...] = ()
     guest: bool = False
 
@@ -53,7 +52,7 @@ class Root:
 def named_ids(spec: ImageSpec) -> dict[str, int]:
     """Number the containers' names from 100 up, as LinuxKit does: a `uid` may be such a name."""
     names = [entry.name for section in _SECTIONS for entry in getattr(spec, section)]
-    return {name: FIRST_ID + number for number, name in enumerate(dict.fromkeys(names))}
+    return {name: FIRST_ID + number for number, name in enumerate(names)}
 
 
 def assemble(spec: ImageSpec, arch: Arch, parts: Mapping[str, Part], modules: Tree) -> Root:
@@ -80,12 +79,15 @@ def assemble(spec: ImageSpec, arch: Arch, parts: Mapping[str, Part], modules: Tr
             tree.put(path, node)
     ids = named_ids(spec)
     for volume in spec.volumes:
-        _add_volume(tree, volume)
+        _add_volume(tree, volume, parts)
+        if volume.image:
+            root.owners.append(("volumes", volume.name, volume.image, f"containers/volumes/{volume.name}"))
+    volumes = {volume.name: volume.readonly for volume in spec.volumes}
     for section in _SECTIONS:
         for number, entry in enumerate(getattr(spec, section)):
             place = entry.name if section == "services" else f"{number:03d}-{entry.name}"
             prefix = f"containers/{section}/{clean(place)}"
-            _add_bundle(tree, prefix, entry, parts[entry.image], ids, spec.volumes)
+            _add_bundle(tree, prefix, entry, parts[entry.image], ids, volumes)
             root.owners.append((section, entry.name, entry.image, prefix))
     for file in spec.files:
         _add_file(tree, file, spec, ids)
@@ -123,9 +125,9 @@ def _add_guest(tree: Tree, arch: Arch) -> None:
 
 
 def _add_bundle(
-    tree: Tree, prefix: str, entry: Entry, part: Part, ids: Mapping[str, int], volumes: Sequence[Volume]
+    tree: Tree, prefix: str, entry: Entry, part: Part, ids: Mapping[str, int], volumes: Mapping[str, bool]
 ) -> None:
-    made = bundles.make(_with_volumes(entry, volumes), part.config, ids)
+    made = bundles.make(entry, part.config, ids, volumes)
     base = "rootfs" if made.readonly else "lower"
     tree.put(f"{prefix}/config.json", plain(json.dumps(made.config, indent=1, sort_keys=True).encode() + b"\n"))
     inner = Tree(dict(part.tree.nodes))
@@ -135,6 +137,7 @@ def _add_bundle(
     for mount in made.config["mounts"]:
         _bind_source(tree, mount)
         _mount_point(tree, inner, mount, made)
+    prepare.make_folders(tree, inner, made.runtime)
     # LinuxKit's containers find these two even where the image has none
     for path in ("etc/resolv.conf", "etc/hosts"):
         if inner.get(path) is None and inner.nodes.get(path) is None:
@@ -145,9 +148,9 @@ def _add_bundle(
         tree.put(f"{prefix}/rootfs", folder())
         tree.put(f"{prefix}/tmp", folder())
     tree.put(f"{prefix}/settings", plain(_settings(made).encode()))
-    prepare = "".join(f"mkdir -p {shlex.quote('/' + clean(path))}\n" for path in made.mkdir)
-    if prepare:
-        tree.put(f"{prefix}/prepare", plain(prepare.encode()))
+    commands = prepare.lines(made.runtime, prefix)
+    if commands:
+        tree.put(f"{prefix}/prepare", plain("".join(f"{line}\n" for line in commands).encode()))
 
 
 def _settings(made: bundles.Bundle) -> str:
@@ -157,16 +160,17 @@ def _settings(made: bundles.Bundle) -> str:
         "ready": str(entry.ready),
         "restart": entry.restart,
         "health": entry.health.kind if entry.health else "started",
-        "health_arg": _health_argument(entry.health) if entry.health else "",
+        "health_arg": entry.health.argument if entry.health else "",
+        "port": _port(entry.health) if entry.health else "",
         "overlay": "" if made.readonly else "1",
-        "prepare": "1" if made.mkdir else "",
+        "prepare": "1" if prepare.lines(made.runtime, "") else "",
     }
     return "".join(f"{key}={shlex.quote(value)}\n" for key, value in rows.items() if value)
 
 
-def _health_argument(health: Health) -> str:
+def _port(health: Health) -> str:
     # /proc/net/tcp spells ports as four capital hexadecimal digits
-    return f"{int(health.argument):04X}" if health.kind == "tcp" else health.argument
+    return f"{int(health.argument.partition('/')[0]):04X}" if health.kind in ("tcp", "http") else ""
 
 
 def _mount_point(root: Tree, inner: Tree, mount: Mapping[str, str], made: bundles.Bundle) -> None:
@@ -180,7 +184,8 @@ def _mount_point(root: Tree, inner: Tree, mount: Mapping[str, str], made: bundle
     if mount["type"] == "bind":
         source = mount["source"].strip("/")
         found = root.get(source) if source else None
-        is_file = not found.is_dir if found else "." in posixpath.basename(source)[1:] and mount["source"] not in made.mkdir
+        named_as_file = "." in posixpath.basename(source)[1:] and mount["source"] not in made.runtime.mkdir
+        is_file = not found.is_dir if found else named_as_file
         node = plain(b"") if is_file else node
     if inner.nodes.get(inner.resolve_parent(place)) is not None:
         # a link that leads nowhere yet: the mount would follow it
@@ -193,36 +198,28 @@ def _bind_source(root: Tree, mount: Mapping[str, str]) -> None:
     if mount["type"] != "bind" or not mount["source"].strip("/"):
         return
     source = root.resolve(clean(mount["source"]))
-    if source.split("/", 1)[0] not in _MADE_AT_BOOT and source not in root.nodes:
+    if source.split("/", 1)[0] not in MADE_AT_BOOT and source not in root.nodes:
         root.put(source, folder(0o700 if source.startswith("root/") else 0o755))
 
 
-def _with_volumes(entry: Entry, volumes: Sequence[Volume]) -> Entry:
-    """Let a bind's source that is a volume's name stand for the volume's folder."""
-    known = {volume.name: volume for volume in volumes}
+def _add_volume(tree: Tree, volume: Volume, parts: Mapping[str, Part]) -> None:
+    """Lay out a volume: `merged` is what containers bind.
 
-    def place(bind: str) -> str:
-        source, _, rest = bind.partition(":")
-        if source not in known:
-            return bind
-        writable = "ro" not in rest.partition(":")[2].split(",")
-        if known[source].readonly and writable:
-            raise UserError(f"{entry.name}: {bind!r} binds the read-only volume {source} writable", hint="add :ro")
-        return f"/containers/volumes/{source}/rootfs:{rest}"
-
-    changed = {key: tuple(place(bind) for bind in value) for key in ("binds", "binds_add")
-               if (value := getattr(entry, key)) is not None}  # fmt: skip
-    return entry.model_copy(update=changed) if changed else entry
-
-
-def _add_volume(tree: Tree, volume: Volume) -> None:
-    if volume.image:
-        raise UserError(f"volume {volume.name}: volumes filled from an image are not built yet",
-                        hint="leave `image` out for an empty volume")  # fmt: skip
-    prefix = f"containers/volumes/{clean(volume.name)}"
-    tree.put(f"{prefix}/rootfs", folder())
+    A writable one is mounted at boot: an overlay over `lower` where it has content, else memory alone.
+    """
+    if volume.format == "oci":
+        raise UserError(f"volume {volume.name}: `format: oci` is not built yet", hint="leave `format` out")
+    if not volume.name:
+        raise UserError("a volume has no name", hint="a-z, 0-9, - and _")
+    merged = bundles.volume_folder(volume.name)
+    prefix = posixpath.dirname(merged)
+    tree.put(merged, folder())
     if not volume.readonly:
-        tree.put(f"{prefix}/writable", plain(b""))
+        tree.put(f"{prefix}/tmp", folder())
+    if volume.image:
+        content = merged if volume.readonly else f"{prefix}/lower"
+        tree.put(content, folder())
+        tree.merge(parts[volume.image].tree, content)
 
 
 def _add_file(tree: Tree, file: File, spec: ImageSpec, ids: Mapping[str, int]) -> None:
@@ -233,7 +230,7 @@ def _add_file(tree: Tree, file: File, spec: ImageSpec, ids: Mapping[str, int]) -
     if file.symlink:
         tree.put(file.path, symlink(file.symlink))
         return
-    data = _file_content(file, spec)
+    data = content(file, spec)
     if data is not None:
         tree.put(file.path, plain(data, int(file.mode or "0600", 8), uid, gid))
 
@@ -246,34 +243,7 @@ def _id(value: int | str | None, ids: Mapping[str, int], path: str) -> int:
     return ids[value]
 
 
-def source_path(file: File, spec: ImageSpec) -> Path:
-    """Return where a file's `source` lies: `~/` is the caller's home, else relative to the first YAML."""
-    return spec.sources[0].parent / Path(file.source).expanduser()
-
-
-def _file_content(file: File, spec: ImageSpec) -> bytes | None:
-    if file.contents is not None:
-        return file.contents.encode()
-    if file.metadata:
-        data = spec.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_defaults=True,
-                               exclude={"name", "sources", "digest"})  # fmt: skip
-        text = json.dumps(data, indent=2) if file.metadata == "json" else yaml.safe_dump(data, sort_keys=False)
-        return text.encode() + (b"" if text.endswith("\n") else b"\n")
-    if not file.source:
-        raise UserError(f"files: {file.path} has neither contents, source, symlink, directory nor metadata")
-    try:
-        return source_path(file, spec).read_bytes()
-    except OSError as error:
-        if file.optional:
-            return None
-        raise UserError(f"files: {file.path}: cannot read its source {file.source}: {error.strerror}",
-                        hint="or say `optional: true`") from error  # fmt: skip
-
-
 def _move_var(tree: Tree) -> None:
     """Move what lies under /var aside: a tmpfs is mounted there, and `boot` copies it back."""
     for path in [path for path in tree.nodes if path.startswith("var/")]:
-        moved = f"usr/lib/harness/{path}"
-        node = tree.nodes.pop(path)
-        tree._parents(moved)
-        tree.nodes[moved] = node
+        tree.put_at(f"usr/lib/harness/{path}", tree.nodes.pop(path))

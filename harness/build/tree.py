@@ -14,9 +14,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO
 
-from harness.errors import UserError
+from harness.errors import HostError, UserError
 
-EMPTY = hashlib.sha256(b"").hexdigest()
+MAX_LINKS = 40  # as the kernel: one path that follows more has gone in a circle
 
 
 @dataclass(frozen=True)
@@ -89,18 +89,20 @@ class Tree:
 
     def put(self, path: str, node: Node) -> None:
         """Put `node` at `path`, following links of the tree among its folders, making missing folders."""
-        path = self.resolve_parent(clean(path))
+        self.put_at(self.resolve_parent(clean(path)), node)
+
+    def put_at(self, path: str, node: Node) -> None:
+        """Put `node` at exactly `path`, making missing folders; UserError when something is in the way."""
         old = self.nodes.get(path)
         if old and old.is_dir and not node.is_dir and any(name.startswith(f"{path}/") for name in self.nodes):
             raise UserError(f"/{path}: a folder with content is in the way of a file")
-        self._parents(path)
-        self.nodes[path] = node
-
-    def _parents(self, path: str) -> None:
         above = posixpath.dirname(path)
         while above and above not in self.nodes:
             self.nodes[above] = folder()
             above = posixpath.dirname(above)
+        if above and not self.nodes[above].is_dir:
+            raise UserError(f"/{path}: /{above} is in the way, which is no folder")
+        self.nodes[path] = node
 
     def resolve_parent(self, path: str) -> str:
         """Return `path` with the links among its folders followed, never out of the root."""
@@ -111,9 +113,8 @@ class Tree:
         """Return where `path` leads when every link is followed inside the root; what is missing stays as it is."""
         done: list[str] = []
         todo = path.split("/")[::-1]
-        for _ in range(1000):
-            if not todo:
-                return "/".join(done)
+        links = 0
+        while todo:
             part = todo.pop()
             if part in ("", "."):
                 continue
@@ -121,13 +122,16 @@ class Tree:
                 done = done[:-1]
                 continue
             node = self.nodes.get("/".join([*done, part]))
-            if node is not None and node.type == tarfile.SYMTYPE:
-                if node.target.startswith("/"):
-                    done = []
-                todo += node.target.split("/")[::-1]
-            else:
+            if node is None or node.type != tarfile.SYMTYPE:
                 done.append(part)
-        raise UserError(f"/{path}: the links go in a circle")
+                continue
+            links += 1
+            if links > MAX_LINKS:
+                raise UserError(f"/{path}: the links go in a circle")
+            if node.target.startswith("/"):
+                done = []
+            todo += node.target.split("/")[::-1]
+        return "/".join(done)
 
     def get(self, path: str) -> Node | None:
         """Return the node that `path` leads to, links followed; None when there is none."""
@@ -140,8 +144,7 @@ class Tree:
             old = self.nodes.get(place)
             if node.is_dir and old is not None and (old.is_dir or self._leads_to_dir(place)):
                 continue
-            self._parents(place)
-            self.nodes[place] = node
+            self.put_at(place, node)
 
     def _leads_to_dir(self, path: str) -> bool:
         node = self.get(path)
@@ -155,13 +158,15 @@ class Tree:
 
 
 def read_layer(path: Path) -> Tree:
-    """Read a layer's tar into a tree; file contents stay in the tar."""
+    """Read a layer's tar into a tree; file contents stay in the tar. HostError when the tar is damaged."""
     tree = Tree()
-    with tarfile.open(path, "r:") as archive, path.open("rb") as raw:
-        for member in archive:
-            node = _node(member, path, raw, tree)
-            tree._parents(member.name)
-            tree.nodes[member.name] = node
+    try:
+        with tarfile.open(path, "r:") as archive, path.open("rb") as raw:
+            for member in archive:
+                if set(member.name.split("/")) - {"", "."}:
+                    tree.put(member.name, _node(member, path, raw, tree))
+    except tarfile.TarError as error:
+        raise HostError(f"{path} is damaged: {error}", hint="`harness clean`, then build again") from error
     return tree
 
 
@@ -170,12 +175,20 @@ def _node(member: tarfile.TarInfo, path: Path, raw: IO[bytes], tree: Tree) -> No
     base = Node(member.type, member.mode, member.uid, member.gid, pax=pax)
     if member.islnk():
         # the same content under another name; `write` makes it a hardlink again
-        return tree.nodes[member.linkname]
+        twin = tree.nodes.get(tree.resolve_parent(clean(member.linkname)))
+        if twin is None or twin.is_dir:
+            raise UserError(
+                f"/{member.name} is a hardlink to {member.linkname!r}, which is no file that comes before it"
+            )
+        return twin
     if member.issym():
         return replace(base, target=member.linkname)
     if member.isfile():
         raw.seek(member.offset_data)
-        digest = hashlib.sha256(raw.read(member.size)).hexdigest()
+        data = raw.read(member.size)
+        if len(data) != member.size:
+            raise tarfile.ReadError(f"{member.name} is cut short")
+        digest = hashlib.sha256(data).hexdigest()
         content = Slice(path, member.offset_data, member.size)
         return replace(base, type=tarfile.REGTYPE, content=content, digest=digest)
     return replace(base, device=(member.devmajor, member.devminor))

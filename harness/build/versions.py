@@ -2,4 +2,4 @@
 
 LAYER = 2
 KERNEL = 1
-IMAGE = 3
+IMAGE = 4

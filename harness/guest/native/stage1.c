@@ -57,7 +57,7 @@ static _Noreturn void fail(const char *what, const char *object, long error)
     add(&line, object);
     add(&line, ": errno 0x");
     add_hex(&line, (unsigned long)-error);
-    say(&line);
+    say_to(open_log(), &line);
     /* the first process's end is a panic, which whoever watches the console knows how to read */
     sys_exit(1);
 }
@@ -68,7 +68,7 @@ static void mark(const char *name)
     line.size = 0;
     add(&line, MARK);
     add(&line, name);
-    say(&line);
+    say_to(open_log(), &line);
 }
 
 static void try(const char *what, const char *object, long result)

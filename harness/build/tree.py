@@ -96,12 +96,15 @@ class Tree:
         old = self.nodes.get(path)
         if old and old.is_dir and not node.is_dir and any(name.startswith(f"{path}/") for name in self.nodes):
             raise UserError(f"/{path}: a folder with content is in the way of a file")
+        missing = []
         above = posixpath.dirname(path)
         while above and above not in self.nodes:
-            self.nodes[above] = folder()
+            missing.append(above)
             above = posixpath.dirname(above)
         if above and not self.nodes[above].is_dir:
             raise UserError(f"/{path}: /{above} is in the way, which is no folder")
+        for parent in missing:
+            self.nodes[parent] = folder()
         self.nodes[path] = node
 
     def resolve_parent(self, path: str) -> str:

@@ -6,4 +6,6 @@ import pytest
 def pytest_collection(session: pytest.Session) -> None:
     plugins = session.config.pluginmanager
     if not plugins.has_plugin("harness-worker") and not plugins.has_plugin("harness-controller"):
-        raise pytest.UsageError("cases need images and machines: --plan cases/matrix.yml, or --image FILE --machine NAME")
+        raise pytest.UsageError(
+            "cases need images and machines: --plan cases/matrix.yml, or --image FILE --machine NAME"
+        )

@@ -16,13 +16,30 @@ NOISE = (
         arch="arm64",
         why="QEMU's virt board declares a 512 GiB PCI window in its device tree; nothing uses it",
     ),
+    Noise(
+        r"sclp_sd: Store Data request failed",
+        arch="s390x",
+        why="the driver asks for a service of the support element that QEMU does not emulate",
+    ),
+    Noise(
+        r"ap: The hardware system does not support AP instructions",
+        arch="s390x",
+        why="the driver is built in, and QEMU's CPU has no adjunct processors",
+    ),
+    Noise(
+        r"^tsc: |^clocksource: |^TSC found unstable|^sched_clock: Marking unstable",
+        arch="x86_64",
+        why="emulated timers run on the host's time: on a busy host they drift against the counted one",
+    ),
 )
 
 
 def test_kernel_log_is_clean(shell, machine):
-    log = shell.run("dmesg -r", check=True).text
+    # up to ready: what other cases provoke is not the image's doing
+    log = shell.run("dmesg -r | sed '/harness: ready/q'", check=True).text
     assert "Linux version" in log, "the log's beginning is lost"
-    assert judge.complaints(log, NOISE, arch=machine.arch, machine=machine.name) == []
+    found = judge.complaints(log, NOISE, arch=machine.arch, machine=machine.name)
+    assert not found, "\n".join(["the kernel complains:", *found])
 
 
 def test_kernel_is_not_tainted(shell):

@@ -105,7 +105,9 @@ def test_no_file_of_the_root_can_be_changed(shell):
 def test_remounting_does_not_make_it_writable(shell):
     for attempt in REMOUNTS:
         shell.run(attempt)  # some succeed, and must be of no use
-    found = [top for top in ("/etc", "/run/again/etc", "/run/second/etc") if shell.run(f"true >{top}/.written").code == 0]
+    found = [
+        top for top in ("/etc", "/run/again/etc", "/run/second/etc") if shell.run(f"true >{top}/.written").code == 0
+    ]
     shell.run("umount /run/second /run/again; mount -o remount,ro,bind /; rmdir /run/second /run/again")
     assert found == []
 

@@ -23,6 +23,6 @@ def test_no_probe_in_what_is_shipped(image):
     assert "root.squashfs" in names, f"the initrd's files: {names}"
     assert not [name for name in names if "probe" in name.split("/")]
     ours = {hashlib.sha256(path.read_bytes()).hexdigest() for path in (paths.GUEST / "probe").iterdir()}
-    assert not [
-        path for row in image.manifest["components"] for path, _, digest in row["files"] if digest in ours
-    ], "the root has a file of the probe's"
+    assert not [path for row in image.manifest["components"] for path, _, digest in row["files"] if digest in ours], (
+        "the root has a file of the probe's"
+    )

@@ -100,7 +100,7 @@ def _argv(request: Request, cases: Sequence[Path], folder: Path) -> list[str]:
         proc.resolve("setpriv"), "--pdeathsig", "TERM", "--",
         sys.executable, "-m", "pytest", *map(str, cases or [paths.CASES]), *options,
         f"--results={folder}", f"--junitxml={folder / JUNIT}", f"--timeout-multiplier={request.patience:g}",
-        f"-n={workers}", "--dist=loadgroup", "-p", "no:cacheprovider", "--color=no", *request.extra,
+        f"-n={workers}", "-p", "no:cacheprovider", "--color=no", *request.extra,
     ]  # fmt: skip
 
 

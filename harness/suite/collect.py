@@ -87,7 +87,6 @@ def arrange(items: list[pytest.Item]) -> None:
         if uses(item) & OWN_BOOT and uses(item) & SHARED_BOOT:
             raise pytest.UsageError(f"{item.nodeid} asks for the shared system and boots of its own: take one of them")
         group = group_of(item, cell)
-        item.add_marker(pytest.mark.xdist_group(group))
         groups.setdefault(group, []).append(item)
         cells[group] = cell
     awake = {group: [item for item in own if not item.get_closest_marker("skip")] for group, own in groups.items()}

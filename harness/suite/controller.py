@@ -28,9 +28,9 @@ MESSAGE_CHARS = 8000
 
 
 def start(config: pytest.Config) -> None:
-    """Register the controller; with xdist, cells become groups whatever `--dist` says."""
+    """Register the controller; with xdist, groups are scheduled whatever `--dist` says."""
     if config.getoption("dist", "no") != "no":
-        config.option.dist = "loadgroup"
+        config.option.dist = "loadscope"
         config.option.loadscopereorder = False
         config.pluginmanager.register(Distribution(), "harness-distribution")
     config.pluginmanager.register(Controller(config), "harness-controller")

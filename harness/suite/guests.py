@@ -21,7 +21,7 @@ EXACT_S = 240.0
 Made = TypeVar("Made")
 
 
-class SaidBefore(ImageError):
+class SaidBeforeError(ImageError):
     """What a case depends on has failed for an earlier one, which tells how."""
 
 
@@ -88,7 +88,7 @@ class Guests:
         """Make something; what failed once is not tried again, and the whole story is told once."""
         key = (cell.id, what)
         if key in self._failed:
-            raise SaidBefore(f"the {what} boot failed, see {self._failed[key]}")
+            raise SaidBeforeError(f"the {what} boot failed, see {self._failed[key]}")
         try:
             return make()
         except HarnessError as error:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 # Bit numbers of linux/capability.h.
-CAPABILITIES = tuple(
+_NAMES = (
     "CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE NET_BIND_SERVICE "
     "NET_BROADCAST NET_ADMIN NET_RAW IPC_LOCK IPC_OWNER SYS_MODULE SYS_RAWIO SYS_CHROOT SYS_PTRACE SYS_PACCT SYS_ADMIN "
     "SYS_BOOT SYS_NICE SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG MKNOD LEASE AUDIT_WRITE AUDIT_CONTROL SETFCAP MAC_OVERRIDE "
-    "MAC_ADMIN SYSLOG WAKE_ALARM BLOCK_SUSPEND AUDIT_READ PERFMON BPF CHECKPOINT_RESTORE".split()
+    "MAC_ADMIN SYSLOG WAKE_ALARM BLOCK_SUSPEND AUDIT_READ PERFMON BPF CHECKPOINT_RESTORE"
 )
+CAPABILITIES = tuple(_NAMES.split())
 WARNING = 4  # kernel log levels up to this one are a finding
 LISTEN = "0A"  # TCP state in /proc/net/tcp
 FIRST_STEPS = ("init", "root", "boot")
@@ -46,7 +48,7 @@ def _unescape(text: str) -> str:
 
 def steps(expect: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
     """Yield the marks that an image's boot must show, each as (earlier, later)."""
-    yield from zip(FIRST_STEPS, FIRST_STEPS[1:], strict=False)
+    yield from pairwise(FIRST_STEPS)
     last = FIRST_STEPS[-1]
     for name in expect["onboot"]:
         for step in (f"onboot/{name} start", f"onboot/{name} done"):

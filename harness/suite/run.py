@@ -13,6 +13,7 @@ from harness.suite.cells import Cell, from_json, to_json
 from harness.suite.events import Events
 
 SLOT_WAIT_S = 0.05
+GROUPS = "groups.json"  # which cases share a guest, for the scheduler
 
 
 @dataclass(frozen=True)

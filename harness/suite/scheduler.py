@@ -3,12 +3,28 @@ not tried again."""
 
 from __future__ import annotations
 
-from xdist.scheduler import LoadGroupScheduling
+import json
+from functools import cached_property
+
+from xdist.scheduler import LoadScopeScheduling
 from xdist.workermanage import WorkerController
 
+from harness.suite.fixtures import RUN
+from harness.suite.run import GROUPS
 
-class Scheduler(LoadGroupScheduling):
-    """xdist's own by groups, which sorts them by their number of cases and runs a fatal case for ever."""
+
+class Scheduler(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
+    """xdist's own for groups sorts them by their number of cases, runs a fatal case for ever, and renames cases to
+    tell their group, which pytest 9.2 does not let it: here the workers leave a list."""
+
+    @cached_property
+    def groups(self) -> dict[str, str]:
+        """The group of each case, by its id."""
+        found: dict[str, str] = json.loads((self.config.stash[RUN].folder / GROUPS).read_text())
+        return found
+
+    def _split_scope(self, nodeid: str) -> str:
+        return self.groups.get(nodeid) or self.groups.get(nodeid.rpartition("@")[0], nodeid)
 
     def _reschedule(self, node: WorkerController) -> None:
         # a worker needs to know one case ahead, no more: what it does not hold, an idle one can take
@@ -19,7 +35,7 @@ class Scheduler(LoadGroupScheduling):
     def remove_node(self, node: WorkerController) -> str | None:
         """Give a lost worker's cases to the others, but for the one that it died of, which is returned."""
         workload = self.assigned_work.pop(node)
-        fatal = next((case for unit in workload.values() for case, done in unit.items() if not done), None)
+        fatal: str | None = next((case for unit in workload.values() for case, done in unit.items() if not done), None)
         if fatal is None:
             return None
         for scope, unit in workload.items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import json
 import os
 import signal
 from collections import Counter
@@ -15,7 +16,7 @@ from harness.errors import HarnessError
 from harness.suite import collect, fixtures
 from harness.suite.fixtures import GUESTS, RUN
 from harness.suite.guests import Guests
-from harness.suite.run import Run
+from harness.suite.run import GROUPS, Run
 
 FIXTURES = frozenset({"cell", "image", "machine", "budget", "expect", "system", "shell", "exact", "boot", "variant"})
 PR_SET_PDEATHSIG = 1
@@ -39,7 +40,7 @@ def take_part(config: pytest.Config, run: Run) -> None:
 
 def _teller(config: pytest.Config) -> bool:
     """Say whether this process is the one of many that tells what they all know."""
-    return getattr(config, "workerinput", {}).get("workerid", "gw0") == "gw0"
+    return bool(getattr(config, "workerinput", {}).get("workerid", "gw0") == "gw0")
 
 
 class Worker:
@@ -54,16 +55,23 @@ class Worker:
             cells = [cell for cell in self.run.cells if not cell.problem]
             metafunc.parametrize("cell", cells, ids=[cell.id for cell in cells], indirect=True, scope="session")
 
-    @pytest.hookimpl(tryfirst=True)  # xdist reads the groups in the same hook
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         """Skip, group and sort."""
         collect.arrange(items)
 
+    @pytest.hookimpl(tryfirst=True)  # before xdist tells the controller, which then wants the groups
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """Tell how many cases each cell has."""
+        """Tell how many cases each cell has, and which of them share a guest."""
+        self._leave_groups(session.items)
         if self.teller:
             found = Counter(cell.id for item in session.items if (cell := collect.cell_of(item)))
             self.run.events.tell("collected", cases=found)
+
+    def _leave_groups(self, items: list[pytest.Item]) -> None:
+        groups = {item.nodeid: collect.group_of(item, cell) for item in items if (cell := collect.cell_of(item))}
+        scratch = self.run.folder / f".{GROUPS}.{os.getpid()}"
+        scratch.write_text(json.dumps(groups))
+        scratch.replace(self.run.folder / GROUPS)
 
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
         """Let the report say what the case counts towards."""

@@ -34,8 +34,17 @@ class Console(_Base):
     What the listener hears it hears whether or not anybody waits; ``expect`` sees the bytes without terminal codes.
     """
 
-    def __init__(self, source: Source, listener: Listener, clock: Callable[[], float]) -> None:
-        """Listen to `source`; `clock` gives the seconds since QEMU's start."""
+    def __init__(
+        self,
+        source: Source,
+        listener: Listener,
+        clock: Callable[[], float],
+        again: Callable[[], Source | None] = lambda: None,
+    ) -> None:
+        """Listen to `source`; `clock` gives the seconds since QEMU's start.
+
+        When the source ends, `again` gives the next one of the same machine, or None.
+        """
         super().__init__(timeout=30, maxread=SEARCH_WINDOW, searchwindowsize=SEARCH_WINDOW)
         self._before = BytesIO()
         self.delayafterread = None
@@ -48,7 +57,7 @@ class Console(_Base):
         self.error: HarnessError | None = None  # what ended the listening, when it was no plain end
         self.dropped = 0  # bytes that `expect` will never see
         self.tap: Callable[[bytes], None] | None = None  # is handed every piece as it came
-        self._source, self._clock = source, clock
+        self._source, self._clock, self._again = source, clock, again
         self._unread = bytearray()
         self._stop = False
         self._thread = threading.Thread(target=self._listen, name="console", daemon=True)
@@ -60,8 +69,12 @@ class Console(_Base):
             while not self._stop:
                 data = self._source.read(TICK_S)
                 if data is None:
-                    break
-                if data:
+                    source = self._again()
+                    if source is None:
+                        break
+                    self._source.close()
+                    self._source = source
+                elif data:
                     self._hear(data, stripper.feed(data))
         except HarnessError as error:
             self.error = error
@@ -131,11 +144,6 @@ class Console(_Base):
         """Return the last lines heard."""
         with self.changed:
             return self.listener.last_lines(count)
-
-    def wait_end(self, timeout: float) -> bool:
-        """Wait until everything was heard, up to `timeout` seconds."""
-        with self.changed:
-            return self.changed.wait_for(lambda: self.ended, timeout)
 
     def close(self) -> None:
         """Stop listening and let go of the source."""

@@ -25,11 +25,16 @@ class _Restarted(Exception):  # noqa: N818 - no error: the guest booted again
 
 @dataclass
 class ProbeShell:
-    """`run` through the probe's agent. ``check_machine`` is called while waiting and raises when waiting is vain."""
+    """`run` through the probe's agent.
+
+    ``check_machine`` is called while waiting and raises when waiting is vain; ``boots`` counts the machine's boots.
+    """
 
     end: socket.socket
     check_machine: Callable[[], None]
+    boots: Callable[[], int] = lambda: 1
     multiplier: float = 1.0
+    _booted: int = 1  # the boot that the agent spoken to belongs to
     _read: bytearray = field(default_factory=bytearray)
     _number: int = 0
     _greeted: bool = False
@@ -46,12 +51,16 @@ class ProbeShell:
 
     def run(self, cmd: str, timeout: float = 30, check: bool = False) -> Result:
         """Run `cmd` (see `Shell.run`)."""
+        if (booted := max(1, self.boots())) != self._booted:
+            self.forget()
+            self._booted = booted
         if self._dead:
             raise ShellDeadError(f"the shell is dead: {self._dead}")
         if not cmd.strip() or len(cmd.encode()) > MOST_COMMAND or "\0" in cmd:
             raise UserError(f"not a command: empty, over {MOST_COMMAND >> 10} KiB, or with a NUL")
         limit = timeout * self.multiplier
         self.hello(limit + GRACE_S * self.multiplier)
+        self._discard()
         self._number += 1
         number = self._number
         text = base64.b64encode(cmd.encode())
@@ -72,9 +81,10 @@ class ProbeShell:
         self._greeted, self._dead = False, ""
         self._read.clear()
 
-    def close(self) -> None:
-        """Let go of the channel."""
-        self.end.close()
+    def attach(self, end: socket.socket) -> None:
+        """Go on with another channel: the machine has been started again."""
+        self.end = end
+        self.forget()
 
     def _answer(self, number: int, deadline: float) -> tuple[bytes, int]:
         while True:
@@ -91,6 +101,13 @@ class ProbeShell:
                 raise self._broken("an answer without its end")
             if identity == number:
                 return output, code
+
+    def _discard(self) -> None:
+        """Before a command nothing is worth hearing: a greeting of an earlier boot, say."""
+        self._read.clear()
+        while select.select([self.end], [], [], 0)[0]:
+            self._more(time.monotonic())
+            self._read.clear()
 
     def _send(self, data: bytes, deadline: float) -> None:
         while data:
@@ -124,13 +141,13 @@ class ProbeShell:
         return data
 
     def _more(self, deadline: float) -> None:
-        while not select.select([self.end], [], [], TICK_S)[0]:
-            self.check_machine()
-            if time.monotonic() > deadline:
-                raise self._broken("it does not answer")
         try:
+            while not select.select([self.end], [], [], TICK_S)[0]:
+                self.check_machine()
+                if time.monotonic() > deadline:
+                    raise self._broken("it does not answer")
             data = self.end.recv(PIECE)
-        except OSError:
+        except (OSError, ValueError):  # ValueError: closed, for QEMU was started again
             data = b""
         if not data:
             self.check_machine()

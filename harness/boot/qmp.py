@@ -22,13 +22,28 @@ class Qmp:
         self._socket = end
         self._greeted = False
         self._read = b""
+        self._reset = False
 
     def execute(self, command: str, **arguments: str) -> Any:
         """Run a command and return its result; MachineError when QEMU refuses, is gone, or does not answer."""
+        self.greet()
+        return self._call(command, arguments)
+
+    def greet(self) -> None:
+        """Make QEMU listen, and tell of its end."""
         if not self._greeted:
             self._greeted = True
             self._call("qmp_capabilities", {})
-        return self._call(command, arguments)
+
+    def ended_by_reset(self) -> bool:
+        """Say of a QEMU that has ended, and was greeted, whether a reset or reboot ended it."""
+        try:
+            self._socket.settimeout(ANSWER_S)
+            while not self._reset:
+                self._hear()
+        except (OSError, ValueError):
+            pass  # all is heard
+        return self._reset
 
     def forwards(self) -> dict[int, int]:
         """Return the forwarded ports, the guest's to the one on 127.0.0.1."""
@@ -45,7 +60,7 @@ class Qmp:
             self._socket.sendall(json.dumps({"execute": command, "arguments": arguments}).encode() + b"\n")
             end = time.monotonic() + ANSWER_S
             while time.monotonic() < end:
-                answer = json.loads(self._line())
+                answer = self._hear()
                 if "return" in answer:
                     return answer["return"]
                 if "error" in answer:
@@ -53,6 +68,14 @@ class Qmp:
         except (OSError, ValueError) as error:
             raise MachineError(f"QEMU's monitor did not take {command}: {error}") from error
         raise MachineError(f"QEMU's monitor did not answer {command}")
+
+    def _hear(self) -> dict[str, Any]:
+        answer = json.loads(self._line())
+        if not isinstance(answer, dict):
+            raise ValueError("no answer")
+        if answer.get("event") == "SHUTDOWN":
+            self._reset = "reset" in str(answer.get("data", {}).get("reason"))
+        return answer
 
     def _line(self) -> bytes:
         while b"\n" not in self._read:

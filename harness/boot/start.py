@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 import shutil
-import socket
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -14,15 +13,12 @@ from harness import arch as arches
 from harness import proc
 from harness.boot import accel, host, qemu
 from harness.boot.accel import Choice
-from harness.boot.channels import FileSource, SocketSource, Source
-from harness.boot.console import Console
 from harness.boot.listener import Listener
 from harness.boot.options import BootOptions
-from harness.boot.probe import ProbeShell
-from harness.boot.process import QemuProcess
-from harness.boot.qemu import BY_HAND, Channels, Launch
+from harness.boot.qemu import BY_HAND, Launch
 from harness.boot.qmp import Qmp
 from harness.boot.record import BootRecord
+from harness.boot.running import run_qemu
 from harness.boot.system import System
 from harness.boot.transcript import Transcript
 from harness.errors import HarnessError, HostError, UserError
@@ -77,15 +73,8 @@ def join(parts: list[Path], out: Path) -> None:
         raise HostError(f"cannot write the initrd of a probed boot: {error}") from error
 
 
-def _pair(stack: ExitStack, handed_over: ExitStack) -> tuple[socket.socket, socket.socket]:
-    ours, theirs = socket.socketpair()
-    stack.callback(ours.close)
-    handed_over.callback(theirs.close)
-    return ours, theirs
-
-
 def _start(image: Image, machine: MachineSpec, options: BootOptions, joined: Path, stack: ExitStack) -> System:
-    arch, exact = image.arch, options.mode == "exact"
+    arch = image.arch
     version = host.qemu_version(arch)
     options.out.mkdir(parents=True, exist_ok=True)
     choice = accel.choose(arch, machine, image.kernel, options.mode)
@@ -100,47 +89,29 @@ def _start(image: Image, machine: MachineSpec, options: BootOptions, joined: Pat
         mode=options.mode,
         accel=choice.name,
         probe=options.probe,
-        reboot=options.reboot,
+        reboot=options.reboot and arch.name not in qemu.NO_RESET,
         forwards=tuple((0, port) for port in options.forwards),
     )
     by_hand = qemu.argv(launch, BY_HAND)
-    raw = options.out / "console.raw"
-    raw.unlink(missing_ok=True)
-
-    with ExitStack() as handed_over:  # QEMU's ends of the channels, closed here once it has them
-        names = {"console": not exact, "qmp": not exact, "probe": options.probe}
-        pairs = {name: _pair(stack, handed_over) for name, wanted in names.items() if wanted}
-        specs = {name: f"socket,fd={pair[1].fileno()}" for name, pair in pairs.items()}
-        specs.setdefault("console", f"file,path={qemu.escape(raw)}")
-        argv = qemu.argv(launch, Channels(**specs))
-        blank = _blank(image, machine, options, launch, choice, argv, version)
-        transcript = stack.enter_context(_transcript(options, blank, by_hand))
-        start = time.monotonic()
-        process = QemuProcess(argv, options.out / "qemu.log", [pair[1].fileno() for pair in pairs.values()])
-        stack.callback(process.kill)
-
-    def clock() -> float:
-        return time.monotonic() - start
-
-    source: Source = FileSource(raw, lambda: process.poll() is None) if exact else SocketSource(pairs["console"][0])
-    listener = Listener(transcript)
+    start = time.monotonic()
+    running = run_qemu(launch, options.out)
+    stack.callback(running.close)
+    blank = _blank(image, machine, options, launch, choice, running.argv, version)
+    transcript = stack.enter_context(_transcript(options, blank, by_hand))
     system = System(
         image=image,
         machine=machine,
         options=options,
-        process=process,
-        console=Console(source, listener, clock),
-        listener=listener,
+        launch=launch,
+        running=running,
+        listener=Listener(transcript),
         blank=blank,
         by_hand=by_hand,
-        clock=clock,
-        qmp=None if exact else Qmp(pairs["qmp"][0]),
+        clock=lambda: time.monotonic() - start,
     )
     stack.callback(system.close)
-    if options.probe:
-        system.probe = ProbeShell(pairs["probe"][0], system.check, options.timeout_multiplier)
-    if options.forwards and system.qmp:
-        system.forwards = _forwards(system, system.qmp)
+    if options.forwards and running.qmp:
+        system.forwards = _forwards(system, running.qmp)
     return system
 
 

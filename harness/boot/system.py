@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import shlex
 import signal
+import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
 from harness.boot import milestones
+from harness.boot.channels import Source
 from harness.boot.console import Console
 from harness.boot.consoleshell import ConsoleShell
 from harness.boot.listener import READY, Listener
@@ -18,8 +20,9 @@ from harness.boot.milestones import Milestone
 from harness.boot.options import BootOptions
 from harness.boot.probe import ProbeShell
 from harness.boot.process import QemuProcess
-from harness.boot.qmp import Qmp
+from harness.boot.qemu import Launch
 from harness.boot.record import BootRecord
+from harness.boot.running import Running, run_qemu
 from harness.boot.shell import Shell, ShellDeadError
 from harness.errors import HarnessError, ImageError, MachineError, UserError
 from harness.image import Image
@@ -30,6 +33,7 @@ TICK_S = 0.2  # how often QEMU is looked at while nothing is heard
 SETTLE_S = 0.5  # how long a dying kernel may finish its words
 DRAIN_S = 10.0  # for what a dead QEMU had said to be read
 UNREADY = "unready"
+FIRST = "init"  # the first mark of every boot
 TROUBLE = (" failed", " timeout", " unready", " exited")
 
 
@@ -43,15 +47,29 @@ class System:
     image: Image
     machine: MachineSpec
     options: BootOptions
-    process: QemuProcess
-    console: Console
+    launch: Launch
+    running: Running
     listener: Listener
     blank: BootRecord  # what was known before the boot
     by_hand: list[str]  # the command for a person
     clock: Callable[[], float]  # seconds since QEMU's start
-    probe: ProbeShell | None = None
-    qmp: Qmp | None = None
     forwards: dict[int, int] = field(default_factory=dict)  # the guest's port to the one on 127.0.0.1
+
+    def __post_init__(self) -> None:
+        self._ended = False
+        self._turn = threading.Lock()  # who holds it starts or ends QEMU
+        self._restarts = self.options.reboot and not self.launch.reboot
+        if self._restarts and self.running.qmp:
+            self.running.qmp.greet()
+        self.probe: ProbeShell | None = None
+        if self.running.probe:
+            self.probe = ProbeShell(self.running.probe, self.check, self._boots, self.options.timeout_multiplier)
+        self.console = Console(self.running.source, self.listener, self.clock, self._again)
+
+    @property
+    def process(self) -> QemuProcess:
+        """The QEMU that runs now, or ran last."""
+        return self.running.process
 
     @property
     def argv(self) -> list[str]:
@@ -116,11 +134,10 @@ class System:
         """Wait until the machine is off, that is QEMU has ended well."""
 
         def off() -> int | None:
-            return self.process.poll()
+            return self.process.poll() if self.console.ended else None
 
         if self._wait(off, "power-off", timeout) != 0:
             raise self._dead()
-        self._hear_out()
         if self.listener.failure:
             raise self._failure()
 
@@ -135,18 +152,18 @@ class System:
                 if self.process.poll() is None:
                     raise
             self.wait_off(timeout)
-        self.process.kill()
+        with self._turn:
+            self._ended = True
+            self.process.kill()
         self._hear_out()
 
     def reset(self) -> None:
         """Press the reset button; wait with ``after=len(system.milestones)`` taken before."""
         if not self.options.reboot:
             raise UserError("this boot ends at a reset", hint="boot with BootOptions(reboot=True)")
-        if self.qmp is None:
+        if self.running.qmp is None:
             raise UserError("an exact boot takes no events from outside", hint="boot in wall mode")
-        self.qmp.execute("system_reset")
-        if self.probe:
-            self.probe.forget()
+        self.running.qmp.execute("system_reset")
 
     def interact(self) -> None:
         """Give the console to the person at the terminal until Ctrl-] or the machine's end."""
@@ -160,10 +177,13 @@ class System:
             raise self._failure()
         if self.console.error:
             raise self.console.error
-        code = self.process.poll()
+        process = self.process
+        code = process.poll()
         if code is None:
             return
         self._hear_out()
+        if self.process is not process:
+            return  # it was started again
         if self.listener.failure:
             raise self._failure()
         if code != 0:
@@ -185,11 +205,10 @@ class System:
 
     def close(self) -> None:
         """End QEMU and let go of everything. The transcript and ``record.json`` stay."""
-        self.process.kill()
+        with self._turn:
+            self._ended = True
+            self.running.close()
         self.console.close()
-        for part in (self.probe, self.qmp):
-            if part:
-                part.close()
         self.listener.transcript.close()
         (self.options.out / "record.json").write_text(self.record.dumps())
 
@@ -212,13 +231,37 @@ class System:
                 if (found := come()) is not None:
                     return found
             self.check()
-            raise self._late(what, limit)
+            if time.monotonic() >= deadline:
+                raise self._late(what, limit)
 
     def _lost(self) -> bool:
         return bool(self.listener.failure or self.console.error) or self.process.poll() is not None
 
     def _hear_out(self) -> None:
-        self.console.wait_end(DRAIN_S)
+        """Wait until all is heard that the QEMU of this moment has said; another may have been started then."""
+        process = self.process
+        with self.console.changed:
+            self.console.changed.wait_for(lambda: self.console.ended or self.process is not process, DRAIN_S)
+
+    def _boots(self) -> int:
+        return sum(mark.name == FIRST for mark in self.milestones)
+
+    def _again(self) -> Source | None:
+        """Start QEMU again when a reset has ended it, where it cannot reset the machine itself."""
+        with self._turn:
+            old = self.running
+            if self._ended or not self._restarts or old.process.wait(DRAIN_S) != 0:
+                return None
+            if old.qmp is None or not old.qmp.ended_by_reset():
+                return None
+            forwards = tuple((outside, inside) for inside, outside in self.forwards.items())
+            old.close()
+            self.running = new = run_qemu(replace(self.launch, forwards=forwards), self.options.out)
+            if new.qmp:
+                new.qmp.greet()
+            if self.probe and new.probe:
+                self.probe.attach(new.probe)
+        return new.source
 
     def _late(self, what: str, limit: float) -> HarnessError:
         heard = self.listener.heard_s

@@ -15,6 +15,8 @@
 #define SOCK_DGRAM 2
 #define SIOCSIFFLAGS 0x8914
 #define IFF_UP 1
+#define ENOENT 2
+#define EEXIST 17
 
 /* struct loop_config of linux/loop.h */
 struct loop_config {
@@ -55,8 +57,8 @@ static _Noreturn void fail(const char *what, const char *object, long error)
     add(&line, what);
     add(&line, " ");
     add(&line, object);
-    add(&line, ": errno 0x");
-    add_hex(&line, (unsigned long)-error);
+    add(&line, ": errno ");
+    add_error(&line, error);
     say_to(open_log(), &line);
     /* the first process's end is a panic, which whoever watches the console knows how to read */
     sys_exit(1);
@@ -84,9 +86,12 @@ static void load_modules(void)
         path[9] = (char)('0' + number / 10);
         path[10] = (char)('0' + number % 10);
         long fd = sys_open(path, O_RDONLY | O_CLOEXEC);
-        if (fd < 0)
+        if (fd == -ENOENT)
             return;
-        try("load module", path, sys5(NR_finit_module, fd, (long)"", 0, 0, 0));
+        try("open", path, fd);
+        long result = sys5(NR_finit_module, fd, (long)"", 0, 0, 0);
+        if (result != -EEXIST) /* another kernel has it built in, or a dependency was listed twice */
+            try("load module", path, result);
         sys_close(fd);
         sys5(NR_unlinkat, AT_FDCWD, (long)path, 0, 0, 0);
     }
@@ -162,7 +167,9 @@ __attribute__((used)) void entry(long *stack)
     sys5(NR_chdir, (long)"/", 0, 0, 0, 0);
     for (unsigned int i = 0; i < sizeof(inits) / sizeof(*inits); i++) {
         argv[0] = (char *)inits[i];
-        sys5(NR_execve, (long)inits[i], (long)argv, (long)envp, 0, 0);
+        long result = sys5(NR_execve, (long)inits[i], (long)argv, (long)envp, 0, 0);
+        if (result != -ENOENT)
+            fail("execute", inits[i], result);
     }
-    fail("execute", "/sbin/init", -2);
+    fail("execute", "/sbin/init", -ENOENT);
 }

@@ -64,7 +64,7 @@ static long sys5(long n, long a, long b, long c, long d, long e)
     register long r4 __asm__("4") = c;
     register long r5 __asm__("5") = d;
     register long r6 __asm__("6") = e;
-    __asm__ volatile("svc 0" : "+d"(r2) : "d"(r1), "d"(r3), "d"(r4), "d"(r5), "d"(r6) : "memory");
+    __asm__ volatile("svc 0" : "+d"(r2) : "d"(r1), "d"(r3), "d"(r4), "d"(r5), "d"(r6) : "memory", "cc");
     return r2;
 }
 /* The ABI wants a register save area of 160 bytes below the stack pointer that the caller hands over. */
@@ -113,7 +113,7 @@ static void add(struct line *line, const char *text)
         line->text[line->size++] = *text++;
 }
 
-static void add_hex(struct line *line, unsigned long value)
+static inline void add_hex(struct line *line, unsigned long value)
 {
     char digits[17];
     int at = 16;
@@ -123,6 +123,37 @@ static void add_hex(struct line *line, unsigned long value)
         value >>= 4;
     } while (value);
     add(line, digits + at);
+}
+
+static inline void add_decimal(struct line *line, unsigned long value)
+{
+    char digits[21];
+    int at = 20;
+    digits[20] = 0;
+    do {
+        digits[--at] = (char)('0' + value % 10);
+        value /= 10;
+    } while (value);
+    add(line, digits + at);
+}
+
+/* The errors that a first process meets, by name: the same numbers on all three architectures. */
+static const struct { unsigned char number; const char *name; } error_names[] = {
+    {1, "EPERM"}, {2, "ENOENT"}, {5, "EIO"}, {6, "ENXIO"}, {8, "ENOEXEC"}, {12, "ENOMEM"}, {13, "EACCES"},
+    {16, "EBUSY"}, {17, "EEXIST"}, {19, "ENODEV"}, {20, "ENOTDIR"}, {22, "EINVAL"}, {28, "ENOSPC"}, {38, "ENOSYS"},
+    {80, "ELIBBAD"}, {95, "EOPNOTSUPP"}, {126, "ENOKEY"}, {129, "EKEYREJECTED"},
+};
+
+/* Adds a failed call's error, which is negative as the kernel returns it: "19 (ENODEV)". */
+static inline void add_error(struct line *line, long result)
+{
+    add_decimal(line, (unsigned long)-result);
+    for (unsigned int i = 0; i < sizeof(error_names) / sizeof(*error_names); i++)
+        if (error_names[i].number == (unsigned long)-result) {
+            add(line, " (");
+            add(line, error_names[i].name);
+            add(line, ")");
+        }
 }
 
 /* Facility user, severity critical: `quiet` lets it through, and the kernel's own log stays free of errors. */

@@ -164,6 +164,7 @@ def _settings(made: bundles.Bundle) -> str:
         "port": _port(entry.health) if entry.health else "",
         "overlay": "" if made.readonly else "1",
         "prepare": "1" if prepare.lines(made.runtime, "") else "",
+        "shared": "" if any(row["type"] == "pid" for row in made.config["linux"]["namespaces"]) else "1",
     }
     return "".join(f"{key}={shlex.quote(value)}\n" for key, value in rows.items() if value)
 

@@ -2,4 +2,4 @@
 
 LAYER = 2
 KERNEL = 1
-IMAGE = 4
+IMAGE = 5

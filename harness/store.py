@@ -125,17 +125,25 @@ class Store:
         """Turn a full disk and a cache that cannot be written, met while writing `what`, into HostError."""
         try:
             yield
+        except HostError as error:
+            # a program that wrote there tells it in its own words
+            if os.strerror(errno.ENOSPC) in error.details:
+                raise self._full(what) from error
+            raise
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise HostError(
-                    f"the disk is full: could not write {what} into {self.root}",
-                    hint="free space there, `harness clean`, or set HARNESS_CACHE to a folder on another disk",
-                ) from error
+                raise self._full(what) from error
             if error.errno in (errno.EACCES, errno.EROFS, errno.ENOTDIR):
                 raise HostError(
                     f"cannot write to the cache: {error}", hint="set HARNESS_CACHE to a folder you may write"
                 ) from error
             raise
+
+    def _full(self, what: str) -> HostError:
+        return HostError(
+            f"the disk is full: could not write {what} into {self.root}",
+            hint="free space there, `harness clean`, or set HARNESS_CACHE to a folder on another disk",
+        )
 
     def _make(self, final: Path, kind: str, key: str, maker: Callable[[Path], None]) -> Path:
         from filelock import FileLock  # here, for a build of nothing must start quickly

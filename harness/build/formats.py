@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import shutil
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,19 +15,29 @@ from harness.build import cpio
 from harness.build.tree import Tree, write
 
 # lz4's high compression unpacks as fast as its low one and saves a tenth
-_COMPRESSION_OPTIONS = {"lz4": ("-X", "hc"), "zstd": ("-X", "level=19"), "gzip": (), "xz": ()}
+_COMPRESSION = {
+    "lz4": ("-c", "lz4", "-X", "hc"),
+    "lz4-fast": ("-c", "lz4"),
+    "zstd": ("-c", "zstd", "-X", "level=19"),
+    "gzip": ("-c", "gzip"),
+    "xz": ("-c", "xz"),
+}
 
 
 def squashfs(tree: Tree, out: Path, compression: str) -> None:
     """Write `tree` as a squashfs: the same bytes for every user and number of cores."""
     with tempfile.TemporaryFile(dir=out.parent) as stream:
         write(tree, stream)
+        size = stream.tell()
         stream.seek(0)
-        proc.run(
-            ["tar2sqfs", "-q", "-f", "-c", compression, *_COMPRESSION_OPTIONS[compression],
-             "-d", "uid=0,gid=0,mode=0755,mtime=0", str(out)],
-            stdin=stream,
-        )  # fmt: skip
+        defaults = "uid=0,gid=0,mode=0755,mtime=0"
+        try:
+            proc.run(["tar2sqfs", "-q", "-f", *_COMPRESSION[compression], "-d", defaults, str(out)], stdin=stream)
+        except proc.CommandError as error:
+            # all that it says of a full disk is "I/O error"
+            if "I/O error" in error.stderr and shutil.disk_usage(out.parent).free < size:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(out)) from error
+            raise
 
 
 def initrd(out: Path, arch: Arch, modules: Sequence[Path], root: Path) -> None:

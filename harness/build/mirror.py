@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from harness.errors import HarnessError, HostError, UserError
-from harness.proc import CommandError
+
+if TYPE_CHECKING:
+    from harness.proc import CommandError
 
 
 @dataclass(frozen=True)

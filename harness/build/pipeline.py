@@ -99,10 +99,14 @@ class Builder:
     def inputs(self, spec: ImageSpec, arch: Arch) -> Inputs:
         """Collect what the image is made of; UserError for a reference that cannot be built in."""
         components = {name: _component(name) for name in dict.fromkeys([*_references(spec), PROBE_COMPONENT])}
-        for name, component in components.items():
-            if (component.kernel is None) == (name == spec.kernel.image):
-                what = "no kernel" if component.kernel is None else "a kernel, and cannot run as a container"
-                raise UserError(f"{spec.sources[0]}: the component {name} is {what}")
+        kernel, *others = _references(spec)
+        if components[kernel].kernel is None:
+            raise UserError(f"{spec.sources[0]}: the component {kernel} is no kernel")
+        for name in others:
+            if components[name].kernel is not None:
+                raise UserError(
+                    f"{spec.sources[0]}: the component {name} is a kernel, and has its place in `kernel` only"
+                )
         return Inputs(spec, arch, components, self.settings.compression)
 
     def key(self, inputs: Inputs) -> str:

@@ -61,6 +61,14 @@ def offline(make_offline: MakeOffline) -> Offline:
     return make_offline("arm64")
 
 
+@pytest.fixture(scope="session")
+def warm(tmp_path_factory: pytest.TempPathFactory, offline: Offline) -> Path:
+    """A cache with everything made, the image of `minimal` for arm64 too. Not to be written to."""
+    cache = tmp_path_factory.mktemp("warm") / "cache"
+    offline.build(cache)
+    return cache
+
+
 def _make(folder: Path, arches: list[Arch]) -> Offline:
     lock, debs = folder / "lock.json", folder / "debs"
     builder = Builder(Settings(lock=lock))
@@ -71,8 +79,6 @@ def _make(folder: Path, arches: list[Arch]) -> Offline:
         deb = builder.store.path("debs", package["sha256"]) / DEB
         if deb.exists():
             _link(deb, debs / f"{package['sha256']}.deb")
-    for path in (folder.parent, folder, debs, *debs.iterdir(), lock):
-        path.chmod(path.stat().st_mode | 0o055 if path.is_dir() else 0o644)
     return Offline(MINIMAL, lock, debs)
 
 

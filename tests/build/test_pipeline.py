@@ -1,0 +1,221 @@
+"""From a spec to an image: what is refused, what is cached, and bad days."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import MINIMAL, Offline
+
+from harness.arch import ARCHES
+from harness.build.pipeline import Builder
+from harness.build.settings import Settings
+from harness.errors import EXIT_HOST, UserError
+from harness.image import Image
+from harness.spec import load_image
+from harness.store import file_digest, usage
+
+ARM = ARCHES["arm64"]
+MB = 1 << 20
+BUILD = "import sys; from harness.cli import main; sys.exit(main())"
+
+
+@pytest.fixture
+def cache(warm: Path, tmp_path: Path) -> Path:
+    """A cache that has all but the image."""
+    copy = tmp_path / "cache"
+    shutil.copytree(warm, copy, copy_function=os.link, ignore=shutil.ignore_patterns("images", "locks", "tmp"))
+    return copy
+
+
+def command(offline: Offline, *words: str) -> list[str]:
+    options = ["--arch", "arm64", "--offline", "--lock", str(offline.lock)]
+    return [sys.executable, "-c", BUILD, "build", str(offline.spec), *options, *words]
+
+
+def environment(cache: Path, **more: str) -> dict[str, str]:
+    return {**os.environ, "HARNESS_CACHE": str(cache), **more}
+
+
+def built_in(cache: Path) -> Image:
+    (folder,) = (cache / "images").iterdir()
+    return Image(folder)
+
+
+def test_the_image_is_what_its_manifest_says(warm: Path) -> None:
+    image = built_in(warm)
+    for row in image.manifest["files"]:
+        path = image.folder / row["name"]
+        assert (path.stat().st_size, file_digest(path)) == (row["size"], row["sha256"])
+    listing = subprocess.run(["bsdtar", "-tf", str(image.initrd)], check=True, capture_output=True, text=True).stdout
+    names = listing.split()
+    assert names[:4] == ["dev", "modules", "newroot", "init"] and names[-1] == "root.squashfs"
+    assert "probe" not in listing and "agent" not in listing, "no back door in what is shipped"
+    assert image.name == "minimal" and image.arch is ARM
+    (service,) = image.manifest["expect"]["services"].values()
+    assert service == {"capabilities": [], "readonly": service["readonly"], "binds": [], "restart": "on-failure",
+                       "ports": []}  # fmt: skip
+    assert str(warm) not in (image.folder / "manifest.json").read_text()
+
+
+def test_nothing_changed_loads_nothing_heavy_and_starts_nothing(warm: Path, offline: Offline) -> None:
+    code = """
+import sys
+sys.addaudithook(lambda event, _: event in ("subprocess.Popen", "os.posix_spawn", "os.fork", "os.exec")
+                 and sys.exit(f"started a program: {event}"))
+from pathlib import Path
+from harness.arch import parse_list
+from harness.build.pipeline import Builder
+from harness.build.settings import Settings
+from harness.spec import load_image
+
+builder = Builder(Settings(cache=Path(sys.argv[1]), lock=Path(sys.argv[2]), offline=True), lambda text: sys.exit(text))
+builder.build_all(load_image([Path(sys.argv[3])]), parse_list("arm64"))
+heavy = {"elftools", "debian", "tarfile", "paramiko", "rich", "tenacity", "filelock", "subprocess", "logging",
+         "concurrent", "asyncio"}
+print(sorted(heavy & {name.partition(".")[0] for name in sys.modules}))
+"""
+    argv = [sys.executable, "-c", code, str(warm), str(offline.lock), str(offline.spec)]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    assert (done.stdout.strip(), done.stderr) == ("[]", "")
+
+
+def test_two_builds_at_once_make_one_result(cache: Path, offline: Offline, warm: Path) -> None:
+    # both are held at the door until both are there
+    gate = "import sys; print('ready', flush=True); sys.stdin.readline(); " + BUILD
+    argv = command(offline, "--json")
+    argv[argv.index(BUILD)] = gate
+    both = [
+        subprocess.Popen(
+            argv, env=environment(cache), text=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )
+        for _ in range(2)
+    ]  # fmt: skip
+    for one in both:
+        assert one.stdout and one.stdout.readline() == "ready\n"
+    for one in both:
+        assert one.stdin
+        one.stdin.write("\n")
+        one.stdin.flush()
+    told = [one.communicate(timeout=300) for one in both]
+    assert [one.returncode for one in both] == [0, 0], told
+    assert told[0][0] == told[1][0]
+    assert sum("root filesystem" in errors for _, errors in told) == 1, "one made it, the other took it"
+    assert digests(built_in(cache)) == digests(built_in(warm))
+    assert list((cache / "tmp").iterdir()) == []
+
+
+def digests(image: Image) -> dict[str, str]:
+    return {path.name: file_digest(path) for path in image.folder.iterdir()}
+
+
+def test_a_build_killed_midway_leaves_nothing_that_counts(
+    cache: Path, offline: Offline, warm: Path, tmp_path: Path
+) -> None:
+    fake = tmp_path / "bin/tar2sqfs"
+    fake.parent.mkdir()
+    fake.write_text('#!/bin/sh\nfor out; do :; done\necho half >"$out"\nkill -9 $PPID\n')
+    fake.chmod(0o755)
+    path = f"{fake.parent}:{os.environ['PATH']}"
+    killed = subprocess.run(command(offline), env=environment(cache, PATH=path), capture_output=True, check=False)
+    assert killed.returncode == -9
+    (left,) = (cache / "tmp").iterdir()
+    assert (left / "root.squashfs").read_text() == "half\n"
+    assert list((cache / "images").iterdir()) == []
+    subprocess.run(command(offline), env=environment(cache), check=True, capture_output=True)
+    assert digests(built_in(cache)) == digests(built_in(warm))
+    assert list((cache / "tmp").iterdir()) == [], "swept"
+
+
+@pytest.mark.parametrize("room", [1, 12, 17], ids=["the root's tar", "the squashfs", "the initrd"])
+def test_a_full_disk_is_said_in_words(cache: Path, offline: Offline, tmp_path: Path, room: int) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    for folder in ("debs", "apt"):
+        shutil.rmtree(cache / folder, ignore_errors=True)
+    script = 'mount -t tmpfs -o "size=$1" disk "$2" || exit 99; cp -a "$3/." "$2"; shift 3; "$@"; code=$?; ' \
+             'ls "$HARNESS_CACHE/tmp" "$HARNESS_CACHE/images"; exit $code'  # fmt: skip
+    size = usage(cache) + room * MB
+    argv = ["unshare", "-rm", "sh", "-c", script, "sh", str(size), str(disk), str(cache), *command(offline)]
+    done = subprocess.run(argv, env=environment(disk), capture_output=True, text=True, check=False)
+    if done.returncode in (1, 99) and "harness:" not in done.stderr:
+        pytest.skip(f"no small disk without privilege here: {done.stderr.strip()}")
+    assert done.returncode == EXIT_HOST, done.stderr
+    assert f"harness: the disk is full: could not write images into {disk}" in done.stderr
+    assert "what to do: free space" in done.stderr and "Traceback" not in done.stderr
+    assert done.stdout.split() == [f"{disk}/images:", f"{disk}/tmp:"], "nothing half-written"
+
+
+def test_what_cannot_be_built_in_is_refused(tmp_path: Path) -> None:
+    def refused(text: str) -> str:
+        spec = tmp_path / "image.yml"
+        spec.write_text(text)
+        with pytest.raises(UserError) as caught:
+            Builder(Settings(cache=tmp_path / "cache")).inputs(load_image([spec]), ARM)
+        return caught.value.message
+
+    assert "OCI images cannot be built in yet" in refused("kernel: {image: linuxkit/kernel:6.6}\ninit: [init]\n")
+    assert "the component nginx is no kernel" in refused("kernel: {image: nginx}\ninit: [init]\n")
+    assert "the component kernel is a kernel" in refused("kernel: {image: kernel}\ninit: [kernel]\n")
+    with pytest.raises(UserError, match="unknown compression"):
+        Builder(Settings(cache=tmp_path, compression="rar"))
+
+
+def test_a_source_that_changed_is_another_image(tmp_path: Path, offline: Offline, warm: Path) -> None:
+    spec, source = tmp_path / "image.yml", tmp_path / "source"
+    spec.write_text(MINIMAL.read_text() + "files:\n  - {path: etc/x, source: source}\n")
+    builder = Builder(Settings(cache=warm, lock=offline.lock, offline=True))
+
+    def key() -> str:
+        return builder.key(builder.inputs(load_image([spec]), ARM))
+
+    source.write_text("one")
+    one = key()
+    os.utime(source, (1, 1))
+    assert key() == one
+    source.write_text("two")
+    assert key() != one
+
+
+def test_a_lock_is_written_then_honoured(tmp_path: Path, warm: Path, offline: Offline) -> None:
+    locked = json.loads(offline.lock.read_text())
+    assert "busybox-static" in locked["requests"]["arm64"]
+    before = offline.lock.read_bytes()
+    builder = Builder(Settings(cache=warm, lock=offline.lock, offline=True))
+    builder.build_all(load_image([MINIMAL]), [ARM])
+    assert offline.lock.read_bytes() == before, "an honoured lock is not rewritten"
+    packages = {row["sha256"] for row in built_in(warm).manifest["packages"]}
+    assert packages <= {row["sha256"] for row in locked["packages"]}
+
+
+def test_what_the_lock_lacks_is_refused_with_a_hint(tmp_path: Path, warm: Path, offline: Offline) -> None:
+    spec = tmp_path / "image.yml"
+    spec.write_text(MINIMAL.read_text().replace("image: busybox", "image: rngd"))
+    builder = Builder(Settings(cache=warm, lock=offline.lock, offline=True))
+    with pytest.raises(UserError, match="does not list") as caught:
+        builder.build_all(load_image([spec]), [ARM])
+    assert "remove" in caught.value.hint and str(offline.lock) in caught.value.hint
+
+
+def test_a_package_that_is_not_what_the_lock_says_is_refused(warm: Path, tmp_path: Path, offline: Offline) -> None:
+    locked = json.loads(offline.lock.read_text())
+    row = next(row for row in locked["packages"] if row["name"] == "busybox-static")
+    changed = row["sha256"][::-1]
+    lock = tmp_path / "lock.json"
+    lock.write_text(offline.lock.read_text().replace(row["sha256"], changed))
+    builder = Builder(Settings(cache=warm, lock=lock, offline=True))
+    with pytest.raises(Exception, match="offline and lacks packages") as caught:
+        builder.build_all(load_image([MINIMAL]), [ARM])
+    assert "busybox-static" in str(caught.value)
+
+
+def test_the_mirror_setting_reaches_the_packages(tmp_path: Path) -> None:
+    mirror = "https://mirror.invalid/debian"
+    builder = Builder(Settings(cache=tmp_path, mirror=mirror, suite="trixie"))
+    assert [(source.uris, source.suites) for source in builder.debian.sources] == [((mirror,), ("trixie",))]

@@ -27,7 +27,8 @@ NOISE = (
         why="the driver is built in, and QEMU's CPU has no adjunct processors",
     ),
     Noise(
-        r"^tsc: |^clocksource: |^TSC found unstable|^sched_clock: Marking unstable",
+        r"^tsc: |^clocksource: |^TSC found unstable|^sched_clock: Marking unstable|^APIC calibration not consistent"
+        r"|^Unstable clock detected|^If you want to keep using the local clock|trace_clock=local|on the kernel command",
         arch="x86_64",
         why="emulated timers run on the host's time: on a busy host they drift against the counted one",
     ),

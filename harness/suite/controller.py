@@ -146,7 +146,7 @@ class Controller:
         self.run.events.tell("end", interrupted=self.interrupted)
         found = results.fold(self.run.events.news())
         results.write(self.run.folder, found)
-        if session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED) and found["exit"]:
+        if session.exitstatus == pytest.ExitCode.OK and found["exit"]:
             session.exitstatus = found["exit"]
         self.temporary = self.temporary and not found["exit"]
 

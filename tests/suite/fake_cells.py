@@ -1,0 +1,74 @@
+"""Loaded into a pytest under test by ``-p fake_cells``: cells whose guests cost nothing and leave a line when booted.
+
+FAKE_CELLS is JSON: {"cells": [[id, problem], …], "slots": N, "broken": [cell ids whose boots fail]}.
+"""
+
+import json
+import os
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+
+from harness.boot import limits
+from harness.errors import ImageError
+from harness.suite import cells
+from harness.suite.cells import Cell
+
+SETTINGS = json.loads(os.environ["FAKE_CELLS"])
+LOG = Path(os.environ["FAKE_LOG"])
+SERVICE = {"ports": [80], "binds": [], "capabilities": [], "readonly": True, "restart": "always"}
+MANIFEST = {"schema": 1, "name": "fake", "arch": "x86_64", "files": [{"name": "kernel", "size": 7, "shipped": True}],
+            "expect": {"onboot": {}, "onshutdown": {}, "services": {"web": SERVICE}}}  # fmt: skip
+HOST = {"cores": 2, "load": 0.5}
+
+
+def record(**more):
+    facts = {"host": HOST, "qemu_version": "7", "accel": "tcg", "accel_reason": "so", "ready_us": 700123}
+    return SimpleNamespace(**facts | {"power_on_us": 5000, "host_ready_s": 1.5, "milestones": ()} | more)
+
+
+def log(*words):
+    with LOG.open("a") as stream:
+        stream.write(" ".join(map(str, words)) + "\n")
+
+
+def prepare(wanted, cache, progress):
+    folder = LOG.parent / "image"
+    folder.mkdir(exist_ok=True)
+    (folder / "manifest.json").write_text(json.dumps(MANIFEST))
+    progress("fake")
+    return [
+        Cell(id=name, image=f"{name}.yml", sources=(f"{name}.yml",), machine=name, arch="x86_64", size=35.0, ready=None,
+             machine_path=str(cells.paths.MACHINES / "qemu-x86_64.yml"), folder="" if problem else str(folder),
+             problem=problem)
+        for name, problem in SETTINGS["cells"]
+    ]  # fmt: skip
+
+
+@contextmanager
+def boot(image, machine, options):
+    cell = options.out.parent.name
+    log("boot", cell, os.getpid(), time.monotonic())
+    if cell in SETTINGS.get("broken", ()):
+        raise ImageError(f"{cell}: the kernel panicked", details="its last words")
+    log("up", time.monotonic())
+    try:
+        yield SimpleNamespace(
+            process=SimpleNamespace(poll=lambda: None), listener=SimpleNamespace(failure=None), record=record(),
+            transcript=options.out / "transcript.txt", wait_ready=lambda: None, wait_for=lambda mark: None, shell=None,
+        )  # fmt: skip
+    finally:
+        log("down", time.monotonic())
+
+
+def exact_pair(image, machine, out, **options):
+    log("exact", out.parent.name, os.getpid())
+    return SimpleNamespace(first=record(), second=record(), repeats=True, moved="")
+
+
+def pytest_configure(config):
+    import harness.boot
+
+    cells.prepare, harness.boot.boot, harness.boot.exact_pair = prepare, boot, exact_pair
+    limits.guests = lambda memory: SETTINGS.get("slots", 2)

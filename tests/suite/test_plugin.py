@@ -1,0 +1,168 @@
+"""The plugin under a pytest of its own, on cells whose guests cost nothing."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+
+SHARED = """
+import pytest
+def test_one(system): pass
+@pytest.mark.disturbs
+def test_spoils(system): pass
+@pytest.mark.disturbs
+def test_spoils_too(system): pass
+def test_two(shell): pass
+def test_three(image): pass
+"""
+
+
+def test_without_its_options_it_loads_nothing(tmp_path: Path) -> None:
+    (tmp_path / "test_x.py").write_text(
+        "import sys\n"
+        "def test_x(): assert not [n for n in sys.modules if n.startswith('harness.') and n != 'harness.plugin']\n"
+    )
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    argv = [sys.executable, "-m", "pytest", "-q", "-c", os.devnull, "--rootdir=.", "test_x.py"]
+    done = subprocess.run(argv, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+def test_one_boot_serves_the_harmless_cases_and_disturbing_ones_come_last(inner) -> None:
+    ran = inner(SHARED, cells=["a"], args=("-v",))
+    assert ran.code == 0, ran.text
+    order = [line.split("::")[1].split("[")[0] for line in ran.text.splitlines() if " PASSED" in line]
+    assert order[-2:] == ["test_spoils", "test_spoils_too"]
+    # the first disturbing case may have the shared system, the second needs a fresh one
+    assert ran.count("up") == ran.count("down") == 2
+
+
+@pytest.mark.parametrize("workers", ["1", "2", "16"])
+def test_a_cell_is_one_workers(inner, workers: str) -> None:
+    text = SHARED + "def test_exact(exact): pass\ndef test_exact_too(exact): pass\ndef test_own(boot): boot()\n"
+    ran = inner(text, cells=["a", "b", "c"], args=(f"-n{workers}",))
+    assert ran.code == 0, ran.text
+    pids = defaultdict(set)
+    for words in ran.log:
+        if words[0] == "exact":
+            pids[words[1]].add(words[2])
+    assert {name: len(found) for name, found in pids.items()} == {"a": 1, "b": 1, "c": 1}
+    assert ran.count("exact") == 3
+    assert ran.count("up") == 3 * (2 + 1)  # two for the shared cases and the disturbing ones, one of a case's own
+    assert {row["status"] for row in ran.results["cells"]} == {"passed"}
+    assert ran.cells["a"]["cases"] == {"passed": 8, "failed": 0, "skipped": 0}
+    assert ran.cells["a"]["boot"] == {"exact": {"ready": 700.123, "power_on": 5.0}, "wall": {"ready": 1500.0}}
+    assert ran.cells["a"]["exact_repeats"] is True
+    assert ran.cells["a"]["host"]["accelerator"] == "tcg"
+    assert ran.cells["a"]["size"] == 7
+
+
+def test_no_more_guests_than_slots(inner) -> None:
+    text = "import time\ndef test_own(boot): boot(); time.sleep(0.2)\n"
+    ran = inner(text, cells=["a", "b", "c", "d"], slots=1, args=("-n4",))
+    assert ran.code == 0, ran.text
+    up = most = 0
+    for word, *_ in sorted((words for words in ran.log if words[0] in ("up", "down")), key=lambda row: float(row[1])):
+        up += 1 if word == "up" else -1
+        most = max(most, up)
+    assert most == 1
+
+
+def test_longest_groups_begin_first(inner) -> None:
+    text = "def test_image(image): pass\ndef test_own(boot): boot()\ndef test_exact(exact): pass\n"
+    ran = inner(text, cells=["a"], args=("-v",))
+    order = [line.split("::")[1].split("[")[0] for line in ran.text.splitlines() if " PASSED" in line]
+    assert order == ["test_exact", "test_own", "test_image"]
+
+
+def test_a_failed_boot_is_told_once_without_a_traceback(inner) -> None:
+    text = "def test_one(system): pass\ndef test_two(shell): pass\ndef test_three(image): pass\n"
+    ran = inner(text, cells=["a", "b"], broken=["a"], args=("-n2",))
+    assert ran.code == 1
+    assert ran.cells["b"]["status"] == "passed"
+    assert ran.cells["a"]["cases"] == {"passed": 1, "failed": 2, "skipped": 0}
+    first, second = (row["message"] for row in ran.cells["a"]["failures"])
+    assert first == "a: the kernel panicked\nits last words"
+    assert second.startswith("the wall boot failed, see the first failed case of a")
+    assert "Traceback" not in ran.text
+    assert "guests.py" not in ran.text
+    assert ran.count("boot") == 2
+
+
+def test_a_crashed_worker_loses_one_case_only(inner) -> None:
+    text = """
+import os
+def test_a(system): pass
+def test_dies(system, cell):
+    if cell.id == "a": os._exit(9)
+def test_z(system): pass
+"""
+    ran = inner(text, cells=["a", "b"], args=("-n2",))
+    assert ran.code == 1
+    assert ran.cells["a"]["cases"] == {"passed": 2, "failed": 1, "skipped": 0}
+    assert "crashed" in ran.cells["a"]["failures"][0]["message"]
+    assert ran.cells["b"]["status"] == "passed"
+
+
+def test_cells_this_host_cannot_run_are_named_and_the_rest_runs(inner) -> None:
+    why = "qemu-system-s390x is not installed\nwhat to do: apt-get install qemu-system-misc"
+    ran = inner("def test_one(system): pass\n", cells=["a", ["b", why]])
+    assert ran.code == 3
+    assert ran.cells["a"]["status"] == "passed"
+    assert ran.cells["b"]["status"] == "not run"
+    assert ran.cells["b"]["reason"] == why
+    assert "not run: b: " in ran.text
+    assert "qemu-system-misc" in ran.text
+
+
+def test_what_a_cell_cannot_satisfy_is_skipped_before_it_boots(inner) -> None:
+    text = """
+import pytest
+@pytest.mark.arch("s390x")
+def test_arch(system): pass
+@pytest.mark.needs("services/db")
+def test_service(system): pass
+@pytest.mark.needs("onboot")
+def test_section(system): pass
+"""
+    ran = inner(text, cells=["a"], args=("-rs",))
+    assert ran.cells["a"]["cases"] == {"passed": 0, "failed": 0, "skipped": 3}
+    for reason in ("only on s390x", "the image has no services/db", "the image has no onboot"):
+        assert reason in ran.text
+    assert ran.count("boot") == 0
+
+
+def test_a_verdict_is_false_when_one_of_its_cases_fails(inner) -> None:
+    text = """
+import pytest
+pytestmark = pytest.mark.verdict("root_readonly")
+def test_holds(image): pass
+def test_breaks(cell): assert cell.id != "a"
+def test_holds_too(image): pass
+"""
+    ran = inner(text, cells=["a", "b"])
+    assert {name: row["root_readonly"] for name, row in ran.cells.items()} == {"a": False, "b": True}
+
+
+def test_a_failing_teardown_fails_the_case(inner) -> None:
+    text = """
+import pytest
+@pytest.fixture
+def bad():
+    yield
+    raise RuntimeError("left behind")
+def test_one(image, bad): pass
+"""
+    ran = inner(text, cells=["a"])
+    assert ran.cells["a"]["cases"] == {"passed": 0, "failed": 1, "skipped": 0}
+
+
+def test_shared_system_and_own_boots_do_not_mix(inner) -> None:
+    ran = inner("def test_one(system, boot): pass\n", cells=["a"])
+    assert ran.code == 4
+    assert "take one of them" in ran.text

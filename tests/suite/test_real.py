@@ -1,0 +1,73 @@
+"""Real images on real guests: what is broken on purpose is found, and an interrupted matrix leaves nothing behind."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+import yaml
+
+from harness import paths
+
+HARNESS = [sys.executable, "-c", "from harness.cli import main; main()", "matrix"]
+MINIMAL = paths.CASES / "images/minimal.yml"
+BROKEN_SERVICES = [
+    {"name": "talker", "image": "busybox", "command": ["/bin/nc", "-l", "-p", "9999"]},
+    {"name": "leaver", "image": "busybox", "command": ["/bin/true"]},
+]
+
+
+def names(results: Path, status: str) -> set[str]:
+    cell = json.loads((results / "results.json").read_text())["cells"][0]
+    assert cell["status"] == status
+    return {row["case"].partition("::")[2].partition("[")[0] for row in cell["failures"]}
+
+
+@pytest.mark.long
+def test_what_is_broken_on_purpose_is_found(tmp_path: Path) -> None:
+    data = yaml.safe_load(MINIMAL.read_text())
+    data["services"] += BROKEN_SERVICES
+    (tmp_path / "broken.yml").write_text(yaml.safe_dump(data))
+    plan = {"machines": ["qemu-arm64"], "images": [{"path": "broken.yml", "budget": {"size": 1, "ready": 1}}]}
+    (tmp_path / "plan.yml").write_text(yaml.safe_dump(plan))
+    argv = [*HARNESS, "plan.yml", "--results", "out", "--timeout-multiplier", "4"]
+    done = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, timeout=900, check=False)
+    assert done.returncode == 1, done.stdout + done.stderr
+    found = names(tmp_path / "out", "failed")
+    assert {"test_size_within_budget", "test_exact_time_within_budget", "test_only_declared_ports_listen"} <= found
+    assert "test_only_declared_services_run" in found
+    assert not {"test_root_is_what_was_built", "test_exact_time_twice_the_same", "test_kernel_is_not_tainted"} & found
+
+
+def test_ctrl_c_in_the_middle_of_a_matrix_leaves_no_guest(tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [*HARNESS, "--image", "minimal", "--machine", "qemu-arm64", "--results", "out", "-n", "2"],
+        cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+    )  # fmt: skip
+    family: list[psutil.Process] = []
+    try:
+        end = time.monotonic() + 300
+        while not any("qemu-system" in one.name() for one in family):
+            assert time.monotonic() < end, "no guest ever ran"
+            assert process.poll() is None
+            time.sleep(0.1)
+            family = psutil.Process(process.pid).children(recursive=True)
+        process.send_signal(signal.SIGINT)
+        stdout = process.communicate(timeout=60)[0]
+    finally:
+        process.kill()
+    assert process.returncode == 130
+    gone, alive = psutil.wait_procs(family, timeout=20)
+    assert alive == []
+    assert len(gone) >= 4  # pytest, two workers, a guest
+    assert "interrupted" in stdout
+    found = json.loads((tmp_path / "out/results.json").read_text())
+    assert found["interrupted"]
+    assert found["cells"][0]["status"] == "incomplete"
+    assert found["cells"][0]["cases"]["failed"] == 0

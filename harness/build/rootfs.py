@@ -6,7 +6,7 @@ import json
 import os
 import posixpath
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from harness import paths
@@ -59,10 +59,8 @@ def assemble(spec: ImageSpec, arch: Arch, parts: Mapping[str, Part], modules: Tr
     """Build the root: init images merged, bundles under /containers, modules, volumes and the YAML's own files."""
     tree = Tree()
     root = Root(tree)
-    for path, target in _LINKS.items():
-        tree.put(path, symlink(target))
-    for path, mode in _FOLDERS.items():
-        tree.put(path, folder(mode))
+    for path, node in _bare().items():
+        tree.put(path, node)
     for reference in spec.init:
         part = parts[reference]
         kept = {path: tree.get(path) for path in _MERGED}
@@ -83,16 +81,24 @@ def assemble(spec: ImageSpec, arch: Arch, parts: Mapping[str, Part], modules: Tr
         if volume.image:
             root.owners.append(("volumes", volume.name, volume.image, f"containers/volumes/{volume.name}"))
     volumes = {volume.name: volume.readonly for volume in spec.volumes}
+    # before the bundles, which look whether what they bind is a file or a folder
+    late = [file for file in spec.files if clean(file.path).split("/", 1)[0] == "containers"]
+    _add_files(tree, [file for file in spec.files if file not in late], spec, ids)
     for section in _SECTIONS:
         for number, entry in enumerate(getattr(spec, section)):
             place = entry.name if section == "services" else f"{number:03d}-{entry.name}"
             prefix = f"containers/{section}/{clean(place)}"
             _add_bundle(tree, prefix, entry, parts[entry.image], ids, volumes)
             root.owners.append((section, entry.name, entry.image, prefix))
-    for file in spec.files:
-        _add_file(tree, file, spec, ids)
+    _add_files(tree, late, spec, ids)
     _move_var(tree)
     return root
+
+
+def _bare() -> dict[str, Node]:
+    """Return what every root has."""
+    links = {path: symlink(target) for path, target in _LINKS.items()}
+    return links | {path: folder(mode) for path, mode in _FOLDERS.items()}
 
 
 def _defaults(spec: ImageSpec) -> dict[str, Node]:
@@ -135,7 +141,7 @@ def _add_bundle(
         if inner.get(path) is None:
             inner.put(path, folder())
     for mount in made.config["mounts"]:
-        _bind_source(tree, mount)
+        _bind_source(tree, mount, made)
         _mount_point(tree, inner, mount, made)
     prepare.make_folders(tree, inner, made.runtime)
     # LinuxKit's containers find these two even where the image has none
@@ -185,8 +191,7 @@ def _mount_point(root: Tree, inner: Tree, mount: Mapping[str, str], made: bundle
     if mount["type"] == "bind":
         source = mount["source"].strip("/")
         found = root.get(source) if source else None
-        named_as_file = "." in posixpath.basename(source)[1:] and mount["source"] not in made.runtime.mkdir
-        is_file = not found.is_dir if found else named_as_file
+        is_file = not found.is_dir if found else _named_as_file(mount["source"], made)
         node = plain(b"") if is_file else node
     if inner.nodes.get(inner.resolve_parent(place)) is not None:
         # a link that leads nowhere yet: the mount would follow it
@@ -194,13 +199,20 @@ def _mount_point(root: Tree, inner: Tree, mount: Mapping[str, str], made: bundle
     inner.put(place, node)
 
 
-def _bind_source(root: Tree, mount: Mapping[str, str]) -> None:
-    """Make the folder that a bind names, when the root lacks it: a read-only root cannot grow it at boot."""
+def _named_as_file(path: str, made: bundles.Bundle) -> bool:
+    """Guess from its name whether what is not there yet will be a file: etc/my.conf, but not root/.ssh or conf.d."""
+    name = posixpath.basename(path)
+    return "." in name[1:] and not name.endswith(".d") and path not in made.runtime.mkdir
+
+
+def _bind_source(root: Tree, mount: Mapping[str, str], made: bundles.Bundle) -> None:
+    """Make the file or folder that a bind names, when the root lacks it: a read-only root cannot grow it at boot."""
     if mount["type"] != "bind" or not mount["source"].strip("/"):
         return
     source = root.resolve(clean(mount["source"]))
     if source.split("/", 1)[0] not in MADE_AT_BOOT and source not in root.nodes:
-        root.put(source, folder(0o700 if source.startswith("root/") else 0o755))
+        mode = 0o700 if source.startswith("root/") else 0o755
+        root.put(source, plain(b"") if _named_as_file(mount["source"], made) else folder(mode))
 
 
 def _add_volume(tree: Tree, volume: Volume, parts: Mapping[str, Part]) -> None:
@@ -221,6 +233,11 @@ def _add_volume(tree: Tree, volume: Volume, parts: Mapping[str, Part]) -> None:
         content = merged if volume.readonly else f"{prefix}/lower"
         tree.put(content, folder())
         tree.merge(parts[volume.image].tree, content)
+
+
+def _add_files(tree: Tree, files: Sequence[File], spec: ImageSpec, ids: Mapping[str, int]) -> None:
+    for file in files:
+        _add_file(tree, file, spec, ids)
 
 
 def _add_file(tree: Tree, file: File, spec: ImageSpec, ids: Mapping[str, int]) -> None:

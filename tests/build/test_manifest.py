@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from harness import paths
+from harness.build import explain, manifest
+from harness.build.rootfs import Part, Root
+from harness.build.tree import Tree, plain
+from harness.image import Image
+from harness.store import file_digest
+
+
+def sample(tmp_path: Path) -> dict[str, Any]:
+    tree = Tree()
+    tree.put("usr/bin/init", plain(b"i" * 300_000))
+    tree.put("containers/services/a/rootfs/lib", plain(b"l" * 600_000))
+    tree.put("containers/services/b/rootfs/lib", plain(b"l" * 600_000))
+    tree.put("containers/services/b/rootfs/own", plain(b"o" * 100_000))
+    root = Root(tree, [("init", "init", "init", ""), ("services", "a", "x", "containers/services/a"),
+                       ("services", "b", "y", "containers/services/b")])  # fmt: skip
+    for name, size in (("kernel", 1_000_000), ("initrd", 600_000), ("probe", 50_000), ("squashfs", 500_000)):
+        (tmp_path / name).write_bytes(b"\0" * size)
+    packages = [{"name": "z", "version": "1"}, {"name": "a", "version": "2"}]
+    facts = {"name": "sample", "arch": "arm64", "compression": "lz4"}
+    return manifest.make(
+        facts, tmp_path, tmp_path / "squashfs", root, {"x": Part("x", tree, packages=("a",))}, packages
+    )
+
+
+def test_every_byte_is_somebodys_and_shared_ones_the_firsts(tmp_path: Path) -> None:
+    data = sample(tmp_path)
+    rows = {row["name"]: row for row in data["components"]}
+    assert {name: (row["size"], row["own"]) for name, row in rows.items()} == {
+        "init": (300_000, 300_000),
+        "a": (600_000, 600_000),
+        "b": (700_000, 100_000),
+    }
+    assert rows["a"]["packages"] == ["a"] and rows["b"]["packages"] == []
+    assert [row["name"] for row in data["packages"]] == ["a", "z"]
+    assert [(row["name"], row["shipped"]) for row in data["files"]] == [
+        ("kernel", True), ("initrd", True), ("probe", False)
+    ]  # fmt: skip
+    assert data["root"] == {"sha256": file_digest(tmp_path / "squashfs"), "size": 500_000, "paths": 12}
+
+
+def test_the_explanation_adds_up(tmp_path: Path) -> None:
+    rows = list(explain.rows(sample(tmp_path)))
+    assert (rows[0].label, rows[0].size, rows[0].share) == ("sample arm64", 1_600_000, 1.0)
+    parts = [row for row in rows if row.depth == 1]
+    assert sum(row.size for row in parts) == 1_600_000
+    assert [row.label.partition(" (")[0] for row in parts] == [
+        "kernel",
+        "root filesystem",
+        "first stage and its modules",
+    ]
+    components = [row for row in rows if row.depth == 2]
+    assert sum(row.size for row in components) == 500_000
+    assert [row.label for row in components] == ["services/a", "init/init", "services/b (+0.6 MB unpacked shared)"]
+    files = [row for row in rows if row.depth == 3]
+    assert sum(row.size for row in files) == 500_000, "a shared file is shown once"
+
+
+def test_many_files_are_summed_up(tmp_path: Path) -> None:
+    data = sample(tmp_path)
+    rows = list(explain.rows(data, files_shown=0))
+    assert [row.label for row in rows if row.depth == 3] == ["1 smaller files"] * 3
+
+
+def test_an_empty_root_divides_by_nothing(tmp_path: Path) -> None:
+    data = sample(tmp_path)
+    data["components"] = []
+    assert [row.depth for row in explain.rows(data)] == [0, 1, 1, 1]
+
+
+def test_every_key_is_documented(warm: Path) -> None:
+    text = (paths.TOP / "docs/manifest.md").read_text()
+    (folder,) = (warm / "images").iterdir()
+    known = set(re.findall(r"`([a-z0-9_]+)`", text))
+    free = {"onboot", "onshutdown", "services"}  # below these: the image's own names
+
+    def keys(value: object) -> set[str]:
+        if isinstance(value, list):
+            return set().union(*map(keys, value)) if value else set()
+        if not isinstance(value, dict):
+            return set()
+        below = (keys(list(one.values())) if key in free else keys(one) for key, one in value.items())
+        return set(value).union(*below)
+
+    assert keys(Image(folder).manifest) - known == set()

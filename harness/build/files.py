@@ -14,6 +14,11 @@ def source_path(file: File, spec: ImageSpec) -> Path:
     return spec.sources[0].parent / Path(file.source).expanduser()
 
 
+def executable(path: Path) -> bool:
+    """Say whether a file that ships with the harness is a program; its other mode bits are the checkout's umask."""
+    return bool(path.stat().st_mode & 0o100)
+
+
 def content(file: File, spec: ImageSpec) -> bytes | None:
     """Return a file's bytes; None for an optional one whose source is missing. Raises UserError."""
     if file.contents is not None:

@@ -12,7 +12,7 @@ from harness import paths
 from harness.arch import Arch
 from harness.build import versions
 from harness.build.debian import Debian
-from harness.build.files import source_path
+from harness.build.files import executable, source_path
 from harness.build.lock import Lock
 from harness.build.settings import COMPRESSIONS, Settings
 from harness.errors import UserError
@@ -253,4 +253,4 @@ def _component(reference: str) -> ComponentSpec:
 
 def _guest_digest() -> str:
     files = sorted(path for path in paths.GUEST.rglob("*") if path.is_file() and path.suffix != ".pyc")
-    return digest_of([(str(path.relative_to(paths.GUEST)), file_digest(path), path.stat().st_mode) for path in files])
+    return digest_of([(str(path.relative_to(paths.GUEST)), file_digest(path), executable(path)) for path in files])

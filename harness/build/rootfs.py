@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import posixpath
 import shlex
 from collections.abc import Mapping, Sequence
@@ -13,7 +12,7 @@ from harness import paths
 from harness.arch import Arch
 from harness.build import bundle as bundles
 from harness.build import prepare
-from harness.build.files import content
+from harness.build.files import content, executable
 from harness.build.prepare import MADE_AT_BOOT
 from harness.build.tree import Node, Tree, clean, folder, plain, symlink
 from harness.errors import UserError
@@ -125,7 +124,7 @@ def _merge_lines(tree: Tree, path: str, old: Node | None) -> None:
 def _add_guest(tree: Tree, arch: Arch) -> None:
     for source in sorted((paths.GUEST / "init").iterdir()):
         place = "etc/inittab" if source.name == "inittab" else f"usr/lib/harness/{source.name}"
-        mode = 0o755 if os.access(source, os.X_OK) else 0o644
+        mode = 0o755 if executable(source) else 0o644
         tree.put(place, plain(source.read_bytes(), mode))
     tree.put("usr/lib/harness/mark", plain((paths.GUEST / "native/bin" / arch.name / "mark").read_bytes(), 0o755))
 

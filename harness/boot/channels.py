@@ -1,9 +1,9 @@
-"""Where a console's bytes come from: a socket to QEMU, or the file that QEMU writes."""
+"""Where a console's bytes come from: pipes to QEMU, or the file that QEMU writes."""
 
 from __future__ import annotations
 
+import os
 import select
-import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +13,7 @@ from harness.errors import ImageError, MachineError, UserError
 
 PIECE = 256 << 10  # most bytes taken at once
 # A serial port hands over byte by byte: after a pause of this long many come at once, for one wake-up of this process.
-GATHER_S = 0.001
+GATHER_S = 0.004
 SEND_S = 10.0  # how long the guest may take to make room for input
 FOLLOW_S = 0.01  # how often the file is looked at
 MOST_FILE = 1 << 30  # bytes that an exact boot's console may fill the disk with
@@ -32,30 +32,54 @@ class Source(Protocol):
         """Let go of it."""
 
 
-class SocketSource:
-    """A console on a connected socket."""
+class PipeSource:
+    """A console behind file descriptors: one to read, one to write, both its own now.
 
-    def __init__(self, end: socket.socket) -> None:
-        end.settimeout(SEND_S)
-        self._socket = end
+    QEMU writes a serial port byte by byte. A pipe takes as many bytes as it is large; a socket takes a few hundred
+    such writes and then holds the guest up until the reader comes, which on a busy host is late.
+    """
+
+    def __init__(self, out: int, into: int) -> None:
+        os.set_blocking(out, False)
+        os.set_blocking(into, False)
+        self._out, self._in = out, into
 
     def read(self, timeout: float) -> bytes | None:
-        if not select.select([self._socket], [], [], timeout)[0]:
+        if not select.select([self._out], [], [], timeout)[0]:
             return b""
         time.sleep(GATHER_S)
         try:
-            return self._socket.recv(PIECE) or None
+            return os.read(self._out, PIECE) or None
+        except BlockingIOError:
+            return b""
         except OSError:
             return None
 
     def write(self, data: bytes) -> None:
-        try:
-            self._socket.sendall(data)
-        except OSError as error:
-            raise MachineError(f"the console takes no input: {error}") from error
+        end = time.monotonic() + SEND_S
+        while data:
+            if not select.select([], [self._in], [], max(0.0, end - time.monotonic()))[1]:
+                raise MachineError(f"the console takes no input for {SEND_S:g} s")
+            try:
+                data = data[os.write(self._in, data) :]
+            except BlockingIOError:
+                continue
+            except OSError as error:
+                raise MachineError(f"the console takes no input: {error}") from error
 
     def close(self) -> None:
-        self._socket.close()
+        for descriptor in {self._out, self._in}:
+            os.close(descriptor)
+
+
+def fifos(base: Path) -> PipeSource:
+    """Make the named pipes of a QEMU ``-chardev pipe,path=BASE`` and open the harness's side of them."""
+    out, into = (base.with_name(base.name + end) for end in (".out", ".in"))
+    for path in (out, into):
+        path.unlink(missing_ok=True)
+        os.mkfifo(path, 0o600)
+    flags = os.O_NONBLOCK | os.O_CLOEXEC
+    return PipeSource(os.open(out, os.O_RDONLY | flags), os.open(into, os.O_RDWR | flags))
 
 
 class FileSource:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.boot import qemu
-from harness.boot.channels import FileSource, SocketSource, Source
+from harness.boot.channels import FileSource, Source, fifos
 from harness.boot.process import QemuProcess
 from harness.boot.qemu import Channels, Launch
 from harness.boot.qmp import Qmp
@@ -35,23 +35,35 @@ class Running:
 def run_qemu(launch: Launch, out: Path) -> Running:
     """Start QEMU; HostError when it is not installed. Its words go to ``qemu.log`` in the folder `out`.
 
-    Sockets have no path, so nothing can be too long or be left behind; an exact boot's console is ``console.raw``.
+    A wall boot's console is a pair of named pipes there; an exact boot's, which must not wait for a reader, a file.
     """
     exact = launch.mode == "exact"
-    raw = out / "console.raw"
-    raw.unlink(missing_ok=True)
-    wanted = {"console": not exact, "qmp": not exact, "probe": launch.probe}
+    raw, pipe = out / "console.raw", out / "console"
     with ExitStack() as theirs, ExitStack() as failed:
         ends: dict[str, socket.socket] = {}
-        specs, descriptors = {"console": f"file,path={qemu.escape(raw)}"}, []
-        for name in (name for name, there in wanted.items() if there):
+        specs, descriptors = {}, []
+        for name in (*(() if exact else ("qmp",)), *(("probe",) if launch.probe else ())):
             ends[name], other = socket.socketpair()
             theirs.enter_context(other)  # closed here once QEMU has it, so that QEMU's end is seen
             failed.enter_context(ends[name])
             specs[name] = f"socket,fd={other.fileno()}"
             descriptors.append(other.fileno())
-        argv = qemu.argv(launch, Channels(**specs))
+        if exact:
+            raw.unlink(missing_ok=True)
+            console = f"file,path={qemu.escape(raw)}"
+        else:
+            source: Source = fifos(pipe)
+            failed.callback(source.close)
+            console = f"pipe,path={qemu.escape(pipe)}"
+        argv = qemu.argv(launch, Channels(console=console, **specs))
         process = QemuProcess(argv, out / "qemu.log", descriptors)
-        source: Source = FileSource(raw, lambda: process.poll() is None) if exact else SocketSource(ends["console"])
+        if exact:
+            source = FileSource(raw, lambda: process.poll() is None)
         failed.pop_all()
     return Running(argv, process, source, None if exact else Qmp(ends["qmp"]), ends.get("probe"))
+
+
+def sweep(out: Path) -> None:
+    """Remove the named pipes of boots that have ended."""
+    for name in ("console.in", "console.out"):
+        (out / name).unlink(missing_ok=True)

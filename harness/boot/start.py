@@ -18,7 +18,7 @@ from harness.boot.options import BootOptions
 from harness.boot.qemu import BY_HAND, Launch
 from harness.boot.qmp import Qmp
 from harness.boot.record import BootRecord
-from harness.boot.running import run_qemu
+from harness.boot.running import run_qemu, sweep
 from harness.boot.system import System
 from harness.boot.transcript import Transcript
 from harness.errors import HarnessError, HostError, UserError
@@ -93,6 +93,7 @@ def _start(image: Image, machine: MachineSpec, options: BootOptions, joined: Pat
         forwards=tuple((0, port) for port in options.forwards),
     )
     by_hand = qemu.argv(launch, BY_HAND)
+    stack.callback(sweep, options.out)
     start = time.monotonic()
     running = run_qemu(launch, options.out)
     stack.callback(running.close)

@@ -1,0 +1,101 @@
+"""QEMU never outlives the harness."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from harness.boot.process import QemuProcess
+from harness.errors import HostError
+from harness.image import Image
+
+# Boots and says QEMU's pid; then waits for its end, however that comes.
+BOOTER = """
+import sys
+from pathlib import Path
+from harness import paths
+from harness.boot import BootOptions, boot
+from harness.image import Image
+from harness.spec import load_machine
+options = BootOptions(mode="wall", out=Path(sys.argv[2]), timeout=300)
+with boot(Image(Path(sys.argv[1])), load_machine(paths.MACHINES / "qemu-arm64.yml"), options) as system:
+    print(system.process.pid, flush=True)
+    system.wait_for("never")
+"""
+HANG = "\nwhile :; do $b sleep 1; done\n"
+
+
+def gone(pid: int) -> bool:
+    """Wait for a process to go; bounded, and so long only when it does not."""
+    try:
+        psutil.Process(pid).wait(20)
+    except psutil.NoSuchProcess:
+        return True
+    except psutil.TimeoutExpired:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+def test_a_harness_that_ends_leaves_no_qemu(
+    how: signal.Signals, toy_image: Callable[..., Image], tmp_path: Path
+) -> None:
+    booter = subprocess.Popen(
+        [sys.executable, "-c", BOOTER, toy_image(HANG).folder, tmp_path / "out"], stdout=subprocess.PIPE, text=True,
+        stderr=subprocess.PIPE,
+    )  # fmt: skip
+    assert booter.stdout is not None
+    pid = int(booter.stdout.readline())
+    assert "qemu-system" in psutil.Process(pid).name() or psutil.pid_exists(pid)
+    booter.send_signal(how)
+    _, words = booter.communicate(timeout=60)
+    assert gone(pid)
+    assert how == signal.SIGKILL or "KeyboardInterrupt" in words
+
+
+def test_a_process_started_by_a_passing_thread_stays(tmp_path: Path) -> None:
+    made: list[QemuProcess] = []
+    thread = threading.Thread(target=lambda: made.append(QemuProcess(["sleep", "60"], tmp_path / "log")))
+    thread.start()
+    thread.join()
+    assert made[0].wait(0.5) is None
+    made[0].kill()
+    assert made[0].poll() == -signal.SIGKILL
+
+
+def test_a_starter_that_is_gone_already_starts_nothing(tmp_path: Path) -> None:
+    # the guard sees another parent than the one that asked
+    from harness.boot.process import GUARD
+
+    done = subprocess.run(["sh", "-c", GUARD, "1", "touch", tmp_path / "ran"], check=False)
+    assert done.returncode != 0
+    assert not (tmp_path / "ran").exists()
+    subprocess.run(["sh", "-c", GUARD, str(os.getpid()), "touch", tmp_path / "ran"], check=True)
+    assert (tmp_path / "ran").exists()
+
+
+def test_a_missing_program_is_the_hosts_lack(tmp_path: Path) -> None:
+    with pytest.raises(HostError, match="not installed"):
+        QemuProcess(["qemu-system-none"], tmp_path / "log")
+
+
+def test_the_last_words_are_kept(tmp_path: Path) -> None:
+    process = QemuProcess(["sh", "-c", "seq 100000 >&2; echo last >&2; exit 3"], tmp_path / "log")
+    assert process.wait(30) == 3
+    assert process.words().endswith("last")
+    assert len(process.words()) <= 4096
+
+
+def test_killing_twice_is_no_fault(tmp_path: Path) -> None:
+    process = QemuProcess(["sleep", "60"], tmp_path / "log")
+    process.kill()
+    process.kill()
+    assert process.poll() == -signal.SIGKILL

@@ -81,7 +81,8 @@ def make_layer(component: ComponentSpec, arch: Arch, debian: Debian, store: Stor
     Raises UserError when the component asks for what its packages do not have, HostError when a package cannot be had.
     """
     resolution = debian.resolve(packages_of(component, arch), arch)
-    key = digest_of([versions.LAYER, component.digest, arch.name, resolution.digest])
+    stand_ins = [file_digest(_stand_in(component, name, arch)) for name in component.stand_ins]
+    key = digest_of([versions.LAYER, component.digest, arch.name, resolution.digest, *stand_ins])
     path = store.make("layers", key, lambda work: _Maker(component, arch, debian, resolution).make(work))
     return load_layer(path)
 
@@ -102,6 +103,16 @@ def load_layer(path: Path) -> Layer:
 def packages_of(component: ComponentSpec, arch: Arch) -> tuple[str, ...]:
     """Return the names of the component's packages on `arch`, in order."""
     return tuple(dict.fromkeys((*component.packages, *component.packages_for.get(arch.name, ()))))
+
+
+def _stand_in(component: ComponentSpec, name: str, arch: Arch) -> Path:
+    folder = paths.GUEST / "native" / "bin" / arch.name
+    known = sorted(path.name for path in folder.glob("*.so.*"))
+    if name not in known:
+        raise UserError(
+            f"component {component.name}: there is no stand-in for {name!r}", hint=f"one of: {', '.join(known)}"
+        )
+    return folder / name
 
 
 class _Maker:
@@ -188,6 +199,9 @@ class _Maker:
                 self.tree.put(self._path(place), symlink(target))
         for file in self.component.files:
             self._put_file(file)
+        for name in self.component.stand_ins:
+            data = _stand_in(self.component, name, self.arch).read_bytes()
+            self.tree.put(f"usr/lib/{self.arch.cross}/{name}", plain(data))
 
     def _concatenate(self, offered: Mapping[str, Node], brought_by: Mapping[str, str]) -> None:
         for joined in self.component.concatenate:

@@ -176,6 +176,8 @@ MEANINGS: dict[str, dict[str, str]] = {
         "packages_for": "more packages, by architecture (`x86_64`, `arm64`, `s390x`)",
         "keep": "globs of the packages' files to carry; all but docs, man pages and locales when empty",
         "drop": "globs to leave out of those",
+        "stand_ins": "shared libraries by soname that are only there to be linked against, such as `libsystemd.so.0` "
+        "where no systemd runs: the harness's own small stand-in is carried instead",
         "libraries": "shared libraries loaded at run time, which no ELF header names: sonames or globs",
         "users": "users, each with a group of the same name",
         "files": "files to add; `source` is a path beside the YAML",

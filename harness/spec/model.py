@@ -252,6 +252,7 @@ class ComponentSpec(Model):
     packages_for: dict[str, Strings] = {}  # more packages, by architecture
     keep: Strings = ()  # globs of the packages' files to carry; all (less docs, man pages, locales) when empty
     drop: Strings = ()  # globs to leave out of what keep allows
+    stand_ins: Strings = ()  # sonames for which the harness's own small stand-in (harness/guest/native) is enough
     libraries: Strings = ()  # sonames or library file globs that are dlopened, so in no NEEDED entry
     users: tuple[User, ...] = ()
     files: tuple[File, ...] = ()  # `source` is relative to the component's YAML

@@ -15,7 +15,7 @@ from harness.build import cpio
 from harness.build.cpio import Member
 
 NATIVE = paths.GUEST / "native"
-PROGRAMS = [f"{arch}/{program}" for arch in ARCHES for program in ("stage1", "mark")]
+PROGRAMS = [f"{arch}/{program}" for arch in ARCHES for program in ("stage1", "mark", "libsystemd.so.0")]
 COMPILERS = [f"{triplet}-linux-gnu-gcc-12" for triplet in ("x86_64", "aarch64", "s390x")]
 
 

@@ -14,4 +14,8 @@ for pair in x86_64:x86_64-linux-gnu arm64:aarch64-linux-gnu s390x:s390x-linux-gn
       -fno-strict-aliasing -Wl,--build-id=none -Wl,-z,norelro -Wl,-z,noexecstack -Wl,-z,noseparate-code -Wl,-s \
       -o "$out/$arch/$program" "$program.c")
   done
+  (cd "$here" && "$triplet-gcc-12" -Wall -Wextra -Werror -Os -std=gnu11 -ffreestanding -nostdlib -shared -fPIC \
+    -fno-stack-protector -fno-asynchronous-unwind-tables -Wl,--build-id=none -Wl,-z,norelro -Wl,-z,noexecstack \
+    -Wl,-z,noseparate-code -Wl,-s -Wl,--hash-style=both -Wl,-soname=libsystemd.so.0 \
+    -Wl,--version-script=libsystemd.map -o "$out/$arch/libsystemd.so.0" libsystemd.c)
 done

@@ -45,7 +45,6 @@ def test_reboot_is_clean(system, expect):
     before = len(system.milestones)
     old = system.shell.run("cat /proc/sys/kernel/random/boot_id", check=True).text
     system.shell.run("reboot")
-    system.probe.forget()
     system.wait_ready(after=before)
     after = [mark.name for mark in system.milestones[before:]]
     wanted = judge.down(expect)

@@ -31,8 +31,10 @@ P = ParamSpec("P")
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 Images = Annotated[list[Path], typer.Argument(metavar="IMAGE.yml…", help="Image YAML; several are merged in order.")]
 Lock = Annotated[Path | None, typer.Option(help="Honour this lock of package versions; written when absent.")]
-Mirror = Annotated[str | None, typer.Option(help="Package mirror 'URL [SUITE…]' instead of the host's own.")]
-Suite = Annotated[str, typer.Option(help="Debian suite the components come from.")]
+Mirror = Annotated[
+    str | None, typer.Option(envvar="HARNESS_MIRROR", help="Package mirror 'URL [SUITE…]' instead of the host's own.")
+]
+Suite = Annotated[str, typer.Option(envvar="HARNESS_SUITE", help="Debian suite the components come from.")]
 Compression = Annotated[str, typer.Option(help="Of the root filesystem: lz4, zstd, gzip, xz.")]
 Refresh = Annotated[bool, typer.Option("--refresh", help="Ask the mirror for the newest packages again.")]
 Offline = Annotated[bool, typer.Option("--offline", help="Never touch the network.")]
@@ -165,7 +167,7 @@ def build(
     lock: Lock = None,
     mirror: Mirror = None,
     suite: Suite = "bookworm",
-    compression: Compression = "lz4",
+    compression: Compression = "lz4-fast",
     refresh: Refresh = False,
     offline: Offline = False,
     json: Json = False,
@@ -214,6 +216,27 @@ def boot(
     wish = module.Wish(exact=exact, command=run, append=tuple(append or ()), forwards=tuple(forward or ()),
                        timeout=timeout, out=output, as_json=json)  # fmt: skip
     return module.boot(images, machine, Settings(), wish)
+
+
+@command
+def cache(
+    action: Annotated[str, typer.Argument(metavar="export|import")],
+    folder: Annotated[Path, typer.Argument(help="Where the packages go to, or come from.")],
+) -> int:
+    """Keep the downloaded packages elsewhere, or take them back.
+
+    With a lock (harness build --lock FILE) and an exported cache an image can be built again, byte for byte, when the
+    mirror no longer has its packages.
+
+    \b
+    Examples:
+      harness cache export /backup/packages
+      harness cache import /backup/packages
+      harness build my-os.yml --lock my-os.lock --offline
+    """
+    from harness.commands import cache as module
+
+    return module.cache(action, folder)
 
 
 @command

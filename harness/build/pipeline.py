@@ -58,6 +58,7 @@ class Builder:
             raise UserError(f"unknown compression {settings.compression!r}", hint=f"one of: {', '.join(COMPRESSIONS)}")
         self.settings, self.progress = settings, progress
         self.store = Store(settings.cache)
+        self.store.hold()
         self.lock = Lock(settings.lock, update=settings.refresh) if settings.lock else None
         self.debian = Debian(
             self.store,

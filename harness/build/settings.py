@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,15 +11,18 @@ from harness import paths
 # lz4-fast builds in a tenth of lz4's time and is a tenth larger: for the edit-build-boot loop
 COMPRESSIONS = ("lz4", "lz4-fast", "zstd", "gzip", "xz")
 
+SUITE = "bookworm"
+
 
 @dataclass(frozen=True)
 class Settings:
     """Build settings; the defaults give the images whose figures docs/measurements.md shows."""
 
     cache: Path = field(default_factory=paths.cache_dir)
-    suite: str = "bookworm"
-    mirror: str | None = None  # instead of the host's own apt sources
+    suite: str = field(default_factory=lambda: os.environ.get("HARNESS_SUITE") or SUITE)
+    # instead of the host's own apt sources
+    mirror: str | None = field(default_factory=lambda: os.environ.get("HARNESS_MIRROR") or None)
     offline: bool = False
     refresh: bool = False  # resolve packages anew, though a resolution is cached
     lock: Path | None = None
-    compression: str = "lz4"
+    compression: str = "lz4-fast"

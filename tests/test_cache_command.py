@@ -1,0 +1,45 @@
+"""`harness cache`: what it exports it takes back, and what is damaged it refuses."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from harness.commands.cache import cache
+from harness.errors import UserError
+
+
+@pytest.fixture
+def filled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A cache with one package in it; its digest."""
+    monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "cache"))
+    digest = hashlib.sha256(b"a package").hexdigest()
+    folder = tmp_path / "cache" / "debs" / digest
+    folder.mkdir(parents=True)
+    (folder / "package.deb").write_bytes(b"a package")
+    return digest
+
+
+def test_export_and_import(filled: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert cache("export", tmp_path / "out") == 0
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [f"{filled}.deb"]
+    monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "other"))
+    assert cache("import", tmp_path / "out") == 0
+    assert (tmp_path / "other" / "debs" / filled / "package.deb").read_bytes() == b"a package"
+
+
+def test_a_damaged_export_is_refused(filled: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache("export", tmp_path / "out")
+    (tmp_path / "out" / f"{filled}.deb").write_bytes(b"another")
+    monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "other"))
+    with pytest.raises(UserError, match="damaged"):
+        cache("import", tmp_path / "out")
+    assert not (tmp_path / "other" / "debs").exists()
+
+
+def test_an_unknown_action_names_the_known(tmp_path: Path) -> None:
+    with pytest.raises(UserError) as error:
+        cache("expotr", tmp_path)
+    assert "export" in error.value.hint

@@ -79,17 +79,18 @@ def test_a_good_line_gives_exact_bytes(program: str, tmp_path: Path) -> None:
         assert on.run("printf 'a\\0b\\377\\r\\n~R 1 x'; exit 3").stdout == b"a\0b\xff\r\n~R 1 x"
         assert on.run("exit 3").code == 3
         assert on.run("echo " + "long " * 1000).text == " ".join(["long"] * 1000) + "\n"
-        data = on.run("head -c 50000 /dev/urandom | tee /proc/self/fd/1 | md5sum >/dev/null").stdout
-        assert len(data) == 50_000
+        data = random.Random(1).randbytes(50_000)
+        (tmp_path / "data").write_bytes(data)
+        assert on.run(f"cat {tmp_path}/data").stdout == data
         with pytest.raises(CommandTimeoutError):
             on.run("sleep 100", timeout=1)
         assert on.run("echo still").text == "still\n"
         on.close()
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(3))
 def test_a_bad_line_never_gives_wrong_bytes(seed: int, tmp_path: Path) -> None:
-    wanted = bytes(random.Random(seed).randbytes(9000))
+    wanted = bytes(random.Random(seed).randbytes(6000))
     (tmp_path / "data").write_bytes(wanted)
     with shell(tmp_path, seed, mean=4000) as (on, line):
         result = on.run(f"cat {tmp_path}/data; exit 7")

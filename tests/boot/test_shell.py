@@ -70,8 +70,9 @@ def agent(*answers: bytes) -> ProbeShell:
     """Give a shell whose agent answers each command with the next of `answers`."""
     ours, theirs = socket.socketpair()
 
+    theirs.sendall(b"hello 1\n")
+
     def serve() -> None:
-        theirs.sendall(b"hello 1\n")
         with theirs.makefile("rb") as stream:
             for answer, _ in zip(answers, stream, strict=False):
                 theirs.sendall(answer)

@@ -175,5 +175,5 @@ class Store:
                 for folder in left:
                     shutil.rmtree(folder, ignore_errors=True)
                 return len(left)
-        except HostError:
-            return 0
+        except (HostError, OSError):
+            return 0  # in use, or not this user's to write

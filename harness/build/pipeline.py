@@ -58,6 +58,7 @@ class Builder:
             raise UserError(f"unknown compression {settings.compression!r}", hint=f"one of: {', '.join(COMPRESSIONS)}")
         self.settings, self.progress = settings, progress
         self.store = Store(settings.cache)
+        self.store.sweep()  # before this process is a user of the store itself
         self.store.hold()
         self.lock = Lock(settings.lock, update=settings.refresh) if settings.lock else None
         self.debian = Debian(
@@ -78,7 +79,6 @@ class Builder:
         if not all(self.store.has("images", key) for key in keys):
             from concurrent.futures import ThreadPoolExecutor
 
-            self.store.sweep()
             with ThreadPoolExecutor(max_workers=len(inputs)) as pool:
                 futures = [pool.submit(self._build, *pair) for pair in zip(inputs, keys, strict=True)]
             for future in futures:

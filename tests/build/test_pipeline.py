@@ -152,6 +152,19 @@ def test_a_full_disk_is_said_in_words(cache: Path, offline: Offline, tmp_path: P
     assert done.stdout.split() == [f"{disk}/images:", f"{disk}/tmp:"], "nothing half-written"
 
 
+def test_a_cache_that_cannot_be_written_is_still_read(warm: Path, offline: Offline, tmp_path: Path) -> None:
+    # bound read-only, for root may write to a folder of any mode
+    script = 'mount --bind -o ro "$1" "$1" && mount -o remount,bind,ro "$1" || exit 99; shift; exec "$@"'
+    copy = tmp_path / "cache"
+    shutil.copytree(warm, copy, copy_function=os.link)
+    argv = ["unshare", "-rm", "sh", "-c", script, "sh", str(copy), *command(offline)]
+    done = subprocess.run(argv, env=environment(copy), capture_output=True, text=True, check=False)
+    if done.returncode in (1, 99) and "harness:" not in done.stderr:
+        pytest.skip(f"no read-only bind without privilege here: {done.stderr.strip()}")
+    assert done.returncode == 0, done.stderr
+    assert built_in(copy).folder.name in done.stdout
+
+
 def test_what_cannot_be_built_in_is_refused(tmp_path: Path) -> None:
     def refused(text: str) -> str:
         spec = tmp_path / "image.yml"

@@ -42,8 +42,9 @@ def test_a_panic_fails_at_once_in_its_own_words(toy: Toy) -> None:
 def test_a_panic_ends_a_wait_for_something_else(toy: Toy) -> None:
     with toy("say ready\n$b sleep 1\necho c >/proc/sysrq-trigger\n" + HANG) as system:
         system.wait_ready()
-        with pytest.raises(ImageError, match="sysrq triggered crash"):
+        with pytest.raises(ImageError) as caught:
             system.wait_for("never")
+    assert "sysrq triggered crash" in caught.value.message
 
 
 def test_a_silent_guest_is_told_from_a_slow_one(toy: Toy, machine: Callable[[str], MachineSpec]) -> None:

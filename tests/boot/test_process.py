@@ -63,7 +63,13 @@ def test_a_harness_that_ends_leaves_no_qemu(
 
 def test_a_process_started_by_a_passing_thread_stays(tmp_path: Path) -> None:
     made: list[QemuProcess] = []
-    thread = threading.Thread(target=lambda: made.append(QemuProcess(["sleep", "60"], tmp_path / "log")))
+
+    def start() -> None:
+        made.append(QemuProcess(["sleep", "60"], tmp_path / "log"))
+        while psutil.Process(made[0].pid).name() != "sleep":  # until the kernel has been asked to end it
+            pass
+
+    thread = threading.Thread(target=start)
     thread.start()
     thread.join()
     assert made[0].wait(0.5) is None

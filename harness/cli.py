@@ -35,7 +35,7 @@ Mirror = Annotated[
     str | None, typer.Option(envvar="HARNESS_MIRROR", help="Package mirror 'URL [SUITE…]' instead of the host's own.")
 ]
 Suite = Annotated[str, typer.Option(envvar="HARNESS_SUITE", help="Debian suite the components come from.")]
-Compression = Annotated[str, typer.Option(help="Of the root filesystem: lz4, zstd, gzip, xz.")]
+Compression = Annotated[str, typer.Option(help="Of the root filesystem: lz4, lz4-fast, zstd, gzip, xz.")]
 Refresh = Annotated[bool, typer.Option("--refresh", help="Ask the mirror for the newest packages again.")]
 Offline = Annotated[bool, typer.Option("--offline", help="Never touch the network.")]
 

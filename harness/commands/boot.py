@@ -57,7 +57,9 @@ def _image(images: Sequence[Path], machine: MachineSpec, settings: Settings) -> 
 
 
 def _progress(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+    # one write: architectures are built side by side
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()
 
 
 def _exact(image: Image, machine: MachineSpec, out: Path, wish: Wish) -> int:

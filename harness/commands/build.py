@@ -66,7 +66,9 @@ def explained(image: Image, width: int) -> Iterable[str]:
 
 
 def _progress(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+    # one write: architectures are built side by side
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()
 
 
 def _copy(image: Image, output: Path) -> Image:

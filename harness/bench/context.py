@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import subprocess
 import sys
 import time
@@ -70,9 +71,10 @@ class Bench:
 
 @dataclass(frozen=True)
 class Ran:
-    """A command that was timed: wall seconds, exit code, and what it said."""
+    """A command that was timed: wall and CPU seconds, exit code, and what it said."""
 
     seconds: float
+    cpu: float  # of it and all it waited for: what the wall time would be at best on one idle core
     code: int
     stdout: str
     words: str  # the end of what it said on stderr, else on stdout
@@ -83,7 +85,7 @@ def command(words: Sequence[str], env: Mapping[str, str] | None = None) -> Ran:
     program = Path(sys.executable).parent / "harness"
     if not program.exists():
         raise UserError(f"there is no {program}", hint="install the project: ./run harness --help does it")
-    start = time.monotonic()
+    start, before = time.monotonic(), _cpu()
     try:
         done = subprocess.run([str(program), *words], stdin=subprocess.DEVNULL, capture_output=True, env=env,
                               timeout=LONGEST_S, check=False)  # fmt: skip
@@ -91,4 +93,15 @@ def command(words: Sequence[str], env: Mapping[str, str] | None = None) -> Ran:
         raise HostError(f"harness {' '.join(words)} took longer than {LONGEST_S:g} s") from None
     seconds = time.monotonic() - start
     said = done.stderr.decode(errors="replace").strip() or done.stdout.decode(errors="replace").strip()
-    return Ran(seconds, done.returncode, done.stdout.decode(errors="replace"), "\n".join(said.splitlines()[-15:]))
+    return Ran(
+        seconds,
+        _cpu() - before,
+        done.returncode,
+        done.stdout.decode(errors="replace"),
+        "\n".join(said.splitlines()[-15:]),
+    )
+
+
+def _cpu() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime

@@ -71,6 +71,7 @@ class Builder:
             progress=progress,
         )
         self._guest = _guest_digest()
+        self._components: dict[str, ComponentSpec] = {}
 
     def build_all(self, spec: ImageSpec, arches: Iterable[Arch]) -> list[Image]:
         """Build `spec` for every architecture, side by side; the first error is raised when all have ended."""
@@ -99,7 +100,7 @@ class Builder:
 
     def inputs(self, spec: ImageSpec, arch: Arch) -> Inputs:
         """Collect what the image is made of; UserError for a reference that cannot be built in."""
-        components = {name: _component(name) for name in dict.fromkeys([*_references(spec), PROBE_COMPONENT])}
+        components = {name: self._component(name) for name in dict.fromkeys([*_references(spec), PROBE_COMPONENT])}
         kernel, *others = _references(spec)
         if components[kernel].kernel is None:
             raise UserError(f"{spec.sources[0]}: the component {kernel} is no kernel")
@@ -109,6 +110,12 @@ class Builder:
                     f"{spec.sources[0]}: the component {name} is a kernel, and has its place in `kernel` only"
                 )
         return Inputs(spec, arch, components, self.settings.compression)
+
+    def _component(self, name: str) -> ComponentSpec:
+        # each architecture asks for the same ones
+        if name not in self._components:
+            self._components[name] = _component(name)
+        return self._components[name]
 
     def key(self, inputs: Inputs) -> str:
         """Return the name of the image in the store: a digest over everything its bytes depend on."""

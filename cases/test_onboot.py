@@ -8,7 +8,7 @@ onboot:
     image: busybox
     command: ["/bin/sleep", "1000000"]
     annotations:
-      harness.timeout: "2"
+      harness.timeout: "1"
 """
 
 

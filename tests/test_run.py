@@ -73,7 +73,7 @@ class Checkout:
         shutil.copy(self.bin / "python3", folder / "python")
         (folder / "harness").write_text('#!/bin/bash\necho toy says "$@"\n')
         (folder / "harness").chmod(0o755)
-        (self.top / ".venv" / ".ready-run").write_text(f"{self.top} {self.bin / 'python3'}\n{PYPROJECT}")
+        (self.top / ".venv" / ".ready-run").write_text(f"{self.top} {folder / 'python'}\n{PYPROJECT}")
 
     def start(self, *words: str) -> subprocess.Popen[str]:
         """Start ./run from another folder than its own."""
@@ -124,6 +124,13 @@ def test_sets_up_once_and_passes_everything_on(whole: Checkout) -> None:
     assert "making the virtual environment" in first.stderr
     second = whole.run("harness", "doctor")
     assert (second.stdout, second.stderr) == ("toy says doctor\n", "")
+
+
+def test_another_python_on_the_path_makes_nothing_anew(whole: Checkout) -> None:
+    whole.run("matrix")
+    whole.fake("python3", "exit 1")
+    again = whole.run("matrix")
+    assert (again.stdout, again.stderr) == ("toy says matrix\n", "")
 
 
 def test_apt_is_left_alone_when_nothing_is_missing(whole: Checkout) -> None:

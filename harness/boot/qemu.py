@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from harness.arch import by_name
 from harness.spec.model import MachineSpec
 
 Accel = Literal["tcg", "kvm"]
@@ -23,9 +24,6 @@ EXACT = (
     *("-rtc", f"base={RTC_BASE},clock=vm"),
     *("-seed", "1"),
 )
-EXACT_CMDLINE = ("nokaslr",)
-# QEMU without KVM unpacks a kernel for minutes there, over memory that has held code: a fresh QEMU takes its place.
-NO_RESET = ("s390x",)
 ACCEL = {"tcg": ("-accel", "tcg"), "kvm": ("-accel", "kvm")}
 
 
@@ -67,7 +65,6 @@ class Launch:
     mode: Mode = "wall"
     accel: Accel = "tcg"
     probe: bool = False
-    reboot: bool = False
     forwards: tuple[tuple[int, int], ...] = ()
 
 
@@ -88,7 +85,7 @@ def cpu(machine: MachineSpec, accel: Accel) -> str:
 def cmdline(image: str, machine: MachineSpec, append: Sequence[str], *, mode: Mode, probe: bool) -> str:
     """Return the whole kernel command line: the image's own, console, the machine's, the boot's."""
     words = [image, f"console={machine.console}", machine.cmdline]
-    words += EXACT_CMDLINE if mode == "exact" else ()
+    words += [by_name(machine.arch).exact_cmdline] if mode == "exact" else []
     words += [f"rdinit={PROBE_INIT}"] if probe else []
     return " ".join(filter(None, [*words, *append]))
 
@@ -125,10 +122,9 @@ def _devices(launch: Launch, probe: str) -> list[str]:
 def argv(launch: Launch, channels: Channels) -> list[str]:
     """Return QEMU's whole command line."""
     qemu = launch.machine.qemu
-    words = [launch.program, "-nodefaults", "-no-user-config", "-display", "none"]
+    words = [launch.program, "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]
     words += ["-machine", qemu.machine, "-cpu", cpu(launch.machine, launch.accel), "-smp", "1", "-m", f"{qemu.memory}M"]
     words += EXACT if launch.mode == "exact" else ACCEL[launch.accel]
-    words += [] if launch.reboot else ["-no-reboot"]
     words += [*_chardev("console", channels.console), "-serial", "chardev:console"]
     words += [*_chardev("qmp", channels.qmp), "-mon", "chardev=qmp,mode=control"] if channels.qmp else []
     words += _devices(launch, channels.probe)

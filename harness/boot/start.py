@@ -89,7 +89,6 @@ def _start(image: Image, machine: MachineSpec, options: BootOptions, joined: Pat
         mode=options.mode,
         accel=choice.name,
         probe=options.probe,
-        reboot=options.reboot and arch.name not in qemu.NO_RESET,
         forwards=tuple((0, port) for port in options.forwards),
     )
     by_hand = qemu.argv(launch, BY_HAND)

@@ -58,8 +58,7 @@ class System:
     def __post_init__(self) -> None:
         self._ended = False
         self._turn = threading.Lock()  # who holds it starts or ends QEMU
-        self._restarts = self.options.reboot and not self.launch.reboot
-        if self._restarts and self.running.qmp:
+        if self.options.reboot and self.running.qmp:
             self.running.qmp.greet()
         self.probe: ProbeShell | None = None
         if self.running.probe:
@@ -247,10 +246,13 @@ class System:
         return sum(mark.name == FIRST for mark in self.milestones)
 
     def _again(self) -> Source | None:
-        """Start QEMU again when a reset has ended it, where it cannot reset the machine itself."""
+        """Start a fresh QEMU when a reset has ended this one.
+
+        One that resets its machine runs on over memory that has held code, which TCG pays for with seconds to minutes.
+        """
         with self._turn:
             old = self.running
-            if self._ended or not self._restarts or old.process.wait(DRAIN_S) != 0:
+            if self._ended or not self.options.reboot or old.process.wait(DRAIN_S) != 0:
                 return None
             if old.qmp is None or not old.qmp.ended_by_reset():
                 return None

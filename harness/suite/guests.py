@@ -33,7 +33,7 @@ class Guests:
         self._shared: tuple[str, System, ExitStack] | None = None
         self._exact: dict[str, ExactPair] = {}
         self._failed: dict[tuple[str, str], str] = {}
-        self._numbers: dict[str, int] = {}
+        self._numbers: dict[tuple[str, str], int] = {}
 
     def system(self, cell: Cell) -> System:
         """Return the cell's shared system, at ready and with a shell; boots it when there is none."""
@@ -76,7 +76,7 @@ class Guests:
         """Return a fresh folder for what a boot leaves behind."""
         base = self.run.folder / "cells" / cell.id
         while True:
-            number = self._numbers[what] = self._numbers.get(what, 0) + 1
+            number = self._numbers[cell.id, what] = self._numbers.get((cell.id, what), 0) + 1
             folder = base / (what if number == 1 else f"{what}-{number}")
             try:
                 folder.mkdir(parents=True)

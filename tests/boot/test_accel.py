@@ -12,7 +12,7 @@ import pytest
 
 from harness.arch import ARCHES
 from harness.boot import accel, host
-from harness.boot.limits import guests
+from harness.boot.limits import SPARE, guests
 from harness.errors import HostError
 from harness.image import Image
 from harness.spec.model import MachineSpec
@@ -102,6 +102,6 @@ def test_guests_are_bounded_by_cores_and_memory(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(host, "spare_memory", lambda: 512 + 3 * 512)
     assert guests(256) == 3
     monkeypatch.setattr(host, "spare_memory", lambda: 100_000)
-    assert guests(256) == 8
+    assert guests(256) == 8 + SPARE
     monkeypatch.setattr(host, "spare_memory", lambda: 10)
     assert guests(256) == 1

@@ -25,7 +25,7 @@ def fold(events: Iterable[Mapping[str, Any]]) -> Row:
     for event in events:
         kind = event["event"]
         if kind == "run":
-            head |= {key: event[key] for key in ("harness", "when", "run", "plan")}
+            head |= {key: event[key] for key in ("harness", "when", "run", "plan", "source")}
             cells = {row["id"]: _cell(row) for row in event["cells"]}
         elif kind == "collected":
             collected = dict(event["cases"])
@@ -66,7 +66,13 @@ def _cell(row: Mapping[str, Any]) -> Row:
         "machine": row["machine"],
         "arch": row["arch"],
         "size": row.get("size"),
-        "boot": {"exact": {"ready": None, "power_on": None}, "wall": {"ready": None}},
+        "sizes": row.get("sizes", {}),
+        "spec": row.get("spec"),
+        "files": row.get("files", {}),
+        "boot": {
+            "exact": {"ready": None, "power_on": None, "figures": {}, "key": {}, "moved": ""},
+            "wall": {"ready": None, "key": {}},
+        },
         "exact_repeats": None,
         "root_readonly": None,
         "cases": {"passed": 0, "failed": 0, "skipped": 0},
@@ -84,10 +90,10 @@ def _ignore(row: Row, event: Mapping[str, Any]) -> None:
 
 def _booted(row: Row, event: Mapping[str, Any]) -> None:
     if event["what"] == "exact":
-        row["boot"]["exact"] = {"ready": event["ready"], "power_on": event["power_on"]}
+        row["boot"]["exact"] = {key: event[key] for key in ("ready", "power_on", "figures", "key", "moved")}
         row["exact_repeats"] = event["repeats"]
     elif event["what"] == "wall" and row["boot"]["wall"]["ready"] is None:
-        row["boot"]["wall"] = {"ready": event["ready"]}
+        row["boot"]["wall"] = {"ready": event["ready"], "key": event["key"]}
     if event.get("host") and (event["what"] == "wall" or not row["host"]):
         row["host"] = event["host"]
 

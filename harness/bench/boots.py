@@ -16,6 +16,7 @@ from harness.boot.exact import exact_boot
 from harness.boot.qemu import Channels, Launch
 from harness.errors import HostError, MachineError
 from harness.image import Image
+from harness.measure.phases import total_us
 from harness.spec.model import MachineSpec
 
 READY_GOALS = {"x86_64": 950.0, "arm64": 750.0, "s390x": 2750.0}  # ms, image default, best machine
@@ -48,7 +49,7 @@ def exact(context: Context) -> Iterator[Finding]:
 
 def _exact_figure(subject: str, pair: ExactPair) -> Figure:
     values = tuple((record.ready_us or 0) / 1000 for record in (pair.first, pair.second))
-    before, total = (pair.first.power_on_us or 0) / 1000, phases.total(pair.first) or 0.0
+    before, total = (pair.first.power_on_us or 0) / 1000, (total_us(pair.first) or 0) / 1000
     note = f"power-on to clock zero {before:.1f}, power-on to ready {total:.1f}"
     return Figure(subject, "ms", values, note=note, broken="" if pair.repeats else f"not the same twice: {pair.moved}")
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from harness.arch import by_name
 from harness.spec.model import MachineSpec
 
 Accel = Literal["tcg", "kvm"]
@@ -24,6 +23,7 @@ EXACT = (
     *("-rtc", f"base={RTC_BASE},clock=vm"),
     *("-seed", "1"),
 )
+EXACT_CMDLINE = ("nokaslr",)
 ACCEL = {"tcg": ("-accel", "tcg"), "kvm": ("-accel", "kvm")}
 
 
@@ -85,7 +85,7 @@ def cpu(machine: MachineSpec, accel: Accel) -> str:
 def cmdline(image: str, machine: MachineSpec, append: Sequence[str], *, mode: Mode, probe: bool) -> str:
     """Return the whole kernel command line: the image's own, console, the machine's, the boot's."""
     words = [image, f"console={machine.console}", machine.cmdline]
-    words += [by_name(machine.arch).exact_cmdline] if mode == "exact" else []
+    words += [*EXACT_CMDLINE, machine.qemu.exact_cmdline] if mode == "exact" else []
     words += [f"rdinit={PROBE_INIT}"] if probe else []
     return " ".join(filter(None, [*words, *append]))
 

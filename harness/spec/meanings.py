@@ -218,6 +218,7 @@ MEANINGS: dict[str, dict[str, str]] = {
         "rng": "it has a source of random numbers",
         "args": "further arguments, as they are",
         "exact": "instruction counting works on it",
+        "exact_cmdline": "what the kernel is told in exact boots, besides `cmdline`",
     },
     "Plan": {
         "images": "the images",

@@ -275,6 +275,7 @@ class Qemu(Model):
     rng: bool = True
     args: Strings = ()  # further arguments, as they are
     exact: bool = True  # whether instruction counting works on it
+    exact_cmdline: str = ""  # what the kernel is told in exact boots, besides `cmdline`
 
 
 class MachineSpec(Model):

@@ -15,6 +15,7 @@ from harness import paths, proc
 from harness.arch import Arch, by_name
 from harness.errors import HarnessError, HostError, UserError
 from harness.image import Image
+from harness.measure.sizes import sizes
 
 if TYPE_CHECKING:
     from harness.spec.model import Budget, ImageSpec, MachineSpec, Plan
@@ -61,6 +62,11 @@ class Cell:
             "machine": self.machine,
             "arch": self.arch,
             "size": self.built.size if self.folder else None,
+            "sizes": sizes(self.built.manifest) if self.folder else {},
+            "spec": self.built.manifest["spec"]["sha256"] if self.folder else None,
+            "files": {row["name"]: row["sha256"] for row in self.built.manifest["files"] if row["shipped"]}
+            if self.folder
+            else {},
             "problem": self.problem,
             "budget": {"size": self.size, "ready": self.ready},
         }

@@ -15,7 +15,7 @@ import pytest
 from harness import __version__, results
 from harness.errors import HarnessError
 from harness.suite import cells as cells_
-from harness.suite import worker
+from harness.suite import revision, worker
 from harness.suite.events import FILE as EVENTS
 from harness.suite.events import Events
 from harness.suite.fixtures import RUN
@@ -85,6 +85,7 @@ class Controller:
             when=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             run=uuid.uuid4().hex,
             plan=cells_.shown(wanted.plan) if wanted.plan else None,
+            source=revision.of(wanted.plan or Path(cells[0].sources[0])) if cells else None,
             cells=[cell.facts() for cell in cells],
         )
         if config.pluginmanager.has_plugin("harness-distribution"):

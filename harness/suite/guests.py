@@ -129,10 +129,13 @@ class Guests:
         return pair
 
     def _tell(self, cell: Cell, what: str, record: BootRecord, **facts: Any) -> None:
+        from harness.measure.phases import figures
+
         exact = what == "exact"
         ready = _ms(record.ready_us, 1e3) if exact else _ms(record.host_ready_s, 1e-3)
         self.run.events.tell(
             "booted", cell=cell.id, what=what, ready=ready, power_on=_ms(record.power_on_us, 1e3) if exact else None,
+            key=record.key, **({"figures": figures(record)} if exact else {}),
             host={**record.host, "qemu": record.qemu_version, "accelerator": record.accel,
                   "accelerator_reason": record.accel_reason},
             **facts,

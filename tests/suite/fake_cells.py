@@ -18,14 +18,17 @@ from harness.suite.cells import Cell
 SETTINGS = json.loads(os.environ["FAKE_CELLS"])
 LOG = Path(os.environ["FAKE_LOG"])
 SERVICE = {"ports": [80], "binds": [], "capabilities": [], "readonly": True, "restart": "always"}
-MANIFEST = {"schema": 1, "name": "fake", "arch": "x86_64", "files": [{"name": "kernel", "size": 7, "shipped": True}],
+MANIFEST = {"schema": 1, "name": "fake", "arch": "x86_64", "spec": {"sha256": "5"}, "components": [],
+            "files": [{"name": "kernel", "size": 7, "sha256": "6", "shipped": True}], "root": {"size": 0},
             "expect": {"onboot": {}, "onshutdown": {}, "services": {"web": SERVICE}}}  # fmt: skip
 HOST = {"cores": 2, "load": 0.5}
 
 
 def record(**more):
     facts = {"host": HOST, "qemu_version": "7", "accel": "tcg", "accel_reason": "so", "ready_us": 700123}
-    return SimpleNamespace(**facts | {"power_on_us": 5000, "host_ready_s": 1.5, "milestones": ()} | more)
+    return SimpleNamespace(
+        **facts | {"power_on_us": 5000, "host_ready_s": 1.5, "milestones": (), "key": {"mode": "exact"}} | more
+    )
 
 
 def log(*words):

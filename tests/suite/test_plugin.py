@@ -56,10 +56,15 @@ def test_a_cell_is_one_workers(inner, workers: str) -> None:
     assert ran.count("up") == 3 * (2 + 1)  # two for the shared cases and the disturbing ones, one of a case's own
     assert {row["status"] for row in ran.results["cells"]} == {"passed"}
     assert ran.cells["a"]["cases"] == {"passed": 8, "failed": 0, "skipped": 0}
-    assert ran.cells["a"]["boot"] == {"exact": {"ready": 700.123, "power_on": 5.0}, "wall": {"ready": 1500.0}}
+    figures = {"ready": 700123, "total": 705123, "firmware": 5000}
+    key = {"mode": "exact"}
+    assert ran.cells["a"]["boot"] == {
+        "exact": {"ready": 700.123, "power_on": 5.0, "figures": figures, "key": key, "moved": ""},
+        "wall": {"ready": 1500.0, "key": key},
+    }
     assert ran.cells["a"]["exact_repeats"] is True
     assert ran.cells["a"]["host"]["accelerator"] == "tcg"
-    assert ran.cells["a"]["size"] == 7
+    assert ran.cells["a"]["size"] == sum(ran.cells["a"]["sizes"].values()) == 7
 
 
 def test_no_more_guests_than_slots(inner) -> None:

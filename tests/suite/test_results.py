@@ -9,7 +9,15 @@ from harness.suite import judge
 from harness.suite.judge import Noise
 
 CELL = {"id": "a", "image": "a.yml", "machine": "m", "arch": "x86_64", "size": 5, "problem": "", "budget": {}}
-RUN = {"event": "run", "harness": "1", "when": "now", "run": "r", "plan": None, "cells": [CELL, {**CELL, "id": "b"}]}
+RUN = {
+    "event": "run",
+    "harness": "1",
+    "when": "now",
+    "run": "r",
+    "plan": None,
+    "source": None,
+    "cells": [CELL, {**CELL, "id": "b"}],
+}
 
 
 def case(cell: str, outcome: str) -> dict[str, object]:

@@ -1,0 +1,1 @@
+"""What measured boot times tell: whether two sets differ, and where a series changed."""

@@ -1,0 +1,106 @@
+"""Where a boot's time went: a BootRecord in, phases out. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from harness.boot.milestones import Milestone
+from harness.boot.record import BootRecord
+
+READY = "ready"
+FIRMWARE = "firmware"
+SERVICES = "services"
+# mark that ends a stretch of the main line: what that stretch is
+STRETCHES = {"init": "kernel", "root": "first stage", "boot": "init", "drivers": "drivers"}
+ONBOOT_ENDS = ("done", "failed", "timeout")
+SERVICE_ENDS = ("ready", "unready")
+NO_FIRMWARE_US = 10  # the counter's rounding, where the kernel's clock starts at power-on (s390x)
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A stretch of a boot, in µs; ``start_us`` counts from the kernel's clock zero (before it: negative).
+
+    Phases without ``under`` follow each other and add up to the boot. Others are part of the one they name; services
+    run side by side there. ``cpu_us`` is what a service's processes have used up of the processor, where known.
+    """
+
+    name: str
+    start_us: int
+    us: int
+    under: str = ""
+    cpu_us: int | None = None
+
+
+def phases(record: BootRecord) -> list[Phase]:
+    """Return a boot's phases in order, as far as it came: the main line up to `ready` or `unready`, and services."""
+    marks = [mark for mark in record.milestones if mark.guest_us is not None]
+    found = list(_main_line(marks, record.power_on_us))
+    return found + sorted(_services(marks), key=lambda phase: (phase.start_us, phase.name))
+
+
+def _main_line(marks: Sequence[Milestone], power_on_us: int | None) -> Iterator[Phase]:
+    if power_on_us is not None and power_on_us > NO_FIRMWARE_US:
+        yield Phase(FIRMWARE, -power_on_us, power_on_us)
+    began = 0
+    for mark in marks:
+        name = _stretch(mark.name)
+        if name:
+            assert mark.guest_us is not None
+            yield Phase(name, began, mark.guest_us - began)
+            began = mark.guest_us
+        if mark.name in (READY, "unready"):
+            return
+
+
+def _stretch(mark: str) -> str:
+    """Return the name of the main line's stretch that a mark ends; empty when it ends none."""
+    place, _, step = mark.partition(" ")
+    if place.startswith("services/"):
+        return ""
+    if place.startswith("onboot/"):
+        return place if step in ONBOOT_ENDS else ""
+    return SERVICES if mark in (READY, "unready") else STRETCHES.get(mark, mark)
+
+
+def _services(marks: Sequence[Milestone]) -> Iterator[Phase]:
+    started: dict[str, int] = {}
+    for mark in marks:
+        place, _, step = mark.name.partition(" ")
+        if mark.name in (READY, "unready"):
+            return
+        if not place.startswith("services/") or mark.guest_us is None:
+            continue
+        if step == "start":
+            started.setdefault(place, mark.guest_us)
+        elif step in SERVICE_ENDS and place in started:
+            began = started.pop(place)
+            yield Phase(place, began, mark.guest_us - began, under=SERVICES, cpu_us=_number(mark.values.get("cpu")))
+
+
+def _number(text: str | None) -> int | None:
+    return int(text) if text and text.isdigit() else None
+
+
+def total_us(record: BootRecord) -> int | None:
+    """Return the µs from power-on to ready; None when either part is not known."""
+    if record.ready_us is None or record.power_on_us is None:
+        return None
+    return record.ready_us + record.power_on_us
+
+
+def figures(record: BootRecord) -> dict[str, int]:
+    """Return a boot's figures by name, in µs: ``ready`` (from the clock zero), ``total`` (from power-on), each phase,
+    and for a service that says so ``NAME cpu``."""
+    found: dict[str, int] = {}
+    if record.ready_us is not None:
+        found[READY] = record.ready_us
+    whole = total_us(record)
+    if whole is not None:
+        found["total"] = whole
+    for phase in phases(record):
+        found[phase.name] = phase.us
+        if phase.cpu_us is not None:
+            found[f"{phase.name} cpu"] = phase.cpu_us
+    return found

@@ -1,0 +1,33 @@
+"""One figure over time: what history gives, and what change points and pages are made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Point:
+    """One run's value, with what stood behind it: the commit, and the digest of the image's YAML."""
+
+    run: str
+    when: str  # UTC, YYYY-MM-DDTHH:MM:SSZ
+    value: int
+    commit: str = ""
+    subject: str = ""
+    spec: str = ""
+
+
+@dataclass(frozen=True)
+class Series:
+    """A figure of one image on one machine over time, oldest first; only values with the same `key` are in one.
+
+    ``mode`` is ``exact`` (µs of the guest's clock), ``wall`` (µs of the host's) or ``size`` (bytes).
+    """
+
+    image: str
+    machine: str
+    arch: str
+    mode: str
+    figure: str  # as in harness.measure.phases.figures, or a part of harness.measure.sizes.sizes ("total" for all)
+    key: str  # digest of what figures must share to be compared; empty for sizes
+    points: tuple[Point, ...] = ()

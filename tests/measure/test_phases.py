@@ -1,0 +1,82 @@
+"""Phases: stretches that add up to the boot, and services side by side."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import pairwise
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.boot.milestones import Milestone
+from harness.boot.record import BootRecord
+from harness.measure.phases import Phase, figures, phases, total_us
+
+MARKS = {"init": 100_000, "root": 125_000, "boot": 135_000, "drivers": 200_000, "onboot/dhcp start": 201_000,
+         "onboot/dhcp done": 215_500, "services/web start": 220_000, "services/db start": 222_000,
+         "services/db ready": 240_000, "services/web ready": 260_000, "ready": 261_000, "shutdown": 270_000,
+         "onshutdown/bye start": 271_000, "onshutdown/bye done": 280_000}  # fmt: skip
+
+
+def record(marks: dict[str, int], ready: int | None = 261_000, power_on: int | None = 90_000) -> BootRecord:
+    return BootRecord(image="default", arch="arm64", machine="m", mode="exact", probed=False, accel="tcg",
+                      accel_reason="", argv=(), cmdline="", cpu="", machine_type="", qemu_version="",
+                      milestones=tuple(Milestone(name, us, 0.0) for name, us in marks.items()),
+                      ready_us=ready, power_on_us=power_on)  # fmt: skip
+
+
+def test_phases_are_the_stretches_between_marks() -> None:
+    assert phases(record(MARKS)) == [
+        Phase("firmware", -90_000, 90_000),
+        Phase("kernel", 0, 100_000),
+        Phase("first stage", 100_000, 25_000),
+        Phase("init", 125_000, 10_000),
+        Phase("drivers", 135_000, 65_000),
+        Phase("onboot/dhcp", 200_000, 15_500),
+        Phase("services", 215_500, 45_500),
+        Phase("services/web", 220_000, 40_000, under="services"),
+        Phase("services/db", 222_000, 18_000, under="services"),
+    ]
+
+
+def test_what_a_service_has_used_of_the_processor_is_told() -> None:
+    one = record(MARKS)
+    marks = tuple(replace(mark, values={"cpu": "1234"} if mark.name == "services/db ready" else {})
+                  for mark in one.milestones)  # fmt: skip
+    found = figures(replace(one, milestones=marks))
+    assert found["services/db cpu"] == 1234
+    assert "services/web cpu" not in found
+
+
+def test_a_machine_whose_clock_starts_at_power_on_has_no_firmware() -> None:
+    assert phases(record(MARKS, power_on=-1))[0].name == "kernel"
+
+
+def test_a_boot_that_ended_early_has_the_phases_it_came_to() -> None:
+    early = {name: us for name, us in MARKS.items() if us <= 240_000}
+    names = [phase.name for phase in phases(record(early, ready=None))]
+    assert names == ["firmware", "kernel", "first stage", "init", "drivers", "onboot/dhcp", "services/db"]
+    assert "ready" not in figures(record(early, ready=None))
+
+
+def test_a_hung_onboot_is_a_phase_too() -> None:
+    marks = {"init": 1, "onboot/a start": 2, "onboot/a timeout": 9, "services/b start": 10, "services/b unready": 20}
+    found = {phase.name: phase.us for phase in phases(record(marks | {"unready": 21}, ready=None))}
+    assert found["onboot/a"] == 8
+    assert found["services"] == 12
+    assert found["services/b"] == 10
+
+
+def test_a_service_that_came_back_counts_once() -> None:
+    marks = {"services/a start": 5, "services/a exited": 6, "services/a ready": 9, "ready": 10}
+    assert [phase.us for phase in phases(record(marks)) if phase.under] == [4]
+
+
+@given(st.lists(st.integers(1, 10**7), min_size=1, max_size=8, unique=True), st.integers(11, 10**7))
+def test_the_main_line_adds_up_to_the_whole_boot(stamps: list[int], power_on: int) -> None:
+    names = ["init", "root", "boot", "drivers", "onboot/x done", "onboot/y failed", "own mark", "ready"]
+    marks = dict(zip(names[-len(stamps) :], sorted(stamps), strict=True))
+    one = record(marks, ready=max(stamps), power_on=power_on)
+    line = [phase for phase in phases(one) if not phase.under]
+    assert sum(phase.us for phase in line) == total_us(one) == figures(one)["total"]
+    assert all(before.start_us + before.us == after.start_us for before, after in pairwise(line))

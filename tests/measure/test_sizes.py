@@ -1,0 +1,24 @@
+"""Sizes add up to what is shipped."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.measure.sizes import sizes
+
+
+def manifest(root: int, own: list[int]) -> dict[str, object]:
+    files = [{"name": "kernel", "size": 100, "shipped": True}, {"name": "initrd", "size": root + 30, "shipped": True},
+             {"name": "probe", "size": 5, "shipped": False}]  # fmt: skip
+    rows = [{"section": "services", "name": f"s{number}", "own": size} for number, size in enumerate(own)]
+    return {"files": files, "root": {"size": root}, "components": rows}
+
+
+def test_a_component_has_its_share_of_the_compressed_root() -> None:
+    assert sizes(manifest(50, [75, 25])) == {"kernel": 100, "first stage": 30, "services/s0": 38, "services/s1": 12}
+
+
+@given(st.integers(1, 10**8), st.lists(st.integers(1, 10**8), min_size=1, max_size=20))
+def test_they_add_up(root: int, own: list[int]) -> None:
+    assert sum(sizes(manifest(root, own)).values()) == 100 + root + 30

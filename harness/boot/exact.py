@@ -15,6 +15,9 @@ from harness.image import Image
 from harness.spec.model import MachineSpec
 
 
+POWER_OFF = ("harness.then=poweroff",)
+
+
 @dataclass(frozen=True)
 class ExactPair:
     """Two records of the same boot. ``moved`` names the first milestone that differs; empty when none does."""
@@ -45,10 +48,19 @@ def compare(first: BootRecord, second: BootRecord) -> ExactPair:
 
 
 def exact_boot(
-    image: Image, machine: MachineSpec, out: Path, *, append: tuple[str, ...], timeout: float, multiplier: float = 1.0
+    image: Image,
+    machine: MachineSpec,
+    out: Path,
+    *,
+    append: tuple[str, ...] = POWER_OFF,
+    timeout: float = 120.0,
+    multiplier: float = 1.0,
+    seed: int = 1,
 ) -> BootRecord:
     """Boot once, unprobed and in exact time, until the machine is off; ImageError when it never was ready."""
-    options = BootOptions(mode="exact", out=out, append=append, timeout=timeout, timeout_multiplier=multiplier)
+    options = BootOptions(
+        mode="exact", out=out, append=append, timeout=timeout, timeout_multiplier=multiplier, seed=seed
+    )
     with boot(image, machine, options) as system:
         system.wait_ready()
         system.wait_off()
@@ -60,7 +72,7 @@ def exact_pair(
     machine: MachineSpec,
     out: Path,
     *,
-    append: tuple[str, ...] = ("harness.then=poweroff",),
+    append: tuple[str, ...] = POWER_OFF,
     timeout: float = 120.0,
     timeout_multiplier: float = 1.0,
 ) -> ExactPair:

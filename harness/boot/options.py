@@ -19,4 +19,5 @@ class BootOptions:
     forwards: tuple[int, ...] = ()  # the guest's TCP ports to reach through free ports of 127.0.0.1; wall mode only
     timeout: float = 120.0  # until ready
     timeout_multiplier: float = 1.0
+    seed: int = 1  # of QEMU's random numbers in exact mode
     reboot: bool = False  # a reset or reboot starts the machine again instead of ending QEMU

@@ -21,7 +21,6 @@ EXACT = (
     *("-accel", "tcg,thread=single"),
     *("-icount", "shift=0,sleep=off"),
     *("-rtc", f"base={RTC_BASE},clock=vm"),
-    *("-seed", "1"),
 )
 EXACT_CMDLINE = ("nokaslr",)
 ACCEL = {"tcg": ("-accel", "tcg"), "kvm": ("-accel", "kvm")}
@@ -65,6 +64,7 @@ class Launch:
     mode: Mode = "wall"
     accel: Accel = "tcg"
     probe: bool = False
+    seed: int = 1
     forwards: tuple[tuple[int, int], ...] = ()
 
 
@@ -124,7 +124,7 @@ def argv(launch: Launch, channels: Channels) -> list[str]:
     qemu = launch.machine.qemu
     words = [launch.program, "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]
     words += ["-machine", qemu.machine, "-cpu", cpu(launch.machine, launch.accel), "-smp", "1", "-m", f"{qemu.memory}M"]
-    words += EXACT if launch.mode == "exact" else ACCEL[launch.accel]
+    words += [*EXACT, "-seed", str(launch.seed)] if launch.mode == "exact" else ACCEL[launch.accel]
     words += [*_chardev("console", channels.console), "-serial", "chardev:console"]
     words += [*_chardev("qmp", channels.qmp), "-mon", "chardev=qmp,mode=control"] if channels.qmp else []
     words += _devices(launch, channels.probe)

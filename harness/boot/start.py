@@ -89,6 +89,7 @@ def _start(image: Image, machine: MachineSpec, options: BootOptions, joined: Pat
         mode=options.mode,
         accel=choice.name,
         probe=options.probe,
+        seed=options.seed,
         forwards=tuple((0, port) for port in options.forwards),
     )
     by_hand = qemu.argv(launch, BY_HAND)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import io
 import posixpath
+import random
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -197,11 +198,21 @@ def _node(member: tarfile.TarInfo, path: Path, raw: IO[bytes], tree: Tree) -> No
     return replace(base, device=(member.devmajor, member.devminor))
 
 
-def write(tree: Tree, out: IO[bytes]) -> None:
+def _order(tree: Tree, shuffle: int) -> list[str]:
+    """Return the tree's paths as they are written: sorted, or with their files' contents in another, repeatable order."""
+    paths = sorted(tree.nodes)
+    if not shuffle:
+        return paths
+    files = [path for path in paths if tree.nodes[path].content is not None]
+    random.Random(shuffle).shuffle(files)
+    return [path for path in paths if tree.nodes[path].content is None] + files
+
+
+def write(tree: Tree, out: IO[bytes], shuffle: int = 0) -> None:
     """Write the tree as a tar: paths in order, dated 1970, numeric owners, equal files as hardlinks to the first."""
     first: dict[tuple[str, int, int, int, tuple[tuple[str, str], ...]], str] = {}
     with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as archive:
-        for path in sorted(tree.nodes):
+        for path in _order(tree, shuffle):
             node = tree.nodes[path]
             info = tarfile.TarInfo(path)
             info.type, info.mode, info.uid, info.gid = node.type, node.mode, node.uid, node.gid

@@ -175,6 +175,27 @@ def test_equal_files_are_hardlinks_and_unequal_ones_are_not() -> None:
     assert links == {"b": "a"}
 
 
+def test_shuffled_is_the_same_tree_in_another_order() -> None:
+    tree = Tree()
+    for number in range(20):
+        tree.put(f"etc/file{number}", plain(b"%d" % (number % 15)))
+    written = []
+    for shuffle in (0, 1, 1, 2):
+        out = io.BytesIO()
+        write(tree, out, shuffle)
+        written.append(out.getvalue())
+    assert written[1] == written[2]
+    assert len({*written}) == 3
+    out.seek(0)
+    with tarfile.open(fileobj=out) as archive:
+        names = archive.getnames()
+        content = {name: archive.extractfile(name) for name in names if name.startswith("etc/")}
+        assert {name: stream.read() for name, stream in content.items() if stream} == {
+            f"etc/file{number}": b"%d" % (number % 15) for number in range(20)
+        }
+    assert names[0] == "etc"
+
+
 def test_a_squashfs_holds_what_the_tree_said(tmp_path: Path) -> None:
     tree = Tree()
     tree.put("etc/shadow", plain(b"secret\n", 0o640, 0, 42))

@@ -14,7 +14,6 @@ from harness.boot.start import boot
 from harness.image import Image
 from harness.spec.model import MachineSpec
 
-
 POWER_OFF = ("harness.then=poweroff",)
 
 

@@ -199,7 +199,7 @@ def _node(member: tarfile.TarInfo, path: Path, raw: IO[bytes], tree: Tree) -> No
 
 
 def _order(tree: Tree, shuffle: int) -> list[str]:
-    """Return the tree's paths as they are written: sorted, or with their files' contents in another, repeatable order."""
+    """Return the paths as they are written: sorted, or with the files' contents in another order, the same each time."""
     paths = sorted(tree.nodes)
     if not shuffle:
         return paths

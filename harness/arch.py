@@ -26,6 +26,7 @@ class Arch:
     cpu: str  # a CPU model that exists in every QEMU and repeats
     gzip_kernel: bool  # the packaged kernel is a raw image, and QEMU boots the gzipped one
     kvm_host: str  # platform.machine() of a host whose KVM could run it
+    exact_cost: float  # how much longer an exact boot takes than a plain one: it counts instructions one by one
 
 
 ARCHES: dict[str, Arch] = {
@@ -46,6 +47,7 @@ ARCHES: dict[str, Arch] = {
             cpu="qemu64,+rdrand",
             gzip_kernel=False,
             kvm_host="x86_64",
+            exact_cost=2.5,
         ),
         Arch(
             name="arm64",
@@ -62,6 +64,7 @@ ARCHES: dict[str, Arch] = {
             cpu="cortex-a57",
             gzip_kernel=True,
             kvm_host="aarch64",
+            exact_cost=1.3,
         ),
         Arch(
             name="s390x",
@@ -78,6 +81,7 @@ ARCHES: dict[str, Arch] = {
             cpu="max",
             gzip_kernel=False,
             kvm_host="s390x",
+            exact_cost=1.3,
         ),
     )
 }

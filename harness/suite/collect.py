@@ -6,12 +6,11 @@ from collections.abc import Sequence
 
 import pytest
 
+from harness.arch import by_name
 from harness.suite.cells import Cell
 
 OWN_BOOT = frozenset({"boot", "variant"})
 SHARED_BOOT = frozenset({"system", "shell"})
-# An exact boot counts instructions one by one; the ratio to a plain one, by architecture.
-EXACT_COST = {"x86_64": 2.5, "arm64": 1.3, "s390x": 1.3}
 
 
 def cell_of(item: pytest.Item) -> Cell | None:
@@ -66,7 +65,7 @@ def cost(group: str, items: Sequence[pytest.Item], cell: Cell) -> float:
     """Return about how long a group takes, in boots of a 10 MB image: the longest are begun first."""
     own = sum(map(boots, items))
     if group.endswith(":exact"):
-        own += 2 * EXACT_COST[cell.arch]
+        own += 2 * by_name(cell.arch).exact_cost
     elif any(uses(item) & SHARED_BOOT for item in items):
         own += 1
     return (own + 0.05 * len(items)) * (cell.built.size / 10e6)

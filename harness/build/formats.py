@@ -24,10 +24,10 @@ _COMPRESSION = {
 }
 
 
-def squashfs(tree: Tree, out: Path, compression: str, shuffle: int = 0) -> None:
+def squashfs(tree: Tree, out: Path, compression: str, turn: int = 0) -> None:
     """Write `tree` as a squashfs: the same bytes for every user and number of cores."""
     with tempfile.TemporaryFile(dir=out.parent) as stream:
-        write(tree, stream, shuffle)
+        write(tree, stream, turn)
         size = stream.tell()
         stream.seek(0)
         defaults = "uid=0,gid=0,mode=0755,mtime=0"

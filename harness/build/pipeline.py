@@ -136,7 +136,7 @@ class Builder:
                 "components": [component.digest for component in inputs.components.values()],
                 "packages": resolutions,
                 "compression": inputs.compression,
-                "shuffle": self.settings.shuffle,
+                "turn": self.settings.turn,
             }
         )
 
@@ -163,7 +163,7 @@ class Builder:
         modules = Tree() if spec.kernel.tar == "none" else read_layer(kernel.modules)
         root = assemble(spec, arch, parts, modules)
         squashfs = folder / "root.squashfs"
-        formats.squashfs(root.tree, squashfs, inputs.compression, self.settings.shuffle)
+        formats.squashfs(root.tree, squashfs, inputs.compression, self.settings.turn)
         (folder / "kernel").write_bytes(kernel.kernel.read_bytes())
         formats.initrd(folder / "initrd", arch, kernel.stage1, squashfs)
         busybox = parts[PROBE_COMPONENT].tree.get("usr/bin/busybox")

@@ -26,4 +26,4 @@ class Settings:
     refresh: bool = False  # resolve packages anew, though a resolution is cached
     lock: Path | None = None
     compression: str = "lz4-fast"
-    shuffle: int = 0  # other than 0: the order in which files lie in the root, to learn what order alone does to boot time
+    turn: int = 0  # hundredths by which the order of files in the root is turned: what order alone does to boot time

@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import io
 import posixpath
-import random
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -198,21 +197,24 @@ def _node(member: tarfile.TarInfo, path: Path, raw: IO[bytes], tree: Tree) -> No
     return replace(base, device=(member.devmajor, member.devminor))
 
 
-def _order(tree: Tree, shuffle: int) -> list[str]:
-    """Return the paths as they are written: sorted, or with the files' contents in another order, the same each time."""
+def _order(tree: Tree, turn: int) -> list[str]:
+    """Return the paths as they are written: sorted, with the contents of the first `turn` hundredths of files last.
+
+    Neighbours stay neighbours, as they do when somebody adds a file; but all lie elsewhere.
+    """
     paths = sorted(tree.nodes)
-    if not shuffle:
+    if not turn:
         return paths
     files = [path for path in paths if tree.nodes[path].content is not None]
-    random.Random(shuffle).shuffle(files)
-    return [path for path in paths if tree.nodes[path].content is None] + files
+    first = len(files) * turn // 100
+    return [path for path in paths if tree.nodes[path].content is None] + files[first:] + files[:first]
 
 
-def write(tree: Tree, out: IO[bytes], shuffle: int = 0) -> None:
+def write(tree: Tree, out: IO[bytes], turn: int = 0) -> None:
     """Write the tree as a tar: paths in order, dated 1970, numeric owners, equal files as hardlinks to the first."""
     first: dict[tuple[str, int, int, int, tuple[tuple[str, str], ...]], str] = {}
     with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as archive:
-        for path in _order(tree, shuffle):
+        for path in _order(tree, turn):
             node = tree.nodes[path]
             info = tarfile.TarInfo(path)
             info.type, info.mode, info.uid, info.gid = node.type, node.mode, node.uid, node.gid

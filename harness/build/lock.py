@@ -14,12 +14,14 @@ from harness.errors import HostError, UserError
 
 FORMAT = 1
 MAX_BYTES = 64 << 20
+REMOVE = "name another file, or remove it and build again"
 
 
 class Lock:
     """Honoured when its file exists, else filled by what is resolved and written by `save`.
 
-    ``update=True`` ignores what the file says and writes it anew. Raises UserError when the file is not a lock.
+    ``update=True`` resolves anew: new answers take the place of the file's, which keeps those to what nobody asked
+    about, such as another architecture. Raises UserError when the file is not a lock.
     """
 
     def __init__(self, path: Path, *, update: bool = False) -> None:
@@ -29,7 +31,7 @@ class Lock:
         self._packages: dict[str, Package] = {}
         self._requests: dict[str, dict[str, list[str]]] = {}
         self._suite = ""
-        if self.honoured:
+        if path.exists():
             self._read()
 
     def _read(self) -> None:
@@ -45,9 +47,9 @@ class Lock:
         except OSError as error:
             raise UserError(f"cannot read the lock: {error}") from error
         except UserError as error:
-            raise UserError(f"the lock {self.path} is not usable: {error.message}", hint=self._advice) from error
+            raise UserError(f"the lock {self.path} is not usable: {error.message}", hint=REMOVE) from error
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise UserError(f"{self.path} is not a lock: {error!r}", hint=self._advice) from error
+            raise UserError(f"{self.path} is not a lock: {error!r}", hint=REMOVE) from error
 
     @property
     def _advice(self) -> str:
@@ -69,7 +71,9 @@ class Lock:
     def add(self, resolution: Resolution) -> None:
         """Remember an answer for `save`."""
         with self._lock:
-            self._suite = resolution.suite
+            if resolution.suite != self._suite:
+                # a lock is of one suite: what it said of another one is no answer any more
+                self._suite, self._requests = resolution.suite, {}
             self._packages.update((package.sha256, package) for package in resolution.packages)
             answers = self._requests.setdefault(resolution.arch, {})
             answers[request_key(resolution.names)] = [package.sha256 for package in resolution.packages]
@@ -78,7 +82,11 @@ class Lock:
         """Write the file, whole or not at all; nothing when it was honoured. HostError when it cannot be written."""
         if self.honoured:
             return
-        packages = sorted(self._packages.values(), key=lambda package: (package.name, package.arch, package.version))
+        used = {digest for answers in self._requests.values() for digests in answers.values() for digest in digests}
+        packages = sorted(
+            (package for digest, package in self._packages.items() if digest in used),
+            key=lambda package: (package.name, package.arch, package.version),
+        )
         data: Mapping[str, Any] = {
             "format": FORMAT,
             "suite": self._suite,

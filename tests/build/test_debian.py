@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import shutil
@@ -291,14 +292,57 @@ def test_a_lock_refuses_what_it_does_not_list(make, tmp_path) -> None:
     assert make(lock=Lock(path)).resolve(["lib"], ARM).packages
 
 
+def test_refreshing_some_of_a_lock_keeps_the_rest(make, repository, tmp_path) -> None:
+    repository.add("both", "1", [Item("./usr/lib/both", b"1")], "all")
+    repository.publish()
+    path = tmp_path / "harness.lock"
+    lock = Lock(path)
+    for arch in ("arm64", "s390x"):
+        make(lock=lock).resolve(["both"], ARCHES[arch])
+    make(lock=lock).resolve(["lib"], ARM)
+    lock.save()
+    repository.add("both", "2", [Item("./usr/lib/both", b"2")], "all")
+    repository.publish()
+    update = Lock(path, update=True)
+    make(lock=update, refresh=True).resolve(["both"], ARM)
+    update.save()
+
+    def versions(name: str, arch: str) -> list[str]:
+        return [package.version for package in Lock(path).find(SUITE, arch, [name]).packages]
+
+    assert (versions("both", "arm64"), versions("both", "s390x")) == (["2"], ["1"])
+    assert versions("lib", "arm64") == ["1.0"], "another image's request, say"
+    # what no answer holds any more is no longer listed
+    update = Lock(path, update=True)
+    make(lock=update, refresh=True).resolve(["both"], ARCHES["s390x"])
+    update.save()
+    listed = [(row["name"], row["version"]) for row in json.loads(path.read_text())["packages"]]
+    assert listed == [("both", "2"), ("lib", "1.0")]
+
+
+def test_a_lock_is_of_one_suite(make, tmp_path) -> None:
+    path = tmp_path / "harness.lock"
+    lock = Lock(path)
+    old = make(lock=lock).resolve(["tool"], ARM)
+    lock.save()
+    update = Lock(path, update=True)
+    update.add(dataclasses.replace(old, suite="trixie", names=("lib",)))
+    update.save()
+    assert Lock(path).find("trixie", "arm64", ["lib"]).packages == old.packages
+    with pytest.raises(UserError, match="does not list tool for arm64"):
+        Lock(path).find("trixie", "arm64", ["tool"])
+
+
 @pytest.mark.parametrize(
     "text", ["", "[]", "{", '{"format": 99}', '{"format": 1, "suite": "x"}', '{"format":1,"suite":"x","packages":[{}]}']
 )
 def test_what_is_no_lock_is_refused(tmp_path, text: str) -> None:
     path = tmp_path / "harness.lock"
     path.write_text(text)
-    with pytest.raises(UserError, match=r"harness\.lock"):
-        Lock(path)
+    for update in (False, True):  # what somebody's file holds is not overwritten for a lock
+        with pytest.raises(UserError, match=r"harness\.lock") as caught:
+            Lock(path, update=update)
+        assert "remove it" in caught.value.hint
 
 
 def test_a_lock_is_the_same_whatever_the_order(make, tmp_path) -> None:

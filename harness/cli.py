@@ -9,15 +9,12 @@ import functools
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ParamSpec
+from typing import Annotated, ParamSpec
 
 import typer
 
 from harness import __version__
 from harness.commands import frame
-
-if TYPE_CHECKING:
-    from harness.build.settings import Settings
 
 EPILOG = """Exit codes: 0 all is well, 1 cases failed, 2 your input, 3 this host, 4 the machine, 5 the image,
 70 a bug, 130 interrupted."""
@@ -33,6 +30,9 @@ Images = Annotated[list[Path], typer.Argument(metavar="IMAGE.yml…", help="Imag
 Lock = Annotated[Path | None, typer.Option(help="Honour this lock of package versions; written when absent.")]
 Mirror = Annotated[
     str | None, typer.Option(envvar="HARNESS_MIRROR", help="Package mirror 'URL [SUITE…]' instead of the host's own.")
+]
+Keyring = Annotated[
+    Path | None, typer.Option(envvar="HARNESS_KEYRING", help="Keys the mirror is signed by, instead of Debian's.")
 ]
 Suite = Annotated[str, typer.Option(envvar="HARNESS_SUITE", help="Debian suite the components come from.")]
 Compression = Annotated[str, typer.Option(help="Of the root filesystem: lz4, lz4-fast, zstd, gzip, xz.")]
@@ -150,14 +150,6 @@ def matrix(
     )  # fmt: skip
 
 
-def _settings(
-    suite: str, mirror: str | None, compression: str, lock: Path | None, refresh: bool, offline: bool
-) -> Settings:
-    from harness.build.settings import Settings
-
-    return Settings(suite=suite, mirror=mirror, compression=compression, lock=lock, refresh=refresh, offline=offline)
-
-
 @command
 def build(
     images: Images,
@@ -166,6 +158,7 @@ def build(
     explain_size: Annotated[bool, typer.Option("--explain-size", help="Show what makes it large.")] = False,
     lock: Lock = None,
     mirror: Mirror = None,
+    keyring: Keyring = None,
     suite: Suite = "bookworm",
     compression: Compression = "lz4-fast",
     refresh: Refresh = False,
@@ -182,9 +175,11 @@ def build(
       harness build base.yml site.yml --arch arm64,s390x -o out
       harness build cases/images/default.yml --arch host --explain-size
     """
+    from harness.build.settings import Settings
     from harness.commands import build as module
 
-    settings = _settings(suite, mirror, compression, lock, refresh, offline)
+    settings = Settings(suite=suite, mirror=mirror, keyring=keyring, compression=compression,
+                        lock=lock, refresh=refresh, offline=offline)  # fmt: skip
     return module.build(images, arch, settings, output=output, explain_size=explain_size, as_json=json)
 
 

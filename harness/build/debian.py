@@ -52,6 +52,8 @@ class Debian:
     ) -> None:
         if offline and refresh:
             raise UserError("offline and refresh exclude each other", hint="give one of them")
+        if keyring and not mirror:
+            raise UserError("a keyring means nothing without a mirror", hint="name the mirror whose key it holds")
         self.store, self.suite, self.mirror, self.keyring = store, suite, mirror, keyring
         self.offline, self.refresh, self.lock, self.progress = offline, refresh, lock, progress
         self.patience = Patience()  # may be set

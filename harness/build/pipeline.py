@@ -65,6 +65,7 @@ class Builder:
             self.store,
             suite=settings.suite,
             mirror=settings.mirror,
+            keyring=settings.keyring,
             offline=settings.offline,
             refresh=settings.refresh,
             lock=self.lock,

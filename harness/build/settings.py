@@ -14,6 +14,10 @@ COMPRESSIONS = ("lz4", "lz4-fast", "zstd", "gzip", "xz")
 SUITE = "bookworm"
 
 
+def _path(text: str | None) -> Path | None:
+    return Path(text) if text else None
+
+
 @dataclass(frozen=True)
 class Settings:
     """Build settings; the defaults give the images whose figures docs/measurements.md shows."""
@@ -22,6 +26,8 @@ class Settings:
     suite: str = field(default_factory=lambda: os.environ.get("HARNESS_SUITE") or SUITE)
     # instead of the host's own apt sources
     mirror: str | None = field(default_factory=lambda: os.environ.get("HARNESS_MIRROR") or None)
+    # what the mirror's indexes are signed by, instead of Debian's own keys
+    keyring: Path | None = field(default_factory=lambda: _path(os.environ.get("HARNESS_KEYRING")))
     offline: bool = False
     refresh: bool = False  # resolve packages anew, though a resolution is cached
     lock: Path | None = None

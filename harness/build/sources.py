@@ -56,7 +56,9 @@ def from_mirror(setting: str, suite: str, keyring: Path | None = None) -> tuple[
     Raises UserError when it names no URL or the keyring is not there.
     """
     if keyring and not keyring.is_file():
-        raise UserError(f"there is no keyring {keyring}")
+        raise UserError(f"there is no keyring {keyring}", hint="a file of OpenPGP keys, .gpg or .asc")
+    if keyring and re.search(r"\s", str(keyring.absolute())):
+        raise UserError(f"the keyring's path has a blank in it: {keyring.absolute()}", hint="apt takes none: move it")
     key = str(keyring.absolute()) if keyring else str(KEYRING) if KEYRING.is_file() else ""
     found = []
     for part in filter(str.strip, setting.split(",")):

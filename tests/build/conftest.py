@@ -1,23 +1,28 @@
-"""One image, built once for all tests: its packages come from the developer's own cache, or the mirror."""
+"""What tests of the build share: one image, built once of real packages, and a mirror of a few made-up ones."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from debian_mirror import SUITE, Item, Mirror, Repository
 
 from harness import paths
 from harness.arch import Arch, parse_list
-from harness.build.debian import DEB
+from harness.build.debian import DEB, Debian
+from harness.build.mirror import Patience
 from harness.build.pipeline import Builder
 from harness.build.settings import Settings
 from harness.image import Image
 from harness.spec import load_image
+from harness.store import Store
 
+HASTE = Patience(attempts=3, wait=0.01, longest=0.05, timeout=1)
 MINIMAL = paths.CASES / "images/minimal.yml"
 
 
@@ -87,3 +92,48 @@ def _link(source: Path, target: Path) -> None:
         os.link(source, target)
     except OSError:  # another file system
         target.write_bytes(source.read_bytes())
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Repository]:
+    """Two packages for arm64, signed."""
+    repository = Repository(tmp_path_factory.mktemp("repository") / "mirror")
+    repository.make_key()
+    repository.add(
+        "tool", "1:1.0+x~1", [Item("./usr/bin/tool", b"tool 1")], "arm64", Depends="lib (>= 1) | other, virt"
+    )
+    repository.add("lib", "1.0", [Item("./usr/lib/lib", b"lib" * 500)], "arm64", Source="libsrc (9)", Provides="virt")
+    repository.publish()
+    yield repository
+    repository.close()
+
+
+@pytest.fixture
+def repository(prepared: Repository, tmp_path: Path) -> Repository:
+    """A copy of `prepared` to change."""
+    copy = tmp_path / "r" / "mirror"
+    shutil.copytree(prepared.root, copy)
+    shutil.copy(prepared.key, copy.parent)
+    (copy.parent / "gnupg").symlink_to(prepared._gnupg)
+    return Repository(copy, dict(prepared.packages))
+
+
+@pytest.fixture
+def mirror(repository: Repository) -> Iterator[Mirror]:
+    """Serves `repository`."""
+    server = Mirror(repository.root)
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def make(repository: Repository, mirror: Mirror, tmp_path: Path):
+    """Returns a Debian of that mirror, with a cache by name."""
+
+    def make(store: str = "cache", **settings: object) -> Debian:
+        settings = {"mirror": mirror.url, "keyring": repository.key, **settings}
+        debian = Debian(Store(tmp_path / store), suite=SUITE, **settings)
+        debian.patience = HASTE
+        return debian
+
+    return make

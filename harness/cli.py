@@ -100,6 +100,7 @@ def doctor(json: Json = False) -> int:
 def clean(
     everything: Annotated[bool, typer.Option("--all", help="Downloads too: the next build needs the network.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+    json: Json = False,
 ) -> int:
     """Free the cache of what can be made again.
 
@@ -112,7 +113,7 @@ def clean(
     """
     from harness.commands import clean as module
 
-    return module.clean(everything=everything, dry_run=dry_run)
+    return module.clean(everything=everything, dry_run=dry_run, as_json=json)
 
 
 @command
@@ -122,11 +123,14 @@ def matrix(
     ] = None,
     results: Annotated[Path | None, typer.Option(help="Where results go.", show_default="results/TIME")] = None,
     image: Annotated[list[str] | None, typer.Option(help="Only this image of the plan, by name or path.")] = None,
-    machine: Annotated[list[str] | None, typer.Option(help="Only this machine of the plan.")] = None,
+    machine: Annotated[list[str] | None, typer.Option(help="Only this machine of the plan, by name or path.")] = None,
     keyword: Annotated[str, typer.Option("-k", help="Only cases that match, as pytest's -k.")] = "",
     workers: Annotated[int | None, typer.Option("-n", help="Workers.", show_default="by cores and memory")] = None,
     timeout_multiplier: Annotated[float, typer.Option(help="Multiply every time limit.", min=0.01)] = 1.0,
     cache: Annotated[Path | None, typer.Option(help="The cache's folder, instead of HARNESS_CACHE.")] = None,
+    lock: Lock = None,
+    refresh: Refresh = False,
+    offline: Offline = False,
     json: Json = False,
 ) -> int:
     """Build a plan's images, boot each on its machines, run the cases, and end with one table.
@@ -140,13 +144,15 @@ def matrix(
     Examples:
       harness matrix
       harness matrix nightly.yml --machine qemu-arm64 --results out
+      harness matrix nightly.yml --lock nightly.lock
       harness matrix --image default -k root -- -x
     """
     from harness.commands import matrix as module
+    from harness.suite.builds import How
 
     return module.from_words(
         words or [], images=image or [], machines=machine or [], results=results, keyword=keyword, workers=workers,
-        patience=timeout_multiplier, cache=cache, as_json=json,
+        patience=timeout_multiplier, how=How(cache, lock, offline, refresh), as_json=json,
     )  # fmt: skip
 
 
@@ -188,6 +194,9 @@ def boot(
     images: Annotated[list[Path], typer.Argument(metavar="IMAGE…", help="Image YAML files, or one built folder.")],
     machine: Annotated[str, typer.Option("--machine", "-m", help="A machine's name, or its YAML.")],
     exact: Annotated[bool, typer.Option("--exact", help="Two counted boots: exact times, and their proof.")] = False,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Where its time goes, down to initcalls and modules.")
+    ] = False,
     run: Annotated[str | None, typer.Option(help="Run this command in the system, print what it says, end.")] = None,
     append: Annotated[list[str] | None, typer.Option(help="A word more for the kernel's command line.")] = None,
     forward: Annotated[list[int] | None, typer.Option(help="Reach this TCP port of the guest on 127.0.0.1.")] = None,
@@ -203,13 +212,14 @@ def boot(
     Examples:
       harness boot cases/images/default.yml -m qemu-arm64 --forward 80
       harness boot cases/images/minimal.yml -m qemu-s390x --exact
+      harness boot cases/images/default.yml -m qemu-arm64 --explain
       harness boot cases/images/default.yml -m qemu-x86_64 --run 'ps; mount'
     """
     from harness.build.settings import Settings
     from harness.commands import boot as module
 
-    wish = module.Wish(exact=exact, command=run, append=tuple(append or ()), forwards=tuple(forward or ()),
-                       timeout=timeout, out=output, as_json=json)  # fmt: skip
+    wish = module.Wish(exact=exact, explain=explain, command=run, append=tuple(append or ()),
+                       forwards=tuple(forward or ()), timeout=timeout, out=output, as_json=json)  # fmt: skip
     return module.boot(images, machine, Settings(), wish)
 
 
@@ -217,6 +227,7 @@ def boot(
 def cache(
     action: Annotated[str, typer.Argument(metavar="export|import")],
     folder: Annotated[Path, typer.Argument(help="Where the packages go to, or come from.")],
+    json: Json = False,
 ) -> int:
     """Keep the downloaded packages elsewhere, or take them back.
 
@@ -231,7 +242,7 @@ def cache(
     """
     from harness.commands import cache as module
 
-    return module.cache(action, folder)
+    return module.cache(action, folder, as_json=json)
 
 
 @command

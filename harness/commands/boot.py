@@ -24,6 +24,7 @@ class Wish:
     """What is to be done with the booted system. ``out`` keeps transcript and record (None: a temporary folder)."""
 
     exact: bool = False
+    explain: bool = False
     command: str | None = None
     append: tuple[str, ...] = ()
     forwards: tuple[int, ...] = field(default=())
@@ -39,6 +40,8 @@ def boot(images: Sequence[Path], machine: str, settings: Settings, wish: Wish) -
     with tempfile.TemporaryDirectory(prefix="harness-boot-") as scratch:
         out = wish.out or Path(scratch)
         out.mkdir(parents=True, exist_ok=True)
+        if wish.explain:
+            return _explained(image, spec, out, wish)
         if wish.exact:
             return _exact(image, spec, out, wish)
         return _wall(image, spec, out, wish)
@@ -72,6 +75,14 @@ def _exact(image: Image, machine: MachineSpec, out: Path, wish: Wish) -> int:
     else:
         _table(record, exact=True)
         print("twice the same to the microsecond" if pair.repeats else f"NOT the same twice: {pair.moved} moved")
+    return 0
+
+
+def _explained(image: Image, machine: MachineSpec, out: Path, wish: Wish) -> int:
+    from harness.commands import explain
+
+    _progress(f"{image.name} on {machine.name}: two exact boots, and one with the kernel's trace")
+    explain.show(*explain.explain(image, machine, out, append=wish.append, timeout=wish.timeout), as_json=wish.as_json)
     return 0
 
 

@@ -102,6 +102,22 @@ def placed(line: Sequence[Phase], inner: Sequence[Phase]) -> list[Phase]:
     return found
 
 
+def explained(plain: Sequence[Phase], traced: Sequence[Phase], inner: Sequence[Phase]) -> list[Phase]:
+    """Return a plain boot's phases with the steps of a traced one, each where it lay in its phase.
+
+    Tracing costs a little, so a step's time is the traced boot's, and its phase's the plain one's.
+    """
+    starts = {phase.name: phase.start_us for phase in plain if not phase.under}
+    line = [phase for phase in traced if not phase.under]
+    before = {phase.name: phase.start_us for phase in line}
+    steps_ = [
+        replace(step, start_us=step.start_us - before[step.under] + starts[step.under])
+        for step in placed(line, inner)
+        if step.under in starts
+    ]
+    return [*plain, *steps_]
+
+
 def totals(inner: Iterable[Phase]) -> dict[str, int]:
     """Return µs by name; steps of one name (there are static functions of the same name) are added up."""
     found: dict[str, int] = {}

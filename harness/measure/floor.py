@@ -1,0 +1,42 @@
+"""How far figures move without a cause: what a change must exceed to count. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+# Of figures that nobody has calibrated: the largest that calibration of the shipped images found on any of the shipped
+# machines (docs/measurements.md, floor), rounded up.
+SHARE = 0.02
+LEAST_US = 500
+
+
+@dataclass(frozen=True)
+class Floors:
+    """The floor of each figure in µs: measured ones by name, for others a share of the figure, and never less than
+    ``LEAST_US``."""
+
+    measured: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def calibrated(self) -> bool:
+        """Whether anything was measured."""
+        return bool(self.measured)
+
+    def of(self, figure: str, *values: int) -> int:
+        """Return the floor of a figure, for a change between `values`."""
+        if figure in self.measured:
+            return self.measured[figure]
+        return max([LEAST_US, *(round(SHARE * value) for value in values)])
+
+
+def measure(boots: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    """Return each figure's range over boots of one image that differ in nothing that matters.
+
+    The range, not the distance to one of them: two builds may lie at its two ends.
+    """
+    values: dict[str, list[int]] = {}
+    for figures in boots:
+        for name, value in figures.items():
+            values.setdefault(name, []).append(value)
+    return {name: max(found) - min(found) for name, found in values.items()}

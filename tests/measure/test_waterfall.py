@@ -1,0 +1,60 @@
+"""The waterfall in the terminal."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.commands import waterfall
+from harness.measure.phases import Phase
+from harness.measure.trace import explained
+
+BOOT = [
+    Phase("firmware", -50_000, 50_000),
+    Phase("kernel", 0, 100_000),
+    Phase("services", 100_000, 50_000),
+    Phase("services/web", 110_000, 40_000, under="services", cpu_us=12_300),
+    Phase("initcall/slow", 20_000, 30_000, under="kernel"),
+    Phase("initcall/a", 60_000, 10, under="kernel"),
+    Phase("initcall/b", 60_010, 20, under="kernel"),
+]
+
+
+def test_bars_lie_where_the_time_was() -> None:
+    assert list(waterfall.lines(BOOT, 100)) == [
+        "       from    takes ms phase",
+        "    -50.000      50.000 firmware                           ██████████",
+        "      0.000     100.000 kernel                                       ████████████████████",
+        "     20.000      30.000   initcall/slow                                  ██████",
+        "                  0.030   2 smaller steps",
+        "    100.000      50.000 services                                                         ███████████",
+        "    110.000      40.000   services/web (cpu 12.3)                                          █████████",
+        "                200.000 all",
+    ]
+
+
+def test_without_blocks_it_is_ascii() -> None:
+    assert all(line.isascii() for line in waterfall.lines([*BOOT, Phase("x" * 60, 150_000, 9)], 100, blocks=False))
+
+
+@given(st.integers(20, 200), st.lists(st.tuples(st.integers(0, 10**6), st.text(min_size=1, max_size=50)), min_size=1))
+def test_no_line_is_wider_than_the_terminal(width: int, rows: list[tuple[int, str]]) -> None:
+    line, start = [], 0
+    for us, name in rows:
+        line.append(Phase(name.replace("\n", " ").replace("\r", " "), start, us))
+        start += us
+    for text in waterfall.lines(line, max(width, 50)):
+        assert len(text) <= max(width, 50)
+
+
+def test_nothing_is_no_waterfall() -> None:
+    assert list(waterfall.lines([], 80)) == []
+
+
+def test_a_traced_step_lies_in_the_plain_boot_s_phase() -> None:
+    plain = [Phase("kernel", 0, 100), Phase("drivers", 100, 50)]
+    traced = [Phase("kernel", 0, 110), Phase("drivers", 110, 60)]
+    steps = [Phase("initcall/a", 20, 5), Phase("module/b", 120, 30), Phase("module/late", 500, 30)]
+    assert explained(plain, traced, steps) == [
+        *plain, Phase("initcall/a", 20, 5, under="kernel"), Phase("module/b", 110, 30, under="drivers"),
+    ]  # fmt: skip

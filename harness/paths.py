@@ -1,4 +1,4 @@
-"""Where things live: the cache, and the files that ship with the package."""
+"""Where things live: the cache, what is to be kept, and the files that ship with the package."""
 
 from __future__ import annotations
 
@@ -19,3 +19,8 @@ def cache_dir() -> Path:
     if own:
         return Path(own).absolute()
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "harness"
+
+
+def data_dir() -> Path:
+    """Return the folder of what cannot be made again: harness/ in XDG_DATA_HOME, else in ~/.local/share."""
+    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "harness"

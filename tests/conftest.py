@@ -1,6 +1,8 @@
-"""Options of the harness's own tests."""
+"""Options of the harness's own tests, and a history that is not the user's."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 import pytest
 
@@ -17,3 +19,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if item.get_closest_marker("long"):
             item.add_marker(pytest.mark.skip(reason="takes minutes: --long runs it"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_history_of_the_user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Let what the tests run write its history elsewhere."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HARNESS_HISTORY", str(tmp_path_factory.mktemp("history") / "history.db"))
+        yield

@@ -1,0 +1,37 @@
+"""Small things that all of the history shares: keys and their digests, and moments as text."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+SHORT = 16  # hexadecimal digits of a key's digest
+WHEN = "%Y-%m-%dT%H:%M:%SZ"
+
+
+def now() -> str:
+    """Return the time, as the history writes it."""
+    return datetime.now(UTC).strftime(WHEN)
+
+
+def seconds(when: str) -> int:
+    """Return a moment in seconds since 1970; ValueError when the text is none."""
+    return int(datetime.strptime(when, WHEN).replace(tzinfo=UTC).timestamp())
+
+
+def facts(key: Mapping[str, str]) -> str:
+    """Return a key as JSON that is the same for the same key."""
+    return json.dumps(key, sort_keys=True, ensure_ascii=False)
+
+
+def parsed(text: str) -> dict[str, str]:
+    """Return the key that `facts` made the text of."""
+    found: dict[str, str] = json.loads(text)
+    return found
+
+
+def digest(key: Mapping[str, str]) -> str:
+    """Return what stands for a key in the history; empty for that of sizes, which have none."""
+    return hashlib.sha256(facts(key).encode()).hexdigest()[:SHORT] if key else ""

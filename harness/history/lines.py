@@ -1,0 +1,127 @@
+"""The history as JSON Lines: a run or a floor a line, to keep elsewhere and to take into another database."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import chain, groupby
+from typing import IO, Annotated, Any
+
+from pydantic import Field, TypeAdapter, ValidationError
+from sqlalchemy import Connection, select
+
+from harness.errors import UserError
+from harness.history import floors
+from harness.history.keys import parsed
+from harness.history.record import Accepted, Cell, FloorLine, Measured, RunLine, Source, explained
+from harness.history.store import History
+from harness.history.tables import Baseline, Boot, Floor, Run, Series, Value
+from harness.history.writing import ACCEPTED, Writer
+
+LONGEST = 8 << 20  # bytes of a line
+AT_ONCE = 5000  # rows
+Line = RunLine | FloorLine
+_LINE: TypeAdapter[Line] = TypeAdapter(Annotated[Line, Field(discriminator="kind")])
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What an import has come to: ``runs`` were new, ``known`` were there already."""
+
+    runs: int
+    known: int
+    floors: int
+
+
+def export(history: History, stream: IO[str]) -> int:
+    """Write all of the history, oldest run first, floors last; return how many lines that were."""
+    count = 0
+    with history.reading() as connection:
+        for line in chain(_runs(connection), _floors(connection)):
+            stream.write(line.model_dump_json() + "\n")
+            count += 1
+    return count
+
+
+def import_(history: History, stream: IO[bytes], called: str) -> Taken:
+    """Take in what `export` wrote; what is there already is passed over.
+
+    UserError naming `called` and the line when one is wrong; then nothing of the file is taken.
+    """
+    found: list[FloorLine] = []
+    count = 0
+
+    def runs() -> Iterator[RunLine]:
+        nonlocal count
+        for line in read(stream, called):
+            if isinstance(line, FloorLine):
+                found.append(line)
+            else:
+                count += 1
+                yield line
+
+    with history.writing() as connection:
+        new = Writer(connection).write(runs())
+        return Taken(new, count - new, floors.put(connection, found))
+
+
+def read(stream: IO[bytes], called: str) -> Iterator[Line]:
+    """Yield the lines of an export; UserError for the first that is none."""
+    number = 0
+    while text := stream.readline(LONGEST + 1):
+        number += 1
+        if len(text) > LONGEST:
+            raise UserError(f"{called}:{number}: a line of more than {LONGEST >> 20} MiB")
+        if text.isspace():
+            continue
+        try:
+            yield _LINE.validate_json(text)
+        except ValidationError as error:
+            raise UserError(
+                f"{called}:{number}: {explained(error)}", hint="what `harness history export` writes"
+            ) from None
+
+
+def _runs(connection: Connection) -> Iterator[RunLine]:
+    accepted = _accepted(connection)
+    query = (
+        select(Run.id, Run.uid, Run.when, Run.harness, Run.plan, Run.commit, Run.subject, Run.changed,
+               Boot.id, Boot.image, Boot.machine, Boot.arch, Boot.spec,
+               Series.mode, Series.facts, Series.figure, Value.value)
+        .select_from(Run)
+        .join(Boot, Boot.run_id == Run.id)
+        .join(Series, (Series.image == Boot.image) & (Series.machine == Boot.machine))
+        .join(Value, (Value.series_id == Series.id) & (Value.at == Run.at) & (Value.boot_id == Boot.id))
+        .order_by(Run.at, Run.id, Boot.id, Series.mode, Series.key, Series.id)
+        .execution_options(yield_per=AT_ONCE)
+    )  # fmt: skip
+    for run, rows in groupby(connection.execute(query), key=lambda row: row[:8]):
+        yield RunLine(
+            run=run[1], when=run[2], harness=run[3], plan=run[4],
+            source=Source(commit=run[5], subject=run[6], changed=run[7]),
+            cells=list(_cells(rows)), baselines=accepted.get(run[0], []),
+        )  # fmt: skip
+
+
+def _cells(rows: Iterator[Any]) -> Iterator[Cell]:
+    for boot, mine in groupby(rows, key=lambda row: row[8:13]):
+        groups = groupby(mine, key=lambda row: row[13:15])
+        measured = [
+            Measured(mode=mode, key=parsed(facts), figures={row[15]: row[16] for row in group})
+            for (mode, facts), group in groups
+        ]
+        yield Cell(image=boot[1], machine=boot[2], arch=boot[3], spec=boot[4], measured=measured)
+
+
+def _accepted(connection: Connection) -> dict[int, list[Accepted]]:
+    found: dict[int, list[Accepted]] = {}
+    columns = (getattr(Baseline, name) for name in ACCEPTED)
+    for run, *rest in connection.execute(select(Baseline.run_id, *columns).order_by(Baseline.id)):
+        found.setdefault(run, []).append(Accepted(**dict(zip(ACCEPTED, rest, strict=True))))
+    return found
+
+
+def _floors(connection: Connection) -> Iterator[FloorLine]:
+    columns = (Floor.image, Floor.machine, Floor.figure, Floor.key, Floor.us, Floor.how, Floor.when)
+    for row in connection.execute(select(*columns).order_by(*columns[:4])):
+        yield FloorLine(**row._asdict())

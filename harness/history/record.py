@@ -1,0 +1,179 @@
+"""What the history keeps of a run, as one line of JSON; and how it is taken out of results.json. Pure.
+
+A cell is one image on one machine. Of it are kept the exact figures (µs, only when both exact boots agreed), the wall
+time to ready (µs) and the sizes (bytes), each with the key that figures must share to be compared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+
+from harness.errors import UserError
+from harness.history import keys
+
+TOTAL, READY = "total", "ready"
+Mode = Literal["exact", "wall", "size"]
+
+
+def _moment(text: str) -> str:
+    keys.seconds(text)
+    return text
+
+
+# PostgreSQL's text cannot hold NUL
+Text = Annotated[str, StringConstraints(max_length=10_000, pattern=r"^[^\x00]*$")]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=1000, pattern=r"^[^\x00]+$")]
+Uid = Annotated[str, StringConstraints(min_length=8, max_length=100, pattern=r"^[\w.-]+$")]
+When = Annotated[str, AfterValidator(_moment)]
+Number = Annotated[int, Field(ge=-(2**63), lt=2**63)]
+Figures = Annotated[dict[Name, Number], Field(max_length=10_000)]
+Key = Annotated[dict[Name, Text], Field(max_length=50)]
+
+
+class Line(BaseModel):
+    """Something that is never changed, and has no more keys than it should."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Source(Line):
+    """The commit that a run was about."""
+
+    commit: Text = ""
+    subject: Text = ""
+    changed: bool = False
+
+
+class Measured(Line):
+    """Figures that share a key; those of a size have none."""
+
+    mode: Mode
+    key: Key = {}
+    figures: Figures
+
+
+class Cell(Line):
+    """One image on one machine."""
+
+    image: Name
+    machine: Name
+    arch: Name
+    spec: Text = ""
+    measured: Annotated[list[Measured], Field(max_length=3)]
+
+    @model_validator(mode="after")
+    def _once(self) -> Self:
+        if len({one.mode for one in self.measured}) < len(self.measured):
+            raise ValueError("a mode is there twice")
+        return self
+
+
+class Accepted(Line):
+    """The run as a baseline."""
+
+    image: Text = ""
+    machine: Text = ""
+    reason: Text
+    who: Text
+    when: When
+
+
+class RunLine(Line):
+    """A run with all that was measured, and the baselines made of it."""
+
+    kind: Literal["run"] = "run"
+    run: Uid
+    when: When
+    harness: Text = ""
+    plan: Text | None = None
+    source: Source = Source()
+    cells: Annotated[list[Cell], Field(max_length=10_000)]
+    baselines: Annotated[list[Accepted], Field(max_length=10_000)] = []
+
+    @model_validator(mode="after")
+    def _once(self) -> Self:
+        if len({(cell.image, cell.machine) for cell in self.cells}) < len(self.cells):
+            raise ValueError("an image on a machine is there twice")
+        return self
+
+    @property
+    def at(self) -> int:
+        """When it began, in seconds since 1970."""
+        return keys.seconds(self.when)
+
+
+class FloorLine(Line):
+    """A calibrated floor, in µs; ``key`` is a digest."""
+
+    kind: Literal["floor"] = "floor"
+    image: Name
+    machine: Name
+    figure: Name
+    key: Text
+    us: Annotated[int, Field(ge=0, lt=2**63)]
+    how: Text
+    when: When
+
+
+def of_results(results: Mapping[str, Any]) -> RunLine:
+    """Return what the history keeps of a results.json; UserError when it is none."""
+    try:
+        source = results.get("source") or {}  # what is not there was not in the results of an older harness
+        return RunLine(
+            run=results["run"],
+            when=results["when"],
+            harness=results["harness"],
+            plan=results["plan"],
+            source=Source(
+                commit=source.get("commit", ""),
+                subject=source.get("subject", "")[:1000],
+                changed=source.get("changed", False),
+            ),
+            cells=list(_cells(results["cells"])),
+        )
+    except ValidationError as error:
+        raise UserError(f"results that the history cannot keep: {explained(error)}") from None
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise UserError(
+            f"results that the history cannot keep: {type(error).__name__}: {error}",
+            hint="a results.json of `harness matrix`",
+        ) from None
+
+
+def _cells(rows: list[Mapping[str, Any]]) -> Iterator[Cell]:
+    seen: dict[tuple[str, str], int] = {}
+    for row in rows:
+        measured = list(_measured(row))
+        if not measured:
+            continue
+        # A.yml and A.yml+B.yml have the same first file: what comes later in a plan has a name of its own
+        count = seen[row["image"], row["machine"]] = seen.get((row["image"], row["machine"]), 0) + 1
+        image = row["image"] if count == 1 else f"{row['image']}#{count}"
+        yield Cell(image=image, machine=row["machine"], arch=row["arch"], spec=row.get("spec") or "", measured=measured)
+
+
+def _measured(row: Mapping[str, Any]) -> Iterator[Measured]:
+    exact, wall = row["boot"]["exact"], row["boot"]["wall"]
+    if row["exact_repeats"] and exact.get("figures") and exact.get("key"):
+        yield Measured(mode="exact", key=_texts(exact["key"]), figures=exact["figures"])
+    if wall["ready"] is not None and wall.get("key"):
+        # the host is not in the results' key, and seconds of two hosts are not of one series
+        host = {f"host {name}": row["host"][name] for name in ("cpu", "cores") if name in row["host"]}
+        key = _texts({**wall["key"], **host})
+        yield Measured(mode="wall", key=key, figures={READY: round(wall["ready"] * 1000)})
+    if row["size"] is not None:
+        yield Measured(mode="size", figures={TOTAL: row["size"], **row.get("sizes", {})})
+
+
+def _texts(key: Mapping[str, Any]) -> dict[str, str]:
+    return {name: str(value) for name, value in key.items()}
+
+
+def explained(error: ValidationError) -> str:
+    """Return the first of pydantic's complaints as ``where: what``."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    where = ".".join(str(part)[:60] for part in first["loc"])
+    return f"{where}: {first['msg']}" if where else str(first["msg"])

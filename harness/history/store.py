@@ -1,0 +1,229 @@
+"""The history: what every run has measured, kept in a database."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import ColumnElement, Connection, Engine, func, select
+from sqlalchemy.exc import SQLAlchemyError
+
+from harness.errors import HostError, UserError
+from harness.history import keys, schema
+from harness.history import place as places
+from harness.history.place import Place
+from harness.history.tables import Boot, Run, Series, Value
+from harness.measure import gate
+from harness.measure import series as measured
+
+if TYPE_CHECKING:
+    from harness.history.record import RunLine
+
+LATEST = "latest"
+LEAST = 4  # letters of a run's id
+
+
+@dataclass(frozen=True)
+class RunHead:
+    """A run without its figures. ``when`` is UTC, ``changed``: its files were not those of the commit."""
+
+    run: str
+    when: str
+    harness: str
+    plan: str
+    commit: str
+    subject: str
+    changed: bool
+    id: int = 0
+
+
+HEAD = (Run.uid, Run.when, Run.harness, Run.plan, Run.commit, Run.subject, Run.changed, Run.id)
+
+
+def head(row: Any) -> RunHead:
+    """Return the run that a row of HEAD's columns is of."""
+    return RunHead(row[0], row[1], row[2], row[3] or "", row[4], row[5], row[6], row[7])
+
+
+class History:
+    """A history in a database; ``with History.open() as history``.
+
+    What goes wrong in the database is a HostError, what is wrong with what it was given a UserError.
+    """
+
+    def __init__(self, engine: Engine, place: Place) -> None:
+        self.engine = engine
+        self.place = place
+
+    @classmethod
+    def open(cls, wanted: str | None = None, *, create: bool = True) -> History:
+        """Open the history at `wanted` (a path or an URL), else at HARNESS_HISTORY, else the user's own.
+
+        Makes or upgrades its tables. With `create` false a file that is not there is a UserError.
+        """
+        place = places.find(wanted)
+        if place.file is not None and not place.file.exists():
+            if not create:
+                raise UserError(
+                    f"there is no history yet: {place.text}",
+                    hint="every `harness matrix` adds to it; `harness history import` takes older results",
+                )
+            _make_folder(place, place.file.parent)
+        engine = places.engine(place)
+        try:
+            with _explaining(place, "open"):
+                schema.bring_up(engine, place.text)
+        except BaseException:
+            engine.dispose()
+            raise
+        return cls(engine, place)
+
+    def __enter__(self) -> History:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.engine.dispose()
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """Give a connection to read with."""
+        with _explaining(self.place, "read"), self.engine.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """Give a connection to write with, alone; all of it is written at the end, or nothing."""
+        with _explaining(self.place, "write"):
+            with self.engine.connect().execution_options(writing=True) as connection, connection.begin():
+                schema.lock(connection)
+                yield connection
+
+    def add(self, results: Mapping[str, Any]) -> bool:
+        """Add a run's results.json; False when it is there already or has measured nothing."""
+        from harness.history.record import of_results
+
+        return self.add_all([of_results(results)]) > 0
+
+    def add_all(self, lines: Iterable[RunLine]) -> int:
+        """Add `record.RunLine`s in one transaction; return how many were new."""
+        from harness.history.writing import Writer
+
+        with self.writing() as connection:
+            return Writer(connection).write(lines)
+
+    def runs(self, last: int | None = None) -> list[RunHead]:
+        """Return the runs, oldest first; only the `last` ones when given."""
+        with self.reading() as connection:
+            rows = connection.execute(select(*HEAD).order_by(Run.at.desc(), Run.id.desc()).limit(last)).all()
+        return [head(row) for row in reversed(rows)]
+
+    def run(self, name: str) -> RunHead:
+        """Return the run whose id begins with `name`, or the ``latest``; UserError when it is none or not the only."""
+        query = select(*HEAD).order_by(Run.at.desc(), Run.id.desc()).limit(2)
+        if name != LATEST:
+            if len(name) < LEAST:
+                raise UserError(f"{name!r} is too short for a run", hint=f"{LATEST}, or {LEAST} letters of its id")
+            query = query.where(Run.uid.startswith(name, autoescape=True))
+        with self.reading() as connection:
+            rows = connection.execute(query).all()
+        if not rows:
+            raise UserError(f"the history {self.place.text} has no run {name}", hint="harness history --runs")
+        if len(rows) > 1 and name != LATEST and rows[0][0] != name:
+            raise UserError(f"more than one run begins with {name}", hint="more letters of its id")
+        return head(rows[0])
+
+    def cells(self, run: RunHead) -> list[gate.CellFigures]:
+        """Return the exact figures and the sizes of a run's cells."""
+        found: dict[tuple[str, str], gate.CellFigures] = {}
+        query = (
+            select(Boot.image, Boot.machine, Series.mode, Series.figure, Series.facts, Value.value)
+            .join(Series, (Series.image == Boot.image) & (Series.machine == Boot.machine))
+            .join(Value, (Value.series_id == Series.id) & (Value.boot_id == Boot.id))
+            .join(Run, (Run.id == Boot.run_id) & (Run.at == Value.at))
+            .where(Boot.run_id == run.id)
+            .order_by(Boot.id, Series.id)
+        )
+        with self.reading() as connection:
+            for image, machine, mode, figure, facts, value in connection.execute(query):
+                cell = found.setdefault((image, machine), gate.CellFigures(image, machine, run=run.run))
+                if mode == "size":
+                    cell = replace(cell, sizes={**cell.sizes, figure: value})
+                elif mode == "exact":
+                    cell = replace(cell, exact={**cell.exact, figure: value}, key=keys.parsed(facts))
+                found[image, machine] = cell
+        return list(found.values())
+
+    def series(
+        self, image: str | None = None, machine: str | None = None, mode: str | None = None, figure: str | None = None
+    ) -> list[measured.Series]:
+        """Return the series there are, without points: by image, machine and figure, the newest key first.
+
+        `image` is a path as results have it, or its name: ``minimal`` for cases/images/minimal.yml.
+        """
+        newest = select(func.max(Value.at)).where(Value.series_id == Series.id).scalar_subquery()
+        query = select(
+            Series.image, Series.machine, Series.arch, Series.mode, Series.figure, Series.key, Series.id, newest
+        )
+        for column, wanted in ((Series.machine, machine), (Series.mode, mode), (Series.figure, figure)):
+            if wanted is not None:
+                query = query.where(column == wanted)
+        with self.reading() as connection:
+            rows = [row for row in connection.execute(query).all() if image is None or names(row[0], image)]
+        first: dict[tuple[str, ...], int] = {}
+        for row in sorted(rows, key=lambda row: row[6]):  # so that figures are in a boot's order, whatever their keys
+            first.setdefault((*row[:5],), row[6])
+        rows.sort(key=lambda row: (*row[:4], first[(*row[:5],)], -(row[7] or 0), -row[6]))
+        return [measured.Series(*row[:6]) for row in rows]
+
+    def values(self, head: measured.Series, last: int | None = None) -> measured.Series:
+        """Return a series with its points, oldest first; only the `last` ones when given."""
+        which = select(Series.id).where(*_same(head)).scalar_subquery()
+        query = (
+            select(Run.uid, Run.when, Value.value, Run.commit, Run.subject, Boot.spec)
+            .select_from(Value)
+            .join(Boot, Boot.id == Value.boot_id)
+            .join(Run, Run.id == Boot.run_id)
+            .where(Value.series_id == which)
+            .order_by(Value.at.desc(), Value.boot_id.desc())
+            .limit(last)
+        )
+        with self.reading() as connection:
+            rows = connection.execute(query).all()
+        return replace(head, points=tuple(measured.Point(*row) for row in reversed(rows)))
+
+    def key(self, head: measured.Series) -> dict[str, str]:
+        """Return what the values of a series share: machine type, CPU model, QEMU's version, command line."""
+        with self.reading() as connection:
+            facts = connection.scalar(select(Series.facts).where(*_same(head)))
+        return keys.parsed(facts or "{}")
+
+
+def names(image: str, wanted: str) -> bool:
+    """Return whether `wanted` is an image's path, or its name without folder and ending."""
+    return wanted in (image, image.rpartition("/")[2], Path(image).stem)
+
+
+def _same(head: measured.Series) -> tuple[ColumnElement[bool], ...]:
+    return (Series.image == head.image, Series.machine == head.machine, Series.arch == head.arch,
+            Series.mode == head.mode, Series.figure == head.figure, Series.key == head.key)  # fmt: skip
+
+
+def _make_folder(place: Place, folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise HostError(
+            f"cannot make the folder of the history {place.text}: {error.strerror}", hint=places.HINT
+        ) from None
+
+
+@contextmanager
+def _explaining(place: Place, doing: str) -> Iterator[None]:
+    try:
+        yield
+    except (SQLAlchemyError, sqlite3.Error) as error:
+        raise place.explained(error, doing) from None

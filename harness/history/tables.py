@@ -1,0 +1,95 @@
+"""The history's tables. What changes here needs a migration of its own; a test compares the two."""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, ForeignKey, Index, Integer, Text, UniqueConstraint
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+# SQLite counts rows by itself only where a key's type is INTEGER, which has 64 bits there
+Id = BigInteger().with_variant(Integer(), "sqlite")
+
+
+class Base(DeclarativeBase):
+    """What all tables have in common: text without a limit, 64-bit numbers."""
+
+    type_annotation_map = {str: Text(), int: BigInteger()}  # noqa: RUF012 -- SQLAlchemy reads it from the class
+
+
+class Run(Base):
+    """One run of a matrix. ``at`` is ``when`` in seconds since 1970, for the order."""
+
+    __tablename__ = "run"
+    __table_args__ = (Index("run_in_order", "at", "id"),)
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    uid: Mapped[str] = mapped_column(unique=True)
+    at: Mapped[int]
+    when: Mapped[str]
+    harness: Mapped[str]
+    plan: Mapped[str | None]
+    commit: Mapped[str]
+    subject: Mapped[str]
+    changed: Mapped[bool]
+
+
+class Boot(Base):
+    """One image on one machine in a run; ``spec`` is the digest of the image's YAML."""
+
+    __tablename__ = "boot"
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    run_id: Mapped[int] = mapped_column(ForeignKey("run.id"), index=True)
+    image: Mapped[str]
+    machine: Mapped[str]
+    arch: Mapped[str]
+    spec: Mapped[str]
+
+
+class Series(Base):
+    """A figure of one image on one machine under one key; ``facts`` is the key as JSON, ``key`` its digest."""
+
+    __tablename__ = "series"
+    __table_args__ = (UniqueConstraint("image", "machine", "arch", "mode", "figure", "key", name="series_once"),)
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    image: Mapped[str]
+    machine: Mapped[str]
+    arch: Mapped[str]
+    mode: Mapped[str]
+    figure: Mapped[str]
+    key: Mapped[str]
+    facts: Mapped[str]
+
+
+class Value(Base):
+    """A boot's value in a series. ``at`` is its run's: so the rows of a series lie in order, and its end is found."""
+
+    __tablename__ = "value"
+    __table_args__ = {"sqlite_with_rowid": False}  # noqa: RUF012 -- SQLAlchemy reads it from the class
+    series_id: Mapped[int] = mapped_column(ForeignKey("series.id"), primary_key=True)
+    at: Mapped[int] = mapped_column(primary_key=True)
+    boot_id: Mapped[int] = mapped_column(ForeignKey("boot.id"), primary_key=True)
+    value: Mapped[int]
+
+
+class Baseline(Base):
+    """A run that was accepted as what others are measured by; an empty image or machine stands for all."""
+
+    __tablename__ = "baseline"
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    run_id: Mapped[int] = mapped_column(ForeignKey("run.id"))
+    image: Mapped[str]
+    machine: Mapped[str]
+    reason: Mapped[str]
+    who: Mapped[str]
+    when: Mapped[str]
+
+
+class Floor(Base):
+    """How far an exact figure moves by mere perturbation, in µs, under one key; ``how`` says how that was measured."""
+
+    __tablename__ = "floor"
+    image: Mapped[str] = mapped_column(primary_key=True)
+    machine: Mapped[str] = mapped_column(primary_key=True)
+    figure: Mapped[str] = mapped_column(primary_key=True)
+    key: Mapped[str] = mapped_column(primary_key=True)
+    us: Mapped[int]
+    how: Mapped[str]
+    when: Mapped[str]

@@ -1,0 +1,118 @@
+"""Writes runs into the tables, many at a time: what is inside of a transaction is there whole, or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from typing import Any
+
+from sqlalchemy import Connection, insert, select, tuple_
+
+from harness.history.keys import digest, facts
+from harness.history.record import Cell, RunLine
+from harness.history.tables import Baseline, Boot, Run, Series, Value
+
+BATCH = 200  # runs: a round trip to the server for that many, and some ten thousand values in memory
+ACCEPTED = ("image", "machine", "reason", "who", "when")  # what there is to a baseline
+Name = tuple[str, str, str, str, str, str]  # what makes a series one: image, machine, arch, mode, figure, key
+
+
+class Writer:
+    """Writes on one connection, which holds the lock of `schema.lock`; knows the series that it has seen."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self._series: dict[Name, int] = {}
+        self._known: set[tuple[str, str]] = set()  # images and machines whose series are in `_series`
+
+    def write(self, lines: Iterable[RunLine]) -> int:
+        """Write the runs that are not there yet; return how many those were."""
+        return sum(self._batch(batch) for batch in _batches(lines))
+
+    def _batch(self, batch: Sequence[RunLine]) -> int:
+        lines = {line.run: line for line in reversed(batch)}  # the first of those with one id
+        found = self.connection.execute(select(Run.uid, Run.id).where(Run.uid.in_(lines)))
+        ids = {row[0]: row[1] for row in found}
+        new = [line for line in lines.values() if line.run not in ids and line.cells]
+        if new:
+            new.sort(key=lambda line: line.at)
+            runs = self._insert(Run, [_run(line) for line in new])
+            ids |= dict(zip((line.run for line in new), runs, strict=True))
+            self._boots(runs, new)
+        self._accept(ids, batch)
+        return len(new)
+
+    def _boots(self, runs: Sequence[int], new: Sequence[RunLine]) -> None:
+        pairs = [(run, line, cell) for run, line in zip(runs, new, strict=True) for cell in line.cells]
+        boots = self._insert(Boot, [_boot(run, cell) for run, _, cell in pairs])
+        self._see({(cell.image, cell.machine) for _, _, cell in pairs})
+        names = [(boot, line, name, value, key) for boot, (_, line, cell) in zip(boots, pairs, strict=True)
+                 for name, value, key in _values(cell)]  # fmt: skip
+        self._add({name: key for _, _, name, _, key in names if name not in self._series})
+        self.connection.execute(
+            insert(Value),
+            [
+                {"series_id": self._series[name], "at": line.at, "boot_id": boot, "value": value}
+                for boot, line, name, value, _ in names
+            ],
+        )
+
+    def _accept(self, ids: dict[str, int], batch: Sequence[RunLine]) -> None:
+        """Write the baselines that are not there yet, also those of runs that are."""
+        wanted = [(ids[line.run], *(getattr(one, name) for name in ACCEPTED)) for line in batch if line.run in ids
+                  for one in line.baselines]  # fmt: skip
+        if not wanted:
+            return
+        columns = (Baseline.run_id, *(getattr(Baseline, name) for name in ACCEPTED))
+        query = select(*columns).where(Baseline.run_id.in_({row[0] for row in wanted}))
+        there = {tuple(row) for row in self.connection.execute(query)}
+        rows = [dict(zip(("run_id", *ACCEPTED), row, strict=True)) for row in dict.fromkeys(wanted) if row not in there]
+        if rows:
+            self.connection.execute(insert(Baseline), rows)
+
+    def _insert(self, table: type[Run] | type[Boot] | type[Series], rows: list[dict[str, Any]]) -> Sequence[int]:
+        """Insert rows and return their ids in the same order."""
+        return self.connection.scalars(insert(table).returning(table.id, sort_by_parameter_order=True), rows).all()
+
+    def _see(self, cells: set[tuple[str, str]]) -> None:
+        wanted = cells - self._known
+        if not wanted:
+            return
+        columns = (Series.image, Series.machine, Series.arch, Series.mode, Series.figure, Series.key)
+        rows = self.connection.execute(
+            select(*columns, Series.id).where(tuple_(Series.image, Series.machine).in_(sorted(wanted)))
+        )
+        self._series |= {(row[0], row[1], row[2], row[3], row[4], row[5]): row[6] for row in rows}
+        self._known |= wanted
+
+    def _add(self, names: dict[Name, str]) -> None:
+        if not names:
+            return
+        rows = [
+            {"image": name[0], "machine": name[1], "arch": name[2], "mode": name[3], "figure": name[4], "key": name[5],
+             "facts": key} for name, key in names.items()
+        ]  # fmt: skip
+        self._series |= dict(zip(names, self._insert(Series, rows), strict=True))
+
+
+def _batches(lines: Iterable[RunLine]) -> Iterator[list[RunLine]]:
+    rest = iter(lines)
+    while batch := list(islice(rest, BATCH)):
+        yield batch
+
+
+def _run(line: RunLine) -> dict[str, Any]:
+    return {"uid": line.run, "at": line.at, "when": line.when, "harness": line.harness, "plan": line.plan,
+            **line.source.model_dump()}  # fmt: skip
+
+
+def _boot(run: int, cell: Cell) -> dict[str, Any]:
+    return {"run_id": run, "image": cell.image, "machine": cell.machine, "arch": cell.arch, "spec": cell.spec}
+
+
+def _values(cell: Cell) -> Iterator[tuple[Name, int, str]]:
+    """Yield each figure of a cell: its series, its value, and the series' key as JSON."""
+    for group in cell.measured:
+        key, text = digest(group.key), facts(group.key)
+        for figure, value in group.figures.items():
+            yield (cell.image, cell.machine, cell.arch, group.mode, figure, key), value, text

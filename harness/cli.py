@@ -38,6 +38,9 @@ Suite = Annotated[str, typer.Option(envvar="HARNESS_SUITE", help="Debian suite t
 Compression = Annotated[str, typer.Option(help="Of the root filesystem: lz4, lz4-fast, zstd, gzip, xz.")]
 Refresh = Annotated[bool, typer.Option("--refresh", help="Ask the mirror for the newest packages again.")]
 Offline = Annotated[bool, typer.Option("--offline", help="Never touch the network.")]
+Where = Annotated[
+    str | None, typer.Option("--history", metavar="FILE|URL", help="The history, instead of HARNESS_HISTORY's.")
+]
 
 
 def command(function: Callable[P, int]) -> Callable[P, None]:
@@ -131,6 +134,11 @@ def matrix(
     lock: Lock = None,
     refresh: Refresh = False,
     offline: Offline = False,
+    against: Annotated[
+        str | None, typer.Option(metavar="BASELINE", help="Fail on what is worse: latest-baseline, a run, a folder.")
+    ] = None,
+    no_history: Annotated[bool, typer.Option("--no-history", help="Keep this run out of the history.")] = False,
+    where: Where = None,
     json: Json = False,
 ) -> int:
     """Build a plan's images, boot each on its machines, run the cases, and end with one table.
@@ -138,7 +146,8 @@ def matrix(
     Without PLAN, the two images that ship with the harness on all three architectures. With --image and --machine
     and no PLAN, an image's YAML (A.yml+B.yml are merged) on a machine.
 
-    Exit 0 when all passed, 1 when cases failed, 3 when this host cannot run some cells, 130 when interrupted.
+    Exit 0 when all passed, 1 when cases failed or something became worse (--against), 3 when this host cannot run
+    some cells, 130 when interrupted.
 
     \b
     Examples:
@@ -146,13 +155,17 @@ def matrix(
       harness matrix nightly.yml --machine qemu-arm64 --results out
       harness matrix nightly.yml --lock nightly.lock
       harness matrix --image default -k root -- -x
+      harness matrix --against latest-baseline
     """
+    from harness.commands import gate
     from harness.commands import matrix as module
     from harness.suite.builds import How
 
+    after = gate.prepare(against, keep=not no_history, where=where)
     return module.from_words(
         words or [], images=image or [], machines=machine or [], results=results, keyword=keyword, workers=workers,
         patience=timeout_multiplier, how=How(cache, lock, offline, refresh), as_json=json,
+        after=after,
     )  # fmt: skip
 
 
@@ -260,6 +273,64 @@ def lint(
     from harness.commands import lint as module
 
     return module.lint(files, as_json=json)
+
+
+@command
+def history(
+    words: Annotated[
+        list[str] | None, typer.Argument(metavar="[IMAGE | import FILE… | export [FILE]]", show_default=False)
+    ] = None,
+    machine: Annotated[str | None, typer.Option("--machine", "-m", help="Only this machine.")] = None,
+    figure: Annotated[
+        str | None, typer.Option("--figure", "-f", help="Only this figure; of one cell, in detail.")
+    ] = None,
+    mode: Annotated[str | None, typer.Option(help="Only exact, wall or size.")] = None,
+    last: Annotated[int, typer.Option(help="How many runs to show.", min=1)] = 30,
+    all_keys: Annotated[bool, typer.Option("--all-keys", help="Earlier keys too: another QEMU, another line.")] = False,
+    runs: Annotated[bool, typer.Option("--runs", help="List the runs.")] = False,
+    where: Where = None,
+    json: Json = False,
+) -> int:
+    """Show figures over time, and where they changed.
+
+    Without IMAGE the headlines of all; an image and a machine show all their figures, a figure more shows each run.
+
+    \b
+    Examples:
+      harness history
+      harness history minimal -m qemu-arm64 -f ready
+      harness history import results
+      harness history export all.jsonl
+    """
+    from harness.commands import history as module
+
+    wish = module.Wish(machine, mode, figure, last, every_key=all_keys, runs=runs, as_json=json)
+    return module.history(words or [], wish, where)
+
+
+@command
+def baseline(
+    action: Annotated[str, typer.Argument(metavar="accept|list")],
+    run: Annotated[
+        str | None, typer.Argument(help="The run's id, its beginning, or latest.", show_default=False)
+    ] = None,
+    reason: Annotated[str, typer.Option(help="Why its figures are accepted.")] = "",
+    image: Annotated[str | None, typer.Option(help="Only for this image of the run.")] = None,
+    machine: Annotated[str | None, typer.Option(help="Only for this machine of the run.")] = None,
+    where: Where = None,
+    json: Json = False,
+) -> int:
+    """Accept a run as what harness matrix --against compares with, or list those.
+
+    \b
+    Examples:
+      harness baseline accept latest --reason 'release 1.0'
+      harness baseline list
+      harness matrix --against latest-baseline
+    """
+    from harness.commands import baseline as module
+
+    return module.baseline(action, run, reason, image=image, machine=machine, where=where, as_json=json)
 
 
 def main() -> None:

@@ -10,11 +10,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from harness import paths, proc, results
+from harness.commands import gate
 from harness.errors import EXIT_BUG, EXIT_INTERRUPTED, HarnessError, UserError
 from harness.suite import view
 from harness.suite.cells import DEFAULT_PLAN, Wanted, check
@@ -39,6 +40,7 @@ class Request:
     patience: float = 1.0
     cache: Path | None = None
     extra: Sequence[str] = ()
+    after: gate.After = field(default_factory=gate.After)
 
 
 def matrix(request: Request, *, as_json: bool = False) -> int:
@@ -54,7 +56,7 @@ def matrix(request: Request, *, as_json: bool = False) -> int:
         print(json_.dumps(found, indent=1))
     else:
         _show(found, folder)
-    return int(found["exit"])
+    return gate.settle(request.after, found, folder, as_json=as_json)
 
 
 def from_words(

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from sqlalchemy import insert, select
 
 from harness.errors import UserError
-from harness.history.keys import now
+from harness.history.keys import images, now
 from harness.history.store import HEAD, History, RunHead, head, names
 from harness.history.tables import Baseline, Run
 from harness.measure.gate import CellFigures
 
 LATEST = "latest-baseline"
+TOTAL = "total"
 
 
 @dataclass(frozen=True)
@@ -81,3 +83,30 @@ def cells(history: History, name: str) -> list[CellFigures]:
 
 def _covered(history: History, one: Accepted) -> Iterator[CellFigures]:
     return (cell for cell in history.cells(one.run) if one.covers(cell))
+
+
+def of_results(results: Mapping[str, Any]) -> list[CellFigures]:
+    """Return the cells of a results.json; UserError when it is none."""
+    try:
+        rows = results["cells"]
+        return [_figures(results["run"], image, row) for image, row in zip(images(rows), rows, strict=True)]
+    except (KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"results that cannot be compared: {type(error).__name__}: {error}") from None
+
+
+def _figures(run: str, image: str, row: Mapping[str, Any]) -> CellFigures:
+    exact = row["boot"]["exact"]
+    why = ""
+    if not exact.get("figures"):
+        why = row["reason"].partition("\n")[0] or "no exact boot came to ready"
+    elif not row["exact_repeats"]:
+        why = f"two exact boots did not agree{', first in ' if exact['moved'] else ''}{exact['moved']}"
+    return CellFigures(
+        image,
+        row["machine"],
+        exact={} if why else exact["figures"],
+        key={name: str(value) for name, value in exact.get("key", {}).items()},
+        sizes={} if row["size"] is None else {TOTAL: row["size"], **row.get("sizes", {})},
+        why=why,
+        run=run,
+    )

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, delete, insert, select
 from harness.history.keys import digest, now
 from harness.history.store import History
 from harness.history.tables import Floor
+from harness.measure.floor import Floors
 
 if TYPE_CHECKING:
     from harness.history.record import FloorLine
@@ -33,15 +34,15 @@ def set_floor(
 
 def floor_of(history: History, image: str, machine: str, figure: str, *, key: Mapping[str, str]) -> int | None:
     """Return a figure's calibrated floor in µs; None when nobody has calibrated it under that key."""
-    return floors_of(history, image, machine, key=key).get(figure)
+    return floors_of(history, image, machine, key=key).measured.get(figure)
 
 
-def floors_of(history: History, image: str, machine: str, *, key: Mapping[str, str] | str) -> dict[str, int]:
-    """Return the calibrated floors of a cell by figure, in µs. `key` may be its digest, as a series has it."""
+def floors_of(history: History, image: str, machine: str, *, key: Mapping[str, str] | str) -> Floors:
+    """Return the floors of a cell, calibrated or not. `key` may be its digest, as a series has it."""
     short = key if isinstance(key, str) else digest(key)
     query = select(Floor.figure, Floor.us).where(Floor.image == image, Floor.machine == machine, Floor.key == short)
     with history.reading() as connection:
-        return {row[0]: row[1] for row in connection.execute(query)}
+        return Floors({row[0]: row[1] for row in connection.execute(query)})
 
 
 def put(connection: Connection, lines: Iterable[FloorLine]) -> int:

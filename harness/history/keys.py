@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from typing import Any
 
 SHORT = 16  # hexadecimal digits of a key's digest
 WHEN = "%Y-%m-%dT%H:%M:%SZ"
@@ -35,3 +37,17 @@ def parsed(text: str) -> dict[str, str]:
 def digest(key: Mapping[str, str]) -> str:
     """Return what stands for a key in the history; empty for that of sizes, which have none."""
     return hashlib.sha256(facts(key).encode()).hexdigest()[:SHORT] if key else ""
+
+
+def images(rows: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Return by what name each of a results.json's cells is known, so that none is known twice on one machine.
+
+    A.yml and A.yml+B.yml have the same first file: the one that comes later in the plan is A.yml#2.
+    """
+    seen: Counter[tuple[str, str]] = Counter()
+    found = []
+    for row in rows:
+        cell = (row["image"], row["machine"])
+        seen[cell] += 1
+        found.append(cell[0] if seen[cell] == 1 else f"{cell[0]}#{seen[cell]}")
+    return found

@@ -144,15 +144,11 @@ def of_results(results: Mapping[str, Any]) -> RunLine:
 
 
 def _cells(rows: list[Mapping[str, Any]]) -> Iterator[Cell]:
-    seen: dict[tuple[str, str], int] = {}
-    for row in rows:
+    for image, row in zip(keys.images(rows), rows, strict=True):
         measured = list(_measured(row))
-        if not measured:
-            continue
-        # A.yml and A.yml+B.yml have the same first file: what comes later in a plan has a name of its own
-        count = seen[row["image"], row["machine"]] = seen.get((row["image"], row["machine"]), 0) + 1
-        image = row["image"] if count == 1 else f"{row['image']}#{count}"
-        yield Cell(image=image, machine=row["machine"], arch=row["arch"], spec=row.get("spec") or "", measured=measured)
+        if measured:
+            yield Cell(image=image, machine=row["machine"], arch=row["arch"], spec=row.get("spec") or "",
+                       measured=measured)  # fmt: skip
 
 
 def _measured(row: Mapping[str, Any]) -> Iterator[Measured]:

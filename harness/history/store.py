@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from harness.history.record import RunLine
 
 LATEST = "latest"
+MODES = ("exact", "wall", "size")
 LEAST = 4  # letters of a run's id
 
 
@@ -176,7 +177,7 @@ class History:
         first: dict[tuple[str, ...], int] = {}
         for row in sorted(rows, key=lambda row: row[6]):  # so that figures are in a boot's order, whatever their keys
             first.setdefault((*row[:5],), row[6])
-        rows.sort(key=lambda row: (*row[:4], first[(*row[:5],)], -(row[7] or 0), -row[6]))
+        rows.sort(key=lambda row: (*row[:3], MODES.index(row[3]), first[(*row[:5],)], -(row[7] or 0), -row[6]))
         return [measured.Series(*row[:6]) for row in rows]
 
     def values(self, head: measured.Series, last: int | None = None) -> measured.Series:
@@ -194,6 +195,12 @@ class History:
         with self.reading() as connection:
             rows = connection.execute(query).all()
         return replace(head, points=tuple(measured.Point(*row) for row in reversed(rows)))
+
+    def count(self, head: measured.Series) -> int:
+        """Return how many points a series has."""
+        query = select(func.count()).select_from(Value).join(Series, Series.id == Value.series_id).where(*_same(head))
+        with self.reading() as connection:
+            return connection.scalar(query) or 0
 
     def key(self, head: measured.Series) -> dict[str, str]:
         """Return what the values of a series share: machine type, CPU model, QEMU's version, command line."""

@@ -5,19 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-# Where nobody has calibrated: a word more on the kernel's command line, which does nothing, moved arm64 by 0.13 %.
-FLOOR_PART = 0.002
-FLOOR_US = 200
-# A file more or less moves what the compressed root shares out to its neighbours.
-FLOOR_BYTES = 4096
+from harness.measure.compare import decides
+from harness.measure.floor import Floors
+
+# Of sizes: a file more or less moves what the compressed root shares out to its neighbours.
+SIZE_SHARE = 0.002
+LEAST_BYTES = 4096
 
 
-@dataclass(frozen=True)
-class Floor:
-    """How much a figure may move and mean nothing, in its own unit; ``calibrated`` when that was measured."""
-
-    value: int
-    calibrated: bool = False
+def size_floor(_: str, *values: int) -> int:
+    """Return the floor of a size, in bytes, for a change between `values`."""
+    return max([LEAST_BYTES, *(round(SIZE_SHARE * value) for value in values)])
 
 
 @dataclass(frozen=True)
@@ -27,7 +25,7 @@ class Regression:
     figure: str
     old: int
     new: int
-    floor: Floor
+    floor: int
 
     @property
     def difference(self) -> int:
@@ -62,7 +60,7 @@ class Verdict:
     larger: tuple[Regression, ...] = ()
     better: tuple[Regression, ...] = ()
     notes: tuple[str, ...] = ()
-    calibrated: bool = True
+    calibrated: bool = False
 
     @property
     def passed(self) -> bool:
@@ -70,68 +68,49 @@ class Verdict:
         return not self.slower and not self.larger
 
 
-def exact_floor(old: int) -> Floor:
-    """Return the floor of an exact time, in µs, as long as nobody has calibrated it."""
-    return Floor(max(round(old * FLOOR_PART), FLOOR_US))
-
-
-def size_floor(old: int) -> Floor:
-    """Return the floor of a size, in bytes."""
-    return Floor(max(round(old * FLOOR_PART), FLOOR_BYTES))
-
-
-def judge(
-    old: Mapping[str, int],
-    new: Mapping[str, int],
-    floors: Mapping[str, Floor],
-    default: Callable[[int], Floor] = exact_floor,
-) -> list[Regression]:
+def judge(old: Mapping[str, int], new: Mapping[str, int], floor: Callable[..., int]) -> list[Regression]:
     """Return the figures of both that are more in `new` by more than their floor, in the order of `new`.
 
-    A figure that `floors` has none for gets the `default` one of its old value.
+    ``floor(figure, old value, new value)`` is in the figures' unit, as `Floors.of` and `size_floor` give it.
     """
-    found = []
-    for name, value in new.items():
-        if name not in old:
-            continue
-        floor = floors.get(name) or default(old[name])
-        if value - old[name] > floor.value:
-            found.append(Regression(name, old[name], value, floor))
-    return found
+    both = [(name, old[name], value, floor(name, old[name], value)) for name, value in new.items() if name in old]
+    return [Regression(*row) for row in both if row[2] - row[1] > row[3]]
 
 
-Floors = Callable[[CellFigures], Mapping[str, Floor]]
-
-
-def verdicts(old: Iterable[CellFigures], new: Iterable[CellFigures], floors: Floors) -> list[Verdict]:
+def verdicts(
+    old: Iterable[CellFigures], new: Iterable[CellFigures], floors: Callable[[CellFigures], Floors]
+) -> list[Verdict]:
     """Judge each cell of `new` against the one of `old` with the same image and machine; `floors` gives a cell's."""
     known = {(cell.image, cell.machine): cell for cell in old}
-    return [_verdict(known.get((cell.image, cell.machine)), cell, floors) for cell in new]
+    return [_verdict(known.get((cell.image, cell.machine)), cell, floors(cell)) for cell in new]
 
 
 def _verdict(old: CellFigures | None, new: CellFigures, floors: Floors) -> Verdict:
     if old is None:
         return Verdict(new.image, new.machine, notes=("the baseline has no such cell",))
-    notes, exact, floored = [], dict(new.exact), dict(floors(new))
-    apart = differing(old.key, new.key)
-    if not new.exact or not old.exact:
-        notes.append(f"no exact times to compare: {new.why if not new.exact else 'the baseline has none'}")
-        exact = {}
-    elif apart:
-        notes.append(f"exact times not compared, they are of another experiment: {apart}")
-        exact = {}
-    notes += _unpaired(old.exact if exact else {}, exact, "") + _unpaired(old.sizes, new.sizes, "size of ")
-    both = [name for name in exact if name in old.exact]
+    why = _incomparable(old, new)
+    # what services take side by side moves with each other's, and decides nothing
+    before, after = ({name: us for name, us in side.exact.items() if not why and decides(name)} for side in (old, new))
     return Verdict(
         new.image,
         new.machine,
-        compared=len(both) + len(old.sizes.keys() & new.sizes.keys()),
-        slower=tuple(judge(old.exact, exact, floored)),
-        larger=tuple(judge(old.sizes, new.sizes, {}, size_floor)),
-        better=tuple(judge(exact, old.exact, floored)),
-        notes=tuple(notes),
-        calibrated=all(name in floored for name in both),
+        compared=len(before.keys() & after.keys()) + len(old.sizes.keys() & new.sizes.keys()),
+        slower=tuple(judge(before, after, floors.of)),
+        larger=tuple(judge(old.sizes, new.sizes, size_floor)),
+        better=(*judge(after, before, floors.of), *judge(new.sizes, old.sizes, size_floor)),
+        notes=tuple(filter(None, (why, *_unpaired(before, after, ""), *_unpaired(old.sizes, new.sizes, "size of ")))),
+        calibrated=floors.calibrated,
     )
+
+
+def _incomparable(old: CellFigures, new: CellFigures) -> str:
+    """Return why two cells' exact figures cannot be compared; empty when they can."""
+    if not new.exact:
+        return f"no exact times: {new.why or 'nothing measured them'}"
+    if not old.exact:
+        return f"no exact times in the baseline{': ' * bool(old.why)}{old.why}"
+    apart = differing(old.key, new.key)
+    return f"exact times not compared, for they are of another experiment: {apart}" if apart else ""
 
 
 def differing(old: Mapping[str, str], new: Mapping[str, str]) -> str:
@@ -142,14 +121,11 @@ def differing(old: Mapping[str, str], new: Mapping[str, str]) -> str:
     )
 
 
-def _unpaired(old: Mapping[str, int], new: Mapping[str, int], what: str) -> list[str]:
-    if not old or not new:
-        return []
-    return [*_listed(what, (name for name in new if name not in old), "not in the baseline"),
-            *_listed(what, (name for name in old if name not in new), "only in the baseline")]  # fmt: skip
-
-
-def _listed(what: str, names: Iterable[str], where: str) -> Iterator[str]:
-    found = list(names)
-    if found:
-        yield f"{what}{', '.join(found)}: {where}"
+def _unpaired(old: Mapping[str, int], new: Mapping[str, int], what: str) -> Iterator[str]:
+    """Say which figures only one side has, where both have any."""
+    for names, where in (
+        ([name for name in new if name not in old], "not in the baseline"),
+        ([name for name in old if name not in new], "only in the baseline"),
+    ):
+        if old and new and names:
+            yield f"{what}{', '.join(names)}: {where}"

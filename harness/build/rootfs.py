@@ -16,7 +16,7 @@ from harness.build.files import content, executable
 from harness.build.prepare import MADE_AT_BOOT
 from harness.build.tree import Node, Tree, clean, folder, plain, symlink
 from harness.errors import UserError
-from harness.spec.annotations import Health, settings
+from harness.spec.annotations import settings
 from harness.spec.model import Entry, EntryConfig, File, ImageSpec, Volume
 
 FIRST_ID = 100  # LinuxKit gives named users numbers from here
@@ -126,7 +126,10 @@ def _add_guest(tree: Tree, arch: Arch) -> None:
         place = "etc/inittab" if source.name == "inittab" else f"usr/lib/harness/{source.name}"
         mode = 0o755 if executable(source) else 0o644
         tree.put(place, plain(source.read_bytes(), mode))
-    tree.put("usr/lib/harness/mark", plain((paths.GUEST / "native/bin" / arch.name / "mark").read_bytes(), 0o755))
+    for program in ("mark", "await"):
+        tree.put(
+            f"usr/lib/harness/{program}", plain((paths.GUEST / "native/bin" / arch.name / program).read_bytes(), 0o755)
+        )
 
 
 def _add_bundle(
@@ -166,17 +169,11 @@ def _settings(made: bundles.Bundle) -> str:
         "restart": entry.restart,
         "health": entry.health.kind if entry.health else "started",
         "health_arg": entry.health.argument if entry.health else "",
-        "port": _port(entry.health) if entry.health else "",
         "overlay": "" if made.readonly else "1",
         "prepare": "1" if prepare.lines(made.runtime, "") else "",
         "shared": "" if any(row["type"] == "pid" for row in made.config["linux"]["namespaces"]) else "1",
     }
     return "".join(f"{key}={shlex.quote(value)}\n" for key, value in rows.items() if value)
-
-
-def _port(health: Health) -> str:
-    # /proc/net/tcp spells ports as four capital hexadecimal digits
-    return f"{int(health.argument.partition('/')[0]):04X}" if health.kind in ("tcp", "http") else ""
 
 
 def _mount_point(root: Tree, inner: Tree, mount: Mapping[str, str], made: bundles.Bundle) -> None:

@@ -18,7 +18,7 @@ from harness.errors import UserError
 from harness.spec import library, load_component
 
 NATIVE = paths.GUEST / "native"
-PROGRAMS = [f"{arch}/{program}" for arch in ARCHES for program in ("stage1", "mark", "libsystemd.so.0")]
+PROGRAMS = [f"{arch}/{program}" for arch in ARCHES for program in ("stage1", "mark", "await", "libsystemd.so.0")]
 COMPILERS = [f"{triplet}-linux-gnu-gcc-12" for triplet in ("x86_64", "aarch64", "s390x")]
 
 

@@ -1,0 +1,220 @@
+/* await [NAME SECONDS KIND ARGUMENT]...: waits until every service is seen healthy once or its time is over, and marks
+ * each that has a name (docs/guest.md). KIND: started; tcp PORT; file PATH. Exit code 0: all healthy, 1: some were not, 2: misuse.
+ *
+ * A shell that asks again and again takes a tenth of a boot's processor, one byte of /proc/net/tcp a system call. This
+ * asks at the lowest priority, so that a boot that is busy is not slowed by being asked, and notices within a
+ * millisecond of the processor being free. */
+#include "sys.h"
+
+#define BOOT_DIR "/run/harness/"
+#define MOST 512
+#define PAUSE_NS 1000000
+#define O_PATH 010000000
+#define CLOCK_MONOTONIC 1
+#define LOWEST 19
+
+#if defined(__x86_64__)
+enum { NR_nanosleep = 35, NR_setpriority = 141, NR_clock_gettime = 228 };
+#elif defined(__aarch64__)
+enum { NR_nanosleep = 101, NR_clock_gettime = 113, NR_setpriority = 140 };
+#elif defined(__s390x__)
+enum { NR_setpriority = 97, NR_nanosleep = 162, NR_clock_gettime = 260 };
+#endif
+
+struct time {
+    long seconds, nanoseconds;
+};
+
+static char sockets[2][65536]; /* /proc/net/tcp and tcp6; who listens comes first there */
+static char text[4096];
+
+static long now(void)
+{
+    struct time time = {0, 0};
+    sys5(NR_clock_gettime, CLOCK_MONOTONIC, (long)&time, 0, 0, 0);
+    return time.seconds;
+}
+
+static int equal(const char *one, const char *other)
+{
+    while (*one && *one == *other)
+        one++, other++;
+    return *one == *other;
+}
+
+/* The number that text begins with, -1 when with none; `end` is set behind it. */
+static long number(const char *from, int base, const char **end)
+{
+    long value = 0;
+    const char *at = from;
+    for (; value < 1L << 40; at++) {
+        int digit = *at >= '0' && *at <= '9' ? *at - '0' : *at >= 'A' && *at <= 'F' ? *at - 'A' + 10 : 99;
+        if (digit >= base)
+            break;
+        value = value * base + digit;
+    }
+    if (end)
+        *end = at;
+    return at == from ? -1 : value;
+}
+
+/* Reads what a file holds, as far as there is room, and ends it with a zero; the size, or -1. */
+static long slurp(const char *path, char *to, long room)
+{
+    long fd = sys_open(path, O_RDONLY | O_CLOEXEC), size = 0, got;
+    if (fd < 0)
+        return -1;
+    while (size < room - 1 && (got = sys5(NR_read, fd, (long)to + size, room - 1 - size, 0, 0)) > 0)
+        size += got;
+    sys_close(fd);
+    to[size] = 0;
+    return size;
+}
+
+static const char *path_of(struct line *line, const char *one, const char *two, const char *three)
+{
+    line->size = 0;
+    add(line, one);
+    add(line, two);
+    add(line, three);
+    line->text[line->size] = 0;
+    return line->text;
+}
+
+static int exists(const char *path)
+{
+    long fd = sys_open(path, O_PATH | O_CLOEXEC);
+    if (fd < 0)
+        return 0;
+    sys_close(fd);
+    return 1;
+}
+
+static int started(const char *name)
+{
+    struct line line;
+    return slurp(path_of(&line, BOOT_DIR, name, ".pid"), text, 16) > 0 ||
+           exists(path_of(&line, BOOT_DIR, name, ".done"));
+}
+
+/* Whether a table has a socket that listens (state 0A) on the port. A row: NUMBER: ADDRESS:PORT ADDRESS:PORT STATE ... */
+static int listens(const char *table, long port)
+{
+    for (const char *at = table; *at; at++) {
+        const char *field = at;
+        long local = -1;
+        for (int count = 0; count < 4; count++) {
+            while (*field == ' ')
+                field++;
+            if (count == 1) {
+                const char *colon = field;
+                while (*colon && *colon != ':' && *colon != '\n')
+                    colon++;
+                local = *colon == ':' ? number(colon + 1, 16, NULL) : -1;
+            }
+            if (count == 3 && local == port && field[0] == '0' && field[1] == 'A')
+                return 1;
+            while (*field && *field != ' ' && *field != '\n')
+                field++;
+        }
+        while (*at && *at != '\n')
+            at++;
+        if (!*at)
+            break;
+    }
+    return 0;
+}
+
+static int healthy(char **check)
+{
+    const char *kind = check[2], *argument = check[3];
+    if (equal(kind, "tcp")) {
+        long port = number(argument, 10, NULL);
+        return listens(sockets[0], port) || listens(sockets[1], port);
+    }
+    return equal(kind, "file") ? exists(argument) : started(check[0]);
+}
+
+/* Sets `group` to the cgroup of the service's first process, as /proc says it; where crun has not told its number yet,
+ * to the one that crun gives a container by default. */
+static char group[1024];
+
+static void find_group(const char *name)
+{
+    struct line path;
+    char pid[16];
+    int size = 0;
+    if (slurp(path_of(&path, BOOT_DIR, name, ".pid"), text, sizeof(text)) > 0) {
+        while (size < 15 && text[size] >= '0' && text[size] <= '9')
+            pid[size] = text[size], size++;
+        pid[size] = 0;
+        if (slurp(path_of(&path, "/proc/", pid, "/cgroup"), text, sizeof(text)) > 4) {
+            const char *from = text + 3; /* behind 0:: */
+            for (size = 0; size < 1023 && from[size] && from[size] != '\n'; size++)
+                group[size] = from[size];
+            group[size] = 0;
+            return;
+        }
+    }
+    group[0] = '/';
+    for (size = 0; size < 1022 && name[size]; size++)
+        group[1 + size] = name[size];
+    group[1 + size] = 0;
+}
+
+/* Adds what the service's processes have used of the processor, in µs, where its cgroup says so. */
+static void add_cpu(struct line *line, const char *name)
+{
+    struct line path;
+    find_group(name);
+    if (slurp(path_of(&path, "/sys/fs/cgroup", group, "/cpu.stat"), text, sizeof(text)) < 12)
+        return;
+    long used = number(text + 11, 10, NULL); /* behind usage_usec, which comes first */
+    if (used < 0)
+        return;
+    add(line, " cpu=");
+    add_decimal(line, (unsigned long)used);
+}
+
+static void mark(const char *name, const char *step)
+{
+    struct line line;
+    line.size = 0;
+    add(&line, MARK "services/");
+    add(&line, name);
+    add(&line, step);
+    add_cpu(&line, name);
+    say_to(open_log(), &line);
+}
+
+__attribute__((used)) void entry(long *stack)
+{
+    static char done[MOST];
+    const struct time pause = {0, PAUSE_NS};
+    long count = (stack[0] - 1) / 4, left = count, began = now();
+    char **checks = (char **)(stack + 2);
+    int code = 0;
+
+    if ((stack[0] - 1) % 4 || count > MOST)
+        sys_exit(2);
+    sys5(NR_setpriority, 0, 0, LOWEST, 0, 0);
+    while (left) {
+        long passed = now() - began;
+        slurp("/proc/net/tcp", sockets[0], sizeof(sockets[0]));
+        slurp("/proc/net/tcp6", sockets[1], sizeof(sockets[1]));
+        for (long i = 0; i < count; i++) {
+            char **check = checks + 4 * i;
+            int well = !done[i] && healthy(check);
+            if (done[i] || (!well && passed < number(check[1], 10, NULL)))
+                continue;
+            if (*check[0])
+                mark(check[0], well ? " ready" : " unready");
+            code |= !well;
+            done[i] = 1;
+            left--;
+        }
+        if (left)
+            sys5(NR_nanosleep, (long)&pause, 0, 0, 0, 0);
+    }
+    sys_exit(code);
+}

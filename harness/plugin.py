@@ -29,6 +29,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     add("--timeout-multiplier", dest="harness_patience", type=float, default=1.0, metavar="N",
         help="multiplies every time limit, for slow hosts")  # fmt: skip
     add("--cache", dest="harness_cache", type=Path, metavar="DIR", help="the cache's folder, instead of HARNESS_CACHE")
+    add("--lock", dest="harness_lock", type=Path, metavar="FILE",
+        help="honour this lock of package versions, of all images; written when absent")  # fmt: skip
+    add("--offline", dest="harness_offline", action="store_true", help="never touch the network")
+    add("--refresh", dest="harness_refresh", action="store_true", help="ask the mirror for the newest packages again")
 
 
 def pytest_configure(config: pytest.Config) -> None:

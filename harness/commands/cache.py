@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from harness.errors import UserError
 from harness.store import Store
 
 
-def cache(action: str, folder: Path) -> int:
+def cache(action: str, folder: Path, *, as_json: bool = False) -> int:
     """Export every package of the cache into `folder`, or import what such a folder holds."""
     settings = Settings()
     debian = Debian(Store(settings.cache), suite=settings.suite, mirror=settings.mirror)
@@ -19,5 +20,9 @@ def cache(action: str, folder: Path) -> int:
     if action not in actions:
         raise UserError(f"cannot {action} a cache", hint="harness cache export FOLDER, or import FOLDER")
     act, where = actions[action]
-    print(f"{act(folder)} packages {where} {folder}", file=sys.stderr)
+    count = act(folder)
+    if as_json:
+        print(json.dumps({"action": action, "packages": count, "folder": str(folder)}))
+    else:
+        print(f"{count} packages {where} {folder}", file=sys.stderr)
     return 0

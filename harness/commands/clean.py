@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,26 +36,40 @@ KINDS = (
 )
 
 
-def clean(*, everything: bool, dry_run: bool) -> int:
+@dataclass(frozen=True)
+class Freed:
+    """What goes of one kind; ``size`` in bytes."""
+
+    name: str
+    entries: int
+    size: int
+
+
+def clean(*, everything: bool, dry_run: bool, as_json: bool = False) -> int:
     """Remove what can be built again, with `everything` the downloads too; print what was freed. Returns 0.
 
     Raises HostError while another process is using the cache.
     """
     store = Store(paths.cache_dir())
-    if not store.root.is_dir():
-        print(f"nothing to clean: there is no {store.root}")
-        return 0
     kinds = [kind for kind in KINDS if everything or not kind.download]
-    if dry_run:
-        _report(_remove(store, kinds, dry_run=True), "would free", store.root)
-        return 0
-    with store.telling("the cache"), store.alone():
-        _report(_remove(store, kinds, dry_run=False), "freed", store.root)
+    if dry_run or not store.root.is_dir():
+        freed = list(_remove(store, kinds, dry_run=True))
+    else:
+        with store.telling("the cache"), store.alone():
+            freed = list(_remove(store, kinds, dry_run=False))
+    if as_json:
+        rows = [{"kind": one.name, "entries": one.entries, "size": one.size} for one in freed]
+        total = sum(one.size for one in freed)
+        print(json.dumps({"folder": str(store.root), "dry_run": dry_run, "freed": total, "kinds": rows}, indent=1))
+    elif not store.root.is_dir():
+        print(f"nothing to clean: there is no {store.root}")
+    else:
+        _report(freed, "would free" if dry_run else "freed", store.root)
     return 0
 
 
-def _remove(store: Store, kinds: list[Kind], *, dry_run: bool) -> Iterator[tuple[str, int, int]]:
-    """Yield (kind, entries, bytes) of what goes."""
+def _remove(store: Store, kinds: Iterable[Kind], *, dry_run: bool) -> Iterator[Freed]:
+    """Yield what goes of each kind."""
     for kind in kinds:
         entries = sorted(store.root.glob(kind.pattern))
         if not entries:
@@ -63,7 +78,7 @@ def _remove(store: Store, kinds: list[Kind], *, dry_run: bool) -> Iterator[tuple
         if not dry_run:
             for entry in entries:
                 _discard(store, entry)
-        yield kind.name, len(entries), size
+        yield Freed(kind.name, len(entries), size)
 
 
 def _discard(store: Store, entry: Path) -> None:
@@ -73,12 +88,10 @@ def _discard(store: Store, entry: Path) -> None:
         store.discard(entry)
 
 
-def _report(rows: Iterator[tuple[str, int, int]], verb: str, root: Path) -> None:
-    total = 0
-    for name, count, size in rows:
-        print(f"  {name:14} {count:6} {'entry' if count == 1 else 'entries':7} {_mb(size):>12}")
-        total += size
-    print(f"{verb} {_mb(total)} in {root}")
+def _report(rows: Sequence[Freed], verb: str, root: Path) -> None:
+    for one in rows:
+        print(f"  {one.name:14} {one.entries:6} {'entry' if one.entries == 1 else 'entries':7} {_mb(one.size):>12}")
+    print(f"{verb} {_mb(sum(one.size for one in rows))} in {root}")
 
 
 def _mb(size: int) -> str:

@@ -17,9 +17,11 @@ from typing import Any
 from harness import paths, proc, results
 from harness.commands import gate
 from harness.errors import EXIT_BUG, EXIT_INTERRUPTED, HarnessError, UserError
-from harness.suite import view
+from harness.suite import events, table, view
+from harness.suite import folder as folder_
+from harness.suite.builds import How
 from harness.suite.cells import DEFAULT_PLAN, Wanted, check
-from harness.suite.events import Events, read
+from harness.suite.events import Event, Events, read
 
 TICK_S = 0.1
 GRACE_S = 20.0  # for an interrupted pytest to end its guests and write what it has
@@ -38,20 +40,26 @@ class Request:
     keyword: str = ""
     workers: int | None = None
     patience: float = 1.0
-    cache: Path | None = None
+    how: How = field(default_factory=How)
     extra: Sequence[str] = ()
     after: gate.After = field(default_factory=gate.After)
 
 
 def matrix(request: Request, *, as_json: bool = False) -> int:
-    """Run it and show it. Returns 0 when all passed, 1 failed cases, 3 cells this host cannot run, 130 interrupted."""
+    """Run it and show it. Returns 0 when all passed, 1 failed cases, 3 cells this host cannot run, 130 interrupted.
+
+    Raises what ended the run before its first case; results.json is written nevertheless.
+    """
     cases = check(request.wanted)
     folder = _folder(request.results)
-    argv = _argv(request, cases, folder)
-    code = _watched(argv, folder)
-    found = _results(folder, interrupted=code == EXIT_INTERRUPTED)
-    if found is None or (code not in (0, EXIT_INTERRUPTED) and not _any_case(found)):
-        raise _unstarted(folder, code)
+    code = _watched(_argv(request, cases, folder), folder)
+    told = read(folder)
+    error = _early_end(told, folder, code)
+    found = _results(told, folder, code, error)
+    if error:
+        raise error
+    if found is None:
+        raise KeyboardInterrupt
     if as_json:
         print(json_.dumps(found, indent=1))
     else:
@@ -72,19 +80,13 @@ def from_words(
 
 
 def _folder(given: Path | None) -> Path:
-    folder = (given or Path("results", time.strftime("%Y%m%d-%H%M%S"))).absolute()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"cannot write results to {folder}: {error.strerror}", hint="--results DIR") from None
-    if given is None:
-        latest = folder.parent / "latest"
-        scratch = folder.parent / f".latest.{os.getpid()}"
-        scratch.symlink_to(folder.name)
-        scratch.replace(latest)
-    for old in (results.FILE, JUNIT, LOG, "events.jsonl"):
-        (folder / old).unlink(missing_ok=True)
-    return folder
+    if given is not None:
+        return folder_.take(given.absolute(), also=(JUNIT, LOG))
+    folder = folder_.new(Path("results").absolute(), time.strftime("%Y%m%d-%H%M%S"))
+    scratch = folder.parent / f".latest.{os.getpid()}"
+    scratch.symlink_to(folder.name)
+    scratch.replace(folder.parent / "latest")
+    return folder_.take(folder)
 
 
 def _argv(request: Request, cases: Sequence[Path], folder: Path) -> list[str]:
@@ -96,7 +98,10 @@ def _argv(request: Request, cases: Sequence[Path], folder: Path) -> list[str]:
     options += [f"--image={image}" for image in wanted.images]
     options += [f"--machine={machine}" for machine in wanted.machines]
     options += [f"-k={request.keyword}"] if request.keyword else []
-    options += [f"--cache={request.cache}"] if request.cache else []
+    options += [f"--cache={request.how.cache}"] if request.how.cache else []
+    options += [f"--lock={request.how.lock}"] if request.how.lock else []
+    options += ["--offline"] if request.how.offline else []
+    options += ["--refresh"] if request.how.refresh else []
     return [
         # a killed matrix takes pytest with it, which takes its workers, which take their guests
         proc.resolve("setpriv"), "--pdeathsig", "TERM", "--",
@@ -108,7 +113,7 @@ def _argv(request: Request, cases: Sequence[Path], folder: Path) -> list[str]:
 
 def _watched(argv: Sequence[str], folder: Path) -> int:
     """Run pytest while showing what its events tell; return its exit code, 130 when it was interrupted."""
-    events = Events(folder)
+    news = Events(folder).news
     with (folder / LOG).open("wb") as log, view.View() as shown:
         # its own session: Ctrl-C reaches it once, from here, and not a second time while it cleans up
         process = subprocess.Popen(
@@ -117,7 +122,7 @@ def _watched(argv: Sequence[str], folder: Path) -> int:
         before = signal.signal(signal.SIGTERM, _interrupt)
         try:
             while process.poll() is None:
-                shown.feed(events.news())
+                shown.feed(news(), time.monotonic())
                 time.sleep(TICK_S)
         except KeyboardInterrupt:
             shown.say("interrupted: ending the guests")
@@ -127,7 +132,7 @@ def _watched(argv: Sequence[str], folder: Path) -> int:
             signal.signal(signal.SIGTERM, before)
             if process.poll() is None:
                 _kill(process)
-            shown.feed(events.news())
+            shown.feed(news(), time.monotonic())
     return process.returncode
 
 
@@ -137,11 +142,10 @@ def _interrupt(*_: object) -> None:
 
 def _end(process: subprocess.Popen[bytes]) -> None:
     """Interrupt pytest and its workers; what does not end in time, or at a second Ctrl-C, is killed."""
-    try:
+    with contextlib.suppress(subprocess.TimeoutExpired, KeyboardInterrupt, ProcessLookupError):
         os.killpg(process.pid, signal.SIGINT)
         process.wait(GRACE_S)
-    except (subprocess.TimeoutExpired, KeyboardInterrupt, ProcessLookupError):
-        pass
+    # workers and guests as well: pytest may have gone before them
     _kill(process)
 
 
@@ -151,30 +155,31 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
-def _results(folder: Path, *, interrupted: bool) -> dict[str, Any] | None:
-    """Return the run's results, written anew when pytest could not; None when it never began."""
-    events = read(folder)
-    if not any(event["event"] == "run" for event in events):
+def _results(told: Sequence[Event], folder: Path, code: int, error: HarnessError | None) -> dict[str, Any] | None:
+    """Return the run's results, written anew where pytest could not know the end; None when it never began."""
+    if not any(event["event"] == "run" for event in told):
         return None
-    if interrupted:
-        events = [*(event for event in events if event["event"] != "end"), {"event": "end", "interrupted": True}]
-    elif events[-1]["event"] != "end":
-        events.append({"event": "end", "interrupted": False})  # it crashed: its cells are incomplete
-    found = results.fold(events)
+    end: Event = {"event": "end", "interrupted": code == EXIT_INTERRUPTED, "code": code}
+    if error:
+        end["error"] = events.of_error(error)
+    elif code != EXIT_INTERRUPTED and told[-1]["event"] == "end":
+        end = told[-1]
+    found = results.fold([*(event for event in told if event["event"] != "end"), end])
     results.write(folder, found)
     return found
 
 
-def _any_case(found: dict[str, Any]) -> bool:
-    return any(sum(cell["cases"].values()) or cell["reason"] for cell in found["cells"])
-
-
-def _unstarted(folder: Path, code: int) -> HarnessError:
-    """Return why pytest never came to run a case, in its own words."""
+def _early_end(told: Sequence[Event], folder: Path, code: int) -> HarnessError | None:
+    """Return why no case was run though one should have been, in the words of whoever knows; None when all is well."""
+    if code == EXIT_INTERRUPTED or any(event["event"] == "case" for event in told):
+        return None
+    if told[-1].get("error"):
+        return events.to_error(told[-1]["error"])
+    own = told[-1].get("code", code)  # before the results had their say
+    if own in results.PYTEST_OK and code != NOTHING_SELECTED:
+        return None
     lines = (folder / LOG).read_text(errors="replace").strip().splitlines()
     said = "\n".join(lines[-30:])
-    if code == EXIT_INTERRUPTED:
-        raise KeyboardInterrupt
     if code == NOTHING_SELECTED:
         return UserError("no case was selected", details=said)
     if code == PYTEST_USAGE:
@@ -187,10 +192,13 @@ def _unstarted(folder: Path, code: int) -> HarnessError:
 
 def _show(found: dict[str, Any], folder: Path) -> None:
     out = view.console(sys.stdout)
-    for line in view.failures(found["cells"]):
+    for line in view.failures(found):
         out.print(line, markup=False, soft_wrap=True)
     out.print()
-    out.print(view.summary(found["cells"]))
+    for part in table.summary(found, out):
+        out.print(part)
     out.print(f"\nresults: {folder}", markup=False, soft_wrap=True)
+    if found["error"]:
+        out.print(found["error"], markup=False, soft_wrap=True)
     if found["interrupted"]:
         out.print("interrupted: this is what was done until then")

@@ -1,11 +1,10 @@
-"""Cells: one image on one machine. From a plan, or from options, to images that are built and cells that can run."""
+"""Cells: one image on one machine, from a plan or from options."""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -13,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from harness import paths, proc
 from harness.arch import Arch, by_name
-from harness.errors import HarnessError, HostError, UserError
+from harness.errors import HarnessError, UserError
 from harness.image import Image
 from harness.measure.sizes import sizes
+from harness.results import BUILT
 
 if TYPE_CHECKING:
     from harness.spec.model import Budget, ImageSpec, MachineSpec, Plan
@@ -28,7 +28,8 @@ SIZE_BUDGET = 35.0  # MB, unless the plan says otherwise
 class Cell:
     """One image on one machine, in terms that can be sent to another process.
 
-    ``size`` (MB) and ``ready`` (exact ms) are its budgets; ``problem`` says why it cannot be run.
+    ``size`` (MB) and ``ready`` (exact ms) are its budgets; ``folder`` is its image's once that is built; ``problem``
+    says why it cannot be run.
     """
 
     id: str
@@ -55,20 +56,27 @@ class Cell:
         return load_machine(Path(self.machine_path))
 
     def facts(self) -> dict[str, Any]:
-        """Return what results.json says of the cell before anything has booted."""
+        """Return what results.json says of the cell before anything is built."""
         return {
             "id": self.id,
             "image": self.image,
             "machine": self.machine,
             "arch": self.arch,
-            "size": self.built.size if self.folder else None,
-            "sizes": sizes(self.built.manifest) if self.folder else {},
-            "spec": self.built.manifest["spec"]["sha256"] if self.folder else None,
-            "files": {row["name"]: row["sha256"] for row in self.built.manifest["files"] if row["shipped"]}
-            if self.folder
-            else {},
             "problem": self.problem,
             "budget": {"size": self.size, "ready": self.ready},
+        }
+
+    def built_facts(self) -> dict[str, Any]:
+        """Return what results.json says of the cell once its image is built, or why that could not be."""
+        if not self.folder:
+            return {**BUILT, "problem": self.problem}
+        manifest = self.built.manifest
+        return {
+            "size": self.built.size,
+            "sizes": sizes(manifest),
+            "spec": manifest["spec"]["sha256"],
+            "files": {row["name"]: row["sha256"] for row in manifest["files"] if row["shipped"]},
+            "problem": self.problem,
         }
 
 
@@ -138,29 +146,32 @@ def _first(budgets: Sequence[Budget | None], key: str) -> float | None:
 
 
 def _filtered(found: list[Pair], wanted: Wanted, plan: Plan) -> list[Pair]:
-    """Keep the pairs that `--image` and `--machine` name: an image by its path or its name."""
-    for what, names, known in (
-        ("image", wanted.images, {name for pair in found for name in _names(pair)}),
-        ("machine", wanted.machines, {pair.machine.name for pair in found}),
-    ):
-        for name in names:
+    """Keep the pairs that `--image` and `--machine` name, by name or by path."""
+    kept = found
+    for what, wants, names in (("image", wanted.images, _image_names), ("machine", wanted.machines, _machine_names)):
+        known = {name for pair in found for name in names(pair)}
+        for name in wants:
             if _plain(name) not in known:
                 short = sorted(one for one in known if "/" not in one)
                 raise UserError(f"the plan {plan.path} has no {what} {name!r}", hint=f"it has: {', '.join(short)}")
-    images, machines = {_plain(name) for name in wanted.images}, set(wanted.machines)
-    return [
-        pair
-        for pair in found
-        if (not images or images & _names(pair)) and (not machines or pair.machine.name in machines)
-    ]
+        chosen = {_plain(name) for name in wants}
+        kept = [pair for pair in kept if not chosen or chosen & names(pair)]
+    if found and not kept:
+        raise UserError(f"the plan {plan.path} has none of these images on any of these machines")
+    return kept
 
 
 def _plain(name: str) -> str:
-    return str(Path(name).resolve()) if "/" in name or name.endswith(".yml") else name
+    """Return a name as it is, a path as one that can be compared."""
+    return str(Path(name).resolve()) if "/" in name or name.endswith((".yml", ".yaml")) else name
 
 
-def _names(pair: Pair) -> set[str]:
+def _image_names(pair: Pair) -> set[str]:
     return {pair.sources[0].stem, str(pair.sources[0].resolve())}
+
+
+def _machine_names(pair: Pair) -> set[str]:
+    return {pair.machine.name, str(pair.machine.path.resolve())}
 
 
 def split(text: str) -> tuple[Path, ...]:
@@ -177,71 +188,46 @@ def shown(path: Path) -> str:
     return os.path.normpath(path)
 
 
+@dataclass(frozen=True)
+class Planned:
+    """A cell to come, and what its image is made of."""
+
+    cell: Cell
+    spec: ImageSpec
+
+
+def planned(wanted: Wanted) -> list[Planned]:
+    """Read every file that is wanted and return all cells, not built yet; UserError or SpecError for what is wrong.
+
+    A cell that this host cannot boot carries the reason.
+    """
+    specs = Specs()
+    todo = pairs(wanted)
+    problems = {arch: qemu_problem(by_name(arch)) for arch in {pair.machine.arch for pair in todo}}
+    found = [(pair, specs.image(pair.sources)) for pair in todo]
+    cells = [
+        Cell(
+            id=re.sub(r"[^\w.-]", "_", f"{spec.name}-{pair.machine.name}"),
+            image=shown(pair.sources[0]),
+            sources=tuple(str(path.resolve()) for path in pair.sources),
+            machine=pair.machine.name,
+            machine_path=str(pair.machine.path.resolve()),
+            arch=pair.machine.arch,
+            size=pair.size,
+            ready=pair.ready,
+            problem=problems[pair.machine.arch],
+        )
+        for pair, spec in found
+    ]
+    return [Planned(cell, spec) for cell, (_, spec) in zip(_distinct(cells), found, strict=True)]
+
+
 def check(wanted: Wanted) -> list[Path]:
     """Read every file that is wanted and return the plan's own cases; UserError or SpecError for what is wrong."""
     from harness.spec import load_plan
 
-    specs = Specs()
-    for pair in pairs(wanted):
-        specs.image(pair.sources)
+    planned(wanted)
     return list(load_plan(wanted.plan).cases) if wanted.plan else []
-
-
-Progress = Callable[[str], None]
-
-
-def prepare(wanted: Wanted, cache: Path | None, progress: Progress) -> list[Cell]:
-    """Build every image that is wanted and return all cells; one whose host lacks something carries the reason.
-
-    Raises UserError or SpecError for wrong files, before anything is built.
-    """
-    from harness.build.pipeline import Builder
-
-    specs = Specs()
-    todo = pairs(wanted)
-    for pair in todo:
-        specs.image(pair.sources)
-    problems = {pair.machine.arch: qemu_problem(by_name(pair.machine.arch)) for pair in todo}
-    wants = list(dict.fromkeys((pair.sources, pair.machine.arch) for pair in todo if not problems[pair.machine.arch]))
-    builder = Builder(settings(cache), progress)
-
-    def build(want: tuple[tuple[Path, ...], str]) -> tuple[str, str]:
-        try:
-            return str(builder.build(specs.image(want[0]), by_name(want[1])).folder), ""
-        except HostError as error:
-            return "", str(error)
-
-    pool = ThreadPoolExecutor(max_workers=max(1, min(len(wants), (os.cpu_count() or 1) + 1)))
-    try:
-        built = dict(zip(wants, pool.map(build, wants), strict=True))
-    finally:
-        # Ctrl-C shall not wait for what has not begun
-        pool.shutdown(wait=False, cancel_futures=True)
-    cells: list[Cell] = []
-    for pair in todo:
-        folder, problem = built.get((pair.sources, pair.machine.arch), ("", problems[pair.machine.arch]))
-        cells.append(
-            Cell(
-                id=re.sub(r"[^\w.-]", "_", f"{specs.image(pair.sources).name}-{pair.machine.name}"),
-                image=shown(pair.sources[0]),
-                sources=tuple(str(path.resolve()) for path in pair.sources),
-                machine=pair.machine.name,
-                machine_path=str(pair.machine.path.resolve()),
-                arch=pair.machine.arch,
-                size=pair.size,
-                ready=pair.ready,
-                folder=folder,
-                problem=problem,
-            )
-        )
-    return _distinct(cells)
-
-
-def settings(cache: Path | None) -> Any:
-    """Return the build's settings for a cache folder."""
-    from harness.build.settings import Settings
-
-    return Settings(cache=cache) if cache else Settings()
 
 
 def qemu_problem(arch: Arch) -> str:

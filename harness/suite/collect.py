@@ -20,6 +20,12 @@ def cell_of(item: pytest.Item) -> Cell | None:
     return cell if isinstance(cell, Cell) else None
 
 
+def has_no_cell_to_run_on(item: pytest.Item) -> bool:
+    """Say whether a case wants a cell and got none, for none can be run on this host."""
+    spec = getattr(item, "callspec", None)
+    return spec is not None and "cell" in spec.params and cell_of(item) is None
+
+
 def uses(item: pytest.Item) -> frozenset[str]:
     """Return the fixtures a case asks for, directly or through others."""
     return frozenset(getattr(item, "fixturenames", ()))
@@ -39,6 +45,11 @@ def why_not(item: pytest.Item, cell: Cell) -> str:
             if not present or (name and name not in present):
                 return f"the image has no {need}"
     return ""
+
+
+def is_torn(item: pytest.Item) -> bool:
+    """Say whether a case wants the shared system and boots of its own, which end each other."""
+    return bool(uses(item) & OWN_BOOT and uses(item) & SHARED_BOOT)
 
 
 def group_of(item: pytest.Item, cell: Cell) -> str:
@@ -83,8 +94,6 @@ def arrange(items: list[pytest.Item]) -> None:
             continue
         if reason := why_not(item, cell):
             item.add_marker(pytest.mark.skip(reason=reason))
-        if uses(item) & OWN_BOOT and uses(item) & SHARED_BOOT:
-            raise pytest.UsageError(f"{item.nodeid} asks for the shared system and boots of its own: take one of them")
         group = group_of(item, cell)
         groups.setdefault(group, []).append(item)
         cells[group] = cell

@@ -7,19 +7,21 @@ import sys
 import tempfile
 import time
 import uuid
+from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from harness import __version__, results
-from harness.errors import HarnessError
+from harness.errors import EXIT_OK, EXIT_USER, HarnessError
+from harness.suite import builds, events, revision, worker
 from harness.suite import cells as cells_
-from harness.suite import revision, worker
-from harness.suite.events import FILE as EVENTS
-from harness.suite.events import Events
+from harness.suite import folder as folder_
+from harness.suite.cells import Cell
 from harness.suite.fixtures import RUN
-from harness.suite.run import Run
+from harness.suite.run import SLOTS, Run
 
 if TYPE_CHECKING:
     from xdist.workermanage import WorkerController
@@ -71,14 +73,13 @@ class Controller:
             images=tuple(config.getoption("harness_images")),
             machines=tuple(config.getoption("harness_machines")),
         )
-        cache, folder = config.getoption("harness_cache"), self._folder()
         try:
-            cells = cells_.prepare(wanted, cache, lambda text: _progress(folder, text))
+            planned = cells_.planned(wanted)
+            folder = self._folder()
         except HarnessError as error:
-            self._discard(folder)
             raise pytest.UsageError(str(error)) from None
-        memory = max((cell.spec.qemu.memory for cell in cells if not cell.problem), default=256)
-        self.run = Run(folder, tuple(cells), limits.guests(memory), config.getoption("harness_patience"), cache)
+        cells = [one.cell for one in planned]
+        self.run = Run(folder, tuple(cells), 1, config.getoption("harness_patience"), _how(config))
         self.run.events.tell(
             "run",
             harness=__version__,
@@ -88,24 +89,51 @@ class Controller:
             source=revision.of(wanted.plan or Path(cells[0].sources[0])) if cells else None,
             cells=[cell.facts() for cell in cells],
         )
+        try:
+            cells = builds.build(planned, self.run.how, self._building, self._built)
+        except HarnessError as error:
+            self._end(error=events.of_error(error))
+            raise pytest.UsageError(str(error)) from None
+        except BaseException as error:  # Ctrl-C too: what was planned is not lost
+            self._end(interrupted=isinstance(error, KeyboardInterrupt), code=int(pytest.ExitCode.INTERNAL_ERROR))
+            raise
+        memory = max((cell.spec.qemu.memory for cell in cells if not cell.problem), default=256)
+        self.run = replace(self.run, cells=tuple(cells), slots=limits.guests(memory))
         if config.pluginmanager.has_plugin("harness-distribution"):
             config.stash[RUN] = self.run
         else:
             worker.take_part(config, self.run)
 
+    def _building(self, text: str) -> None:
+        assert self.run is not None
+        print(f"building {text}", file=sys.stderr, flush=True)
+        self.run.events.tell("building", text=text)
+
+    def _built(self, cell: Cell) -> None:
+        assert self.run is not None
+        self.run.events.tell("built", cell=cell.id, **cell.built_facts())
+
+    def _end(self, **facts: Any) -> results.Row:
+        """Write the results of a run that is over; return them."""
+        assert self.run is not None
+        self.run.events.tell("end", **facts)
+        found = results.fold(events.read(self.run.folder))
+        results.write(self.run.folder, found)
+        return found
+
     def _folder(self) -> Path:
         given: Path | None = self.config.getoption("harness_results")
         self.temporary = given is None
-        folder = Path(tempfile.mkdtemp(prefix="harness-")) if given is None else given.absolute()
-        folder.mkdir(parents=True, exist_ok=True)
-        for old in (results.FILE, EVENTS):
-            (folder / old).unlink(missing_ok=True)
-        shutil.rmtree(folder / "cells", ignore_errors=True)
-        return folder
+        return folder_.take(Path(tempfile.mkdtemp(prefix="harness-")) if given is None else given.absolute())
 
     def _discard(self, folder: Path) -> None:
         if self.temporary:
             shutil.rmtree(folder, ignore_errors=True)
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """Tell of a file whose cases could not be collected: it counts as a failed case without a cell."""
+        if self.run is not None and report.failed:
+            self._tell(report)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Tell of a case once it has an outcome; a failing teardown makes a passed case a failed one."""
@@ -113,41 +141,39 @@ class Controller:
             return
         if self._seen.get(report.nodeid) == "failed":
             return
-        properties = dict(report.user_properties)
-        cell = str(properties.get("cell") or self._cell_in(report.nodeid))
-        again = report.nodeid in self._seen
+        before = self._seen.get(report.nodeid, "")
         self._seen[report.nodeid] = report.outcome
-        self.run.events.tell(
-            "case",
-            cell=cell,
-            case=report.nodeid.partition("@")[0],
-            outcome=report.outcome,
-            again=again,
-            message=_message(report)[:MESSAGE_CHARS],
-            transcript=properties.get("transcript", ""),
-            verdict=properties.get("verdict", ""),
-            seconds=round(report.duration, 3),
-        )
+        cell = self._groups.get(report.nodeid, "").partition(":")[0]
+        properties = dict(report.user_properties)
+        more = {key: properties.get(key, "") for key in ("transcript", "verdict")}
+        self._tell(report, cell, before, seconds=round(report.duration, 3), **more)
 
-    def _cell_in(self, nodeid: str) -> str:
-        """Return the cell that a nodeid's parameters name: what a worker that has died can say no more."""
+    def _tell(
+        self, report: pytest.TestReport | pytest.CollectReport, cell: str = "", instead: str = "", **more: Any
+    ) -> None:
+        """Tell of an outcome, perhaps `instead` of one that was told before."""
         assert self.run is not None
-        inside = nodeid.partition("[")[2]
-        return max((cell.id for cell in self.run.cells if cell.id in inside), key=len, default="")
+        message = _message(report)[:MESSAGE_CHARS]
+        facts = {"cell": cell, "case": report.nodeid, "outcome": report.outcome, "instead": instead, "message": message}
+        self.run.events.tell("case", **facts, **more)
 
-    def pytest_keyboard_interrupt(self) -> None:
-        """Remember that the run did not come to its end."""
-        self.interrupted = True
+    @cached_property
+    def _groups(self) -> dict[str, str]:
+        """The group of each case, which begins with its cell; read once there is a report, so all is collected."""
+        assert self.run is not None
+        return self.run.groups()
+
+    def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+        """Remember that a person ended the run; pytest ends itself by the same way, at ``-x`` for one."""
+        self.interrupted = excinfo.type is KeyboardInterrupt
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Write results.json, whatever the run came to."""
         if self.run is None:
             return
-        self.run.events.tell("end", interrupted=self.interrupted)
-        found = results.fold(self.run.events.news())
-        results.write(self.run.folder, found)
-        if session.exitstatus == pytest.ExitCode.OK and found["exit"]:
+        found = self._end(interrupted=self.interrupted, code=int(session.exitstatus))
+        if session.exitstatus in results.PYTEST_OK and found["exit"] not in (EXIT_OK, EXIT_USER):
             session.exitstatus = found["exit"]
         self.temporary = self.temporary and not found["exit"]
 
@@ -164,16 +190,20 @@ class Controller:
     def pytest_unconfigure(self) -> None:
         """Take away a folder that nobody asked for and nobody needs."""
         if self.run is not None:
-            shutil.rmtree(self.run.folder / "slots", ignore_errors=True)
+            shutil.rmtree(self.run.folder / SLOTS, ignore_errors=True)
             self._discard(self.run.folder)
 
 
-def _progress(folder: Path, text: str) -> None:
-    print(f"building {text}", file=sys.stderr, flush=True)
-    Events(folder).tell("building", text=text)
+def _how(config: pytest.Config) -> builds.How:
+    return builds.How(
+        cache=config.getoption("harness_cache"),
+        lock=config.getoption("harness_lock"),
+        offline=config.getoption("harness_offline"),
+        refresh=config.getoption("harness_refresh"),
+    )
 
 
-def _message(report: pytest.TestReport) -> str:
+def _message(report: pytest.TestReport | pytest.CollectReport) -> str:
     if isinstance(report.longrepr, tuple):
         return str(report.longrepr[2]).removeprefix("Skipped: ")
     crash = getattr(report.longrepr, "reprcrash", None)

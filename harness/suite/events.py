@@ -7,6 +7,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+from harness.errors import HarnessError
+
 FILE = "events.jsonl"
 Event = dict[str, Any]
 
@@ -43,3 +45,16 @@ class Events:
 def read(folder: Path) -> list[Event]:
     """Return all events of a run."""
     return Events(folder).news()
+
+
+def of_error(error: HarnessError) -> dict[str, Any]:
+    """Return an error as an event tells it: what it says, and the exit code that says whose hand it was."""
+    parts = {"message": error.message, "details": error.details, "hint": error.hint}
+    return {**parts, "whose": error.whose, "exit": error.exit_code, "text": str(error)}
+
+
+def to_error(told: dict[str, Any]) -> HarnessError:
+    """Return the error that `of_error` told of."""
+    error = HarnessError(told["message"], details=told["details"], hint=told["hint"])
+    error.exit_code, error.whose = told["exit"], told["whose"]
+    return error

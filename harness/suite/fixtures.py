@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from harness.image import Image
-from harness.suite.cells import Cell, settings
+from harness.suite.builds import build_more
+from harness.suite.cells import Cell
 from harness.suite.guests import Guests
 from harness.suite.run import Run
 
@@ -91,18 +92,13 @@ def boot(request: pytest.FixtureRequest, cell: Cell) -> Iterator[Callable[..., S
 @pytest.fixture
 def variant(request: pytest.FixtureRequest, cell: Cell) -> Callable[[str], Image]:
     """Builds the cell's image with more YAML after its own: ``variant(text)``."""
-    from harness.arch import by_name
-    from harness.build.pipeline import Builder
-    from harness.spec import load_image
-
     run = request.config.stash[RUN]
 
     def make(text: str) -> Image:
         folder: Path = request.getfixturevalue("tmp_path")
         more = folder / "variant.yml"
         more.write_text(text)
-        spec = load_image([*map(Path, cell.sources), more])
-        return Builder(settings(run.cache)).build(spec, by_name(cell.arch))
+        return build_more([*map(Path, cell.sources), more], cell.arch, run.how)
 
     return make
 

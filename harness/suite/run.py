@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from harness.suite.builds import How
 from harness.suite.cells import Cell, from_json, to_json
 from harness.suite.events import Events
 
 SLOT_WAIT_S = 0.05
+SLOTS = "slots"
 GROUPS = "groups.json"  # which cases share a guest, for the scheduler
 
 
@@ -24,7 +27,7 @@ class Run:
     cells: tuple[Cell, ...]
     slots: int
     patience: float
-    cache: Path | None
+    how: How = field(default_factory=How)
 
     @property
     def events(self) -> Events:
@@ -38,7 +41,7 @@ class Run:
             "cells": to_json(self.cells),
             "slots": self.slots,
             "patience": self.patience,
-            "cache": str(self.cache) if self.cache else None,
+            "how": self.how.to_json(),
         }
 
     @classmethod
@@ -49,15 +52,26 @@ class Run:
             cells=tuple(from_json(data["cells"])),
             slots=data["slots"],
             patience=data["patience"],
-            cache=Path(data["cache"]) if data["cache"] else None,
+            how=How.from_json(data["how"]),
         )
+
+    def groups(self) -> dict[str, str]:
+        """Return the group of each case that has a cell, by its id; empty before anything is collected."""
+        try:
+            found: dict[str, str] = json.loads((self.folder / GROUPS).read_text())
+        except FileNotFoundError:
+            return {}
+        return found
 
     @contextmanager
     def slot(self) -> Iterator[None]:
-        """Wait for the right to have a guest up, and give it back; a process that dies gives its own back."""
+        """Wait for the right to have a guest up, and give it back; a process that dies gives its own back.
+
+        Who has one must not wait for another: those who have the others could be waiting as well.
+        """
         from filelock import FileLock, Timeout
 
-        folder = self.folder / "slots"
+        folder = self.folder / SLOTS
         folder.mkdir(exist_ok=True)
         locks = [FileLock(folder / str(number)) for number in range(self.slots)]
         while True:

@@ -3,14 +3,13 @@ not tried again."""
 
 from __future__ import annotations
 
-import json
 from functools import cached_property
 
 from xdist.scheduler import LoadScopeScheduling
 from xdist.workermanage import WorkerController
 
 from harness.suite.fixtures import RUN
-from harness.suite.run import GROUPS
+from harness.suite.run import Run
 
 
 class Scheduler(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
@@ -20,11 +19,11 @@ class Scheduler(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no type
     @cached_property
     def groups(self) -> dict[str, str]:
         """The group of each case, by its id."""
-        found: dict[str, str] = json.loads((self.config.stash[RUN].folder / GROUPS).read_text())
-        return found
+        run: Run = self.config.stash[RUN]
+        return run.groups()
 
     def _split_scope(self, nodeid: str) -> str:
-        return self.groups.get(nodeid) or self.groups.get(nodeid.rpartition("@")[0], nodeid)
+        return self.groups.get(nodeid, nodeid)
 
     def _reschedule(self, node: WorkerController) -> None:
         # a worker needs to know one case ahead, no more: what it does not hold, an idle one can take

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, RenderableType
     from rich.live import Live
     from rich.table import Table
 
-PIPED_WIDTH = 160  # nobody folds what goes to a file
-COLOURS = {"passed": "green", "failed": "red", "not run": "yellow", "incomplete": "yellow"}
-VERDICTS = {True: "yes", False: "NO", None: "-"}
+PIPED_WIDTH = 1000  # nobody folds what goes to a file
+QUIET_S = 10.0  # who reads lines hears after so long that the run is alive
+COLOURS = {"passed": "green", "failed": "red", "not run": "yellow", "incomplete": "yellow", "not selected": "dim"}
 BOOTS = {"exact": "exact boots", "wall": "booting", "own": "booting"}
+BUILDING, WAITING = "building", "waiting"
+# what a full terminal shows last, the least worth knowing at the end
+INTEREST = ("failed", *BOOTS.values(), "running", BUILDING, "not run", WAITING, "not selected", "passed")
 
 
 def console(stream: IO[str]) -> Console:
@@ -34,7 +38,7 @@ class Cell:
     """How far a cell is."""
 
     id: str
-    phase: str = "waiting"
+    phase: str = WAITING
     passed: int = 0
     failed: int = 0
     skipped: int = 0
@@ -45,33 +49,85 @@ class Cell:
         """How many of its cases have an outcome."""
         return self.passed + self.failed + self.skipped
 
+    @property
+    def word(self) -> str:
+        """Its phase without the reason."""
+        return self.phase.partition(":")[0]
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more will come of it."""
+        return self.word in COLOURS
+
+    def count(self, event: Mapping[str, Any]) -> None:
+        """Take in a case's outcome."""
+        if event["instead"]:
+            setattr(self, event["instead"], getattr(self, event["instead"]) - 1)
+        setattr(self, event["outcome"], getattr(self, event["outcome"]) + 1)
+
 
 @dataclass
 class Progress:
     """The state of all cells, folded from events; `feed` returns what is worth a line of its own."""
 
     cells: dict[str, Cell] = field(default_factory=dict)
-    building: str = "reading the plan"
+    other: Cell = field(default_factory=lambda: Cell("", total=0))  # cases without a cell
+    doing: str = "reading the plan"  # before the first case
 
     def feed(self, event: Mapping[str, Any]) -> str:
         """Take an event in."""
         kind, cell = event["event"], self.cells.get(event.get("cell", ""))
-        if kind == "building":
-            self.building = event["text"]
-            return f"building {event['text']}"
-        if kind == "run":
-            self.building = ""
-            self.cells = {row["id"]: Cell(row["id"]) for row in event["cells"]}
-            for row in event["cells"]:
-                if row["problem"]:
-                    self.cells[row["id"]].phase = f"not run: {row['problem'].splitlines()[0]}"
-            return f"{len(self.cells)} cells"
-        if kind == "collected":
-            for name, count in event["cases"].items():
-                self.cells[name].total = count
-        if cell is None:
+        if kind == "case" and cell is None:
+            self.other.count(event)
+            return f"FAILED {event['case']}" if event["outcome"] == "failed" else ""
+        take = getattr(self, f"_{kind.replace(' ', '_')}", _nothing)
+        return (take(event) if cell is None else take(cell, event)) or ""
+
+    def brief(self) -> str:
+        """Return in one line how far all is."""
+        if self.doing:
+            return self.doing
+        every = [*self.cells.values(), self.other]
+        cases = f"{sum(cell.done for cell in every)} of {sum(cell.total or 0 for cell in every)} cases"
+        cells = f"{sum(cell.is_over for cell in self.cells.values())} of {len(self.cells)} cells"
+        failed = sum(cell.failed for cell in every)
+        return f"{cases}, {cells}" + (f", {failed} failed" if failed else "")
+
+    def booting(self) -> str:
+        """Return which cells are booting, as one more part of a line."""
+        names = [f"{cell.id} ({cell.phase})" for cell in self.cells.values() if cell.phase in BOOTS.values()]
+        return f"; now: {', '.join(names)}" if names and not self.doing else ""
+
+    def _building(self, event: Mapping[str, Any]) -> str:
+        self.doing = f"building {event['text']}"
+        return self.doing
+
+    def _run(self, event: Mapping[str, Any]) -> str:
+        self.cells = {row["id"]: Cell(row["id"], BUILDING) for row in event["cells"]}
+        for row in event["cells"]:
+            self._not_run(self.cells[row["id"]], row["problem"])
+        return f"{len(self.cells)} {'cell' if len(self.cells) == 1 else 'cells'}"
+
+    def _not_run(self, cell: Cell, problem: str) -> str:
+        if not problem:
             return ""
-        return getattr(self, f"_{kind.replace(' ', '_')}", _nothing)(cell, event) or ""
+        cell.phase = f"not run: {problem.splitlines()[0]}"
+        return f"{cell.id}: {cell.phase}"
+
+    def _built(self, cell: Cell, event: Mapping[str, Any]) -> str:
+        cell.phase = WAITING
+        said = self._not_run(cell, event["problem"])
+        if not any(one.phase == BUILDING for one in self.cells.values()):
+            self.doing = "collecting the cases"
+        return said
+
+    def _collected(self, event: Mapping[str, Any]) -> None:
+        self.doing = ""
+        self.other.total = event["cases"].get("", 0)
+        for cell in self.cells.values():
+            cell.total = event["cases"].get(cell.id)
+            if cell.phase == WAITING and not cell.total:
+                cell.phase = "not selected"
 
     def _booting(self, cell: Cell, event: Mapping[str, Any]) -> None:
         cell.phase = BOOTS[event["what"]]
@@ -87,9 +143,7 @@ class Progress:
         return f"{cell.id}: ready after {event['ready']:.3f} ms, {event['what']}"
 
     def _case(self, cell: Cell, event: Mapping[str, Any]) -> str:
-        if event["again"]:
-            cell.passed -= 1
-        setattr(cell, event["outcome"], getattr(cell, event["outcome"]) + 1)
+        cell.count(event)
         if cell.total is not None and cell.done >= cell.total:
             cell.phase = "failed" if cell.failed else "passed"
         if event["outcome"] == "failed":
@@ -99,7 +153,7 @@ class Progress:
         return ""
 
 
-def _nothing(_: Cell, __: Mapping[str, Any]) -> str:
+def _nothing(*_: object) -> str:
     return ""
 
 
@@ -110,12 +164,13 @@ class View:
         self.progress = Progress()
         self.console = console(sys.stderr)
         self._live: Live | None = None
+        self._said = self._began = time.monotonic()
 
     def __enter__(self) -> View:
         if self.console.is_terminal:
             from rich.live import Live
 
-            self._live = Live(console=self.console, transient=True, refresh_per_second=8, get_renderable=self._render)
+            self._live = Live(console=self.console, transient=True, refresh_per_second=4, get_renderable=self._render)
             self._live.start()
         return self
 
@@ -123,75 +178,61 @@ class View:
         if self._live:
             self._live.stop()
 
-    def feed(self, events: Iterable[Mapping[str, Any]]) -> None:
-        """Show what has happened."""
+    def feed(self, events: Iterable[Mapping[str, Any]], now: float) -> None:
+        """Show what has happened; where lines are read, that the run goes on when nothing has for a while.
+
+        `now` is in seconds of the monotonic clock.
+        """
         for event in events:
             line = self.progress.feed(event)
-            if line and not self._live:
+            if line and (not self._live or event.get("outcome") == "failed" or event["event"] == "boot failed"):
                 self.say(line)
+                self._said = now
+        if not self._live and now - self._said >= QUIET_S:
+            self.say(f"{now - self._began:.0f} s: {self.progress.brief()}{self.progress.booting()}")
+            self._said = now
 
     def say(self, line: str) -> None:
         """Show one line."""
         self.console.print(line, markup=False, soft_wrap=not self.console.is_terminal)
 
-    def _render(self) -> Table:
-        from rich.table import Table
+    def _render(self) -> RenderableType:
+        from rich.console import Group
         from rich.text import Text
 
-        table = Table(box=None, show_header=False, padding=(0, 1))
-        if self.progress.building:
-            table.add_row(Text(f"building {self.progress.building}"))
-        for cell in self.progress.cells.values():
-            count = f"{cell.done}/{cell.total}" if cell.total is not None else ""
-            style = COLOURS.get(cell.phase.partition(":")[0], "red" if cell.failed else "")
-            table.add_row(cell.id, Text(count, justify="right"), Text(cell.phase, style=style))
-        return table
+        head = f"{time.monotonic() - self._began:.0f} s: {self.progress.brief()}"
+        return Group(Text(head, overflow="ellipsis", no_wrap=True), live(self.progress.cells, self.console.height - 2))
 
 
-def summary(cells: Iterable[Mapping[str, Any]]) -> Table:
-    """Return the table that ends a run: a row per image and machine."""
+def live(cells: Mapping[str, Cell], height: int) -> Table:
+    """Return the table of a run that goes on, at most `height` rows: what has ended well is left out first."""
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, padding=(0, 1), pad_edge=False)
-    table.add_column("image", overflow="fold")
-    table.add_column("machine", overflow="fold")
-    for name in ("size MB", "exact ms", "wall ms"):
-        table.add_column(name, justify="right")
-    table.add_column("read-only")
-    for name in ("passed", "failed", "skipped"):
-        table.add_column(name, justify="right")
-    table.add_column("status")
-    for row in cells:
-        exact = _figure(row["boot"]["exact"]["ready"], 1, 3)
-        counts = (str(row["cases"][key]) for key in ("passed", "failed", "skipped"))
-        table.add_row(
-            row["image"],
-            row["machine"],
-            _figure(row["size"], 1e6, 2),
-            exact if row["exact_repeats"] is not False else f"{exact}?",
-            _figure(row["boot"]["wall"]["ready"], 1, 0),
-            Text(VERDICTS[row["root_readonly"]], style="red" if row["root_readonly"] is False else ""),
-            *counts,
-            Text(row["status"], style=COLOURS[row["status"]]),
-        )
+    order = sorted(cells.values(), key=lambda cell: INTEREST.index(cell.word) if cell.word in INTEREST else 0)
+    kept = {cell.id for cell in order[: max(height, 1)]}
+    table = Table(box=None, show_header=False, padding=(0, 1), pad_edge=False)
+    table.add_column(no_wrap=True, overflow="ellipsis")
+    table.add_column(no_wrap=True, justify="right")
+    table.add_column()  # the only one that gives way
+    for cell in cells.values():
+        if cell.id in kept:
+            count = f"{cell.done}/{cell.total}" if cell.total is not None else ""
+            style = "red" if cell.failed else COLOURS.get(cell.word, "")
+            table.add_row(cell.id, count, Text(cell.phase, style=style, no_wrap=True, overflow="ellipsis"))
     return table
 
 
-def _figure(value: float | None, unit: float, digits: int) -> str:
-    return "-" if value is None else f"{value / unit:.{digits}f}"
-
-
-def failures(cells: Iterable[Mapping[str, Any]]) -> Iterable[str]:
+def failures(results: Mapping[str, Any]) -> Iterable[str]:
     """Yield what went wrong, in lines: every failed case with its message and transcript, every cell not run."""
-    for row in cells:
+    for row in (*results["cells"], results["other"]):
         for one in row["failures"]:
             yield ""
             yield f"FAILED {one['case']}"
             yield from (f"  {line}" for line in one["message"].splitlines())
             if one["transcript"] and one["transcript"] not in one["message"]:
                 yield f"  transcript: {one['transcript']}"
-        if row["reason"]:
+        if row.get("reason"):
             yield ""
             yield f"NOT RUN {row['id']}"
             yield from (f"  {line}" for line in row["reason"].splitlines())

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from harness.errors import HarnessError
+from harness.errors import HarnessError, UserError
 from harness.suite import collect, fixtures
 from harness.suite.fixtures import GUESTS, RUN
 from harness.suite.guests import Guests
@@ -55,16 +55,19 @@ class Worker:
             cells = [cell for cell in self.run.cells if not cell.problem]
             metafunc.parametrize("cell", cells, ids=[cell.id for cell in cells], indirect=True, scope="session")
 
-    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        """Skip, group and sort."""
+    def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
+        """Leave out, skip, group and sort."""
+        if idle := [item for item in items if collect.has_no_cell_to_run_on(item)]:
+            config.hook.pytest_deselected(items=idle)
+            items[:] = [item for item in items if item not in idle]
         collect.arrange(items)
 
     @pytest.hookimpl(tryfirst=True)  # before xdist tells the controller, which then wants the groups
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """Tell how many cases each cell has, and which of them share a guest."""
+        """Tell how many cases each cell has ("": those without one), and which of them share a guest."""
         self._leave_groups(session.items)
         if self.teller:
-            found = Counter(cell.id for item in session.items if (cell := collect.cell_of(item)))
+            found = Counter(cell.id if (cell := collect.cell_of(item)) else "" for item in session.items)
             self.run.events.tell("collected", cases=found)
 
     def _leave_groups(self, items: list[pytest.Item]) -> None:
@@ -74,12 +77,11 @@ class Worker:
         scratch.replace(self.run.folder / GROUPS)
 
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
-        """Let the report say what the case counts towards."""
+        """Let the report say what the case counts towards; refuse what cannot be had."""
         for mark in item.iter_markers("verdict"):
             item.user_properties.append(("verdict", mark.args[0]))
-        cell = collect.cell_of(item)
-        if cell is not None:
-            item.user_properties.append(("cell", cell.id))
+        if collect.is_torn(item):
+            raise UserError("the case asks for the shared system and boots of its own", hint="take one of them")
 
     @pytest.hookimpl(trylast=True)
     def pytest_runtest_teardown(self, item: pytest.Item, nextitem: pytest.Item | None) -> None:

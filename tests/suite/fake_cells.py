@@ -1,21 +1,24 @@
 """Loaded into a pytest under test by ``-p fake_cells``: cells whose guests cost nothing and leave a line when booted.
 
-FAKE_CELLS is JSON: {"cells": [[id, problem], …], "slots": N, "broken": [cell ids whose boots fail]}.
+FAKE_CELLS is JSON: {"cells": [[id, problem], …], "slots": N, "broken": [cell ids whose boots fail],
+"unbuildable": [ids whose build is an error], "hanging": [ids whose build never ends], "machines": {id: YAML path}}.
 """
 
 import json
 import os
 import time
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 from harness.boot import limits
-from harness.errors import ImageError
-from harness.suite import cells
-from harness.suite.cells import Cell
+from harness.errors import ImageError, UserError
+from harness.suite import builds, cells
+from harness.suite.cells import Cell, Planned
 
 SETTINGS = json.loads(os.environ["FAKE_CELLS"])
+X86 = str(cells.paths.MACHINES / "qemu-x86_64.yml")
 LOG = Path(os.environ["FAKE_LOG"])
 SERVICE = {"ports": [80], "binds": [], "capabilities": [], "readonly": True, "restart": "always"}
 MANIFEST = {"schema": 1, "name": "fake", "arch": "x86_64", "spec": {"sha256": "5"}, "components": [],
@@ -36,23 +39,42 @@ def log(*words):
         stream.write(" ".join(map(str, words)) + "\n")
 
 
-def prepare(wanted, cache, progress):
+def planned(wanted):
+    return [
+        Planned(
+            Cell(id=name, image=f"{name}.yml", sources=(f"{name}.yml",), machine=name, arch="x86_64", size=35.0,
+                 ready=None, machine_path=SETTINGS.get("machines", {}).get(name, X86), problem=problem),
+            None,
+        )
+        for name, problem in SETTINGS["cells"]
+    ]  # fmt: skip
+
+
+def build(plan, how, progress, told):
+    log("how", json.dumps(how.to_json()), how.refresh)
     folder = LOG.parent / "image"
     folder.mkdir(exist_ok=True)
     (folder / "manifest.json").write_text(json.dumps(MANIFEST))
     progress("fake")
-    return [
-        Cell(id=name, image=f"{name}.yml", sources=(f"{name}.yml",), machine=name, arch="x86_64", size=35.0, ready=None,
-             machine_path=str(cells.paths.MACHINES / "qemu-x86_64.yml"), folder="" if problem else str(folder),
-             problem=problem)
-        for name, problem in SETTINGS["cells"]
-    ]  # fmt: skip
+    made = []
+    for one in plan:
+        cell = one.cell
+        if cell.id in SETTINGS.get("hanging", ()):
+            time.sleep(600)
+        if cell.id in SETTINGS.get("unbuildable", ()):
+            raise UserError(f"{cell.id} cannot be built", hint="make it smaller")
+        if not cell.problem:
+            cell = replace(cell, folder=str(folder))
+            told(cell)
+        made.append(cell)
+    return made
 
 
 @contextmanager
 def boot(image, machine, options):
     cell = options.out.parent.name
     log("boot", cell, os.getpid(), time.monotonic())
+    log("patience", options.timeout_multiplier)
     if cell in SETTINGS.get("broken", ()):
         raise ImageError(f"{cell}: the kernel panicked", details="its last words")
     log("up", time.monotonic())
@@ -67,11 +89,13 @@ def boot(image, machine, options):
 
 def exact_pair(image, machine, out, **options):
     log("exact", out.parent.name, os.getpid())
+    log("patience", options["timeout_multiplier"])
     return SimpleNamespace(first=record(), second=record(), repeats=True, moved="")
 
 
 def pytest_configure(config):
     import harness.boot
 
-    cells.prepare, harness.boot.boot, harness.boot.exact_pair = prepare, boot, exact_pair
+    cells.planned, builds.build = planned, build
+    harness.boot.boot, harness.boot.exact_pair = boot, exact_pair
     limits.guests = lambda memory: SETTINGS.get("slots", 2)

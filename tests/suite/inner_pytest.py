@@ -33,10 +33,15 @@ class Inner:
         path = self.folder / "log"
         return [line.split() for line in path.read_text().splitlines()] if path.exists() else []
 
+    @property
+    def messages(self) -> list[str]:
+        return [row["message"] for row in self.results["other"]["failures"]]
+
     def count(self, word: str) -> int:
         return sum(words[0] == word for words in self.log)
 
 
 def environment(folder: Path, settings: dict[str, Any]) -> dict[str, str]:
-    own = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    # xdist sets COLUMNS for what its workers start
+    own = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_") and name != "COLUMNS"}
     return {**own, "PYTHONPATH": str(HERE), "FAKE_CELLS": json.dumps(settings), "FAKE_LOG": str(folder / "log")}

@@ -10,12 +10,16 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 from inner_pytest import environment
 
 from harness import paths
+from harness.commands import matrix
+from harness.errors import UserError
+from harness.suite.cells import Wanted, planned
 
 HARNESS = [sys.executable, "-c", "from harness.cli import main; main()", "matrix"]
 FAKE = ["--", "-p", "fake_cells", "-c", os.devnull]
@@ -32,11 +36,13 @@ def plan(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def run(tmp_path: Path, plan: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
-    def matrix(text: str, *args: str, cells: list[list[str]]) -> subprocess.CompletedProcess[str]:
+    def matrix(text: str, *args: str, **settings: Any) -> subprocess.CompletedProcess[str]:
         (tmp_path / "test_inner.py").write_text(text)
+        place = args.index("--") if "--" in args else len(args)
+        own, pytests = args[:place], args[place + 1 :]
         return subprocess.run(
-            [*HARNESS, str(plan), "--results", str(tmp_path / "out"), "-n", "2", *args, *FAKE],
-            cwd=tmp_path, env=environment(tmp_path, {"cells": cells}), capture_output=True, text=True, timeout=120,
+            [*HARNESS, str(plan), "--results", str(tmp_path / "out"), "-n", "2", *own, *FAKE, *pytests],
+            cwd=tmp_path, env=environment(tmp_path, settings), capture_output=True, text=True, timeout=120,
             check=False,
         )  # fmt: skip
 
@@ -68,6 +74,90 @@ def test_not_run(run) -> None:
     assert done.returncode == 3
     assert "apt-get install it" in done.stdout
     assert done.stdout.splitlines()[-3].endswith("not run")
+
+
+def test_a_failed_case_without_a_cell_fails_the_matrix_and_is_shown(run, tmp_path: Path) -> None:
+    done = run("def test_x(image): pass\ndef test_alone(): assert 1 == 2, 'so it is'\n", cells=[["a", ""]])
+    assert done.returncode == 1
+    assert "FAILED test_inner.py::test_alone" in done.stdout
+    assert "so it is" in done.stdout
+    assert "cases without a cell: 1 failed" in done.stdout
+    assert "FAILED test_inner.py::test_alone" in done.stderr
+    assert json.loads((tmp_path / "out/results.json").read_text())["exit"] == 1
+
+
+def test_a_file_of_cases_that_cannot_be_read_fails_the_matrix(run) -> None:
+    done = run("import nothing_of_this_name\ndef test_x(image): pass\n", cells=[["a", ""]])
+    assert done.returncode == 1
+    assert "FAILED test_inner.py\n" in done.stdout
+    assert "nothing_of_this_name" in done.stdout
+
+
+def test_stopping_at_the_first_failure_is_no_interruption(run) -> None:
+    text = "def test_x(image): assert 0\n"
+    done = run(text, cells=[["a", ""], ["b", ""]])
+    assert done.returncode == 1
+    done = run(text, "--", "-x", cells=[["a", ""], ["b", ""]])
+    assert done.returncode == 1
+    assert "interrupted" not in done.stdout
+
+
+def test_a_case_that_wants_what_cannot_be_had_is_explained(run) -> None:
+    done = run("def test_x(system, boot): pass\n", cells=[["a", ""]])
+    assert done.returncode == 1
+    assert "take one of them" in done.stdout
+    assert "Traceback" not in (done.stdout + done.stderr)
+
+
+def test_what_is_not_a_results_folder_is_refused_and_left_alone(run, tmp_path: Path) -> None:
+    (tmp_path / "out/cells").mkdir(parents=True)
+    (tmp_path / "out/cells/mine").write_text("precious")
+    done = run("def test_x(image): pass\n", cells=[["a", ""]])
+    assert done.returncode == 2
+    assert "already has cells, which no earlier run left there" in done.stderr
+    assert "give --results a new folder" in done.stderr
+    assert (tmp_path / "out/cells/mine").read_text() == "precious"
+    (tmp_path / "out/results.json").write_text('{"mine": "too"}')
+    assert run("def test_x(image): pass\n", cells=[["a", ""]]).returncode == 2
+
+
+def test_an_earlier_runs_results_give_way(run, tmp_path: Path) -> None:
+    assert run("def test_x(system): pass\n", cells=[["a", ""]]).returncode == 0
+    (tmp_path / "out/notes.txt").write_text("mine")
+    assert (tmp_path / "out/cells/a").is_dir()
+    done = run("def test_x(system): pass\n", cells=[["b", ""]])
+    assert done.returncode == 0, done.stderr
+    assert [path.name for path in (tmp_path / "out/cells").iterdir()] == ["b"]
+    assert (tmp_path / "out/notes.txt").read_text() == "mine"
+
+
+def test_a_folder_that_was_only_begun_is_used_again(run, tmp_path: Path) -> None:
+    # the arguments are wrong: pytest leaves its log, and no more
+    assert run("", "--", "--no-such-option", cells=[["a", ""]]).returncode == 2
+    assert (tmp_path / "out/pytest.log").exists()
+    assert run("def test_x(image): pass\n", cells=[["a", ""]]).returncode == 0
+
+
+def test_an_error_while_building_is_told_as_what_it_is(run, tmp_path: Path) -> None:
+    done = run("def test_x(image): pass\n", cells=[["a", ""]], unbuildable=["a"])
+    assert done.returncode == 2
+    assert "harness: a cannot be built\nwhat to do: make it smaller" in done.stderr
+    assert json.loads((tmp_path / "out/results.json").read_text())["exit"] == 2
+
+
+def test_what_goes_to_the_build(run, tmp_path: Path) -> None:
+    run("def test_x(image): pass\n", "--lock", "my.lock", "--offline", cells=[["a", ""]])
+    said = (tmp_path / "log").read_text().splitlines()[0]
+    assert f'"lock": "{tmp_path}/my.lock", "offline": true' in said
+
+
+def test_two_runs_that_begin_in_the_same_second_have_folders_of_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(time, "strftime", lambda *_: "now")
+    assert [matrix._folder(None).name for _ in range(3)] == ["now", "now-2", "now-3"]
+    assert (tmp_path / "results/latest").resolve().name == "now-3"
 
 
 def test_nothing_selected(run) -> None:
@@ -148,3 +238,53 @@ def test_interrupted(tmp_path: Path, plan: Path, family: list[psutil.Process], n
     assert found["interrupted"]
     assert [row["status"] for row in found["cells"]] == ["passed", "incomplete"]
     assert found["cells"][1]["cases"]["failed"] == 0
+
+
+def test_interrupted_while_images_are_built(tmp_path: Path, plan: Path) -> None:
+    (tmp_path / "test_inner.py").write_text("def test_a(image): pass\n")
+    log = tmp_path / "out/events.jsonl"
+    settings = {"cells": [["a", ""], ["b", ""], ["c", "no qemu"]], "hanging": ["b"]}
+    process = subprocess.Popen(
+        [*HARNESS, str(plan), "--results", str(tmp_path / "out"), *FAKE], cwd=tmp_path,
+        env=environment(tmp_path, settings), stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    waiting(lambda: log.exists() and '"built"' in log.read_text())
+    process.send_signal(signal.SIGINT)
+    stdout = process.communicate(timeout=60)[0]
+    assert process.returncode == 130
+    assert "interrupted" in stdout
+    found = json.loads((tmp_path / "out/results.json").read_text())
+    assert (found["exit"], found["interrupted"]) == (130, True)
+    assert [row["status"] for row in found["cells"]] == ["incomplete", "incomplete", "not run"]
+    assert found["cells"][0]["size"] == 7
+
+
+def test_a_plan_is_filtered_by_names_and_by_paths(tmp_path: Path) -> None:
+    machine = tmp_path / "mine.yml"
+    machine.write_text((paths.MACHINES / "qemu-arm64.yml").read_text())
+    image = paths.CASES / "images/minimal.yml"
+    plan = tmp_path / "plan.yml"
+    relative = os.path.relpath(image, tmp_path)
+    plan.write_text(f"machines: [qemu-x86_64, mine.yml]\nimages:\n  - path: {relative}\n")
+
+    def cells(*machines: str) -> list[str]:
+        return [one.cell.id for one in planned(Wanted(plan, ("minimal",), machines))]
+
+    assert cells(str(machine)) == cells("mine") == ["minimal-mine"]
+    assert cells(os.path.relpath(machine)) == ["minimal-mine"]
+    assert cells("mine", "qemu-x86_64") == ["minimal-qemu-x86_64", "minimal-mine"]
+    with pytest.raises(UserError, match=r"has no machine 'other\.yml'") as error:
+        cells("other.yml")
+    assert error.value.hint == "it has: mine, qemu-x86_64"
+
+
+def test_a_filter_that_leaves_nothing_is_an_error(tmp_path: Path) -> None:
+    minimal, default = (
+        os.path.relpath(paths.CASES / f"images/{name}.yml", tmp_path) for name in ("minimal", "default")
+    )
+    plan = tmp_path / "plan.yml"
+    plan.write_text(
+        f"machines: [qemu-x86_64]\nimages:\n  - path: {minimal}\n  - {{path: {default}, machines: [qemu-arm64]}}\n"
+    )
+    with pytest.raises(UserError, match="none of these images on any of these machines"):
+        planned(Wanted(plan, ("minimal",), ("qemu-arm64",)))

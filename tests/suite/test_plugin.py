@@ -167,7 +167,120 @@ def test_one(image, bad): pass
     assert ran.cells["a"]["cases"] == {"passed": 0, "failed": 1, "skipped": 0}
 
 
-def test_shared_system_and_own_boots_do_not_mix(inner) -> None:
-    ran = inner("def test_one(system, boot): pass\n", cells=["a"])
+def test_a_case_that_skips_itself_and_fails_in_its_teardown_is_one_failed_case(inner) -> None:
+    text = """
+import pytest
+@pytest.fixture
+def bad():
+    yield
+    raise RuntimeError("left behind")
+def test_one(image, bad): pytest.skip("not today")
+"""
+    ran = inner(text, cells=["a"])
+    assert ran.code == 1
+    assert ran.cells["a"]["cases"] == {"passed": 0, "failed": 1, "skipped": 0}
+
+
+NO_CELL = "def test_alone(): assert 1 == 2, 'so it is'\ndef test_one(image): pass\ndef test_fine(): pass\n"
+
+
+@pytest.mark.parametrize("args", [(), ("-n2",)])
+def test_cases_without_a_cell_count(inner, args: tuple[str, ...]) -> None:
+    ran = inner(NO_CELL, cells=["a"], args=args)
+    assert ran.code == ran.results["exit"] == 1
+    assert ran.cells["a"]["status"] == "passed"
+    assert ran.results["other"]["cases"] == {"passed": 1, "failed": 1, "skipped": 0}
+    assert "so it is" in ran.messages[0]
+
+
+def test_a_parameter_that_reads_like_a_cell_is_none(inner) -> None:
+    text = "import pytest\n@pytest.mark.parametrize('x', ['a@b'])\ndef test_x(x): assert 0\ndef test_y(image): pass\n"
+    ran = inner(text, cells=["a"])
+    assert ran.cells["a"]["status"] == "passed"
+    assert ran.results["other"]["failures"][0]["case"].endswith("test_x[a@b]")
+
+
+@pytest.mark.parametrize("args", [(), ("-n2",)])
+def test_a_file_that_cannot_be_collected_fails_the_run(inner, tmp_path: Path, args: tuple[str, ...]) -> None:
+    (tmp_path / "test_broken.py").write_text("import nothing_of_this_name\n")
+    ran = inner("def test_one(image): pass\n", cells=["a"], args=("test_broken.py", *args))
+    assert ran.code != 0
+    assert ran.results["exit"] == 1
+    assert ran.results["interrupted"] is False
+    assert ran.results["other"]["failures"][0]["case"] == "test_broken.py"
+    assert "nothing_of_this_name" in ran.messages[0]
+
+
+def test_no_case_of_a_cell_selected_is_no_failure(inner) -> None:
+    text = "def test_one(image): pass\ndef test_two(image): pass\n"
+    ran = inner(text, cells=["web", "plain"], args=("-n2", "-k", "test_one and web"))
+    assert ran.code == ran.results["exit"] == 0
+    assert {name: row["status"] for name, row in ran.cells.items()} == {"web": "passed", "plain": "not selected"}
+
+
+def test_no_cell_to_run_on_is_no_skipped_case(inner) -> None:
+    ran = inner("def test_one(image): pass\ndef test_two(): pass\n", cells=[["a", "no qemu"]], args=("-n2",))
+    assert ran.code == 3
+    assert ran.results["other"]["cases"] == {"passed": 1, "failed": 0, "skipped": 0}
+
+
+def test_a_run_that_stops_at_the_first_failure_was_not_interrupted(inner) -> None:
+    ran = inner("def test_one(image): assert 0\ndef test_two(image): pass\n", cells=["a"], args=("-x", "-n1"))
+    assert ran.results["interrupted"] is False
+    assert ran.results["exit"] == 1
+
+
+def test_two_guests_of_one_case_need_one_slot(inner) -> None:
+    # with one slot for each it would wait for ever
+    text = "def test_two(boot): boot(); boot()\n"
+    ran = inner(text, cells=["a", "b"], slots=1, args=("-n2",))
+    assert ran.code == 0, ran.text
+    assert ran.count("up") == ran.count("down") == 4
+
+
+def test_an_error_while_building_is_in_the_results(inner) -> None:
+    ran = inner("def test_one(image): pass\n", cells=["a", "b"], unbuildable=["b"])
     assert ran.code == 4
-    assert "take one of them" in ran.text
+    assert "ERROR: b cannot be built" in ran.text
+    assert ran.results["exit"] == 2
+    assert ran.results["error"] == "b cannot be built\nwhat to do: make it smaller"
+    assert [(row["status"], row["size"]) for row in ran.results["cells"]] == [("incomplete", 7), ("incomplete", None)]
+
+
+def test_options_of_the_build_reach_it_and_the_workers(inner, tmp_path: Path) -> None:
+    text = "def test_one(request): print('HOW', request.config.stash[RUN].how)\n"
+    ran = inner("from harness.suite.fixtures import RUN\n" + text, cells=["a"],
+                args=("--lock=my.lock", "--refresh", "--cache=c", "-n1", "-rP"))  # fmt: skip
+    assert ran.code == 0, ran.text
+    lock = str(tmp_path / "my.lock")
+    assert " ".join(ran.log[0]) == 'how {"cache": "c", "lock": "' + lock + '", "offline": false} True'
+    # what the controller has asked for anew, a worker takes from the cache
+    assert f"PosixPath('{lock}'), offline=False, refresh=False" in ran.text
+
+
+def test_the_time_limits_are_stretched(inner) -> None:
+    text = "def test_one(system): pass\ndef test_two(exact): pass\ndef test_three(boot): boot()\n"
+    ran = inner(text, cells=["a"], args=("--timeout-multiplier=3",))
+    assert ran.code == 0, ran.text
+    assert [words[1:] for words in ran.log if words[0] == "patience"] == [["3.0"]] * 3
+
+
+def test_a_machine_without_a_network_card_skips_what_needs_one(inner, tmp_path: Path) -> None:
+    (tmp_path / "lonely.yml").write_text(
+        "description: no card\narch: x86_64\nconsole: ttyS0\n"
+        "qemu: {machine: q35, cpu: qemu64, memory: 256, network: false}\n"
+    )
+    text = "import pytest\n@pytest.mark.network\ndef test_net(system): pass\ndef test_one(image): pass\n"
+    ran = inner(text, cells=["a", "b"], machines={"b": str(tmp_path / "lonely.yml")}, args=("-rs",))
+    assert ran.code == 0, ran.text
+    assert ran.cells["a"]["cases"] == {"passed": 2, "failed": 0, "skipped": 0}
+    assert ran.cells["b"]["cases"] == {"passed": 1, "failed": 0, "skipped": 1}
+    assert "b has no network card" in ran.text
+
+
+def test_shared_system_and_own_boots_do_not_mix(inner) -> None:
+    ran = inner("def test_one(system, boot): pass\ndef test_two(image): pass\n", cells=["a"])
+    assert ran.code == 1
+    assert ran.cells["a"]["cases"] == {"passed": 1, "failed": 1, "skipped": 0}
+    assert ran.cells["a"]["failures"][0]["message"].endswith("what to do: take one of them")
+    assert ran.count("boot") == 0

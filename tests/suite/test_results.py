@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from harness import results
 from harness.suite import judge
 from harness.suite.judge import Noise
 
-CELL = {"id": "a", "image": "a.yml", "machine": "m", "arch": "x86_64", "size": 5, "problem": "", "budget": {}}
+CELL = {"id": "a", "image": "a.yml", "machine": "m", "arch": "x86_64", "problem": "", "budget": {}}
 RUN = {
     "event": "run",
     "harness": "1",
@@ -20,8 +22,20 @@ RUN = {
 }
 
 
-def case(cell: str, outcome: str) -> dict[str, object]:
-    return {"event": "case", "cell": cell, "case": "x", "outcome": outcome, "message": "m"}
+END = {"event": "end", "interrupted": False, "code": 0}
+ONE_EACH = {"event": "collected", "cases": {"a": 1, "b": 1}}
+
+
+def case(cell: str, outcome: str, instead: str = "") -> dict[str, object]:
+    return {"event": "case", "cell": cell, "case": "x", "outcome": outcome, "instead": instead, "message": "m"}
+
+
+def built(cell: str, problem: str = "") -> dict[str, object]:
+    return {"event": "built", "cell": cell, "size": 5, "sizes": {}, "spec": "s", "files": {}, "problem": problem}
+
+
+def statuses(found: dict[str, Any]) -> list[str]:
+    return [row["status"] for row in found["cells"]]
 
 
 def test_an_unfinished_run_is_interrupted_and_its_cells_incomplete() -> None:
@@ -30,28 +44,76 @@ def test_an_unfinished_run_is_interrupted_and_its_cells_incomplete() -> None:
     )
     assert found["interrupted"]
     assert found["exit"] == 130
-    assert [row["status"] for row in found["cells"]] == ["passed", "incomplete"]
+    assert statuses(found) == ["passed", "incomplete"]
 
 
 def test_a_crashed_run_fails() -> None:
-    found = results.fold(
-        [RUN, {"event": "collected", "cases": {"a": 1, "b": 2}}, {"event": "end", "interrupted": False}]
-    )
+    found = results.fold([RUN, ONE_EACH, END])
     assert found["exit"] == 1
 
 
+def test_a_run_that_ends_while_it_builds_says_what_it_knows() -> None:
+    found = results.fold([RUN, built("b", "no mirror"), {"event": "end", "interrupted": True, "code": 3}])
+    assert found["exit"] == 130
+    assert statuses(found) == ["incomplete", "not run"]
+    assert found["cells"][1]["reason"] == "no mirror"
+
+
+def test_what_ended_a_run_before_its_cases_gives_the_exit_code() -> None:
+    error = {"text": "too large\nwhat to do: make it smaller", "exit": 2}
+    found = results.fold([RUN, {"event": "end", "error": error}])
+    assert (found["exit"], found["error"]) == (2, error["text"])
+
+
 @pytest.mark.parametrize(
-    ("statuses", "code"),
+    ("outcomes", "collected", "wanted", "code"),
     [
-        (["passed"], 0),
-        (["passed", "failed"], 1),
-        (["failed", "not run"], 1),
-        (["passed", "not run"], 3),
-        (["incomplete"], 1),
+        ("passed passed", "a b", "passed passed", 0),
+        ("passed failed", "a b", "passed failed", 1),
+        ("failed problem", "a b", "failed not run", 1),
+        ("passed problem", "a", "passed not run", 3),
+        ("passed nothing", "a b", "passed incomplete", 1),
+        ("passed nothing", "a", "passed not selected", 0),
+        ("problem problem", "", "not run not run", 3),
+        ("nothing nothing", "", "not selected not selected", 2),
+        ("problem nothing", "", "not run not selected", 2),
     ],
 )
-def test_exit_code(statuses: list[str], code: int) -> None:
-    assert results.verdict([{"status": status} for status in statuses]) == code
+def test_statuses_and_exit_code(outcomes: str, collected: str, wanted: str, code: int) -> None:
+    events: list[dict[str, Any]] = [RUN]
+    found = {
+        "passed": lambda cell: case(cell, "passed"), "failed": lambda cell: case(cell, "failed"),
+        "problem": lambda cell: built(cell, "why"), "nothing": built,
+    }  # fmt: skip
+    events += [found[what](cell) for cell, what in zip("ab", outcomes.split(), strict=True)]
+    events += [{"event": "collected", "cases": dict.fromkeys(collected.split(), 1)}, END]
+    results_ = results.fold(events)
+    assert " ".join(statuses(results_)) == wanted
+    assert results_["exit"] == code
+
+
+def test_cases_without_a_cell_count() -> None:
+    collected = {"event": "collected", "cases": {"a": 1, "b": 1, "": 2}}
+    good = [RUN, collected, case("a", "passed"), case("b", "passed"), case("", "passed")]
+    assert results.fold([*good, END])["exit"] == 0
+    found = results.fold([*good, case("", "failed"), END])
+    assert found["exit"] == 1
+    assert found["other"] == {
+        "cases": {"passed": 1, "failed": 1, "skipped": 0},
+        "failures": [{"case": "x", "message": "m", "transcript": ""}],
+    }
+
+
+def test_what_pytest_says_of_itself_counts_too() -> None:
+    found = results.fold([RUN, ONE_EACH, case("a", "passed"), case("b", "passed"), {**END, "code": 1}])
+    assert found["exit"] == 1
+    assert "pytest ended with exit code 1" in found["error"]
+
+
+@pytest.mark.parametrize("before", ["passed", "skipped"])
+def test_a_teardown_that_fails_takes_the_place_of_what_was_before(before: str) -> None:
+    found = results.fold([RUN, ONE_EACH, case("a", before), case("a", "failed", instead=before), END])
+    assert found["cells"][0]["cases"] == {"passed": 0, "failed": 1, "skipped": 0}
 
 
 def test_order_of_marks() -> None:

@@ -1,0 +1,92 @@
+"""The folder that a run writes to: made ready, but never at the price of what somebody else keeps there."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterable
+from itertools import chain
+from pathlib import Path
+
+from harness import __version__, results
+from harness.errors import UserError
+from harness.suite import events
+from harness.suite.run import GROUPS, SLOTS
+
+CELLS = "cells"
+NAMES = (results.FILE, events.FILE, GROUPS, CELLS, SLOTS)
+BEGIN = "begin"
+
+
+def take(folder: Path, also: Iterable[str] = ()) -> Path:
+    """Make `folder` ready for a run and return it: what an earlier run left under NAMES and `also` goes.
+
+    One that another process of the same run has begun stays as it is. UserError when there is something of these names
+    that no run left, or when the folder cannot be had.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if _is_begun(folder):
+            return folder
+        there = [folder / name for name in chain(NAMES, also) if (folder / name).exists()]
+        if there and not _is_ours(folder):
+            raise UserError(
+                f"{folder} already has {', '.join(path.name for path in there)}, which no earlier run left there",
+                hint="give --results a new folder, or one that an earlier run has written",
+            )
+        for path in there:
+            _remove(path)
+        events.Events(folder).tell(BEGIN, harness=__version__)
+    except OSError as error:
+        raise UserError(f"cannot write results to {folder}: {error.strerror}", hint="--results DIR") from None
+    return folder
+
+
+def new(base: Path, name: str) -> Path:
+    """Return a fresh folder in `base`; a second one of the same name gets a number."""
+    try:
+        base.mkdir(parents=True, exist_ok=True)
+        number = 1
+        while True:
+            folder = base / (name if number == 1 else f"{name}-{number}")
+            try:
+                folder.mkdir()
+            except FileExistsError:
+                number += 1
+                continue
+            return folder
+    except OSError as error:
+        raise UserError(f"cannot write results to {base}: {error.strerror}", hint="--results DIR") from None
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
+
+
+def _is_begun(folder: Path) -> bool:
+    """Say whether a run has just begun here and done no more."""
+    return [event["event"] for event in _events(folder)] == [BEGIN]
+
+
+def _is_ours(folder: Path) -> bool:
+    """Say whether a run of the harness has written here."""
+    return bool(_events(folder)) or _is_results(folder / results.FILE)
+
+
+def _events(folder: Path) -> list[events.Event]:
+    try:
+        found = events.read(folder)
+    except ValueError:
+        return []  # somebody else's file of that name
+    return found if all(isinstance(event, dict) and "event" in event for event in found) else []
+
+
+def _is_results(path: Path) -> bool:
+    try:
+        found = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return False
+    return isinstance(found, dict) and {"schema", "cells"} <= set(found)

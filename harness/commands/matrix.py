@@ -81,7 +81,7 @@ def from_words(
 
 def _folder(given: Path | None) -> Path:
     if given is not None:
-        return folder_.take(given.absolute(), also=(JUNIT, LOG))
+        return folder_.take(given.absolute(), also=(JUNIT, LOG, gate.FILE))
     folder = folder_.new(Path("results").absolute(), time.strftime("%Y%m%d-%H%M%S"))
     scratch = folder.parent / f".latest.{os.getpid()}"
     scratch.symlink_to(folder.name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import platform
+import re
 import select
 import sys
 import tempfile
@@ -16,6 +17,7 @@ from harness import __version__, paths
 from harness.errors import EXIT_BUG, EXIT_INTERRUPTED, HarnessError, HostError
 
 DEBUG = "HARNESS_DEBUG"  # in the environment, so that workers see it too
+PASSWORD = re.compile(r"(://[^\s:/@'\"]*):[^\s/@'\"]+@")
 EXIT_PIPE = 141  # what a shell reports of a program that wrote into a closed pipe
 
 
@@ -43,7 +45,12 @@ def _judged(error: Exception) -> int:
 
 
 def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+    print(_discreet(text), file=sys.stderr, flush=True)
+
+
+def _discreet(text: str) -> str:
+    """Return `text` with no URL's password in it."""
+    return PASSWORD.sub(r"\1:***@", text)
 
 
 def _debugging() -> bool:
@@ -100,7 +107,7 @@ def _write_report(error: Exception) -> Path:
     for folder in (paths.cache_dir() / "crashes", Path(tempfile.gettempdir())):
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            (folder / name).write_text(text, encoding="utf-8", errors="backslashreplace")
+            (folder / name).write_text(_discreet(text), encoding="utf-8", errors="backslashreplace")
         except OSError:
             continue
         return folder / name

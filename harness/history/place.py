@@ -46,7 +46,7 @@ class Place:
         """What people may see of it."""
         if self.file is not None:
             return str(self.file)
-        query = {name: "***" if SECRETS.search(name) else value for name, value in self.url.query.items()}
+        query = {name: value for name, value in self.url.query.items() if not SECRETS.search(name)}
         shown = self.url.set(drivername=self.url.get_backend_name(), query=query)
         return shown.render_as_string(hide_password=True)
 
@@ -80,8 +80,12 @@ def find(wanted: str | None = None) -> Place:
     try:
         url = make_url(text)
     except (ArgumentError, ValueError):
-        # its own words may hold all of the URL
-        raise UserError(f"the {scheme}:// URL of the history is not a well-formed one", hint=HINT) from None
+        url = None
+    if url is None or "@" in (url.host or ""):  # a password with an @ would be taken for a host, and shown
+        raise UserError(
+            f"the {scheme}:// URL of the history is not a well-formed one",
+            hint=f"{HINT}; in a password @ is %40, / is %2F, : is %3A",
+        )
     url = url.set(drivername=DRIVERS[scheme.partition("+")[0]])
     if url.drivername == "sqlite":
         if not url.database or url.database == ":memory:":

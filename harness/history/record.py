@@ -29,7 +29,7 @@ Name = Annotated[str, StringConstraints(min_length=1, max_length=1000, pattern=r
 Uid = Annotated[str, StringConstraints(min_length=8, max_length=100, pattern=r"^[\w.-]+$")]
 When = Annotated[str, AfterValidator(_moment)]
 Number = Annotated[int, Field(ge=-(2**63), lt=2**63)]
-Figures = Annotated[dict[Name, Number], Field(max_length=10_000)]
+Figures = Annotated[dict[Name, Number], Field(min_length=1, max_length=10_000)]
 Key = Annotated[dict[Name, Text], Field(max_length=50)]
 
 
@@ -62,7 +62,7 @@ class Cell(Line):
     machine: Name
     arch: Name
     spec: Text = ""
-    measured: Annotated[list[Measured], Field(max_length=3)]
+    measured: Annotated[list[Measured], Field(min_length=1, max_length=3)]
 
     @model_validator(mode="after")
     def _once(self) -> Self:

@@ -30,7 +30,9 @@ class Writer:
         return sum(self._batch(batch) for batch in _batches(lines))
 
     def _batch(self, batch: Sequence[RunLine]) -> int:
-        lines = {line.run: line for line in reversed(batch)}  # the first of those with one id
+        lines: dict[str, RunLine] = {}
+        for line in batch:
+            lines.setdefault(line.run, line)
         found = self.connection.execute(select(Run.uid, Run.id).where(Run.uid.in_(lines)))
         ids = {row[0]: row[1] for row in found}
         new = [line for line in lines.values() if line.run not in ids and line.cells]
@@ -43,17 +45,17 @@ class Writer:
         return len(new)
 
     def _boots(self, runs: Sequence[int], new: Sequence[RunLine]) -> None:
-        pairs = [(run, line, cell) for run, line in zip(runs, new, strict=True) for cell in line.cells]
-        boots = self._insert(Boot, [_boot(run, cell) for run, _, cell in pairs])
-        self._see({(cell.image, cell.machine) for _, _, cell in pairs})
-        names = [(boot, line, name, value, key) for boot, (_, line, cell) in zip(boots, pairs, strict=True)
-                 for name, value, key in _values(cell)]  # fmt: skip
-        self._add({name: key for _, _, name, _, key in names if name not in self._series})
+        cells = [(run, line.at, cell) for run, line in zip(runs, new, strict=True) for cell in line.cells]
+        boots = self._insert(Boot, [_boot(run, cell) for run, _, cell in cells])
+        self._see({(cell.image, cell.machine) for _, _, cell in cells})
+        values = [(name, at, boot, value, key) for boot, (_, at, cell) in zip(boots, cells, strict=True)
+                  for name, value, key in _values(cell)]  # fmt: skip
+        self._add({name: key for name, _, _, _, key in values if name not in self._series})
         self.connection.execute(
             insert(Value),
             [
-                {"series_id": self._series[name], "at": line.at, "boot_id": boot, "value": value}
-                for boot, line, name, value, _ in names
+                {"series_id": self._series[name], "at": at, "boot_id": boot, "value": value}
+                for name, at, boot, value, _ in values
             ],
         )
 

@@ -92,7 +92,7 @@ def postgres() -> Iterator[Server]:
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], str]:
+def new_place(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], str]:
     """Make a place for an empty history, as many as wanted."""
     if request.param == "postgresql":
         server: Server = request.getfixturevalue("postgres")
@@ -101,8 +101,8 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], str]:
 
 
 @pytest.fixture
-def history(place: Callable[[], str]) -> Iterator[History]:
-    with History.open(place()) as opened:
+def history(new_place: Callable[[], str]) -> Iterator[History]:
+    with History.open(new_place()) as opened:
         yield opened
 
 

@@ -30,7 +30,7 @@ def upgrade() -> None:
     op.create_table(
         "boot",
         sa.Column("id", ID, primary_key=True),
-        sa.Column("run_id", NUMBER, sa.ForeignKey("run.id"), nullable=False),
+        sa.Column("run_id", ID, sa.ForeignKey("run.id"), nullable=False),
         sa.Column("image", sa.Text, nullable=False),
         sa.Column("machine", sa.Text, nullable=False),
         sa.Column("arch", sa.Text, nullable=False),
@@ -46,9 +46,9 @@ def upgrade() -> None:
     )
     op.create_table(
         "value",
-        sa.Column("series_id", NUMBER, sa.ForeignKey("series.id"), primary_key=True),
+        sa.Column("series_id", ID, sa.ForeignKey("series.id"), primary_key=True),
         sa.Column("at", NUMBER, primary_key=True),
-        sa.Column("boot_id", NUMBER, sa.ForeignKey("boot.id"), primary_key=True),
+        sa.Column("boot_id", ID, sa.ForeignKey("boot.id"), primary_key=True),
         sa.Column("value", NUMBER, nullable=False),
         sqlite_with_rowid=False,
     )

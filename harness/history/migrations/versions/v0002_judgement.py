@@ -16,7 +16,7 @@ def upgrade() -> None:
     op.create_table(
         "baseline",
         sa.Column("id", ID, primary_key=True),
-        sa.Column("run_id", sa.BigInteger, sa.ForeignKey("run.id"), nullable=False),
+        sa.Column("run_id", ID, sa.ForeignKey("run.id"), nullable=False),
         *(sa.Column(name, sa.Text, nullable=False) for name in ("image", "machine", "reason", "who", "when")),
     )
     op.create_table(

@@ -87,8 +87,14 @@ def slug(heading: str) -> str:
 
 def named(block: Block) -> str:
     """The file that a YAML block says it is, in its first line's comment."""
-    match = re.match(r"# ([\w-]+\.yml)\n", block.text)
+    match = re.match(r"# ((?:[\w-]+/)?[\w-]+\.yml)\n", block.text)
     return match[1] if match else "block.yml"
+
+
+def put(folder: Path, block: Block) -> None:
+    """Write a YAML block to the file that it says it is."""
+    (folder / named(block)).parent.mkdir(exist_ok=True)
+    (folder / named(block)).write_text(block.text)
 
 
 def furnish(folder: Path, upto: Block) -> None:
@@ -99,7 +105,7 @@ def furnish(folder: Path, upto: Block) -> None:
         if block.line >= upto.line and "plan" not in upto.info:
             break
         if block.info[:1] == ("yaml",) and block.line != upto.line:
-            (folder / named(block)).write_text(block.text)
+            put(folder, block)
         if block.info == ("python", "case"):
             (folder / "my-cases").mkdir(exist_ok=True)
 
@@ -115,7 +121,7 @@ def test_yaml_is_what_it_says(block: Block, tmp_path: Path) -> None:
     for other in ("mine.yml", "other.yml"):  # what a plan names may be another page's
         if kind == "plan" and not (tmp_path / other).exists():
             (tmp_path / other).symlink_to(paths.CASES / "images/minimal.yml")
-    (tmp_path / named(block)).write_text(block.text)
+    put(tmp_path, block)
     (finding,) = lint([tmp_path / named(block)])
     if kind == "wrong":
         assert finding.complaints

@@ -1,4 +1,7 @@
-"""An image entry and its component's config in, an OCI runtime bundle's config.json out. Pure."""
+"""An image entry and its component's config in, an OCI runtime bundle's config.json out. Pure.
+
+Both have passed the spec's checks, which know every rule; nothing is judged here.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +10,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from harness.errors import UserError
-from harness.spec.checks import CAPABILITIES, RLIMITS
+from harness.build.ids import number
+from harness.spec.checks import CAPABILITIES
 from harness.spec.model import BindNS, Device, Entry, EntryConfig, Mount, Runtime
 
 OCI_VERSION = "1.0.2"
@@ -87,23 +90,19 @@ def make(
     """Turn an entry into its bundle.
 
     `ids` are the numbers of the names that uid and gid may use; `volumes` says of each volume whether it is read-only.
-    Raises UserError for what LinuxKit refuses when it builds: an unknown capability, a malformed bind, …
     """
     config = merge(label, entry)
-    where = f"{entry.name}"
-    if not config.command:
-        raise UserError(f"{where}: there is no command to run", hint="give it a `command`")
     readonly = bool(config.readonly)
-    mounts = _mounts(config, readonly, where, volumes)
-    capabilities = _capabilities(config.capabilities, where)
-    ambient = _capabilities(config.ambient, where)
+    mounts = _mounts(config, readonly, volumes)
+    capabilities = _capabilities(config.capabilities)
+    ambient = _capabilities(config.ambient)
     bounding = sorted({*capabilities, *ambient})
-    uid, gid = _number(config.uid, ids, where), _number(config.gid, ids, where)
+    uid, gid = number(config.uid, ids), number(config.gid, ids)
     resources = _resources(config)
     process: dict[str, Any] = {
         "terminal": False,
         "user": {"uid": uid, "gid": gid},
-        "args": list(config.command),
+        "args": list(config.command or ()),
         "env": list(DEFAULT_ENV if config.env is None else config.env),
         "cwd": config.cwd or "/",
         "capabilities": {
@@ -116,9 +115,9 @@ def make(
         "noNewPrivileges": bool(config.no_new_privileges),
     }
     if config.additional_gids:
-        process["user"]["additionalGids"] = [_number(one, ids, where) for one in config.additional_gids]
+        process["user"]["additionalGids"] = [number(one, ids) for one in config.additional_gids]
     if config.rlimits:
-        process["rlimits"] = [_rlimit(text, where) for text in config.rlimits]
+        process["rlimits"] = [_rlimit(text) for text in config.rlimits]
     if config.oom_score_adj is not None:
         process["oomScoreAdj"] = config.oom_score_adj
     linux: dict[str, Any] = {"namespaces": _namespaces(config), "resources": resources}
@@ -130,7 +129,7 @@ def make(
         "readonlyPaths": list(config.readonly_paths or ()),
         "uidMappings": [row.model_dump(by_alias=True) for row in config.uid_mappings or ()],
         "gidMappings": [row.model_dump(by_alias=True) for row in config.gid_mappings or ()],
-        "devices": [_device(row, where) for row in config.devices or () if row.path != "all"],
+        "devices": [_device(row) for row in config.devices or () if row.path != "all"],
     }
     linux |= {key: value for key, value in optional.items() if value}
     oci: dict[str, Any] = {
@@ -145,45 +144,28 @@ def make(
     if config.annotations:
         oci["annotations"] = dict(config.annotations)
     binds = tuple((row["source"], row["destination"]) for row in mounts if row["type"] == "bind")
-    runtime = config.runtime or Runtime()
-    _check_runtime(runtime, where)
-    return Bundle(entry.name, oci, dict(config.annotations or {}), readonly, binds, runtime)
+    return Bundle(entry.name, oci, dict(config.annotations or {}), readonly, binds, config.runtime or Runtime())
 
 
-def _check_runtime(runtime: Runtime, where: str) -> None:
-    kept = any(getattr(runtime.bind_ns, key) for key in BindNS.model_fields) if runtime.bind_ns else False
-    for key, used in (("interfaces", bool(runtime.interfaces)), ("bindNS", kept)):
-        if used:
-            raise UserError(f"{where}: `runtime.{key}` is not built yet", hint="leave it out")
-    for mount in runtime.mounts:
-        if not mount.destination:
-            raise UserError(f"{where}: a mount of `runtime.mounts` has no destination")
-
-
-def _mounts(config: EntryConfig, readonly: bool, where: str, volumes: Mapping[str, bool]) -> list[dict[str, Any]]:
+def _mounts(config: EntryConfig, readonly: bool, volumes: Mapping[str, bool]) -> list[dict[str, Any]]:
     found = {
         place: _mount_row(place, kind, source, [*options, *(more if readonly else ())])
         for place, (kind, source, options, more) in _DEFAULT_MOUNTS.items()
     }
     for text in config.tmpfs or ():
         place, _, options = text.partition(":")
-        if not place.startswith("/") or ":" in options:
-            raise UserError(f"{where}: malformed tmpfs {text!r}", hint="/PATH or /PATH:OPTION,OPTION")
         found[place] = _mount_row(place, "tmpfs", "tmpfs", options.split(",") if options else [])
     for text in config.binds or ():
         parts = text.split(":")
-        if len(parts) not in (2, 3) or not all(parts):
-            raise UserError(
-                f"{where}: malformed bind {text!r}", hint="SOURCE:DESTINATION or SOURCE:DESTINATION:OPTIONS"
-            )
         chosen = [*parts[2].split(","), "rbind"] if len(parts) == 3 else ["rw", "rbind", "rshared"]
         found[parts[1]] = _mount_row(parts[1], "bind", parts[0], chosen)
     for mount in config.mounts or ():
-        row = _mount(mount, where)
+        row = _mount(mount)
         found[row["destination"]] = row
     for bind in found.values():
         if bind["type"] == "bind":
-            bind["source"] = _volume_path(bind, where, volumes)
+            # a volume's name stands for the volume's folder
+            bind["source"] = f"/{volume_folder(bind['source'])}" if bind["source"] in volumes else bind["source"]
     return [found[place] for place in sorted(found)]
 
 
@@ -192,32 +174,15 @@ def volume_folder(name: str) -> str:
     return f"containers/volumes/{name}/merged"
 
 
-def _volume_path(row: Mapping[str, Any], where: str, volumes: Mapping[str, bool]) -> str:
-    """Let a bind's source that is a volume's name stand for the volume's folder."""
-    source = str(row["source"])
-    if source in volumes:
-        if volumes[source] and ("ro" not in row["options"] or "rw" in row["options"]):
-            raise UserError(f"{where}: the read-only volume {source} is bound writable", hint="add the option ro")
-        return f"/{volume_folder(source)}"
-    if not source.startswith("/"):
-        known = f"a path from /, or a volume: {', '.join(volumes)}" if volumes else "a path from /"
-        raise UserError(f"{where}: there is no volume {source!r} to bind", hint=known)
-    return source
-
-
 def _mount_row(place: str, kind: str, source: str, options: Sequence[str]) -> dict[str, Any]:
     return {"destination": place, "type": kind, "source": source, "options": list(options)}
 
 
-def _mount(mount: Mount, where: str) -> dict[str, Any]:
+def _mount(mount: Mount) -> dict[str, Any]:
     kind = mount.type or (mount.source if mount.source in _MOUNTPOINTS else "")
     if not kind and mount.destination == "/dev":
         kind = "tmpfs"
-    if not kind:
-        raise UserError(f"{where}: the mount on {mount.destination or '?'} has no type")
-    place = mount.destination or _MOUNTPOINTS.get(kind, "")
-    if not place:
-        raise UserError(f"{where}: a mount of type {kind} has no destination")
+    place = mount.destination or _MOUNTPOINTS[kind]
     row = _mount_row(place, kind, mount.source or kind, mount.options)
     mappings = {"uidMappings": mount.uid_mappings, "gidMappings": mount.gid_mappings}
     return row | {key: [one.model_dump(by_alias=True) for one in rows] for key, rows in mappings.items() if rows}
@@ -236,50 +201,21 @@ def _namespaces(config: EntryConfig) -> list[dict[str, str]]:
     return rows
 
 
-def _capabilities(names: Sequence[str] | None, where: str) -> list[str]:
+def _capabilities(names: Sequence[str] | None) -> list[str]:
     names = list(names or ())
     if len(names) == 1 and names[0].lower() in ("all", "none"):
         return list(CAPABILITIES) if names[0].lower() == "all" else []
-    for name in names:
-        if name not in CAPABILITIES:
-            raise UserError(f"{where}: unknown capability {name!r}", hint="see capabilities(7); they begin with CAP_")
     return list(dict.fromkeys(names))
 
 
-def _number(who: int | str | None, ids: Mapping[str, int], where: str) -> int:
-    if who in (None, "", "root"):
-        return 0
-    if isinstance(who, int):
-        return who
-    if who.isascii() and who.isdigit():
-        return int(who)
-    if who not in ids:
-        raise UserError(f"{where}: there is no user or group called {who!r}", hint=f"known: {', '.join(sorted(ids))}")
-    return ids[who]
+def _rlimit(text: str) -> dict[str, Any]:
+    name, *values = (part.strip() for part in text.split(","))
+    soft, hard = (_UNLIMITED if value.lower() == "unlimited" else int(value) for value in values)
+    return {"type": f"RLIMIT_{name.upper().removeprefix('RLIMIT_')}", "soft": soft, "hard": hard}
 
 
-def _rlimit(text: str, where: str) -> dict[str, Any]:
-    parts = [part.strip() for part in text.split(",")]
-    if len(parts) != 3:
-        raise UserError(f"{where}: malformed rlimit {text!r}", hint="NAME,SOFT,HARD")
-    name = parts[0].upper().removeprefix("RLIMIT_")
-    if name not in RLIMITS:
-        raise UserError(f"{where}: unknown rlimit {parts[0]!r}", hint=f"one of: {', '.join(RLIMITS)}")
-    values = [_UNLIMITED if part.lower() == "unlimited" else _whole(part, text, where) for part in parts[1:]]
-    return {"type": f"RLIMIT_{name}", "soft": values[0], "hard": values[1]}
-
-
-def _whole(text: str, whole: str, where: str) -> int:
-    if not (text.isascii() and text.isdigit()) or int(text) > _UNLIMITED:
-        raise UserError(f"{where}: malformed rlimit {whole!r}: {text!r} is no number")
-    return int(text)
-
-
-def _device(device: Device, where: str) -> dict[str, Any]:
-    try:
-        mode = int(device.mode or "0600", 8)
-    except ValueError:
-        raise UserError(f"{where}: the mode {device.mode!r} of {device.path} is not octal") from None
+def _device(device: Device) -> dict[str, Any]:
+    mode = int(device.mode, 8)
     return {"path": device.path, "type": device.type, "major": device.major, "minor": device.minor, "fileMode": mode}
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import IO
 
 _HEADER = "070701" + "%08X" * 13
-_ALIGN = 4
+ALIGN = 4
 
 
 @dataclass(frozen=True)
@@ -38,10 +38,10 @@ def _write(out: IO[bytes], inode: int, member: Member) -> None:
     links = 2 if content is None and inode else 1
     fields = (inode, mode, 0, 0, links, 0, size, 0, 0, 0, 0, len(name), 0)
     header = (_HEADER % fields).encode() + name
-    out.write(header + b"\0" * (-len(header) % _ALIGN))
+    out.write(header + b"\0" * (-len(header) % ALIGN))
     if isinstance(content, bytes):
         out.write(content)
     elif content is not None:
         with content.open("rb") as stream:
             shutil.copyfileobj(stream, out, 1 << 20)
-    out.write(b"\0" * (-size % _ALIGN))
+    out.write(b"\0" * (-size % ALIGN))

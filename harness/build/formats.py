@@ -40,10 +40,13 @@ def squashfs(tree: Tree, out: Path, compression: str, turn: int = 0) -> None:
             raise
 
 
-def initrd(out: Path, arch: Arch, modules: Sequence[Path], root: Path) -> None:
-    """Write the initrd: the first stage, the modules it loads in order, and the root."""
+def initrd(out: Path, arch: Arch, modules: Sequence[Path], root: Path, ucode: Path | None = None) -> None:
+    """Write the initrd: microcode where the kernel looks for it first, the first stage, its modules, and the root."""
     stage1 = paths.GUEST / "native/bin" / arch.name / "stage1"
     with out.open("wb") as stream:
+        if ucode is not None:
+            data = ucode.read_bytes()
+            stream.write(data + b"\0" * (-len(data) % cpio.ALIGN))
         cpio.write(
             stream,
             [

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import posixpath
 import stat
 import tarfile
@@ -17,10 +16,13 @@ from harness.arch import Arch
 from harness.build import deb, versions
 from harness.build.debian import Debian
 from harness.build.globs import literal, matcher, unmatched
+from harness.build.ids import number
 from harness.build.libraries import Libraries
 from harness.build.packages import Package, Resolution
 from harness.build.tree import Node, Tree, clean, folder, plain, symlink, write
 from harness.errors import UserError
+from harness.spec import executable
+from harness.spec.checks_library import source_path
 from harness.spec.model import ComponentSpec, File, User
 from harness.store import Store, digest_of, file_digest
 
@@ -81,7 +83,7 @@ def make_layer(component: ComponentSpec, arch: Arch, debian: Debian, store: Stor
     Raises UserError when the component asks for what its packages do not have, HostError when a package cannot be had.
     """
     resolution = debian.resolve(packages_of(component, arch), arch)
-    stand_ins = [file_digest(_stand_in(component, name, arch)) for name in component.stand_ins]
+    stand_ins = [file_digest(_stand_in(name, arch)) for name in component.stand_ins]
     key = digest_of([versions.LAYER, component.digest, arch.name, resolution.digest, *stand_ins])
     path = store.make("layers", key, lambda work: _Maker(component, arch, debian, resolution).make(work))
     return load_layer(path)
@@ -105,14 +107,8 @@ def packages_of(component: ComponentSpec, arch: Arch) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*component.packages, *component.packages_for.get(arch.name, ()))))
 
 
-def _stand_in(component: ComponentSpec, name: str, arch: Arch) -> Path:
-    folder = paths.GUEST / "native" / "bin" / arch.name
-    known = sorted(path.name for path in folder.glob("*.so.*"))
-    if name not in known:
-        raise UserError(
-            f"component {component.name}: there is no stand-in for {name!r}", hint=f"one of: {', '.join(known)}"
-        )
-    return folder / name
+def _stand_in(name: str, arch: Arch) -> Path:
+    return paths.GUEST / "native" / "bin" / arch.name / name
 
 
 class _Maker:
@@ -200,7 +196,7 @@ class _Maker:
         for file in self.component.files:
             self._put_file(file)
         for name in self.component.stand_ins:
-            data = _stand_in(self.component, name, self.arch).read_bytes()
+            data = _stand_in(name, self.arch).read_bytes()
             self.tree.put(f"usr/lib/{self.arch.cross}/{name}", plain(data))
 
     def _concatenate(self, offered: Mapping[str, Node], brought_by: Mapping[str, str]) -> None:
@@ -221,55 +217,26 @@ class _Maker:
         return deb.merged(clean(path))
 
     def _put_file(self, file: File) -> None:
-        uid, gid = self._id(file.uid, "uid", file), self._id(file.gid, "gid", file)
+        uid, gid = self._number(file.uid, "uid"), self._number(file.gid, "gid")
         place = self._path(file.path)
-        if file.metadata:
-            raise UserError(f"component {self.component.name}: {file.path}: a component's file cannot be metadata")
         if file.symlink:
             self.tree.put(place, symlink(file.symlink))
         elif file.directory:
-            self.tree.put(place, folder(self._mode(file, 0o755), uid, gid))
+            self.tree.put(place, folder(_mode(file, 0o755), uid, gid))
         elif file.source:
-            source = self._source(file)
-            if source is not None:
-                usual = 0o755 if os.access(source, os.X_OK) else 0o644
-                self.tree.put(place, plain(source.read_bytes(), self._mode(file, usual), uid, gid))
+            source = source_path(file.source, self.component.path)
+            if source is not None and (source.is_file() or not file.optional):
+                usual = 0o755 if executable(source) else 0o644
+                self.tree.put(place, plain(source.read_bytes(), _mode(file, usual), uid, gid))
         else:
-            self.tree.put(place, plain((file.contents or "").encode(), self._mode(file, 0o644), uid, gid))
+            self.tree.put(place, plain((file.contents or "").encode(), _mode(file, 0o644), uid, gid))
 
     def _users(self) -> list[User]:
         """Return root, the component's users and nobody; the component may say otherwise of the two."""
         return list({user.name: user for user in (ROOT, NOBODY, *self.component.users)}.values())
 
-    def _mode(self, file: File, usual: int) -> int:
-        try:
-            return int(file.mode, 8) & 0o7777 if file.mode else usual
-        except ValueError:
-            raise UserError(f"component {self.component.name}: {file.path}: mode {file.mode!r} is not octal") from None
-
-    def _id(self, value: int | str | None, kind: str, file: File) -> int:
-        if value is None or isinstance(value, int):
-            return value or 0
-        for user in self._users():
-            if user.name == value:
-                return user.uid if kind == "uid" else user.gid
-        raise UserError(
-            f"component {self.component.name}: {file.path}: {kind} {value!r} is none of its `users`",
-            hint="a number, or a name listed under `users`",
-        )
-
-    def _source(self, file: File) -> Path | None:
-        base = self.component.path.parent.resolve()
-        # the library's own components may carry the programs that ship beside it
-        allowed = paths.PACKAGE if base.is_relative_to(paths.COMPONENTS) else base
-        source = (base / file.source).resolve()
-        if not source.is_relative_to(allowed):
-            raise UserError(f"component {self.component.name}: {file.source} lies outside the component's folder")
-        if not source.is_file():
-            if file.optional:
-                return None
-            raise UserError(f"component {self.component.name}: there is no file {file.source}", details=str(source))
-        return source
+    def _number(self, who: int | str | None, kind: str) -> int:
+        return number(who, {user.name: getattr(user, kind) for user in self._users()})
 
     def _drop_setuid(self) -> None:
         allowed = {clean(glob) for glob in self.component.keep if literal(glob)}
@@ -290,6 +257,10 @@ class _Maker:
             "size": sum(sizes),
             "setuid_dropped": self.setuid,
         }
+
+
+def _mode(file: File, usual: int) -> int:
+    return int(file.mode, 8) & 0o7777 if file.mode else usual
 
 
 def accounts(users: Sequence[User]) -> list[tuple[str, str, int]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,12 +13,12 @@ from harness import paths
 from harness.arch import Arch
 from harness.build import versions
 from harness.build.debian import Debian
-from harness.build.files import executable, source_path
 from harness.build.lock import Lock
 from harness.build.settings import COMPRESSIONS, Settings
 from harness.errors import UserError
 from harness.image import MANIFEST, Image
-from harness.spec import is_component, library, load_component
+from harness.spec import executable, host_file, library, load_component
+from harness.spec.checks_image import ucode_file
 from harness.spec.model import ComponentSpec, ImageSpec
 from harness.store import Store, digest_of, file_digest
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from harness.spec.annotations import EntrySettings
 
 PROBE_COMPONENT = "busybox"
+UCODE_ARCHES = ("x86_64",)  # no other architecture's kernel looks for microcode in its initrd
 Progress = Callable[[str], None]
 
 
@@ -72,7 +74,6 @@ class Builder:
             progress=progress,
         )
         self._guest = _guest_digest()
-        self._components: dict[str, ComponentSpec] = {}
 
     def build_all(self, spec: ImageSpec, arches: Iterable[Arch]) -> list[Image]:
         """Build `spec` for every architecture, side by side; the first error is raised when all have ended."""
@@ -100,23 +101,17 @@ class Builder:
             self.lock.save()
 
     def inputs(self, spec: ImageSpec, arch: Arch) -> Inputs:
-        """Collect what the image is made of; UserError for a reference that cannot be built in."""
-        components = {name: self._component(name) for name in dict.fromkeys([*_references(spec), PROBE_COMPONENT])}
-        kernel, *others = _references(spec)
-        if components[kernel].kernel is None:
-            raise UserError(f"{spec.sources[0]}: the component {kernel} is no kernel")
-        for name in others:
-            if components[name].kernel is not None:
-                raise UserError(
-                    f"{spec.sources[0]}: the component {name} is a kernel, and has its place in `kernel` only"
-                )
+        """Collect what the image is made of."""
+        if PROBE_COMPONENT in spec.components:
+            components = spec.components
+        else:
+            components = {**spec.components, PROBE_COMPONENT: self._probe}
         return Inputs(spec, arch, components, self.settings.compression)
 
-    def _component(self, name: str) -> ComponentSpec:
-        # each architecture asks for the same ones
-        if name not in self._components:
-            self._components[name] = _component(name)
-        return self._components[name]
+    @cached_property
+    def _probe(self) -> ComponentSpec:
+        # each architecture asks for the same one
+        return load_component(library()[PROBE_COMPONENT])
 
     def key(self, inputs: Inputs) -> str:
         """Return the name of the image in the store: a digest over everything its bytes depend on."""
@@ -125,16 +120,16 @@ class Builder:
             for component in inputs.components.values()
         ]
         spec = inputs.spec
-        sources = [source_path(file, spec) for file in spec.files if file.source]
+        sources = [(file.source, host_file(file.source, spec.sources[0])) for file in spec.files if file.source]
         return digest_of(
             {
                 "version": [versions.IMAGE, versions.LAYER, versions.KERNEL],
                 "guest": self._guest,
                 "name": spec.name,
                 "spec": spec.digest,
-                "sources": [file_digest(path) if path.is_file() else "" for path in sources],
+                "sources": [(name, file_digest(path) if path.is_file() else "") for name, path in sources],
                 "arch": inputs.arch.name,
-                "components": [component.digest for component in inputs.components.values()],
+                "components": [(name, component.digest) for name, component in inputs.components.items()],
                 "packages": resolutions,
                 "compression": inputs.compression,
                 "turn": self.settings.turn,
@@ -166,11 +161,11 @@ class Builder:
         squashfs = folder / "root.squashfs"
         formats.squashfs(root.tree, squashfs, inputs.compression, self.settings.turn)
         (folder / "kernel").write_bytes(kernel.kernel.read_bytes())
-        formats.initrd(folder / "initrd", arch, kernel.stage1, squashfs)
+        formats.initrd(folder / "initrd", arch, kernel.stage1, squashfs, _ucode(inputs))
         busybox = parts[PROBE_COMPONENT].tree.get("usr/bin/busybox")
         assert busybox is not None and busybox.content is not None
         formats.probe(folder / "probe", kernel.probe, busybox.content.read())
-        used = _references(spec)
+        used = spec.references
         facts = {
             "name": spec.name,
             "arch": arch.name,
@@ -188,11 +183,10 @@ class Builder:
         (folder / MANIFEST).write_text(json.dumps(data, indent=1) + "\n")
 
 
-def _references(spec: ImageSpec) -> list[str]:
-    """Return what the image is made of, in order, repeats included."""
-    entries = [*spec.onboot, *spec.onshutdown, *spec.services]
-    volumes = [volume.image for volume in spec.volumes if volume.image]
-    return [spec.kernel.image, *spec.init, *(entry.image for entry in entries), *volumes]
+def _ucode(inputs: Inputs) -> Path | None:
+    kernel = inputs.spec.kernel
+    wanted = kernel.ucode and inputs.arch.name in UCODE_ARCHES
+    return ucode_file(inputs.components[kernel.image], kernel.ucode or "") if wanted else None
 
 
 def packages_of(component: ComponentSpec, arch: Arch) -> tuple[str, ...]:
@@ -224,7 +218,7 @@ def _packages(kernel: KernelFiles, layers: dict[str, Layer]) -> list[dict[str, A
 def expectations(spec: ImageSpec, parts: dict[str, Part]) -> dict[str, Any]:
     """Say what a booted image should look like: what cases compare the running system with."""
     from harness.build.bundle import make
-    from harness.build.rootfs import named_ids
+    from harness.build.ids import named_ids
     from harness.spec.annotations import settings
 
     ids = named_ids(spec)
@@ -250,15 +244,6 @@ def ports_of(known: EntrySettings) -> list[int]:
     if known.health is None or known.health.kind not in ("tcp", "http"):
         return []
     return [int(known.health.argument.partition("/")[0])]
-
-
-def _component(reference: str) -> ComponentSpec:
-    if not is_component(reference):
-        raise UserError(
-            f"{reference}: OCI images cannot be built in yet, only components of the library",
-            hint=f"one of: {', '.join(sorted(library()))}",
-        )
-    return load_component(library()[reference])
 
 
 def _guest_digest() -> str:

@@ -12,21 +12,21 @@ from harness import paths
 from harness.arch import Arch
 from harness.build import bundle as bundles
 from harness.build import prepare
-from harness.build.files import content, executable
+from harness.build.files import content
+from harness.build.ids import named_ids, number
 from harness.build.prepare import MADE_AT_BOOT
 from harness.build.tree import Node, Tree, clean, folder, plain, symlink
-from harness.errors import UserError
+from harness.spec import executable
 from harness.spec.annotations import settings
+from harness.spec.checks import SECTIONS
 from harness.spec.model import Entry, EntryConfig, File, ImageSpec, Volume
 
-FIRST_ID = 100  # LinuxKit gives named users numbers from here
 # What the root always has, whatever its init images bring: mount points and the places programs expect.
 _FOLDERS = {"dev": 0o755, "proc": 0o555, "sys": 0o555, "run": 0o755, "tmp": 0o1777, "var": 0o755, "mnt": 0o755,
             "root": 0o700, "etc": 0o755, "usr/bin": 0o755, "usr/sbin": 0o755, "usr/lib": 0o755}  # fmt: skip
 _LINKS = {"bin": "usr/bin", "sbin": "usr/sbin", "lib": "usr/lib", "lib64": "usr/lib64"}
 _MERGED = ("etc/passwd", "etc/group", "etc/shadow")
 _CONTAINER_FOLDERS = ("dev", "proc", "sys", "tmp", "run", "etc")
-_SECTIONS = ("onboot", "onshutdown", "services")
 
 
 @dataclass(frozen=True)
@@ -46,12 +46,6 @@ class Root:
 
     tree: Tree
     owners: list[tuple[str, str, str, str]] = field(default_factory=list)
-
-
-def named_ids(spec: ImageSpec) -> dict[str, int]:
-    """Number the containers' names from 100 up, as LinuxKit does: a `uid` may be such a name."""
-    names = [entry.name for section in _SECTIONS for entry in getattr(spec, section)]
-    return {name: FIRST_ID + number for number, name in enumerate(names)}
 
 
 def assemble(spec: ImageSpec, arch: Arch, parts: Mapping[str, Part], modules: Tree) -> Root:
@@ -83,9 +77,9 @@ def assemble(spec: ImageSpec, arch: Arch, parts: Mapping[str, Part], modules: Tr
     # before the bundles, which look whether what they bind is a file or a folder
     late = [file for file in spec.files if clean(file.path).split("/", 1)[0] == "containers"]
     _add_files(tree, [file for file in spec.files if file not in late], spec, ids)
-    for section in _SECTIONS:
-        for number, entry in enumerate(getattr(spec, section)):
-            place = entry.name if section == "services" else f"{number:03d}-{entry.name}"
+    for section in SECTIONS:
+        for index, entry in enumerate(getattr(spec, section)):
+            place = entry.name if section == "services" else f"{index:03d}-{entry.name}"
             prefix = f"containers/{section}/{clean(place)}"
             _add_bundle(tree, prefix, entry, parts[entry.image], ids, volumes)
             root.owners.append((section, entry.name, entry.image, prefix))
@@ -216,10 +210,6 @@ def _add_volume(tree: Tree, volume: Volume, parts: Mapping[str, Part]) -> None:
 
     A writable one is mounted at boot: an overlay over `lower` where it has content, else memory alone.
     """
-    if volume.format == "oci":
-        raise UserError(f"volume {volume.name}: `format: oci` is not built yet", hint="leave `format` out")
-    if not volume.name:
-        raise UserError("a volume has no name", hint="a-z, 0-9, - and _")
     merged = bundles.volume_folder(volume.name)
     prefix = posixpath.dirname(merged)
     tree.put(merged, folder())
@@ -237,7 +227,7 @@ def _add_files(tree: Tree, files: Sequence[File], spec: ImageSpec, ids: Mapping[
 
 
 def _add_file(tree: Tree, file: File, spec: ImageSpec, ids: Mapping[str, int]) -> None:
-    uid, gid = (_id(value, ids, file.path) for value in (file.uid, file.gid))
+    uid, gid = number(file.uid, ids), number(file.gid, ids)
     if file.directory:
         tree.put(file.path, folder(int(file.mode or "0700", 8), uid, gid))
         return
@@ -247,14 +237,6 @@ def _add_file(tree: Tree, file: File, spec: ImageSpec, ids: Mapping[str, int]) -
     data = content(file, spec)
     if data is not None:
         tree.put(file.path, plain(data, int(file.mode or "0600", 8), uid, gid))
-
-
-def _id(value: int | str | None, ids: Mapping[str, int], path: str) -> int:
-    if value is None or isinstance(value, int):
-        return value or 0
-    if value not in ids:
-        raise UserError(f"files: {path}: there is no user or group called {value!r}")
-    return ids[value]
 
 
 def _move_var(tree: Tree) -> None:

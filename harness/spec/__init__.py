@@ -2,15 +2,17 @@
 
 from harness.spec.annotations import EntrySettings, Health, settings
 from harness.spec.complaints import Complaint, SpecError
-from harness.spec.load import load_component, load_image, load_machine, load_plan
-from harness.spec.references import is_component, kind_of, library, machines, package_folder
+from harness.spec.components import executable, load_component
+from harness.spec.load import load_image, load_machine, load_plan
+from harness.spec.references import host_file, kind_of, library, machines
 
 __all__ = [
     "Complaint",
     "EntrySettings",
     "Health",
     "SpecError",
-    "is_component",
+    "executable",
+    "host_file",
     "kind_of",
     "library",
     "load_component",
@@ -18,6 +20,5 @@ __all__ = [
     "load_machine",
     "load_plan",
     "machines",
-    "package_folder",
     "settings",
 ]

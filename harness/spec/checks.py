@@ -1,4 +1,4 @@
-"""LinuxKit's refusals beyond shape, and ours: pure judgements of plain data, each at its key's path.
+"""LinuxKit's refusals of a container beyond its shape, and ours: pure judgements of plain data, at their keys' paths.
 
 They take what the YAML holds rather than models, so that they also run where the shape is wrong elsewhere: all of a
 file's mistakes come at once. What has the wrong type is passed over; the shape check names it.
@@ -7,7 +7,8 @@ file's mistakes come at once. What has the wrong type is passed over; the shape 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from harness.spec.annotations import Fault
@@ -32,6 +33,14 @@ _OCTAL = re.compile(r"0*[0-7]{1,4}")
 _LIMIT = re.compile(r"(?i:unlimited)|[0-9]{1,20}")
 
 Data = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Around:
+    """What else the image has that a container's keys may name; None where that is not known."""
+
+    volumes: Mapping[str, bool] | None = None  # whether each is read-only
+    names: Collection[str] | None = None  # containers, whose names stand for user and group ids
 
 
 def capability(name: str, alone: bool) -> Fault | None:
@@ -64,16 +73,20 @@ def tmpfs(text: str, _: bool) -> Fault | None:
     parts = text.split(":")
     if len(parts) > 2 or not parts[0].startswith("/"):
         return Fault(f"{text!r} is no tmpfs", "/path or /path:option,option")
-    return None
+    return inner_path(parts[0])
 
 
 def bind(text: str, _: bool) -> Fault | None:
     """Judge one item of ``binds``: source:/path[:options]."""
     parts = text.split(":")
-    if not 2 <= len(parts) <= 3 or not parts[0] or not parts[1].startswith("/"):
+    if not 2 <= len(parts) <= 3 or not all(parts) or not parts[1].startswith("/"):
         suggestion = f"{text}:{text}" if len(parts) == 1 and text.startswith("/") else ""
         return Fault(f"{text!r} is no bind", "source:/path or source:/path:option,option", suggestion)
-    return None
+    return _source(parts[0]) or inner_path(parts[1])
+
+
+def _source(text: str) -> Fault | None:
+    return inner_path(text) if text.strip("/") else None  # the whole root may be bound
 
 
 def mode(text: str) -> Fault | None:
@@ -99,8 +112,15 @@ def name(text: str) -> Fault | None:
     return Fault(f"{text!r} is no name", "up to 64 of A-Z a-z 0-9 _ - . not beginning with - or .")
 
 
-def identity(value: object) -> Fault | None:
-    """Judge a numeric user or group id; names are resolved by the build."""
+def identity(value: object, known: Collection[str] | None, whose: str = "a container's name") -> Fault | None:
+    """Judge a user or group: a number, root, or one of the names `known`, which are `whose`."""
+    if isinstance(value, str):
+        if value in ("", "root") or known is None or value in known:
+            return None
+        if not (value.isascii() and value.isdigit()):
+            near = nearest(value, known)
+            return Fault(f"unknown user or group {value!r}", "" if near else f"a number, root, or {whose}", near)
+        value = int(value)
     if isinstance(value, int) and not isinstance(value, bool) and not 0 <= value <= MAX_ID:
         return Fault(f"{value} is no id", f"0 to {MAX_ID}")
     return None
@@ -135,42 +155,66 @@ def mappings(data: Data, key: str) -> list[tuple[int, Data]]:
     return [(i, item) for i, item in enumerate(value) if isinstance(item, dict)] if isinstance(value, tuple) else []
 
 
-def entry(data: Data, at: KeyPath, section: str | None, volumes: Mapping[str, bool] | None) -> Iterator[Problem]:
-    """Judge an image entry or a component's config.
-
-    ``volumes`` says which volumes there are and whether each is read-only; None when that is not known.
-    """
+def entry(data: Data, at: KeyPath, section: str | None, around: Around) -> Iterator[Problem]:
+    """Judge an image entry or a component's config, where `section` and `around` are not known."""
     for key, judge in LISTS.items():
         items = texts(data, key)
         for index, item in items:
             yield from problem((*at, key, index), judge(item, len(items) == 1))
     if isinstance(data.get("name"), str) and data["name"]:  # an empty one fails the shape check
         yield from problem((*at, "name"), name(data["name"]))
-    for key in ("uid", "gid"):
-        yield from problem((*at, key), identity(data.get(key)))
     for key in ("net", "pid", "ipc", "uts", "userns"):
         yield from problem((*at, key), _namespace(key, data.get(key)))
     for index, device in mappings(data, "devices"):
         yield from _device(device, (*at, "devices", index))
     for index, mount in mappings(data, "mounts"):
-        yield from _mount(mount, (*at, "mounts", index), volumes)
-    if volumes is not None:
-        yield from _bound_volumes(data, at, volumes)
+        yield from _mount(mount, (*at, "mounts", index))
+    yield from named(data, at, around)
     if isinstance(data.get("annotations"), dict):
         for key, at_key, fault in annotation_faults(data["annotations"], section):
             yield from problem((*at, "annotations", key), fault, at_key=at_key)
-    runtime = data.get("runtime")
-    if isinstance(runtime, dict) and "namespace" in runtime and section in ("onboot", "onshutdown"):
-        yield Problem((*at, "runtime", "namespace"), f"means nothing in {section}", "it in services", at_key=True)
+    if isinstance(data.get("runtime"), dict):
+        yield from _runtime(data["runtime"], (*at, "runtime"))
 
 
-def _bound_volumes(data: Data, at: KeyPath, volumes: Mapping[str, bool]) -> Iterator[Problem]:
+def named(data: Data, at: KeyPath, around: Around) -> Iterator[Problem]:
+    """Judge what a container names of its image: users, groups and volumes."""
+    for key in ("uid", "gid"):
+        yield from problem((*at, key), identity(data.get(key), around.names))
+    groups = data.get("additionalGids")
+    for index, group in enumerate(groups if isinstance(groups, tuple) else ()):
+        yield from problem((*at, "additionalGids", index), identity(group, around.names))
+    if around.volumes is None:
+        return
     for key in ("binds", "binds.add"):
         for index, item in texts(data, key):
             source, _, rest = item.partition(":")
-            options = rest.partition(":")[2].split(",")
-            if source and not source.startswith("/"):
-                yield from problem((*at, key, index), _volume(source, options, volumes))
+            yield from problem((*at, key, index), _volume(source, rest.partition(":")[2].split(","), around.volumes))
+    for index, mount in mappings(data, "mounts"):
+        bound, options = mount.get("source"), [text for _, text in texts(mount, "options")]
+        if mount.get("type") == "bind" and isinstance(bound, str):
+            yield from problem((*at, "mounts", index, "source"), _volume(bound, options, around.volumes))
+
+
+def _runtime(runtime: Data, at: KeyPath) -> Iterator[Problem]:
+    kept = runtime.get("bindNS")
+    unbuilt = {
+        "interfaces": (runtime.get("interfaces"), "cannot be built yet: leave it out"),
+        "bindNS": (isinstance(kept, dict) and any(kept.values()), "cannot be built yet: leave it out"),
+        "namespace": (runtime.get("namespace"), "is containerd's, and none runs here: leave it out"),
+    }
+    for key, (written, what) in unbuilt.items():
+        if written:
+            yield Problem((*at, key), what, at_key=True)
+    for key in ("mkdir", "cgroups"):
+        for index, path in texts(runtime, key):
+            yield from problem((*at, key, index), inner_path(path))
+    for index, mount in mappings(runtime, "mounts"):
+        place = mount.get("destination", "")
+        if not place:
+            yield Problem((*at, "mounts", index, "destination"), "is missing", "a path")
+        elif isinstance(place, str):
+            yield from problem((*at, "mounts", index, "destination"), inner_path(place))
 
 
 def _namespace(key: str, value: object) -> Fault | None:
@@ -194,7 +238,7 @@ def _device(device: Data, at: KeyPath) -> Iterator[Problem]:
         yield from problem((*at, "mode"), mode(device["mode"]))
 
 
-def _mount(mount: Data, at: KeyPath, volumes: Mapping[str, bool] | None) -> Iterator[Problem]:
+def _mount(mount: Data, at: KeyPath) -> Iterator[Problem]:
     kind, source, destination = (mount.get(key, "") for key in ("type", "source", "destination"))
     if not kind:
         kind = source if source in _DESTINATIONS else "tmpfs" if destination == "/dev" else ""
@@ -202,12 +246,17 @@ def _mount(mount: Data, at: KeyPath, volumes: Mapping[str, bool] | None) -> Iter
             yield Problem((*at, "type"), "is missing", "a filesystem's type, or bind")
     if not destination and kind and kind not in _DESTINATIONS:
         yield Problem((*at, "destination"), "is missing", "a path in the container")
-    if volumes is not None and kind == "bind" and isinstance(source, str) and source and not source.startswith("/"):
-        options = [text for _, text in texts(mount, "options")]
-        yield from problem((*at, "source"), _volume(source, options, volumes))
+    elif isinstance(destination, str) and destination:
+        yield from problem((*at, "destination"), inner_path(destination))
+    if kind == "bind" and not source:
+        yield Problem((*at, "source"), "is missing", "a path or a volume's name")
+    elif kind == "bind" and isinstance(source, str):
+        yield from problem((*at, "source"), _source(source))
 
 
 def _volume(source: str, options: list[str], volumes: Mapping[str, bool]) -> Fault | None:
+    if not source or source.startswith("/"):
+        return None
     if source not in volumes:
         near = nearest(source, volumes)
         return Fault(f"there is no volume {source!r}", "" if near else "a volume's name or a path from /", near)
@@ -216,14 +265,16 @@ def _volume(source: str, options: list[str], volumes: Mapping[str, bool]) -> Fau
     return None
 
 
-def file(data: Data, at: KeyPath) -> Iterator[Problem]:
-    """Judge an item of ``files``: it has one kind of content, and its path stays in the image."""
+def file(
+    data: Data, at: KeyPath, names: Collection[str] | None, whose: str = "a container's name"
+) -> Iterator[Problem]:
+    """Judge an item of ``files``: it has one kind of content, its path stays in the image, and its owner is known."""
     if isinstance(data.get("path"), str):
         yield from problem((*at, "path"), inner_path(data["path"]))
     if isinstance(data.get("mode"), str) and data["mode"]:
         yield from problem((*at, "mode"), mode(data["mode"]))
     for key in ("uid", "gid"):
-        yield from problem((*at, key), identity(data.get(key)))
+        yield from problem((*at, key), identity(data.get(key), names, whose))
     given = [key for key in ("contents", "source", "metadata") if data.get(key) is not None and data.get(key) != ""]
     if data.get("contents") == "":
         given.insert(0, "contents")  # an empty file is content enough

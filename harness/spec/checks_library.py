@@ -7,8 +7,9 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from harness import paths
 from harness.arch import ALIASES, ARCHES
-from harness.spec import checks
+from harness.spec import checks, references
 from harness.spec.annotations import Fault
 from harness.spec.complaints import KeyPath, Problem, nearest
 
@@ -17,11 +18,16 @@ _PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]*[a-z0-9+.]")
 _USER = re.compile(r"[a-z_][a-z0-9_-]{0,30}")
 _PASSWD_PATH = re.compile(r"/[^:\x00-\x1f\x7f]*")
 _WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.,+=:-]*")
+# A kernel component is its package's kernel and modules, and the `files` that `ucode` may name.
+_NOT_OF_A_KERNEL = ("keep", "drop", "stand_ins", "libraries", "users", "concatenate", "links", "guest", "config")
 _CONSOLE = re.compile(r"[A-Za-z0-9][A-Za-z0-9/_-]*")
 
 
 def component(data: Mapping[str, Any], yaml: Path) -> Iterator[Problem]:
     """Judge a component's data; the files that `files` names are looked for beside the YAML."""
+    if "kernel" in data:
+        for key in filter(data.get, _NOT_OF_A_KERNEL):
+            yield Problem((key,), "means nothing for a kernel", at_key=True)
     yield from _packages(data, "packages", ())
     by_arch = _mapping(data, "packages_for")
     for arch in by_arch:
@@ -29,9 +35,7 @@ def component(data: Mapping[str, Any], yaml: Path) -> Iterator[Problem]:
         yield from _packages(by_arch, arch, ("packages_for",))
     for index, user in checks.mappings(data, "users"):
         yield from _user(user, ("users", index))
-    for index, file in checks.mappings(data, "files"):
-        yield from checks.file(file, ("files", index))
-        yield from checks.problem(("files", index, "source"), _source(file, yaml))
+    yield from _files(data, yaml)
     for index, joined in checks.mappings(data, "concatenate"):
         if isinstance(joined.get("path"), str):
             yield from checks.problem(("concatenate", index, "path"), checks.inner_path(joined["path"]))
@@ -39,8 +43,26 @@ def component(data: Mapping[str, Any], yaml: Path) -> Iterator[Problem]:
     for target in links:
         for index, link in checks.texts(links, target):
             yield from checks.problem(("links", target, index), checks.inner_path(link))
-    if isinstance(data.get("config"), dict):
-        yield from checks.entry(data["config"], ("config",), None, None)
+    for index, name in checks.texts(data, "stand_ins"):
+        yield from checks.problem(("stand_ins", index), _stand_in(name))
+    yield from _config(_mapping(data, "config"), ("config",))
+
+
+def _config(config: Mapping[str, Any], at: KeyPath) -> Iterator[Problem]:
+    yield from checks.entry(config, at, None, checks.Around())
+    for key in ("capabilities.add", "binds.add"):
+        if key in config:
+            yield Problem((*at, key), "means nothing in a component", key.removesuffix(".add"), at_key=True)
+
+
+def _files(data: Mapping[str, Any], yaml: Path) -> Iterator[Problem]:
+    users = ["nobody", *(str(user.get("name")) for _, user in checks.mappings(data, "users"))]
+    for index, file in checks.mappings(data, "files"):
+        at = ("files", index)
+        yield from checks.file(file, at, users, "a name listed under `users`")
+        yield from checks.problem((*at, "source"), _source(file, yaml))
+        if file.get("metadata"):
+            yield Problem((*at, "metadata"), "means nothing in a component", "it in an image's `files`", at_key=True)
 
 
 def _mapping(data: Mapping[str, Any], key: str) -> dict[str, Any]:
@@ -71,13 +93,29 @@ def _user(user: Mapping[str, Any], at: KeyPath) -> Iterator[Problem]:
         if isinstance(value, str) and not _PASSWD_PATH.fullmatch(value):
             yield Problem((*at, key), f"{value!r} is no path for /etc/passwd", "a path from / without a colon")
     for key in ("uid", "gid"):
-        yield from checks.problem((*at, key), checks.identity(user.get(key)))
+        yield from checks.problem((*at, key), checks.identity(user.get(key), None))
+
+
+def stand_ins() -> list[str]:
+    """Return the sonames of the stand-ins that the harness carries: the same ones for every architecture."""
+    return sorted({path.name for path in (paths.GUEST / "native/bin").glob("*/*.so.*")})
+
+
+def _stand_in(name: str) -> Fault | None:
+    known = stand_ins()
+    if name in known:
+        return None
+    near = nearest(name, known)
+    return Fault(f"there is no stand-in for {name!r}", "" if near else f"one of: {', '.join(known)}", near)
 
 
 def source_path(source: str, yaml: Path) -> Path | None:
     """Return the file that a component's ``source`` names, or None when it would lie outside the YAML's folder."""
     folder = yaml.parent.resolve()
-    path = (folder / source).resolve()
+    try:
+        path = (folder / source).resolve()
+    except (OSError, RuntimeError):  # too long, or links in a circle
+        return None
     return path if path.is_relative_to(folder) and not source.startswith(("/", "~")) else None
 
 
@@ -90,9 +128,7 @@ def _source(file: Mapping[str, Any], yaml: Path) -> Fault | None:
         return Fault(
             f"{source!r} lies outside the component's folder", "a path relative to the YAML, inside its folder"
         )
-    if not path.is_file() and not (file.get("optional") is True and not path.exists()):
-        return Fault(f"there is no file {source!r}", "a file beside the YAML")
-    return None
+    return None if file.get("optional") is True and not path.exists() else references.unreadable(path, source)
 
 
 def machine(data: Mapping[str, Any]) -> Iterator[Problem]:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from harness import paths as places
 from harness.errors import UserError
+from harness.spec.checks_image import image_references
 from harness.spec.complaints import Complaint, Problem, SpecError, spell
-from harness.spec.load import check_component, check_machine, check_plan
-from harness.spec.merge import image_references, judge, mapping_of
+from harness.spec.components import Components, check_component, mapping_of
+from harness.spec.load import check_machine, check_plan
+from harness.spec.merge import judge, kernel_of
 from harness.spec.model import ComponentSpec, ImageFile, MachineSpec, Model, Plan
 from harness.spec.reader import Document, read
-from harness.spec.references import ReferenceKind, kind_of
+from harness.spec.references import PACKAGE_FILE, ReferenceKind, kind_of
 from harness.spec.shape import fields_of
 
 Kind = Literal["image", "component", "machine", "plan", "unknown"]
@@ -50,9 +52,18 @@ class Finding:
 def lint(paths: Sequence[Path]) -> list[Finding]:
     """Check each file by itself; a folder stands for all YAML files in it.
 
+    What is wrong in a local component is in its own finding, or in its image's when it is not among `paths`.
     Raises UserError when a file cannot be read; what is wrong in a file is in its finding.
     """
-    return [_lint_file(path) for given in paths for path in _files(Path(given))]
+    files = [path for given in paths for path in _files(Path(given))]
+    others = {path.resolve() for path in files}
+
+    def own(finding: Finding) -> Finding:
+        mine = finding.path.resolve()
+        kept = (one for one in finding.complaints if one.file.resolve() not in others - {mine})
+        return replace(finding, complaints=tuple(kept))
+
+    return [own(_lint_file(path)) for path in files]
 
 
 def _files(path: Path) -> list[Path]:
@@ -86,12 +97,13 @@ def _lint_file(path: Path) -> Finding:
 
 
 def _lint_image(document: Document) -> Finding:
-    complaints = judge([document], whole=False)[1]
     data = mapping_of(document)
+    kernel = bool(kernel_of(data))
+    # a file without a kernel is a part of an image: what it names may be in the others
+    complaints = judge([document], Components(), whole=kernel)[1]
     references = tuple(
         Reference(spell(path), reference, kind_of(reference)) for path, reference in image_references(data)
     )
-    kernel = any(reference.key_path == "kernel.image" for reference in references)
     notes = () if kernel else ("names no kernel: it builds only together with a file that does",)
     return Finding(document.file, "image", SpecError(complaints).complaints, references, notes)
 
@@ -102,6 +114,8 @@ def kind_of_file(document: Document) -> Kind:
     by_folder: dict[Path, Kind] = {places.COMPONENTS.resolve(): "component", places.MACHINES.resolve(): "machine"}
     if parent in by_folder:
         return by_folder[parent]
+    if document.file.name == PACKAGE_FILE:
+        return "component"
     written = set(mapping_of(document))
     scores = {kind: len(written.intersection(_keys(kind))) for kind in _MODELS}
     best = max(scores, key=lambda kind: scores[kind])  # the first of equals: image before component

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
 
 from harness.arch import ALIASES, ARCHES
 from harness.errors import UserError
 from harness.spec import checks_library, references
-from harness.spec.complaints import Complaint, Problem, SpecError, nearest
-from harness.spec.merge import judge, mapping_of, merge
-from harness.spec.model import ComponentSpec, ImageSpec, MachineSpec, Model, Plan
+from harness.spec.complaints import Complaint, SpecError, nearest
+from harness.spec.components import Checked, Components, Made, checked, digest_of_bytes, mapping_of
+from harness.spec.merge import judge, merge
+from harness.spec.model import ImageSpec, MachineSpec, Plan
 from harness.spec.reader import Document, Node, read
-from harness.spec.shape import check
-from harness.store import digest_of, file_digest
-
-Made = TypeVar("Made", bound=Model)
-Checked = tuple[Made | None, list[Complaint]]
 
 
 def load_image(paths: Sequence[Path]) -> ImageSpec:
@@ -28,11 +22,11 @@ def load_image(paths: Sequence[Path]) -> ImageSpec:
     """
     if not paths:
         raise UserError("no image file was given", hint="name one YAML file or several")
-    documents = read_all(paths)
-    files, complaints = judge(documents)
+    documents, components = read_all(paths), Components()
+    files, complaints = judge(documents, components)
     if complaints:
         raise SpecError(complaints)
-    return merge(documents, files)
+    return merge(documents, files, components)
 
 
 def read_all(paths: Iterable[Path]) -> list[Document]:
@@ -47,11 +41,6 @@ def read_all(paths: Iterable[Path]) -> list[Document]:
     if complaints:
         raise SpecError([*complaints, *(complaint for document in documents for complaint in document.complaints)])
     return documents
-
-
-def load_component(path: Path) -> ComponentSpec:
-    """Read a component's YAML; SpecError with every complaint, UserError when it cannot be read."""
-    return _made(check_component(read(Path(path))))
 
 
 def load_machine(path_or_name: str | Path) -> MachineSpec:
@@ -79,35 +68,6 @@ def _made(checked: Checked[Made]) -> Made:
     return made
 
 
-def _check(model: type[Made], document: Document, given: Mapping[str, Any], judged: Iterable[Problem]) -> Checked[Made]:
-    made, found = check(model, document, given)
-    return made, [*document.complaints, *map(document.complain, [*found, *judged])]
-
-
-def check_component(document: Document) -> Checked[ComponentSpec]:
-    """Return a document's component and every complaint about it."""
-    data, path = mapping_of(document), document.file
-    given = {"name": path.stem, "path": path, "digest": ""}
-    made, complaints = _check(ComponentSpec, document, given, checks_library.component(data, path))
-    if made is None or complaints:
-        return None, complaints
-    return made.model_copy(update={"digest": _component_digest(made, document)}), []
-
-
-def _component_digest(made: ComponentSpec, document: Document) -> str:
-    sources = {}
-    for name in {file.source for file in made.files if file.source}:
-        path = checks_library.source_path(name, document.file)
-        if path is not None and path.is_file():  # an optional one may be missing
-            sources[name] = file_digest(path)
-    return digest_of({"yaml": digest_of_bytes(document.content), "sources": sources})
-
-
-def digest_of_bytes(content: bytes) -> str:
-    """Return the SHA-256 (hex) of bytes."""
-    return hashlib.sha256(content).hexdigest()
-
-
 def check_machine(document: Document) -> Checked[MachineSpec]:
     """Return a document's machine and every complaint about it; `qemu.virtio` is the architecture's unless given."""
     data, path = mapping_of(document), document.file
@@ -116,7 +76,7 @@ def check_machine(document: Document) -> Checked[MachineSpec]:
     if qemu is not None and isinstance(qemu.value, dict) and "virtio" not in qemu.value:
         qemu.value["virtio"] = Node(arch.virtio if arch else "pci", qemu.place)
     given = {"name": path.stem, "path": path, "digest": digest_of_bytes(document.content)}
-    made, complaints = _check(MachineSpec, document, given, checks_library.machine(data))
+    made, complaints = checked(MachineSpec, document, given, checks_library.machine(data))
     if made is None or complaints or arch is None:
         return None, complaints
     return made.model_copy(update={"arch": arch.name}), []
@@ -126,7 +86,9 @@ def check_plan(document: Document) -> Checked[Plan]:
     """Return a document's plan and every complaint about it."""
     data, path = mapping_of(document), document.file
     known = references.machines()
-    made, complaints = _check(Plan, document, {"name": path.stem, "path": path}, checks_library.plan(data, path, known))
+    made, complaints = checked(
+        Plan, document, {"name": path.stem, "path": path}, checks_library.plan(data, path, known)
+    )
     if made is None or complaints:
         return None, complaints
     folder = path.parent

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-IMAGE_REFERENCE = "a component's name (no `/`, `:` or `@`), an OCI reference, or `@pkg:FOLDER` of a local package"
+IMAGE_REFERENCE = "a component's name (no `/`, `:` or `@`), or `@pkg:FOLDER` of a local one"
 _NAMESPACE = "`root` or `host` (the root's), `new`, or a path"
 
 MEANINGS: dict[str, dict[str, str]] = {
@@ -19,20 +19,20 @@ MEANINGS: dict[str, dict[str, str]] = {
     "KernelKeys": {
         "image": IMAGE_REFERENCE + "; needed in one of the files",
         "cmdline": "the kernel's command line; the machine adds its console",
-        "binary": "the kernel's file in the image (`kernel` unless said)",
-        "tar": "the archive of its modules in the image (`kernel.tar` unless said); `none` or empty: no modules",
-        "ucode": "a cpio of CPU microcode in the image, put before the initrd",
+        "binary": "`kernel`, or not written: a component has one kernel",
+        "tar": "`none` or empty: no modules; else `kernel.tar`, or not written",
+        "ucode": "the cpio of CPU microcode among the kernel component's `files` that begins the initrd, on x86_64",
     },
     "Trust": {"image": "ignored", "org": "ignored"},
     "Entry": {
         "name": "the container's name: its folder, and the word in the boot marks",
         "image": IMAGE_REFERENCE,
         "capabilities": "capabilities it keeps, as `CAP_NET_ADMIN`; `[all]`, `[none]`; none unless said",
-        "capabilities.add": "capabilities besides those of the image's label or the component",
+        "capabilities.add": "capabilities besides those of the component",
         "ambient": "capabilities that a program without root's id gets",
         "mounts": "mounts in the container",
         "binds": "`SOURCE:/path[:options]`; SOURCE is a path or a volume's name; `rw,rbind,rshared` unless said",
-        "binds.add": "binds besides those of the image's label or the component",
+        "binds.add": "binds besides those of the component",
         "devices": "device nodes in the container",
         "tmpfs": "`/path[:options]`, each a tmpfs of its own",
         "command": "the program and its arguments",
@@ -86,9 +86,9 @@ MEANINGS: dict[str, dict[str, str]] = {
         "cgroups": "control groups to make",
         "mounts": "mounts in the root before the container starts",
         "mkdir": "folders to make in the root before the container starts",
-        "interfaces": "network interfaces to move into it, or to make for it",
-        "bindNS": "paths to keep its namespaces at",
-        "namespace": "containerd's namespace of a service",
+        "interfaces": "network interfaces to move into it, or to make for it: not built yet",
+        "bindNS": "paths to keep its namespaces at: not built yet",
+        "namespace": "containerd's namespace of a service: none runs here, so refused",
     },
     "Interface": {
         "name": "the interface's name in the container",
@@ -113,8 +113,8 @@ MEANINGS: dict[str, dict[str, str]] = {
         "name": "a-z, 0-9, `-` and `_`",
         "image": IMAGE_REFERENCE + ": what it holds; nothing unless said",
         "readonly": "containers may bind it with `ro` only",
-        "format": "`filesystem` (the image's files) or `oci` (its layout)",
-        "platforms": "of an OCI layout, which platforms to keep",
+        "format": "`filesystem` (its files); `oci` (its layout) is not built yet",
+        "platforms": "of an OCI layout, which platforms to keep: not built yet",
     },
     "Resources": {
         "devices": "which device classes it may use",

@@ -9,71 +9,65 @@ from pathlib import Path
 from typing import Any
 
 from harness.spec import checks, references
-from harness.spec.complaints import Complaint, KeyPath, Problem
+from harness.spec.checks_image import Whole, file_problems, image_references
+from harness.spec.complaints import Complaint, Problem
+from harness.spec.components import Components, mapping_of
 from harness.spec.model import Entry, File, ImageFile, ImageSpec, Kernel, Volume
 from harness.spec.reader import Document
 from harness.spec.shape import check
 
+Judged = tuple[list[ImageFile], list[Complaint]]
 LISTS = ("init", *checks.SECTIONS, "files", "volumes")
 
 
-def mapping_of(document: Document) -> dict[str, Any]:
-    """Return a document's data, or an empty mapping when it is something else: the shape check says so."""
-    data = document.data
-    return data if isinstance(data, dict) else {}
+def judge(documents: Sequence[Document], components: Components, *, whole: bool = True) -> Judged:
+    """Return the files and every complaint about them and their components; one of the wrong shape is left out.
 
-
-def judge(documents: Sequence[Document], *, whole: bool = True) -> tuple[list[ImageFile], list[Complaint]]:
-    """Return the files and every complaint about them; a file that has not the right shape is left out.
-
-    ``whole`` says that together they must make an image; otherwise a kernel may still come from elsewhere.
+    ``whole`` says that together they must make an image; otherwise what they name may still come from elsewhere.
     """
     files: list[ImageFile] = []
     complaints: list[Complaint] = []
     datas = [mapping_of(document) for document in documents]
+    known = _whole(documents, datas, components, whole=whole)
+    for document, data in zip(documents, datas, strict=True):
+        file, found = check(ImageFile, document, {})
+        named = {reference: components.get(reference, document.file) for _, reference in image_references(data)}
+        found += file_problems(data, document.file, known, named)
+        complaints += [*document.complaints, *map(document.complain, found)]
+        if file is not None:
+            files.append(file)
+    for section in ("services", "volumes"):
+        complaints += _twice(section, documents, datas)
+    if whole and not any(kernel_of(data) for data in datas):
+        missing = Problem(("kernel", "image"), "is missing", "a kernel component")
+        complaints.append(documents[0].complain(missing))
+    return files, [*complaints, *components.complaints]
+
+
+def _whole(
+    documents: Sequence[Document], datas: Sequence[Mapping[str, Any]], components: Components, *, whole: bool
+) -> Whole:
+    """Put together what the files say to one another."""
+    if not whole:
+        return Whole(checks.Around(), None)
     volumes = {
         volume["name"]: volume.get("readonly") is True
         for data in datas
         for _, volume in checks.mappings(data, "volumes")
         if isinstance(volume.get("name"), str)
     }
-    for document, data in zip(documents, datas, strict=True):
-        file, found = check(ImageFile, document, {})
-        found += file_problems(data, document.file, volumes)
-        complaints += [*document.complaints, *map(document.complain, found)]
-        if file is not None:
-            files.append(file)
-    for section in ("services", "volumes"):
-        complaints += _twice(section, documents, datas)
-    kernels = [data["kernel"] for data in datas if isinstance(data.get("kernel"), dict)]
-    if whole and not any(kernel.get("image") for kernel in kernels):
-        missing = Problem(("kernel", "image"), "is missing", "a kernel component or an OCI reference")
-        complaints.append(documents[0].complain(missing))
-    return files, complaints
+    entries = (one for data in datas for section in checks.SECTIONS for _, one in checks.mappings(data, section))
+    names = [entry["name"] for entry in entries if isinstance(entry.get("name"), str)]
+    kernels = [(image, document.file) for document, data in zip(documents, datas, strict=True)
+               if (image := kernel_of(data))]  # fmt: skip
+    return Whole(checks.Around(volumes, names), components.get(*kernels[-1]) if kernels else None)
 
 
-def file_problems(data: Mapping[str, Any], yaml: Path, volumes: Mapping[str, bool]) -> Iterator[Problem]:
-    """Judge one image file's data beyond its shape. ``volumes`` says which are read-only, over all files."""
-    for path, reference in image_references(data):
-        yield from checks.problem(path, references.fault(reference, yaml))
-    for section in checks.SECTIONS:
-        for index, entry in checks.mappings(data, section):
-            yield from checks.entry(entry, (section, index), section, volumes)
-    for index, file in checks.mappings(data, "files"):
-        yield from checks.file(file, ("files", index))
-
-
-def image_references(data: Mapping[str, Any]) -> Iterator[tuple[KeyPath, str]]:
-    """Yield every reference of an image file, with its key's path."""
+def kernel_of(data: Mapping[str, Any]) -> str:
+    """Return the reference of the kernel that an image file names, or an empty text."""
     kernel = data.get("kernel")
-    if isinstance(kernel, dict) and isinstance(kernel.get("image"), str):
-        yield ("kernel", "image"), kernel["image"]
-    for index, reference in checks.texts(data, "init"):
-        yield ("init", index), reference
-    for section in (*checks.SECTIONS, "volumes"):
-        for index, entry in checks.mappings(data, section):
-            if isinstance(entry.get("image"), str) and (entry["image"] or section != "volumes"):
-                yield (section, index, "image"), entry["image"]
+    image = kernel.get("image") if isinstance(kernel, dict) else None
+    return image if isinstance(image, str) else ""
 
 
 def _twice(section: str, documents: Sequence[Document], datas: Sequence[Mapping[str, Any]]) -> Iterator[Complaint]:
@@ -90,8 +84,8 @@ def _twice(section: str, documents: Sequence[Document], datas: Sequence[Mapping[
                 first[name] = f"{document.file}:{document.place(path)[0]}"
 
 
-def merge(documents: Sequence[Document], files: Sequence[ImageFile]) -> ImageSpec:
-    """Join image files in order: a later file's kernel keys win unless empty, lists are appended."""
+def merge(documents: Sequence[Document], files: Sequence[ImageFile], components: Components) -> ImageSpec:
+    """Join right image files in order: a later file's kernel keys win unless empty, lists are appended."""
     first = documents[0].file
     kernel: dict[str, str] = {}
     for file in files:
@@ -101,13 +95,16 @@ def merge(documents: Sequence[Document], files: Sequence[ImageFile]) -> ImageSpe
     if kernel.get("tar") == "":
         kernel["tar"] = "none"
     moved = [_relocate(file, document.file, first) for file, document in zip(files, documents, strict=True)]
-    return ImageSpec(
+    lists: dict[str, Any] = {key: tuple(item for file in moved for item in getattr(file, key)) for key in LISTS}
+    spec = ImageSpec(
         name=first.stem,
         sources=tuple(document.file for document in documents),
         digest=hashlib.sha256(b"".join(document.content for document in documents)).hexdigest(),
         kernel=Kernel(**kernel),
-        **{key: tuple(item for file in moved for item in getattr(file, key)) for key in LISTS},
+        **lists,
     )
+    named = {reference: components.get(reference, first) for reference in spec.references}
+    return spec.model_copy(update={"components": named})
 
 
 def _relocate(file: ImageFile, yaml: Path, first: Path) -> ImageFile:

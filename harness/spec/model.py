@@ -201,21 +201,6 @@ class ImageFile(Model):
     trust: Trust = Field(default_factory=Trust)
 
 
-class ImageSpec(Model):
-    """A whole image as its YAML files say, merged in order."""
-
-    name: str  # the first file's name without its ending
-    sources: tuple[Path, ...]  # the files it was read from, in order
-    digest: str  # SHA-256 of the files' bytes in order: the spec's digest
-    kernel: Kernel
-    init: Strings = ()
-    onboot: tuple[Entry, ...] = ()
-    onshutdown: tuple[Entry, ...] = ()
-    services: tuple[Entry, ...] = ()
-    files: tuple[File, ...] = ()
-    volumes: tuple[Volume, ...] = ()
-
-
 class User(Model):
     """A user (and the group of the same name) that a maintainer script would have made."""
 
@@ -261,6 +246,29 @@ class ComponentSpec(Model):
     kernel: KernelPart | None = None
     guest: bool = False  # it brings the harness's own init scripts and boot marks (harness/guest)
     config: EntryConfig = Field(default_factory=EntryConfig)
+
+
+class ImageSpec(Model):
+    """A whole image as its YAML files say, merged in order."""
+
+    name: str  # the first file's name without its ending
+    sources: tuple[Path, ...]  # the files it was read from, in order
+    digest: str  # SHA-256 of the files' bytes in order: the spec's digest
+    kernel: Kernel
+    init: Strings = ()
+    onboot: tuple[Entry, ...] = ()
+    onshutdown: tuple[Entry, ...] = ()
+    services: tuple[Entry, ...] = ()
+    files: tuple[File, ...] = ()
+    volumes: tuple[Volume, ...] = ()
+    components: dict[str, ComponentSpec] = {}  # what it is made of, by reference
+
+    @property
+    def references(self) -> tuple[str, ...]:
+        """What it is made of, in the order of boot, repeats included: the kernel first."""
+        entries = (*self.onboot, *self.onshutdown, *self.services)
+        volumes = (volume.image for volume in self.volumes if volume.image)
+        return self.kernel.image, *self.init, *(entry.image for entry in entries), *volumes
 
 
 class Qemu(Model):

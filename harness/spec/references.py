@@ -1,8 +1,11 @@
-"""What an ``image:`` names: a component of the library, a local package, or an OCI image."""
+"""What an ``image:`` names: a component of the library, a local one in a folder, or an OCI image."""
 
 from __future__ import annotations
 
+import os
+import posixpath
 import re
+import stat
 from pathlib import Path
 from typing import Literal
 
@@ -12,6 +15,7 @@ from harness.spec.complaints import nearest
 
 ReferenceKind = Literal["component", "package", "oci"]
 PACKAGE = "@pkg:"
+PACKAGE_FILE = "component.yml"  # what makes a folder a local component
 
 # The distribution project's grammar: [host[:port]/]path[:tag][@digest]
 _PART = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
@@ -34,16 +38,11 @@ def _yaml_files(folder: Path) -> dict[str, Path]:
     return {path.stem: path for path in sorted(folder.glob("*.yml"))}
 
 
-def is_component(reference: str) -> bool:
-    """Say whether a reference names a component of the library rather than an OCI image."""
-    return not any(sign in reference for sign in "/:@")
-
-
 def kind_of(reference: str) -> ReferenceKind:
     """Say what a reference names."""
     if reference.startswith(PACKAGE):
         return "package"
-    return "component" if is_component(reference) else "oci"
+    return "oci" if any(sign in reference for sign in "/:@") else "component"
 
 
 def package_folder(reference: str, yaml: Path) -> Path:
@@ -51,16 +50,51 @@ def package_folder(reference: str, yaml: Path) -> Path:
     return yaml.parent / reference.removeprefix(PACKAGE)
 
 
+def component_path(reference: str, yaml: Path) -> Path | None:
+    """Return the YAML of the component that a reference in the file `yaml` names, or None when there is none."""
+    if kind_of(reference) == "component":
+        return library().get(reference)
+    path = package_folder(reference, yaml) / PACKAGE_FILE
+    return path if kind_of(reference) == "package" and path.is_file() else None
+
+
+def host_file(source: str, yaml: Path) -> Path:
+    """Return the file of the host that a ``source`` in the image file `yaml` names; ``~/`` is the caller's home."""
+    return yaml.parent / (posixpath.expanduser(source) if source.startswith("~/") else source)
+
+
+def unreadable(path: Path, source: str) -> Fault | None:
+    """Say why the file that a ``source`` names cannot be read, or None."""
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        return Fault(f"{error.strerror}: {source!r}", "a file that is there, or `optional: true`")
+    if not stat.S_ISREG(mode):
+        return Fault(f"{source!r} is no file", "a plain file")
+    return None if os.access(path, os.R_OK) else Fault(f"{source!r} may not be read", "a file that you may read")
+
+
 def fault(reference: str, yaml: Path) -> Fault | None:
     """Say what is wrong with a reference written in the file `yaml`, or None."""
     kind = kind_of(reference)
     if kind == "component":
         return _component_fault(reference)
-    if kind == "package":
-        folder = package_folder(reference, yaml)
-        if reference == PACKAGE or not (folder / "build.yml").is_file():
-            return Fault(f"{reference!r} is no package", f"a folder with a build.yml at {folder}")
+    return _package_fault(reference, yaml) if kind == "package" else _oci_fault(reference)
+
+
+def _package_fault(reference: str, yaml: Path) -> Fault | None:
+    name, folder = reference.removeprefix(PACKAGE), package_folder(reference, yaml)
+    if not name or name.startswith("/"):
+        return Fault(f"{reference!r} names no folder here", f"{PACKAGE}FOLDER, relative to this file")
+    if component_path(reference, yaml):
         return None
+    if (folder / "build.yml").is_file():
+        what = f"{name!r} is a package of LinuxKit's, which only Docker can build"
+        return Fault(what, f"a {PACKAGE_FILE} in it: a component, as in the library")
+    return Fault(f"there is no local component {name!r}", f"a folder with a {PACKAGE_FILE} at {folder}")
+
+
+def _oci_fault(reference: str) -> Fault:
     found = _OCI.fullmatch(reference) if len(reference) <= 512 else None
     if found is None:
         lower = reference.lower()
@@ -71,7 +105,10 @@ def fault(reference: str, yaml: Path) -> Fault | None:
         )
     if found["digest"] and not _DIGEST.fullmatch(found["digest"]):
         return Fault(f"{found['digest'][:80]!r} is no digest", "@sha256: and 64 hexadecimal digits")
-    return None
+    known = library()
+    name = reference.partition("@")[0].rpartition("/")[2].partition(":")[0]
+    expected = f"a component ({', '.join(known)}) or {PACKAGE}FOLDER"
+    return Fault("OCI images cannot be built in yet", "" if name in known else expected, name if name in known else "")
 
 
 def _component_fault(name: str) -> Fault | None:
@@ -79,5 +116,5 @@ def _component_fault(name: str) -> Fault | None:
     if name in known:
         return None
     near = nearest(name, known)
-    expected = f"a component ({', '.join(known) or 'the library is empty'}) or an OCI reference with a / or :"
+    expected = f"a component ({', '.join(known) or 'the library is empty'}) or {PACKAGE}FOLDER"
     return Fault(f"the library has no component {name!r}", "" if near else expected, near)

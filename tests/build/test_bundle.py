@@ -7,9 +7,8 @@ from typing import Any
 import pytest
 
 from harness.build.bundle import Bundle, make, merge
-from harness.errors import UserError
 from harness.spec.checks import CAPABILITIES
-from harness.spec.model import BindNS, Entry, EntryConfig, Interface, Runtime
+from harness.spec.model import Entry, EntryConfig, Runtime
 
 IDS = {"dhcp": 100, "web": 101}
 
@@ -25,13 +24,6 @@ def oci(label: dict[str, Any] | None = None, **keys: Any) -> dict[str, Any]:
 
 def mounts(**keys: Any) -> dict[str, dict[str, Any]]:
     return {row["destination"]: row for row in oci(**keys)["mounts"]}
-
-
-def refused(**keys: Any) -> UserError:
-    with pytest.raises(UserError) as caught:
-        bundle(**keys)
-    assert caught.value.message.startswith("web: ")
-    return caught.value
 
 
 def test_an_entry_that_says_nothing_gets_linuxkits_defaults() -> None:
@@ -150,15 +142,6 @@ def test_volumes_stand_for_their_folder_wherever_they_are_bound() -> None:
     assert made.binds == (("/containers/volumes/data/merged", "/a"), ("/containers/volumes/fixed/merged", "/b"))
 
 
-@pytest.mark.parametrize("bind", ["fixed:/b", "fixed:/b:rw", "fixed:/b:ro,rw"])
-def test_a_readonly_volume_is_not_bound_writable(bind: str) -> None:
-    assert "read-only volume fixed" in refused(volumes={"fixed": True}, binds=(bind,)).message
-
-
-def test_an_unknown_volume_is_named() -> None:
-    assert "no volume 'dta'" in refused(volumes={"data": True}, binds=("dta:/b",)).message
-
-
 def test_namespaces() -> None:
     def kinds(**keys: str) -> list[dict[str, str]]:
         return oci(**keys)["linux"]["namespaces"]
@@ -182,7 +165,7 @@ def test_names_of_users_are_numbers_of_containers() -> None:
     user = oci(uid="dhcp", gid="web", additional_gids=("root", 7, "dhcp"))["process"]["user"]
     assert user == {"uid": 100, "gid": 101, "additionalGids": [0, 7, 100]}
     assert oci(uid="root", gid="")["process"]["user"] == {"uid": 0, "gid": 0}
-    assert "nobody" in refused(uid="nobody").message
+    assert oci(uid="33")["process"]["user"]["uid"] == 33
 
 
 def test_rlimits() -> None:
@@ -246,27 +229,6 @@ def test_maps_of_a_user_namespace() -> None:
     )
     linux = make(entry, EntryConfig(), {}).config["linux"]
     assert linux["uidMappings"] == linux["gidMappings"] == rows
-
-
-@pytest.mark.parametrize(
-    ("keys", "word"),
-    [
-        ({"capabilities": ("CAP_NOTHING",)}, "CAP_NOTHING"),
-        ({"ambient": ("all", "CAP_KILL")}, "all"),
-        ({"binds": ("/a",)}, "malformed bind"),
-        ({"binds": ("/a:/b:ro:x",)}, "malformed bind"),
-        ({"tmpfs": ("/a:ro:x",)}, "malformed tmpfs"),
-        ({"rlimits": ("nofile,1",)}, "malformed rlimit"),
-        ({"rlimits": ("nofile,1,x",)}, "malformed rlimit"),
-        ({"rlimits": ("nofile,1,99999999999999999999999",)}, "malformed rlimit"),
-        ({"rlimits": ("files,1,1",)}, "unknown rlimit 'files'"),
-        ({"command": ()}, "no command"),
-        ({"runtime": Runtime(interfaces=(Interface(name="eth0"),))}, "`runtime.interfaces` is not built yet"),
-        ({"runtime": Runtime(bind_ns=BindNS(net="/run/x"))}, "`runtime.bindNS` is not built yet"),
-    ],
-)
-def test_what_is_refused_says_so(keys: dict[str, Any], word: str) -> None:
-    assert word in refused(**keys).message
 
 
 def test_an_entry_wins_over_the_label_key_by_key() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from harness.arch import ARCHES
-from harness.build import formats
+from harness.build import cpio, formats
 from harness.build.settings import COMPRESSIONS
 from harness.build.tree import Tree, plain
 from harness.errors import HostError
@@ -74,3 +74,18 @@ def test_the_initrd_and_the_probe_hold_what_boots(tmp_path: Path) -> None:
     ]
     assert {"-rwxr-xr-x probe/busybox", "-rwxr-xr-x probe/init", "-rw-r--r-- probe/agent"} <= set(listing("probe"))
     assert "-rw-r--r-- probe/modules/01-squashfs.ko" in listing("probe")
+
+
+def test_microcode_is_the_first_segment_of_the_initrd(tmp_path: Path) -> None:
+    ucode, root = tmp_path / "ucode", tmp_path / "root"
+    with ucode.open("wb") as stream:
+        cpio.write(stream, [cpio.Member("kernel", 0o755), cpio.Member("kernel/microcode.bin", 0o644, b"new")])
+    ucode.write_bytes(ucode.read_bytes() + b"\0")  # a length that must be padded
+    root.write_bytes(b"hsqs")
+    formats.initrd(tmp_path / "plain", ARCHES["x86_64"], [], root)
+    formats.initrd(tmp_path / "initrd", ARCHES["x86_64"], [], root, ucode)
+    made = (tmp_path / "initrd").read_bytes()
+    assert made.startswith(ucode.read_bytes()), "the kernel looks at the very beginning"
+    rest = made[ucode.stat().st_size :].lstrip(b"\0")
+    assert rest == (tmp_path / "plain").read_bytes()
+    assert (len(made) - len(rest)) % 4 == 0

@@ -164,9 +164,3 @@ def test_a_module_that_no_architecture_has(kernels, debian, tmp_path) -> None:
     with pytest.raises(UserError, match="no architecture's kernel has the module virtio_nett") as caught:
         make_kernel(spec, ARCHES["s390x"], debian, debian.store)
     assert "did you mean virtio_net" in caught.value.hint
-
-
-def test_a_component_that_is_no_kernel(debian, tmp_path) -> None:
-    spec = ComponentSpec(name="web", path=tmp_path / "w.yml", digest="", description="")
-    with pytest.raises(UserError, match="component web is not a kernel"):
-        make_kernel(spec, ARCHES["x86_64"], debian, debian.store)

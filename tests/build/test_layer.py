@@ -101,7 +101,8 @@ def debian(world: tuple[Repository, Mirror], cache: Path) -> Debian:
 def build(debian: Debian, tmp_path: Path):
     def build(*packages: str, **keys: object) -> Layer:
         digest = digest_of(repr((packages, keys, str(tmp_path))))
-        spec = {"name": "test", "path": tmp_path / "test.yml", "digest": digest, "description": "a test"}
+        spec = {"name": "test", "path": tmp_path / "test.yml", "digest": digest}
+        keys.setdefault("description", "a test")
         return make_layer(ComponentSpec(**spec, packages=packages, **keys), HOST, debian, debian.store)
 
     return build
@@ -253,17 +254,20 @@ def test_users_files_links_and_joined_files(build, tmp_path) -> None:
     ("keys", "words"),
     [
         ({"files": (File(path="../x", contents=""),)}, "no path inside the root"),
-        ({"files": (File(path="x", source="../../secret"),)}, "lies outside the component's folder"),
-        ({"files": (File(path="x", source="/etc/passwd"),)}, "lies outside the component's folder"),
-        ({"files": (File(path="x", source="missing"),)}, "there is no file missing"),
-        ({"files": (File(path="x", contents="", mode="rw"),)}, "mode 'rw' is not octal"),
-        ({"files": (File(path="x", contents="", uid="who"),)}, "uid 'who' is none of its `users`"),
         ({"concatenate": (Concatenate(path="x", glob="none/*"),)}, "`concatenate` matches no file"),
     ],
 )
 def test_what_a_component_may_not_declare(build, keys: dict[str, object], words: str) -> None:
     with pytest.raises(UserError, match=words):
         build("tool", **keys)
+
+
+@pytest.mark.parametrize(("mode", "carried"), [(0o644, 0o644), (0o744, 0o755), (0o700, 0o755), (0o655, 0o644)])
+def test_a_source_is_a_program_when_its_owner_may_run_it(build, tmp_path, mode: int, carried: int) -> None:
+    (tmp_path / "source").write_text("#!/bin/sh\n")
+    (tmp_path / "source").chmod(mode)
+    layer = build(files=(File(path="usr/bin/x", source="source"),), description=oct(mode))
+    assert members(layer)["usr/bin/x"].mode == carried, "whoever builds"
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import pytest
 from conftest import MINIMAL, Offline
 
 from harness.arch import ARCHES
-from harness.build.pipeline import Builder
+from harness.build.pipeline import Builder, _ucode
 from harness.build.settings import Settings
 from harness.errors import EXIT_HOST, UserError
 from harness.image import Image
@@ -165,17 +165,7 @@ def test_a_cache_that_cannot_be_written_is_still_read(warm: Path, offline: Offli
     assert built_in(copy).folder.name in done.stdout
 
 
-def test_what_cannot_be_built_in_is_refused(tmp_path: Path) -> None:
-    def refused(text: str) -> str:
-        spec = tmp_path / "image.yml"
-        spec.write_text(text)
-        with pytest.raises(UserError) as caught:
-            Builder(Settings(cache=tmp_path / "cache")).inputs(load_image([spec]), ARM)
-        return caught.value.message
-
-    assert "OCI images cannot be built in yet" in refused("kernel: {image: linuxkit/kernel:6.6}\ninit: [init]\n")
-    assert "the component nginx is no kernel" in refused("kernel: {image: nginx}\ninit: [init]\n")
-    assert "the component kernel is a kernel" in refused("kernel: {image: kernel}\ninit: [kernel]\n")
+def test_an_unknown_compression_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="unknown compression"):
         Builder(Settings(cache=tmp_path, compression="rar"))
 
@@ -194,6 +184,46 @@ def test_a_source_that_changed_is_another_image(tmp_path: Path, offline: Offline
     assert key() == one
     source.write_text("two")
     assert key() != one
+
+
+def test_a_local_component_is_built_in_and_counts(tmp_path: Path, warm: Path, offline: Offline) -> None:
+    spec, mine = tmp_path / "image.yml", tmp_path / "os" / "mine"
+    mine.mkdir(parents=True)
+    (mine / "component.yml").write_text(
+        "description: x\nfiles: [{path: usr/bin/mine, source: mine}]\n"
+        "config: {readonly: true, command: [/usr/bin/mine]}\n"
+    )
+    (mine / "mine").write_text("one")
+    spec.write_text(f"{MINIMAL.read_text()}  - {{name: mine, image: '@pkg:os/mine'}}\n")
+    cache = tmp_path / "cache"
+    shutil.copytree(warm, cache, copy_function=os.link, ignore=shutil.ignore_patterns("locks", "tmp"))
+    builder = Builder(Settings(cache=cache, lock=offline.lock, offline=True))
+
+    def built() -> Image:
+        (image,) = builder.build_all(load_image([spec]), [ARM])
+        return image
+
+    one = built()
+    (row,) = [row for row in one.manifest["components"] if row["name"] == "mine"]
+    assert (row["reference"], row["packages"]) == ("@pkg:os/mine", [])
+    assert ["containers/services/mine/rootfs/usr/bin/mine", 3] in [file[:2] for file in row["files"]]
+    assert built().folder == one.folder
+    (mine / "mine").write_text("two")
+    two = built()
+    assert two.folder != one.folder, "its files are in the image's key"
+    (mine / "mine").chmod(0o755)
+    assert built().folder != two.folder, "and whether they are programs"
+
+
+def test_microcode_is_for_the_architecture_that_has_it(tmp_path: Path) -> None:
+    kernel = tmp_path / "k" / "component.yml"
+    kernel.parent.mkdir()
+    (kernel.parent / "intel").write_bytes(b"070701")
+    kernel.write_text("description: x\nkernel: {modules: []}\nfiles: [{path: intel.cpio, source: intel}]\n")
+    (tmp_path / "image.yml").write_text("kernel: {image: '@pkg:k', ucode: /intel.cpio}\n")
+    builder, spec = Builder(Settings(cache=tmp_path / "cache")), load_image([tmp_path / "image.yml"])
+    found = {arch.name: _ucode(builder.inputs(spec, arch)) for arch in ARCHES.values()}
+    assert found == {"x86_64": kernel.parent / "intel", "arm64": None, "s390x": None}
 
 
 def test_a_lock_is_written_then_honoured(tmp_path: Path, warm: Path, offline: Offline) -> None:

@@ -1,0 +1,25 @@
+"""Users and groups as numbers: LinuxKit lets containers' names stand for some."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from harness.spec.checks import SECTIONS
+from harness.spec.model import ImageSpec
+
+FIRST_ID = 100  # LinuxKit gives named users numbers from here
+
+
+def named_ids(spec: ImageSpec) -> dict[str, int]:
+    """Number the containers' names from 100 up, as LinuxKit does: a `uid` may be such a name."""
+    names = [entry.name for section in SECTIONS for entry in getattr(spec, section)]
+    return {name: FIRST_ID + number for number, name in enumerate(names)}
+
+
+def number(who: int | str | None, ids: Mapping[str, int]) -> int:
+    """Return the number of a `uid` or `gid` that the spec's checks let pass."""
+    if who is None or isinstance(who, int):
+        return who or 0
+    if who in ids:
+        return ids[who]
+    return int(who) if who.isdigit() else 0  # root, or empty

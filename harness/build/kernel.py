@@ -34,7 +34,7 @@ class KernelFiles:
 
     path: Path
     version: str
-    packages: tuple[Mapping[str, Any], ...]
+    packages: tuple[Mapping[str, Any], ...]  # all that were resolved, with how many of their ``files`` it carries
     size: int  # bytes of ``kernel``
 
     @property
@@ -75,18 +75,16 @@ def make_kernel(component: ComponentSpec, arch: Arch, debian: Debian, store: Sto
         index, version = _unpack(debian.fetch(image), image, arch, scratch, work / "kernel")
         _remember(store, image, index)
         _check(component, part, arch, index, debian, store)
-        _carry(part, index, scratch, version, work)
+        modules = _carry(part, index, scratch, version, work)
         shutil.rmtree(scratch)
-        data = {"version": version, "packages": [image.record()], "size": (work / "kernel").stat().st_size}
+        data = {"version": version, "files": 1 + modules, "size": (work / "kernel").stat().st_size}
         (work / "kernel.json").write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
 
-    return load_kernel(store.make("kernels", key, maker))
-
-
-def load_kernel(path: Path) -> KernelFiles:
-    """Return the kernel that lies in a folder."""
+    path = store.make("kernels", key, maker)
     data = json.loads((path / "kernel.json").read_text(encoding="utf-8"))
-    return KernelFiles(path=path, version=data["version"], packages=tuple(data["packages"]), size=data["size"])
+    # the image's package alone is in the key: what else is resolved with it may change without another kernel
+    packages = resolution.records({image.name: data["files"]})
+    return KernelFiles(path=path, version=data["version"], packages=tuple(packages), size=data["size"])
 
 
 def names_of(component: ComponentSpec, arch: Arch) -> tuple[str, ...]:
@@ -195,13 +193,15 @@ def _check(
         )
 
 
-def _carry(part: KernelPart, index: ModuleIndex, scratch: Path, version: str, work: Path) -> None:
+def _carry(part: KernelPart, index: ModuleIndex, scratch: Path, version: str, work: Path) -> int:
+    """Write the first stage's, the probe's and the root's modules; return how many are shipped."""
     source = scratch / "lib/modules" / version
     for folder, names in (("stage1", part.stage1), ("probe", part.probe)):
         (work / folder).mkdir()
         for number, name in enumerate(index.order(names)):
             shutil.copyfile(source / index.paths[name], work / folder / f"{number:02d}-{name}.ko")
     _write_modules(index.order(part.modules), index, source, scratch / "kept", version, work / "modules.tar")
+    return len({*index.order(part.stage1), *index.order(part.modules)})
 
 
 def _write_modules(names: Sequence[str], index: ModuleIndex, source: Path, base: Path, version: str, tar: Path) -> None:

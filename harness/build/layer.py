@@ -6,6 +6,7 @@ import json
 import posixpath
 import stat
 import tarfile
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -61,7 +62,8 @@ NOBODY = User(name="nobody", uid=65534, gid=65534)
 class Layer:
     """A finished layer: ``tar`` in its folder of the store. ``size`` is its files' bytes, ``digest`` the tar's SHA-256.
 
-    ``packages`` are records of those that brought files; ``setuid_dropped`` the paths that lost such a bit.
+    ``packages`` are records of all that were resolved, each with how many of its ``files`` are in the layer;
+    ``setuid_dropped`` are the paths that lost such a bit.
     """
 
     path: Path
@@ -118,7 +120,7 @@ class _Maker:
         self.component, self.arch, self.debian, self.resolution = component, arch, debian, resolution
         self.tree = Tree()
         self.owners: dict[str, str] = {}
-        self.joined: set[str] = set()  # packages whose files were joined into another
+        self.joined: dict[str, str] = {}  # files that were joined into another, and their packages
         self.setuid: list[str] = []
 
     def make(self, work: Path) -> None:
@@ -211,7 +213,7 @@ class _Maker:
                 )
             text = b"".join(part if part.endswith(b"\n") else part + b"\n" for part in parts)
             self.tree.put(self._path(joined.path), plain(text))
-            self.joined.update(brought_by[path] for path in pieces if path in brought_by)
+            self.joined |= {path: brought_by[path] for path in pieces if path in brought_by}
 
     def _path(self, path: str) -> str:
         return deb.merged(clean(path))
@@ -247,12 +249,11 @@ class _Maker:
                 self.setuid.append(path)
 
     def _record(self, tar: Path) -> dict[str, Any]:
-        names = {self.owners[path] for path in self.tree.nodes if path in self.owners} | self.joined
-        brought = [package.record() for package in self.resolution.packages if package.name in names]
+        owned = {path: self.owners[path] for path in self.tree.nodes if path in self.owners}
         sizes = [node.content.size for _, node in self.tree.files() if node.content is not None]
         return {
             "digest": file_digest(tar),
-            "packages": brought,
+            "packages": self.resolution.records(Counter({**owned, **self.joined}.values())),
             "files": sum(node.type != tarfile.DIRTYPE for node in self.tree.nodes.values()),
             "size": sum(sizes),
             "setuid_dropped": self.setuid,

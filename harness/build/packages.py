@@ -52,6 +52,10 @@ class Resolution:
         """The key of what depends on these packages' bytes."""
         return digest_of([self.arch, self.names, [package.sha256 for package in self.packages]])
 
+    def records(self, carried: Mapping[str, int]) -> list[dict[str, Any]]:
+        """Return all packages as data, each with ``files``: how many of its files are `carried`, by its name."""
+        return [{**package.record(), "files": carried.get(package.name, 0)} for package in self.packages]
+
     @cached_property
     def by_name(self) -> dict[str, Package]:
         """The packages by name, and by each virtual name that no package bears."""

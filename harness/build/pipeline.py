@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -23,7 +23,6 @@ from harness.spec.model import ComponentSpec, ImageSpec
 from harness.store import Store, digest_of, file_digest
 
 if TYPE_CHECKING:
-    from harness.build.kernel import KernelFiles
     from harness.build.layer import Layer
     from harness.build.rootfs import Part
     from harness.spec.annotations import EntrySettings
@@ -177,7 +176,7 @@ class Builder:
             "suite": self.settings.suite,
             "expect": expectations(spec, parts),
         }
-        packages = _packages(kernel, {name: layer for name, layer in layers.items() if name in used})
+        packages = _packages([(kernel.packages, True), *((layers[name].packages, name in used) for name in layers)])
         data = manifest.make(facts, folder, squashfs, root, parts, packages)
         squashfs.unlink()
         (folder / MANIFEST).write_text(json.dumps(data, indent=1) + "\n")
@@ -203,16 +202,20 @@ def _part(component: ComponentSpec, layer: Layer) -> Part:
         reference=component.name,
         tree=read_layer(layer.tar),
         config=component.config,
-        packages=tuple(str(row["name"]) for row in layer.packages),
+        packages=tuple(str(row["name"]) for row in layer.packages if row["files"]),
         guest=component.guest,
     )
 
 
-def _packages(kernel: KernelFiles, layers: dict[str, Layer]) -> list[dict[str, Any]]:
-    rows = [*kernel.packages, *(row for layer in layers.values() for row in layer.packages)]
+def _packages(made: Iterable[tuple[Iterable[Mapping[str, Any]], bool]]) -> list[dict[str, Any]]:
+    """Return every resolved package once, with how many of its files are shipped; what is not is the probe's."""
     keys = ("name", "version", "arch", "sha256", "source")
-    unique = {row["sha256"]: {key: row[key] for key in keys} for row in rows}
-    return list(unique.values())
+    rows: dict[str, dict[str, Any]] = {}
+    for packages, shipped in made:
+        for package in packages:
+            row = rows.setdefault(package["sha256"], {**{key: package[key] for key in keys}, "files": 0})
+            row["files"] += package["files"] if shipped else 0
+    return list(rows.values())
 
 
 def expectations(spec: ImageSpec, parts: dict[str, Part]) -> dict[str, Any]:

@@ -108,6 +108,10 @@ def test_the_kernel_is_one_that_qemu_boots(kernels, arch) -> None:
     magic, offset = MAGIC[arch.name]
     assert magic in data if offset is None else data[offset:].startswith(magic)
     assert kernels[arch.name].size == kernels[arch.name].kernel.stat().st_size
+    brought = {row["name"]: row["files"] for row in kernels[arch.name].packages}
+    image = next(name for name in brought if name.startswith("linux-image-6"))
+    assert brought.pop(image) > 10
+    assert set(brought.values()) == {0} and {arch.kernel_package, "kmod"} <= set(brought), "all that was resolved"
 
 
 def names(paths: tuple[Path, ...]) -> list[str]:

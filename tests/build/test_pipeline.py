@@ -13,7 +13,7 @@ import pytest
 from conftest import MINIMAL, Offline
 
 from harness.arch import ARCHES
-from harness.build.pipeline import Builder, _ucode
+from harness.build.pipeline import Builder, _packages, _ucode
 from harness.build.settings import Settings
 from harness.errors import EXIT_HOST, UserError
 from harness.image import Image
@@ -233,8 +233,20 @@ def test_a_lock_is_written_then_honoured(tmp_path: Path, warm: Path, offline: Of
     builder = Builder(Settings(cache=warm, lock=offline.lock, offline=True))
     builder.build_all(load_image([MINIMAL]), [ARM])
     assert offline.lock.read_bytes() == before, "an honoured lock is not rewritten"
-    packages = {row["sha256"] for row in built_in(warm).manifest["packages"]}
-    assert packages <= {row["sha256"] for row in locked["packages"]}
+    packages = built_in(warm).manifest["packages"]
+    told = {(row["name"], row["version"], row["sha256"]) for row in packages}
+    assert told == {(row["name"], row["version"], row["sha256"]) for row in locked["packages"]}
+    brought = {row["name"]: row["files"] for row in packages}
+    assert brought["busybox-static"] > 0 and brought["kmod"] == 0
+
+
+def test_a_package_is_listed_once_with_all_of_its_files_that_are_shipped() -> None:
+    def row(name: str, files: int) -> dict[str, object]:
+        return {"name": name, "version": "1", "arch": "all", "sha256": name, "source": name, "files": files, "size": 9}
+
+    one, two, probe = [row("a", 2), row("b", 0)], [row("a", 1), row("c", 0)], [row("a", 5), row("d", 1)]
+    found = _packages([(one, True), (two, True), (probe, False)])
+    assert {package["name"]: package["files"] for package in found} == {"a": 3, "b": 0, "c": 0, "d": 0}
 
 
 def test_what_the_lock_lacks_is_refused_with_a_hint(tmp_path: Path, warm: Path, offline: Offline) -> None:

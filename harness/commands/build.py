@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from harness.arch import parse_list
@@ -14,9 +14,6 @@ from harness.build.pipeline import Builder
 from harness.build.settings import Settings
 from harness.image import Image
 from harness.spec import load_image
-
-BAR = 20
-LABEL = 44
 
 
 def build(
@@ -39,10 +36,10 @@ def build(
     for image in built:
         print(f"{image.name} {image.arch.name:7} {image.size / 1e6:6.1f} MB  {image.folder}")
     if explain_size:
+        from harness.build.explain import lines
+
         for image in built:
-            print()
-            for line in explained(image, shutil.get_terminal_size().columns):
-                print(line)
+            print("", *lines(image.manifest, shutil.get_terminal_size().columns), sep="\n")
     return 0
 
 
@@ -50,19 +47,6 @@ def row(image: Image) -> dict[str, object]:
     """Return what a program wants to know of a built image."""
     return {"name": image.name, "arch": image.arch.name, "size": image.size, "folder": str(image.folder),
             "kernel": str(image.kernel), "initrd": str(image.initrd), "cmdline": image.cmdline}  # fmt: skip
-
-
-def explained(image: Image, width: int) -> Iterable[str]:
-    """Yield the tree of what makes the image large, no line wider than `width`."""
-    from harness.build.explain import rows
-
-    label_width = max(20, min(LABEL + 16, width - BAR - 20))
-    for one in rows(image.manifest):
-        label = "  " * one.depth + one.label
-        if len(label) > label_width:
-            label = label[: label_width - 1] + "…"
-        bar = "█" * round(one.share * BAR)
-        yield f"{label:{label_width}} {one.size / 1e6:7.2f} MB {one.share:4.0%} {bar}"[:width].rstrip()
 
 
 def _progress(text: str) -> None:

@@ -4,6 +4,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from harness import paths
 from harness.build import explain, manifest
 from harness.build.rootfs import Part, Root
@@ -50,14 +52,12 @@ def test_the_explanation_adds_up(tmp_path: Path) -> None:
     assert (rows[0].label, rows[0].size, rows[0].share) == ("sample arm64", 1_600_000, 1.0)
     parts = [row for row in rows if row.depth == 1]
     assert sum(row.size for row in parts) == 1_600_000
-    assert [row.label.partition(" (")[0] for row in parts] == [
-        "kernel",
-        "root filesystem",
-        "first stage and its modules",
-    ]
+    assert [row.label for row in parts] == ["kernel", "root filesystem", "first stage and its modules"]
     components = [row for row in rows if row.depth == 2]
     assert sum(row.size for row in components) == 500_000
-    assert [row.label for row in components] == ["services/a", "init/init", "services/b (+0.6 MB unpacked shared)"]
+    assert [(row.label, row.note) for row in components] == [
+        ("services/a", ""), ("init/init", ""), ("services/b", "+0.30 MB shared")
+    ]  # fmt: skip
     files = [row for row in rows if row.depth == 3]
     assert sum(row.size for row in files) == 500_000, "a shared file is shown once"
 
@@ -65,7 +65,55 @@ def test_the_explanation_adds_up(tmp_path: Path) -> None:
 def test_many_files_are_summed_up(tmp_path: Path) -> None:
     data = sample(tmp_path)
     rows = list(explain.rows(data, files_shown=0))
-    assert [row.label for row in rows if row.depth == 3] == ["1 smaller files"] * 3
+    assert [row.label for row in rows if row.depth == 3] == ["1 file"] * 3
+
+
+def test_what_is_too_small_to_matter_is_summed_up(tmp_path: Path) -> None:
+    data = sample(tmp_path)
+    data["components"][0]["files"] = [["usr/bin/init", 290_000, "x"], *([f"etc/{name}", 5_000, name] for name in "yz")]
+    labels = [row.label for row in explain.rows(data) if row.depth == 3]
+    assert labels == ["lib", "usr/bin/init", "2 smaller files", "own"]
+
+
+def test_paths_are_as_their_component_has_them(tmp_path: Path) -> None:
+    data = sample(tmp_path)
+    paths = {
+        "containers/onboot/000-a/lower/usr/bin/a": "usr/bin/a",
+        "containers/services/b/rootfs/usr/bin/b": "usr/bin/b",
+        "containers/services/c/config.json": "config.json",
+        "containers/volumes/d/merged/containers/services/x/rootfs/y": "containers/services/x/rootfs/y",
+        "usr/lib/modules/6.1.0-9-cloud-arm64/kernel/fs/ext4.ko": "kernel/fs/ext4.ko",
+        "usr/lib/harness/mark": "usr/lib/harness/mark",
+    }
+    data["components"] = [{"section": "s", "name": path, "own": 10**6, "size": 10**6, "files": [[path, 10**6, path]]}
+                          for path in paths]  # fmt: skip
+    assert {row.label for row in explain.rows(data) if row.is_path} == set(paths.values())
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 160])
+def test_every_line_fits_and_names_what_it_is_about(tmp_path: Path, width: int) -> None:
+    data = sample(tmp_path)
+    libraries = [f"usr/lib/aarch64-linux-gnu/security/lib{name}.so.3" for name in ("crypto", "ssl", "c")]
+    rows = [[f"containers/services/a/rootfs/{path}", 10**6, path] for path in libraries]
+    data["components"][1] |= {"own": 3 * 10**6, "size": 3 * 10**6, "files": rows}
+    lines = list(explain.lines(data, width))
+    assert max(map(len, lines)) <= width
+    assert len({line.rindex("%") for line in lines}) == 1, "one column"
+    labels = [re.sub(r" +\d+\.\d\d MB .*", "", line).strip() for line in lines]
+    for path in libraries:
+        (label,) = [label for label in labels if path.endswith(label.removeprefix("…"))]
+        assert label.endswith(path.rpartition("/")[2][-9:]), "what tells it from the next one"
+        assert label == path or width < 100
+
+
+def test_a_name_that_is_too_long_keeps_its_end(tmp_path: Path) -> None:
+    data = sample(tmp_path)
+    data["components"] = [
+        {"section": "init", "name": "x" * 80, "own": 1, "size": 1, "files": [["a/" + "b" * 90 + ".so", 1, "1"]]}
+    ]
+    lines = list(explain.lines({**data, "root": {"size": 500_000}}, 40))
+    assert any(line.strip().startswith("init/xxx") and "… " in line for line in lines)
+    assert any(line.strip().startswith("…bbb") and "b.so " in line for line in lines)
 
 
 def test_an_empty_root_divides_by_nothing(tmp_path: Path) -> None:

@@ -58,7 +58,6 @@ def settle(after: After, found: Mapping[str, Any], folder: Path, *, as_json: boo
         except Exception as error:  # noqa: BLE001 -- whatever is wrong there, the results are there and count
             print(f"harness: warning: this run is not in the history: {error}", file=sys.stderr)
     code = int(found["exit"])
-    (folder / FILE).unlink(missing_ok=True)  # of another run that had the same folder
     if not after.against:
         return code
     judged = _judged(after, found)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from harness.history.text import GREEN, RED, Page, amount, part, table
@@ -61,23 +61,26 @@ def _colour(one: Trend) -> str:
 
 def detail(page: Page, shown: Shown, last: int) -> Iterator[str]:
     """Yield the lines of one figure: what it is of, where it changed, and the `last` runs, newest first."""
+    return (page.fit(line, page.width) for line in _detail(page, shown, last))
+
+
+def _detail(page: Page, shown: Shown, last: int) -> Iterator[str]:
     one = shown.trend
     series, points = one.series, one.series.points
     runs = f"{len(points)} {'run' if len(points) == 1 else 'runs'} since {points[0].when[:10]}"
-    yield page.fit(
-        page.plain(f"{series.mode} {series.figure} of {series.image} on {series.machine}, {runs}"), page.width
-    )
+    yield page.plain(f"{series.mode} {series.figure} of {series.image} on {series.machine}, {runs}")
     yield f"  {page.spark([point.value for point in points[-last:]], one.floor, page.width - 2)}"
     if shown.key:
-        yield from _fitted(page, [page.plain(f"key: {', '.join(f'{k} {v}' for k, v in shown.key.items())}")])
+        yield page.plain(f"  key: {', '.join(f'{name} {value}' for name, value in shown.key.items())}")
     for count, apart in shown.older:
-        yield from _fitted(page, [page.plain(f"not here: {count} with another key, {_apart(page, apart)}")])
+        yield page.plain(f"  not here: {count} with another key, {_apart(page, apart)}")
     if one.floor:
         how = "" if series.mode == "size" else ", calibrated" if one.calibrated else ", not calibrated"
         yield f"  floor: {amount(series.mode, one.floor)}{how}"
     yield ""
     yield f"changes beyond the floor: {len(one.changes)}" if one.floor else f"changes: {len(one.changes)}"
-    yield from _fitted(page, table([_changed(page, one, change) for change in one.changes], right=(0, 2, 3, 4)))
+    changes = table([_changed(page, one, change) for change in one.changes], right=(0, 2, 3, 4))
+    yield from (f"  {line}" for line in changes)
     yield ""
     newest = points[-last:]
     yield "runs" if len(newest) == len(points) else f"the last {len(newest)} runs"
@@ -86,7 +89,7 @@ def detail(page: Page, shown: Shown, last: int) -> Iterator[str]:
     rows = [("*" if point.run in marked else "", point.run[:ID], amount(series.mode, point.value),
              *_since(one, previous, point), _commit(page, point))
             for previous, point in zip(before, newest, strict=False)]  # fmt: skip
-    yield from _fitted(page, reversed(table(rows, right=(2, 3, 4))))
+    yield from (f"  {line}" for line in reversed(table(rows, right=(2, 3, 4))))
 
 
 def _changed(page: Page, one: Trend, change: ChangePoint) -> tuple[str, ...]:
@@ -115,7 +118,3 @@ def _apart(page: Page, text: str) -> str:
 
 def _commit(page: Page, point: Point) -> str:
     return page.plain(" ".join(filter(None, (point.when[:10], point.commit[:ID], point.subject))))
-
-
-def _fitted(page: Page, lines: Iterable[str]) -> Iterator[str]:
-    return (page.fit(f"  {line}", page.width) for line in lines)

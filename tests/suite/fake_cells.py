@@ -1,7 +1,8 @@
 """Loaded into a pytest under test by ``-p fake_cells``: cells whose guests cost nothing and leave a line when booted.
 
 FAKE_CELLS is JSON: {"cells": [[id, problem], …], "slots": N, "broken": [cell ids whose boots fail],
-"unbuildable": [ids whose build is an error], "hanging": [ids whose build never ends], "machines": {id: YAML path}}.
+"unbuildable": [ids whose build is an error], "error": its class, "hanging": [ids whose build never ends],
+"machines": {id: YAML path}}.
 """
 
 import json
@@ -12,8 +13,9 @@ from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
+from harness import errors
 from harness.boot import limits
-from harness.errors import ImageError, UserError
+from harness.errors import ImageError
 from harness.suite import builds, cells
 from harness.suite.cells import Cell, Planned
 
@@ -62,7 +64,9 @@ def build(plan, how, progress, told):
         if cell.id in SETTINGS.get("hanging", ()):
             time.sleep(600)
         if cell.id in SETTINGS.get("unbuildable", ()):
-            raise UserError(f"{cell.id} cannot be built", hint="make it smaller")
+            raise getattr(errors, SETTINGS.get("error", "UserError"))(
+                f"{cell.id} cannot be built", hint="make it smaller"
+            )
         if not cell.problem:
             cell = replace(cell, folder=str(folder))
             told(cell)

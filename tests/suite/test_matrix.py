@@ -19,6 +19,7 @@ from inner_pytest import environment
 from harness import paths
 from harness.commands import matrix
 from harness.errors import UserError
+from harness.suite import folder
 from harness.suite.cells import Wanted, planned
 
 HARNESS = [sys.executable, "-c", "from harness.cli import main; main()", "matrix"]
@@ -131,6 +132,16 @@ def test_an_earlier_runs_results_give_way(run, tmp_path: Path) -> None:
     assert (tmp_path / "out/notes.txt").read_text() == "mine"
 
 
+def test_a_folder_that_has_just_been_begun_is_taken_as_it_is(tmp_path: Path) -> None:
+    begun = folder.take(tmp_path / "out") / "events.jsonl"
+    before = begun.stat().st_ino
+    folder.take(tmp_path / "out")
+    assert begun.stat().st_ino == before
+    begun.write_text(begun.read_text() * 2)
+    folder.take(tmp_path / "out")
+    assert len(begun.read_text().splitlines()) == 1
+
+
 def test_a_folder_that_was_only_begun_is_used_again(run, tmp_path: Path) -> None:
     # the arguments are wrong: pytest leaves its log, and no more
     assert run("", "--", "--no-such-option", cells=[["a", ""]]).returncode == 2
@@ -138,11 +149,13 @@ def test_a_folder_that_was_only_begun_is_used_again(run, tmp_path: Path) -> None
     assert run("def test_x(image): pass\n", cells=[["a", ""]]).returncode == 0
 
 
-def test_an_error_while_building_is_told_as_what_it_is(run, tmp_path: Path) -> None:
-    done = run("def test_x(image): pass\n", cells=[["a", ""]], unbuildable=["a"])
-    assert done.returncode == 2
+@pytest.mark.parametrize(("error", "code", "whose"), [("UserError", 2, "your input"), ("HostError", 3, "this host")])
+def test_an_error_while_building_is_told_as_what_it_is(run, tmp_path: Path, error: str, code: int, whose: str) -> None:
+    done = run("def test_x(image): pass\n", cells=[["a", ""]], unbuildable=["a"], error=error)
+    assert done.returncode == code
     assert "harness: a cannot be built\nwhat to do: make it smaller" in done.stderr
-    assert json.loads((tmp_path / "out/results.json").read_text())["exit"] == 2
+    assert f"the cause is in {whose}" in done.stderr
+    assert json.loads((tmp_path / "out/results.json").read_text())["exit"] == code
 
 
 def test_what_goes_to_the_build(run, tmp_path: Path) -> None:
@@ -181,8 +194,8 @@ def test_no_qemu_for_an_architecture(tmp_path: Path) -> None:
     # a PATH with everything but one QEMU; nothing is built for a cell that cannot boot
     programs = tmp_path / "bin"
     programs.mkdir()
-    for folder in ("/usr/bin", "/bin", "/usr/sbin"):
-        for program in Path(folder).iterdir():
+    for place in ("/usr/bin", "/bin", "/usr/sbin"):
+        for program in Path(place).iterdir():
             link = programs / program.name
             if program.name != "qemu-system-s390x" and not link.exists():
                 link.symlink_to(program)
@@ -240,19 +253,25 @@ def test_interrupted(tmp_path: Path, plan: Path, family: list[psutil.Process], n
     assert found["cells"][1]["cases"]["failed"] == 0
 
 
-def test_interrupted_while_images_are_built(tmp_path: Path, plan: Path) -> None:
+PLAIN = [sys.executable, "-m", "pytest", "test_inner.py", "-p", "no:cacheprovider", "--rootdir=.", "--machine=x"]
+
+
+@pytest.mark.parametrize("command", [HARNESS, PLAIN], ids=["matrix", "pytest"])
+def test_interrupted_while_images_are_built(tmp_path: Path, plan: Path, command: list[str]) -> None:
     (tmp_path / "test_inner.py").write_text("def test_a(image): pass\n")
     log = tmp_path / "out/events.jsonl"
     settings = {"cells": [["a", ""], ["b", ""], ["c", "no qemu"]], "hanging": ["b"]}
+    own = [str(plan)] if command is HARNESS else []
     process = subprocess.Popen(
-        [*HARNESS, str(plan), "--results", str(tmp_path / "out"), *FAKE], cwd=tmp_path,
+        [*command, *own, "--results", str(tmp_path / "out"), *(FAKE if own else FAKE[1:])], cwd=tmp_path,
         env=environment(tmp_path, settings), stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
     waiting(lambda: log.exists() and '"built"' in log.read_text())
     process.send_signal(signal.SIGINT)
     stdout = process.communicate(timeout=60)[0]
-    assert process.returncode == 130
-    assert "interrupted" in stdout
+    if own:
+        assert process.returncode == 130
+        assert "interrupted" in stdout
     found = json.loads((tmp_path / "out/results.json").read_text())
     assert (found["exit"], found["interrupted"]) == (130, True)
     assert [row["status"] for row in found["cells"]] == ["incomplete", "incomplete", "not run"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,14 @@ def test_export_and_import(filled: str, tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "other"))
     assert cache("import", tmp_path / "out") == 0
     assert (tmp_path / "other" / "debs" / filled / "package.deb").read_bytes() == b"a package"
+
+
+def test_json(filled: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for action in ("export", "import"):
+        assert cache(action, tmp_path / "out", as_json=True) == 0
+        said = capsys.readouterr()
+        assert json.loads(said.out) == {"action": action, "packages": 1, "folder": str(tmp_path / "out")}
+        assert said.err == ""
 
 
 def test_a_damaged_export_is_refused(filled: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -52,9 +53,24 @@ def test_dry_run_only_says(cache: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert "would free 0.5 MB" in capsys.readouterr().out
 
 
-def test_no_cache_is_no_trouble(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_json(cache: Path, capsys: pytest.CaptureFixture[str], dry_run: bool) -> None:
+    clean(everything=False, dry_run=dry_run, as_json=True)
+    found = json.loads(capsys.readouterr().out)
+    assert (found["folder"], found["dry_run"]) == (str(cache), dry_run)
+    assert [(row["kind"], row["entries"]) for row in found["kinds"]] == [("images", 1), ("layers", 1), ("leftovers", 1)]
+    assert found["freed"] == sum(row["size"] for row in found["kinds"]) > 300_000
+    assert (f"images/{KEY}" in left(cache)) == dry_run
+
+
+def test_no_cache_is_no_trouble(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "none"))
     assert clean(everything=True, dry_run=False) == 0
+    assert "nothing to clean" in capsys.readouterr().out
+    assert clean(everything=True, dry_run=False, as_json=True) == 0
+    assert json.loads(capsys.readouterr().out)["freed"] == 0
     assert not (tmp_path / "none").exists()
 
 

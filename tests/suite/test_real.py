@@ -14,6 +14,8 @@ import pytest
 import yaml
 
 from harness import paths
+from harness.suite import builds, cells
+from harness.suite.builds import How
 
 HARNESS = [sys.executable, "-c", "from harness.cli import main; main()", "matrix"]
 MINIMAL = paths.CASES / "images/minimal.yml"
@@ -43,6 +45,30 @@ def test_what_is_broken_on_purpose_is_found(tmp_path: Path) -> None:
     assert {"test_size_within_budget", "test_exact_time_within_budget", "test_only_declared_ports_listen"} <= found
     assert "test_only_declared_services_run" in found
     assert not {"test_root_is_what_was_built", "test_exact_time_twice_the_same", "test_kernel_is_not_tainted"} & found
+
+
+def test_one_lock_holds_the_packages_of_all_images(tmp_path: Path) -> None:
+    images, machines = (str(MINIMAL), str(MINIMAL.with_name("default.yml"))), ("qemu-arm64", "qemu-x86_64")
+    plan = cells.planned(cells.Wanted(images=images, machines=machines))
+    lock = tmp_path / "my.lock"
+    told: list[cells.Cell] = []
+    built = builds.build(plan, How(lock=lock), lambda _: None, told.append)
+    assert [cell.problem for cell in built] == [""] * 4
+    assert sorted(cell.id for cell in told) == sorted(cell.id for cell in built)
+    requests = json.loads(lock.read_text())["requests"]
+    assert set(requests) == {"arm64", "x86_64"}
+    assert any("nginx" in request for request in requests["arm64"])
+    before = lock.read_bytes()
+    again = builds.build(plan, How(lock=lock, offline=True), lambda _: None, told.append)
+    assert (again, lock.read_bytes()) == (built, before)
+
+
+def test_a_lock_that_would_lack_something_is_not_written(tmp_path: Path) -> None:
+    plan = cells.planned(cells.Wanted(images=(str(MINIMAL),), machines=("qemu-arm64",)))
+    how = How(cache=tmp_path / "empty", lock=tmp_path / "my.lock", offline=True)
+    (cell,) = builds.build(plan, how, lambda _: None, lambda _: None)
+    assert "offline" in cell.problem
+    assert not (tmp_path / "my.lock").exists()
 
 
 def test_ctrl_c_in_the_middle_of_a_matrix_leaves_no_guest(tmp_path: Path) -> None:

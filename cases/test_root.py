@@ -1,6 +1,7 @@
 """The root cannot be written, in any way that one can try, and trying leaves it as it was built."""
 
 import hashlib
+import json
 import shlex
 
 import pytest
@@ -75,14 +76,16 @@ def succeeded(shell, attempts):
 
 
 def writable(shell, top, pid="1"):
-    """The folders below `top` that can be written; what another file system is mounted on belongs to that one."""
+    """The folders below `top` that can be written, where process `pid` mounts: a mounted file system is not `top`'s."""
     found = shell.run(f"top={shlex.quote(top)}\n{WRITABLE}", timeout=120, check=True).text.splitlines()
-    mounted = {f"{top.rstrip('/')}{mount.place}" for mount in mounts(shell, pid) if mount.place != "/"}
+    root = top.rstrip("/") if pid != "1" else ""
+    mounted = {f"{root}{mount.place}" for mount in mounts(shell, pid) if mount.place != "/"}
     return sorted(set(found) - mounted)
 
 
 def mounts(shell, pid="1"):
-    return judge.mounts(shell.run(f"cat /proc/{pid}/mountinfo", check=True).text)
+    """What is mounted where that process is; nothing once it has ended."""
+    return judge.mounts(shell.run(f"cat /proc/{pid}/mountinfo 2>/dev/null").text)
 
 
 def test_root_is_what_was_built(shell, image):
@@ -128,16 +131,22 @@ def test_no_running_program_leads_around_it(shell):
     assert "changed:" not in said
 
 
-def test_containers_roots_are_as_declared(shell, expect):
+def test_containers_roots_are_as_declared(shell, expect, running):
+    outside = {mount.place: mount.kind for mount in mounts(shell)}
     for name, row in expect["services"].items():
-        pid = shell.run(f"cat /run/harness/{name}.pid", check=True).text.strip()
-        root = next(mount for mount in mounts(shell, pid) if mount.place == "/")
+        bundle = f"/containers/services/{name}"
+        config = json.loads(shell.run(f"cat {bundle}/config.json", check=True).text)
+        assert config["root"] == {"path": "rootfs", "readonly": row["readonly"]}, name
+        # what has ended has left its root as it would find it again
+        inside = mounts(shell, running[name]) if name in running else []
+        root = next((mount for mount in inside if mount.place == "/"), None)
         if row["readonly"]:
-            assert "ro" in root.flags, name
-            assert writable(shell, f"/proc/{pid}/root/", pid) == [], name
+            assert root is None or "ro" in root.flags, name
+            top, pid = (f"/proc/{running[name]}/root/", running[name]) if root else (f"{bundle}/rootfs", "1")
+            assert writable(shell, top, pid) == [], name
         else:
-            assert root.kind == "overlay", name
-            assert writable(shell, f"/containers/services/{name}/lower") == [], name
+            assert (root.kind if root else outside.get(f"{bundle}/rootfs")) == "overlay", name
+            assert writable(shell, f"{bundle}/lower") == [], name
 
 
 def test_root_is_still_what_was_built(shell, image):

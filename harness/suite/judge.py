@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from harness.boot.milestones import Milestone
 
 # Bit numbers of linux/capability.h.
 _NAMES = (
@@ -75,6 +79,20 @@ def disorder(names: Sequence[str], wanted: Iterable[tuple[str, str]]) -> list[st
         if first.get(earlier, 0) > first.get(later, len(names)):
             faults.append(f"{later!r} came before {earlier!r}")
     return list(dict.fromkeys(faults))
+
+
+def rests(marks: Iterable[Milestone], name: str, restart: str) -> bool:
+    """Say whether a service has rightly ended: with 0 (an `always` pauses then), or it is never started again."""
+    mine = [mark for mark in marks if mark.name in (f"services/{name} start", f"services/{name} exited")]
+    if not mine or mine[-1].name.endswith("start"):
+        return False
+    return restart == "never" or mine[-1].values.get("code") == "0"
+
+
+def prepared(scripts: str) -> set[str]:
+    """Return the places on which the bundles' `prepare` scripts mount what a YAML's `runtime.mounts` declare."""
+    rows = (shlex.split(line) for line in scripts.splitlines() if line.startswith("mount "))
+    return {row[-1] for row in rows}
 
 
 def troubles(names: Iterable[str]) -> list[str]:

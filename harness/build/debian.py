@@ -190,7 +190,8 @@ class Debian:
 
     def _download(self, missing: Sequence[Package], arch: Arch) -> None:
         total = sum(package.size for package in missing)
-        self.progress(f"{arch.name}: downloading {len(missing)} packages, {total / 1e6:.1f} MB")
+        count = "1 package" if len(missing) == 1 else f"{len(missing)} packages"
+        self.progress(f"{arch.name}: downloading {count}, {total / 1e6:.1f} MB")
         apt = self._apt(arch)
         scratch = self.store.root / "tmp"
         scratch.mkdir(parents=True, exist_ok=True)

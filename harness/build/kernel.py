@@ -72,7 +72,9 @@ def make_kernel(component: ComponentSpec, arch: Arch, debian: Debian, store: Sto
     def maker(work: Path) -> None:
         scratch = work / "scratch"
         scratch.mkdir()
-        index, version = _unpack(debian.fetch(image), image, arch, scratch, work / "kernel")
+        package = debian.fetch(image)
+        debian.progress(f"{arch.name}: unpacking {image.name}, {image.size / 1e6:.1f} MB")
+        index, version = _unpack(package, image, arch, scratch, work / "kernel")
         _remember(store, image, index)
         _check(component, part, arch, index, debian, store)
         modules = _carry(part, index, scratch, version, work)

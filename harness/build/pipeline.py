@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from harness.build import versions
 from harness.build.debian import Debian
 from harness.build.lock import Lock
 from harness.build.settings import COMPRESSIONS, Settings
+from harness.build.together import Together
 from harness.errors import UserError
 from harness.image import MANIFEST, Image
 from harness.spec import executable, host_file, library, load_component
@@ -57,7 +58,8 @@ class Builder:
     def __init__(self, settings: Settings, progress: Progress = silent) -> None:
         if settings.compression not in COMPRESSIONS:
             raise UserError(f"unknown compression {settings.compression!r}", hint=f"one of: {', '.join(COMPRESSIONS)}")
-        self.settings, self.progress = settings, progress
+        self.settings, self._together = settings, Together(progress)
+        self.progress = self._together.tell
         self.store = Store(settings.cache)
         self.store.sweep()  # before this process is a user of the store itself
         self.store.hold()
@@ -70,7 +72,7 @@ class Builder:
             offline=settings.offline,
             refresh=settings.refresh,
             lock=self.lock,
-            progress=progress,
+            progress=self.progress,
         )
         self._guest = _guest_digest()
 
@@ -79,12 +81,7 @@ class Builder:
         inputs = [self.inputs(spec, arch) for arch in arches]
         keys = [self.key(one) for one in inputs]
         if not all(self.store.has("images", key) for key in keys):
-            from concurrent.futures import ThreadPoolExecutor
-
-            with ThreadPoolExecutor(max_workers=len(inputs)) as pool:
-                futures = [pool.submit(self._build, *pair) for pair in zip(inputs, keys, strict=True)]
-            for future in futures:
-                future.result()
+            self._together.run([partial(self._build, *pair) for pair in zip(inputs, keys, strict=True)])
         images = [self._build(*pair) for pair in zip(inputs, keys, strict=True)]
         self.save_lock()
         return images

@@ -132,6 +132,7 @@ class Mirror:
     def __init__(self, root: Path) -> None:
         self.faults: dict[str, list[str]] = {}
         self.requests: list[str] = []
+        self.hanging = threading.Event()  # a request is being left without an answer
         self._release = threading.Event()
         mirror = self
 
@@ -170,6 +171,7 @@ class Mirror:
         fault = self._fault(path)
         source = root / path.lstrip("/")
         if fault == "hang":
+            self.hanging.set()
             self._release.wait(30)
             handler.close_connection = True
             return

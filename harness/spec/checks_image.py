@@ -96,9 +96,11 @@ def _with_component(entry: Data, at: KeyPath, component: ComponentSpec, around: 
     if not command and component.kernel is None:
         what = "is empty" if "command" in entry else f"is missing, and the component {component.name} has none"
         yield Problem((*at, "command"), what, "a program and its arguments")
-    rest = component.config.model_dump(by_alias=True, exclude_none=True, exclude_defaults=True)
-    rest = {key: value for key, value in rest.items() if key not in entry}
-    for found in checks.named(rest, (), around):
+    config = component.config
+    mounts = tuple({"type": one.type, "source": one.source, "options": one.options} for one in config.mounts or ())
+    says = {"uid": config.uid, "gid": config.gid, "additionalGids": config.additional_gids,
+            "binds": config.binds, "mounts": mounts}  # fmt: skip
+    for found in checks.named({key: value for key, value in says.items() if key not in entry}, (), around):
         what = f"the component {component.name}'s {spell(found.path)}: {found.what}"
         yield Problem((*at, "image"), what, found.expected, found.suggestion)
 

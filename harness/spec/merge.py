@@ -96,11 +96,12 @@ def merge(documents: Sequence[Document], files: Sequence[ImageFile], components:
         kernel["tar"] = "none"
     moved = [_relocate(file, document.file, first) for file, document in zip(files, documents, strict=True)]
     lists: dict[str, Any] = {key: tuple(item for file in moved for item in getattr(file, key)) for key in LISTS}
-    spec = ImageSpec(
+    # all parts have been validated: to do it again would cost as much as all else
+    spec = ImageSpec.model_construct(
         name=first.stem,
         sources=tuple(document.file for document in documents),
         digest=hashlib.sha256(b"".join(document.content for document in documents)).hexdigest(),
-        kernel=Kernel(**kernel),
+        kernel=Kernel.model_construct(**kernel),
         **lists,
     )
     named = {reference: components.get(reference, first) for reference in spec.references}

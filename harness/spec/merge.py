@@ -87,7 +87,7 @@ def _twice(section: str, documents: Sequence[Document], datas: Sequence[Mapping[
 def merge(documents: Sequence[Document], files: Sequence[ImageFile], components: Components) -> ImageSpec:
     """Join right image files in order: a later file's kernel keys win unless empty, lists are appended."""
     first = documents[0].file
-    kernel: dict[str, str] = {}
+    kernel: dict[str, Any] = {}
     for file in files:
         said = file.kernel.model_dump(exclude_none=True)
         # LinuxKit: an empty text overrides nothing, but for `tar` and `ucode`, where it means none

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import time
 from collections.abc import Iterable, Mapping
@@ -28,7 +29,10 @@ def console(stream: IO[str]) -> Console:
     from rich.console import Console
 
     if stream.isatty():
-        return Console(file=stream, highlight=False)
+        made = Console(file=stream, highlight=False)
+        if made.is_dumb_terminal:  # of which rich believes that it has 80 columns
+            made.width = shutil.get_terminal_size().columns
+        return made
     width = int(os.environ.get("COLUMNS") or PIPED_WIDTH)
     return Console(file=stream, width=width, no_color=True, force_terminal=False, highlight=False)
 
@@ -167,7 +171,7 @@ class View:
         self._said = self._began = time.monotonic()
 
     def __enter__(self) -> View:
-        if self.console.is_terminal:
+        if self.console.is_terminal and not self.console.is_dumb_terminal:
             from rich.live import Live
 
             self._live = Live(console=self.console, transient=True, refresh_per_second=4, get_renderable=self._render)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import pexpect
 import psutil
 import pytest
 from inner_pytest import environment
@@ -57,6 +58,22 @@ def test_all_passed(run, tmp_path: Path) -> None:
     assert row.split() == ["a.yml", "a", "0.00", "700.123", "1500", "-", "2", "0", "0", "passed"]
     assert "\x1b" not in done.stdout + done.stderr
     assert (tmp_path / "out/junit.xml").exists()
+
+
+@pytest.mark.parametrize(("term", "is_live"), [("xterm", True), ("dumb", False)])
+def test_at_a_terminal(tmp_path: Path, plan: Path, term: str, is_live: bool) -> None:
+    (tmp_path / "test_inner.py").write_text("def test_x(image): pass\n")
+    process = pexpect.spawn(
+        HARNESS[0], [*HARNESS[1:], str(plan), "--results", "out", *FAKE], cwd=str(tmp_path), dimensions=(20, 40),
+        env={**environment(tmp_path, {"cells": [["a", ""]]}), "TERM": term}, timeout=60, encoding="utf-8",
+    )  # fmt: skip
+    text = process.read()
+    process.close()
+    assert process.exitstatus == 0, text
+    assert ("\x1b[" in text) == ("\x1b[?25h" in text) == is_live  # colours, and the cursor is there again
+    assert ("building fake" in text.splitlines()) != is_live
+    assert "status" in text
+    assert "wall ms" not in text
 
 
 def test_failures_are_listed_and_json_is_json(run, tmp_path: Path) -> None:

@@ -1,0 +1,165 @@
+"""Reads what a page is made of from a run's folder. What is broken there is said on the page, and never ends it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from harness.boot.record import BootRecord
+from harness.errors import UserError
+from harness.image import MANIFEST
+from harness.report import model
+from harness.results import FILE
+
+LARGEST = 64 << 20  # bytes of any one file
+HEAD, TAIL = 24 << 10, 40 << 10  # bytes of a transcript
+ROOM = 4 << 20  # bytes of all transcripts of a page
+GATE = "gate.json"
+_RECORD: TypeAdapter[BootRecord] = TypeAdapter(BootRecord)
+_GATE: TypeAdapter[model.Gate] = TypeAdapter(model.Gate)
+
+
+@dataclass
+class Room:
+    """How many bytes of transcripts there is still place for."""
+
+    left: int = ROOM
+
+    def take(self, wanted: int) -> int:
+        """Return how many of the wanted bytes may be had."""
+        given = min(wanted, self.left)
+        self.left -= given
+        return given
+
+
+@dataclass(frozen=True)
+class Transcript:
+    """A transcript's beginning and end. ``path`` is relative to the run's folder; of ``size`` bytes some are cut."""
+
+    path: str
+    size: int
+    head: str = ""
+    tail: str = ""
+    cut: int = 0
+
+
+@dataclass(frozen=True)
+class Boot:
+    """A boot of a cell: its folder below the cell's (``exact/1``), its record, and what the guest said."""
+
+    name: str
+    record: BootRecord | None
+    transcript: Transcript | None
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What lies in a run's folder. ``boots`` are by cell."""
+
+    results: model.Results
+    gate: model.Gate | None = None
+    boots: Mapping[str, tuple[Boot, ...]] = field(default_factory=dict)
+    manifests: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+
+def folder(path: Path) -> Found:
+    """Return what a run's folder has; UserError when there are no results in it."""
+    results = model.results(_json(path / FILE), str(path / FILE))
+    room = Room()
+    boots = {}
+    # what went wrong has the first say
+    for cell in sorted(results.cells, key=lambda cell: not cell.failures):
+        boots[cell.id] = tuple(_boots(path, cell, room))
+    manifests = {cell.id: _manifest(cell, boots[cell.id]) for cell in results.cells}
+    return Found(results, _gate(path / GATE), boots, manifests)
+
+
+def _json(path: Path) -> Any:
+    hint = "the folder of a run: harness matrix --results DIR"
+    try:
+        if path.stat().st_size > LARGEST:
+            raise UserError(f"{path} is larger than {LARGEST >> 20} MiB", hint=hint)
+        return json.loads(path.read_bytes())
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}", hint=hint) from None
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path}: not JSON: {error}", hint=hint) from None
+
+
+def _gate(path: Path) -> model.Gate | None:
+    try:
+        return _GATE.validate_python(model.sound(_json(path)))
+    except (UserError, ValidationError):
+        return None
+
+
+def _boots(path: Path, cell: model.Cell, room: Room) -> list[Boot]:
+    base = path / "cells" / cell.id
+    if not base.resolve().is_relative_to(path.resolve()):
+        return []  # a cell's id is a name, whatever somebody has made of it
+    folders = sorted({found.parent for found in base.glob("**/transcript.txt")} | {
+        found.parent for found in base.glob("**/record.json")})  # fmt: skip
+    boots = []
+    for one in folders:
+        record, problem = _record(one / "record.json")
+        name = str(one.relative_to(base))
+        text = one / "transcript.txt"
+        boots.append(Boot(name, record, _transcript(text, path, room) if text.is_file() else None, problem))
+    return boots
+
+
+def _record(path: Path) -> tuple[BootRecord | None, str]:
+    if not path.is_file():
+        return None, ""
+    try:
+        return _RECORD.validate_python(model.sound(_json(path))), ""
+    except (UserError, ValidationError) as error:
+        said = model.first(error) if isinstance(error, ValidationError) else str(error.message)
+        return None, f"record.json cannot be read: {said}"
+
+
+def _transcript(path: Path, base: Path, room: Room) -> Transcript:
+    size = path.stat().st_size
+    name = str(path.relative_to(base))
+    with path.open("rb") as file:
+        if size <= HEAD + TAIL:
+            given = room.take(size)
+            whole = file.read(given)
+            return Transcript(name, size, _text(whole if given == size else _whole_lines(whole)), "", size - given)
+        given = room.take(HEAD + TAIL)
+        if given < HEAD + TAIL:
+            return Transcript(name, size, cut=size)
+        head = _whole_lines(file.read(HEAD))
+        file.seek(size - TAIL)
+        tail = file.read(TAIL).partition(b"\n")[2]
+    return Transcript(name, size, _text(head), _text(tail), size - len(head) - len(tail))
+
+
+def _whole_lines(data: bytes) -> bytes:
+    return data[: data.rfind(b"\n") + 1]
+
+
+def _text(data: bytes) -> str:
+    return data.decode("utf-8", "backslashreplace")
+
+
+def _manifest(cell: model.Cell, boots: tuple[Boot, ...]) -> Mapping[str, Any]:
+    """Return the manifest of the image that a cell booted, if it is still where it was and still that one."""
+    for boot in boots:
+        argv = boot.record.argv if boot.record else ()
+        kernel = next((word for flag, word in pairwise(argv) if flag == "-kernel"), "")
+        try:
+            found = _json(Path(kernel).parent / MANIFEST) if kernel else {}
+            files = {row["name"]: row["sha256"] for row in found["files"] if row["shipped"]}
+        except (UserError, KeyError, TypeError):
+            continue
+        if cell.files and files == cell.files:
+            return dict(found)
+    return {}

@@ -1,0 +1,325 @@
+"""What the page of a run shows: results and records in, plain values in the order of reading out. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from harness.measure.phases import phases
+from harness.report import model, sizemap
+from harness.report.read import Boot, Found
+from harness.report.sizemap import Map, Part
+from harness.report.waterfall import Waterfall, waterfall
+from harness.report.words import DIGEST, data, megabytes, moment, ms, plural
+
+WIDE, NARROW = (1080.0, 320.0), (358.0, 420.0)
+SIGNS = {"passed": "✓", "failed": "✗", "not run": "–", "incomplete": "…", "not selected": "–"}
+KINDS = {"passed": "good", "failed": "bad"}
+HOST = {"cpu": "host CPU", "cores": "host cores", "load": "host load", "machine": "host architecture",
+        "kernel": "host kernel", "qemu": "QEMU", "accelerator": "wall boots by"}  # fmt: skip
+SAME = "the same up to ready, byte for byte"
+_MANIFEST: TypeAdapter[model.Manifest] = TypeAdapter(model.Manifest)
+
+
+@dataclass(frozen=True)
+class Fact:
+    """A name and what there is to say; ``code``: as it stands in a file, ``broad``: it may be long."""
+
+    name: str
+    value: str
+    code: bool = False
+    broad: bool = False
+
+
+@dataclass(frozen=True)
+class Status:
+    """How something went: a word, a sign, and whether that is good, bad or neither."""
+
+    word: str
+    sign: str
+    kind: str
+
+
+@dataclass(frozen=True)
+class Meter:
+    """How much of a budget is used up. ``filled`` is per cent, at most 100."""
+
+    filled: float
+    over: bool
+    text: str
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure with its unit, what it says in words, and how far it is in its budget."""
+
+    name: str
+    value: str
+    unit: str
+    note: str = ""
+    meter: Meter | None = None
+
+
+@dataclass(frozen=True)
+class Size:
+    """What an image's bytes are spent on, drawn for wide and for narrow pages."""
+
+    total: int
+    parts: tuple[Part, ...]
+    wide: Map
+    narrow: Map
+    with_files: bool
+
+
+@dataclass(frozen=True)
+class Said:
+    """A boot's transcript, or why it is not shown."""
+
+    boot: Boot
+    lines: int
+    instead: str = ""
+
+
+@dataclass(frozen=True)
+class CellView:
+    """A cell's section."""
+
+    number: int
+    row: model.Cell
+    status: Status
+    figures: tuple[Figure, ...]
+    size_meter: Meter | None
+    ready_meter: Meter | None
+    total_us: int | None
+    waterfall: Waterfall | None
+    drawn: str  # which boot the waterfall is of
+    exact: bool
+    size: Size | None
+    said: tuple[Said, ...]
+    facts: tuple[Fact, ...]
+    packages: tuple[model.Package, ...]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Change:
+    """A figure that differs from the baseline's beyond its floor."""
+
+    mode: str
+    moved: model.Moved
+    worse: bool
+
+
+@dataclass(frozen=True)
+class Against:
+    """A cell as compared with the baseline."""
+
+    cell: model.Judged
+    changes: tuple[Change, ...]
+
+
+@dataclass(frozen=True)
+class RunPage:
+    """The page of a run."""
+
+    title: str
+    results: model.Results
+    status: Status
+    sentence: str
+    facts: tuple[Fact, ...]
+    cells: tuple[CellView, ...]
+    gate: model.Gate | None
+    against: tuple[Against, ...]
+    others: tuple[model.Failure, ...]
+
+
+def page(found: Found) -> RunPage:
+    """Return what the page of a run shows."""
+    results = found.results
+    return RunPage(
+        title=f"Run of {moment(results.when)}" if results.when else "A run",
+        results=results,
+        status=_verdict(results),
+        sentence=_sentence(results),
+        facts=tuple(_head(results)),
+        cells=tuple(_cell(number, row, found) for number, row in enumerate(results.cells, 1)),
+        gate=found.gate,
+        against=tuple(Against(cell, tuple(_changes(cell))) for cell in found.gate.cells) if found.gate else (),
+        others=results.other.failures,
+    )
+
+
+def _verdict(results: model.Results) -> Status:
+    if results.interrupted:
+        return Status("interrupted", "…", "")
+    if results.exit == 0:
+        return Status("passed", SIGNS["passed"], "good")
+    bad = results.exit != 3  # cells that this host cannot run are nobody's failure
+    return Status("failed" if bad else "not all run", SIGNS["failed"] if bad else "–", "bad" if bad else "")
+
+
+def _sentence(results: model.Results) -> str:
+    passed = sum(cell.status == "passed" for cell in results.cells)
+    cases = [*(cell.cases for cell in results.cells), results.other.cases]
+    counts = {name: sum(getattr(one, name) for one in cases) for name in ("passed", "failed", "skipped")}
+    told = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
+    return f"{passed} of {plural(len(results.cells), 'cell')} passed; cases: {told or 'none'}"
+
+
+def _head(results: model.Results) -> Iterator[Fact]:
+    source = results.source
+    if source and source.commit:
+        changed = ", with files changed since" if source.changed else ""
+        yield Fact("commit", f"{source.commit[:DIGEST]} {source.subject}{changed}", broad=True)
+    yield Fact("plan", results.plan or "none: images and machines were given as options", code=bool(results.plan))
+    yield Fact("harness", results.harness)
+    yield Fact("run", results.run, code=True)
+    for name, called in HOST.items():
+        values = [cell.host[name] for cell in results.cells if cell.host.get(name)]
+        if values:
+            yield Fact(called, _span(values) if name == "load" else ", ".join(dict.fromkeys(values)))
+
+
+def _span(values: Sequence[str]) -> str:
+    """Return the least and the greatest of numbers; as they are when one is none."""
+    try:
+        numbers = sorted(map(float, values))
+    except ValueError:
+        return ", ".join(dict.fromkeys(values))
+    return f"{numbers[0]:g}" if numbers[0] == numbers[-1] else f"{numbers[0]:g} to {numbers[-1]:g}"
+
+
+def _changes(cell: model.Judged) -> Iterator[Change]:
+    yield from (Change("exact", one, worse=True) for one in cell.slower)
+    yield from (Change("size", one, worse=True) for one in cell.larger)
+    for one in cell.better:
+        # what became less is told the other way round, and does not say of what it is
+        swapped = model.Moved(figure=one.figure, old=one.new, new=one.old, floor=one.floor)
+        yield Change("", swapped, worse=False)
+
+
+def _cell(number: int, row: model.Cell, found: Found) -> CellView:
+    boots = found.boots.get(row.id, ())
+    manifest = _manifest(found.manifests.get(row.id))
+    drawn = _drawn(row, boots)
+    exact, wall = row.boot.exact, row.boot.wall
+    total = exact.figures.get("total")
+    if total is None and exact.ready is not None and exact.power_on is not None:
+        total = round((exact.ready + exact.power_on) * 1000)
+    size_meter = meter(row.size / 1e6 if row.size is not None else None, row.budget.size, "MB")
+    ready_meter = meter(exact.ready, row.budget.ready, "ms")
+    figures = [
+        Figure("power-on to ready", ms(total), "ms", "exact: counted in instructions"),
+        Figure("clock zero to ready", f"{exact.ready:.3f}" if exact.ready is not None else "–", "ms",
+               _repeats(row), ready_meter),
+        Figure("shipped", megabytes(row.size), "MB", "kernel and initrd", size_meter),
+        Figure("wall time to ready", f"{wall.ready:.0f}" if wall.ready is not None else "–", "ms",
+               "by the host's clock, under its load"),
+    ]  # fmt: skip
+    return CellView(
+        number=number,
+        row=row,
+        status=Status(row.status, SIGNS.get(row.status, "?"), KINDS.get(row.status, "")),
+        figures=tuple(figures),
+        size_meter=size_meter,
+        ready_meter=ready_meter,
+        total_us=total,
+        waterfall=waterfall(phases(drawn.record)) if drawn and drawn.record else None,
+        drawn=drawn.name if drawn else "",
+        exact=bool(drawn and drawn.record and drawn.record.mode == "exact"),
+        size=_size(row, manifest),
+        said=tuple(_said(boots, same=row.exact_repeats is True)),
+        facts=tuple(_facts(row, manifest)),
+        packages=tuple(one for one in manifest.packages if one.used != 0) if manifest else (),
+        notes=tuple(boot.problem for boot in boots if boot.problem),
+    )
+
+
+def _repeats(row: model.Cell) -> str:
+    if row.exact_repeats:
+        return "exact: two boots agreed to the microsecond"
+    if row.exact_repeats is False:
+        where = f", first in {row.boot.exact.moved}" if row.boot.exact.moved else ""
+        return f"NOT exact: two boots did not agree{where}"
+    return "no exact boot came to ready"
+
+
+def meter(value: float | None, budget: float | None, unit: str) -> Meter | None:
+    """Return how much of a budget a figure is; None where there is no budget or no figure."""
+    if value is None or not budget or budget < 0:
+        return None
+    share = value / budget
+    text = f"{share:.0%} of {budget:g} {unit} allowed" if share <= 1 else f"over the {budget:g} {unit} allowed"
+    return Meter(min(100.0, share * 100), share > 1, text)
+
+
+def _drawn(row: model.Cell, boots: Sequence[Boot]) -> Boot | None:
+    """Return the boot that the cell's exact figures are of, else one of the host's clock."""
+    ready = round(row.boot.exact.ready * 1000) if row.boot.exact.ready is not None else None
+
+    def rank(boot: Boot) -> int:
+        record = boot.record
+        if record is None or all(mark.guest_us is None for mark in record.milestones):
+            return 0
+        return (3 if record.ready_us == ready else 2) if record.mode == "exact" else boot.name.startswith("wall")
+
+    best = max(boots, key=rank, default=None)
+    return best if best and rank(best) else None
+
+
+def _size(row: model.Cell, manifest: model.Manifest | None) -> Size | None:
+    parts = sizemap.parts(row.sizes, manifest.raw if manifest else None)
+    if not parts:
+        return None
+    return Size(
+        total=sum(part.size for part in parts),
+        parts=parts,
+        wide=sizemap.layout(parts, *WIDE),
+        narrow=sizemap.layout(parts, *NARROW),
+        with_files=any(part.parts for part in parts),
+    )
+
+
+def _said(boots: Sequence[Boot], *, same: bool) -> Iterator[Said]:
+    for boot in boots:
+        if boot.transcript is None:
+            continue
+        folder, _, number = boot.name.rpartition("/")
+        if same and folder.startswith("exact") and number == "2":
+            yield Said(boot, 0, f"{folder}/1 and this one are {SAME}")
+        else:
+            yield Said(boot, boot.transcript.head.count("\n") + boot.transcript.tail.count("\n"))
+
+
+def _manifest(found: Mapping[str, Any] | None) -> model.Manifest | None:
+    if not found:
+        return None
+    try:
+        packages = [{**row, "used": row.get("files")} for row in found.get("packages", ())]
+        return _MANIFEST.validate_python({**found, "packages": packages, "raw": found})
+    except (ValidationError, AttributeError, TypeError):
+        return None
+
+
+def _facts(row: model.Cell, manifest: model.Manifest | None) -> Iterator[Fact]:
+    for mode, key in (("exact", row.boot.exact.key), ("wall", row.boot.wall.key)):
+        for name in ("machine", "cpu", "accel", "qemu", "cmdline"):
+            if key.get(name):
+                yield Fact(f"{mode}: {name}", key[name], code=name == "cmdline")
+    if row.host.get("accelerator_reason"):
+        yield Fact("why that accelerator", row.host["accelerator_reason"])
+    if row.spec:
+        yield Fact("SHA-256 of the YAML", row.spec, code=True)
+    for name, digest in row.files.items():
+        yield Fact(f"SHA-256 of {name}", digest, code=True)
+    if manifest:
+        yield Fact("kernel", manifest.kernel)
+        yield Fact("kernel's words of the image", manifest.cmdline, code=True)
+        yield Fact("Debian suite", manifest.suite)
+        paths = f", {plural(manifest.root.paths, 'path')}" if manifest.root.paths is not None else ""
+        yield Fact("root", f"{manifest.compression}, {data(manifest.root.size)}{paths}")
+    elif row.files:
+        yield Fact("manifest", "not here: the image's folder has gone since, or holds another image")

@@ -38,23 +38,27 @@ def running_now(shell):
 
 
 def test_only_declared_services_run(system, expect):
+    before = judge.failures(system.milestones)
     found = running_now(system.shell)
     assert found <= set(expect["services"])
+
+    def rests(name):
+        return judge.rests(system.milestones, name, expect["services"][name]["restart"])
+
+    def fails(name):
+        return judge.failures(system.milestones)[name] > before[name] and not rests(name)
+
     late = [name for name in expect["services"] if name not in found]
     for name in late:
-        restart = expect["services"][name]["restart"]
-        end = time.monotonic() + COMEBACK_S * system.options.timeout_multiplier
         # it may be about to end, or be started again because what it needs was not there yet
-        while not judge.rests(system.milestones, name, restart) and name not in running_now(system.shell):
+        end = time.monotonic() + COMEBACK_S * system.options.timeout_multiplier
+        while not rests(name) and name not in running_now(system.shell):
+            assert not fails(name), f"{name} ends with a failure again and again"
             assert time.monotonic() < end, f"{name} does not run, and has not rightly ended"
             time.sleep(0.2)
     if late:
-        # what dies at once runs for a moment after each start
-        time.sleep(1)
-        now = running_now(system.shell)
-        marks = system.milestones
-        gone = [name for name in late if name not in now]
-        assert [name for name in gone if not judge.rests(marks, name, expect["services"][name]["restart"])] == []
+        system.shell.run("sleep 1")  # what fails at once runs for a moment after each start
+        assert [name for name in late if fails(name)] == []
 
 
 def test_only_the_systems_own_processes_run_beside(shell):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -87,6 +88,12 @@ def rests(marks: Iterable[Milestone], name: str, restart: str) -> bool:
     if not mine or mine[-1].name.endswith("start"):
         return False
     return restart == "never" or mine[-1].values.get("code") == "0"
+
+
+def failures(marks: Iterable[Milestone]) -> Counter[str]:
+    """Count how often each service has ended with another exit code than 0."""
+    ends = (mark for mark in marks if mark.name.startswith("services/") and mark.name.endswith(" exited"))
+    return Counter(mark.name[len("services/") : -len(" exited")] for mark in ends if mark.values.get("code") != "0")
 
 
 def prepared(scripts: str) -> set[str]:

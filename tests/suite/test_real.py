@@ -21,7 +21,12 @@ HARNESS = [sys.executable, "-c", "from harness.cli import main; main()", "matrix
 MINIMAL = paths.CASES / "images/minimal.yml"
 BROKEN_SERVICES = [
     {"name": "talker", "image": "busybox", "command": ["/bin/nc", "-l", "-p", "9999"]},
-    {"name": "leaver", "image": "busybox", "command": ["/bin/true"]},
+    {
+        "name": "crasher",
+        "image": "busybox",
+        "command": ["/bin/sh", "-c", "echo tried; exit 1"],
+        "annotations": {"harness.health": "log:tried"},
+    },
 ]
 
 

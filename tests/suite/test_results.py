@@ -7,6 +7,9 @@ from typing import Any
 import pytest
 
 from harness import results
+from harness.boot import Milestone
+from harness.build import prepare
+from harness.spec.model import Mount, Runtime
 from harness.suite import judge
 from harness.suite.judge import Noise
 
@@ -126,6 +129,31 @@ def test_order_of_marks() -> None:
     ]  # fmt: skip
     late = [*good[:4], "services/web start", *good[4:6], *good[7:]]
     assert judge.disorder(late, judge.steps(expect)) == ["'services/web start' came before 'onboot/net done'"]
+
+
+def test_who_has_rightly_ended() -> None:
+    def marks(*codes: str, running: bool = False) -> list[Milestone]:
+        ends = [Milestone("services/web exited", 1, 0.0, {"code": code}) for code in codes]
+        return [*ends, *[Milestone("services/web start", 2, 0.0)] * running, Milestone("services/web ready", 3, 0.0)]
+
+    table = [
+        ("on-failure", ["0"], True), ("on-failure", ["1"], False), ("on-failure", ["1", "0"], True),
+        ("always", ["0"], True), ("always", ["0", "137"], False), ("never", ["3"], True), ("never", [], False),
+    ]  # fmt: skip
+    for restart, codes, rests in table:
+        assert judge.rests(marks(*codes), "web", restart) is rests, (restart, codes)
+        assert not judge.rests(marks(*codes, running=True), "web", restart)
+    assert not judge.rests(marks("0"), "other", "on-failure")
+    assert judge.failures(marks("0", "1", "137")) == {"web": 2}
+
+
+def test_what_prepare_scripts_mount() -> None:
+    runtime = Runtime(mounts=(
+        Mount(type="tmpfs", source="tmpfs", destination="/run/a b"),
+        Mount(type="bind", source="/etc", destination="inner", options=("bind", "ro")),
+    ))  # fmt: skip
+    script = "".join(f"{line}\n" for line in prepare.lines(runtime, "containers/services/web"))
+    assert judge.prepared(script) == {"/run/a b", "/containers/services/web/rootfs/inner"}
 
 
 def test_kernel_messages_count_by_facility_and_level() -> None:

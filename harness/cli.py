@@ -237,6 +237,62 @@ def boot(
 
 
 @command
+def compare(
+    before: Annotated[str, typer.Argument(metavar="A", help="Image YAML (A.yml+B.yml), built folder, run, results.")],
+    after: Annotated[str, typer.Argument(metavar="B", help="What it is compared with.")],
+    machine: Annotated[list[str] | None, typer.Option("--machine", "-m", help="For images: one, or one each.")] = None,
+    explain: Annotated[bool, typer.Option("--explain", help="Look at every initcall and module in any case.")] = False,
+    pairs: Annotated[int, typer.Option(help="Compare wall times of this many pairs of boots instead.", min=0)] = 0,
+    where: Where = None,
+    json: Json = False,
+) -> int:
+    """Say whether B boots slower than A, by how much, and what makes the difference.
+
+    Two images are booted in exact time; runs, results and records are compared as they are. Only a change beyond the
+    floor counts (harness calibrate).
+
+    Exit 0: the same, 1: B is worse, 6: B is better.
+
+    \b
+    Examples:
+      harness compare old.yml new.yml -m qemu-arm64
+      harness compare latest-baseline latest
+      harness compare cases/images/default.yml cases/images/default.yml -m qemu-x86_64 -m qemu-x86_64-microvm
+      harness compare old.yml new.yml -m qemu-arm64 --pairs 30
+    """
+    from harness.build.settings import Settings
+    from harness.commands import compare as module
+
+    wish = module.Wish(before, after, machines=tuple(machine or ()), explain=explain, pairs=pairs, history=where,
+                       as_json=json)  # fmt: skip
+    return module.run(wish, Settings())
+
+
+@command
+def calibrate(
+    images: Images,
+    machine: Annotated[str, typer.Option("--machine", "-m", help="A machine's name, or its YAML.")],
+    no_history: Annotated[bool, typer.Option("--no-history", help="Only print the floors.")] = False,
+    where: Where = None,
+    json: Json = False,
+) -> int:
+    """Measure how far an image's exact times move on a machine without a cause: the floor that a change must exceed.
+
+    Boots it with other random numbers, longer command lines, and its files in another order, and keeps the range of
+    every figure in the history. About a minute.
+
+    \b
+    Examples:
+      harness calibrate cases/images/default.yml -m qemu-arm64
+      harness calibrate cases/images/minimal.yml -m qemu-s390x --no-history
+    """
+    from harness.build.settings import Settings
+    from harness.commands import calibrate as module
+
+    return module.calibrate(images, machine, Settings(), history=where, keep=not no_history, as_json=json)
+
+
+@command
 def cache(
     action: Annotated[str, typer.Argument(metavar="export|import")],
     folder: Annotated[Path, typer.Argument(help="Where the packages go to, or come from.")],
@@ -331,6 +387,30 @@ def baseline(
     from harness.commands import baseline as module
 
     return module.baseline(action, run, reason, image=image, machine=machine, where=where, as_json=json)
+
+
+@command
+def report(
+    folder: Annotated[Path | None, typer.Argument(metavar="[RESULTS]", show_default="results/latest")] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE.html", help="Where it goes.")] = None,
+    over_time: Annotated[bool, typer.Option("--over-time", help="Of all runs in the history, not of one.")] = False,
+    where: Where = None,
+) -> int:
+    """Write a run, or all figures over time, as one HTML page.
+
+    A run's page (report.html beside its results) has the matrix, each boot as a waterfall, what its size is made of,
+    failures and transcripts. The page over time (history.html) has boot times and sizes of every image on every
+    machine, where they changed, and what was changed then. A page loads nothing and has no script.
+
+    \b
+    Examples:
+      harness report
+      harness report out -o nightly.html
+      harness report --over-time -o history.html
+    """
+    from harness.commands import report as module
+
+    return module.report(folder, output, over_time=over_time, where=where)
 
 
 def main() -> None:

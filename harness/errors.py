@@ -5,10 +5,12 @@ from __future__ import annotations
 # Exit codes of the `harness` command (documented in docs/errors.md).
 EXIT_OK = 0
 EXIT_CASES_FAILED = 1
+EXIT_WORSE = 1
 EXIT_USER = 2
 EXIT_HOST = 3
 EXIT_MACHINE = 4
 EXIT_IMAGE = 5
+EXIT_BETTER = 6  # of `harness compare`, whose 1 is worse
 EXIT_BUG = 70
 EXIT_INTERRUPTED = 130
 

@@ -32,7 +32,9 @@ def squashfs(tree: Tree, out: Path, compression: str, turn: int = 0) -> None:
         stream.seek(0)
         defaults = "uid=0,gid=0,mode=0755,mtime=0"
         try:
-            proc.run(["tar2sqfs", "-q", "-f", *_COMPRESSION[compression], "-d", defaults, str(out)], stdin=stream)
+            # -T: the ends of large files are in no block that others share, so that a file more or less elsewhere does
+            # not change what reading them costs
+            proc.run(["tar2sqfs", "-q", "-f", "-T", *_COMPRESSION[compression], "-d", defaults, str(out)], stdin=stream)
         except proc.CommandError as error:
             # all that it says of a full disk is "I/O error"
             if "I/O error" in error.stderr and shutil.disk_usage(out.parent).free < size:

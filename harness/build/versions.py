@@ -2,4 +2,4 @@
 
 LAYER = 3
 KERNEL = 2
-IMAGE = 6
+IMAGE = 7

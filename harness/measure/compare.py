@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from harness.measure.floor import Floors
-from harness.measure.phases import READY, SERVICES
+from harness.measure.phases import ALONE, READY, SERVICES
 
 Answer = Literal["better", "same", "worse"]
 TOTAL = "total"
-CPU = " cpu"
 # From what tells most of a cause to what tells least.
 STEPS = ("initcall/", "module/")
 
@@ -64,9 +63,10 @@ def compare(before: Mapping[str, int], after: Mapping[str, int], floors: Floors)
 def decides(figure: str) -> bool:
     """Say whether a figure is of one thing alone.
 
-    What a service takes from its start to its health is not: services share the processor, and take turns on it.
+    What a service takes from its start to its health is not, nor what it uses of the processor: services take turns on
+    it, and whoever comes first reads the files that all need.
     """
-    return figure.endswith(CPU) or not figure.startswith(f"{SERVICES}/")
+    return figure.endswith(ALONE) or not figure.startswith(f"{SERVICES}/")
 
 
 def _answer(total: Change | None, counting: Iterable[Change]) -> Answer:
@@ -87,7 +87,7 @@ def _culprit(counting: Iterable[Change], answer: Answer) -> Change | None:
 
 def _tells(figure: str) -> int:
     """Return how much a figure tells of a cause: a step of the kernel or a service most, sums least."""
-    if figure.startswith(STEPS) or figure.endswith(CPU) or figure.startswith("onboot/"):
+    if figure.startswith(STEPS) or figure.endswith(ALONE) or figure.startswith("onboot/"):
         return 3
     return {TOTAL: 0, READY: 0, SERVICES: 1}.get(figure, 2)
 
@@ -96,8 +96,10 @@ def sentence(found: Comparison, before: str, after: str) -> str:
     """Say in one sentence what the comparison found; `before` and `after` name the two."""
     total, culprit = found.total, found.culprit
     if found.answer == "same":
-        beyond = f"; the largest change, {_signed(total.us)}, is within the floor of {ms(total.floor)}" if total else ""
-        return f"{after} boots as {before} does{beyond}."
+        if not any(change.us for change in found.changes):
+            return f"{after} boots as {before} does, to the microsecond."
+        within = f": {_signed(total.us)} in all, with a floor of {ms(total.floor)}" if total else ""
+        return f"{after} boots as {before} does{within}."
     word = "slower" if found.answer == "worse" else "faster"
     parts = [f"{after} is {word} than {before}"]
     if total and total.before:
@@ -108,13 +110,11 @@ def sentence(found: Comparison, before: str, after: str) -> str:
 
 
 def _blamed(change: Change) -> str:
-    what = change.figure.removesuffix(CPU)
+    what = change.figure.removesuffix(ALONE)
     if change.before is None:
         return f"{what} is new and takes {ms(change.after or 0)}"
     if change.after is None:
         return f"{what} is gone, which took {ms(change.before)}"
-    if change.figure.endswith(CPU):
-        return f"{what} uses {_signed(change.us)} of the processor"
     return f"{what} takes {_signed(change.us)}"
 
 

@@ -11,6 +11,7 @@ from harness.boot.record import BootRecord
 READY = "ready"
 FIRMWARE = "firmware"
 SERVICES = "services"
+ALONE = " alone"
 # mark that ends a stretch of the main line: what that stretch is
 STRETCHES = {"init": "kernel", "root": "first stage", "boot": "init", "drivers": "drivers"}
 ONBOOT_ENDS = ("done", "failed", "timeout")
@@ -81,6 +82,14 @@ def _services(marks: Sequence[Milestone]) -> Iterator[Phase]:
 
 def _number(text: str | None) -> int | None:
     return int(text) if text and text.isdigit() else None
+
+
+def alone(record: BootRecord) -> dict[str, int]:
+    """Return what each service takes by itself, in µs, of a boot that starts them one after another (`harness.serial`).
+
+    Side by side, whoever comes first reads the files that all need, and a change in one moves what others take.
+    """
+    return {f"{phase.name}{ALONE}": phase.us for phase in phases(record) if phase.under == SERVICES}
 
 
 def total_us(record: BootRecord) -> int | None:

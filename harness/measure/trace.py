@@ -12,7 +12,7 @@ from harness.measure.phases import Phase
 # Words on the command line of a boot whose trace is to be shown: the image's, and the kernel's. The buffer holds some
 # 20,000 events; a Debian kernel's boot makes 1,400.
 EVENTS = ("initcall:*", "module:module_load", "syscalls:sys_enter_finit_module", "syscalls:sys_exit_finit_module")
-APPEND = ("harness.trace", f"trace_event={','.join(EVENTS)}", "trace_buf_size=2M")
+APPEND = ("harness.trace", "harness.serial", f"trace_event={','.join(EVENTS)}", "trace_buf_size=2M")
 
 _COUNT = re.compile(rb"^# entries-in-buffer/entries-written: (\d+)/(\d+) ", re.MULTILINE)
 # TASK-PID [CPU] FLAGS SECONDS.MICROSECONDS: EVENT

@@ -16,7 +16,6 @@ from harness import __version__
 from harness.errors import UserError
 from harness.report import words
 
-FILE = "report.html"
 TEMPLATES = Path(__file__).parent / "templates"
 STYLE = "style.css"
 FILTERS = (words.ms, words.megabytes, words.data, words.plural, words.moment, words.amount, words.part)

@@ -1,0 +1,34 @@
+"""Writes the pages: that of a run beside its results, that over time where it is wanted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from harness.report import page
+
+RUN, OVER_TIME = "report.html", "history.html"
+
+
+def write(folder: Path, output: Path | None = None) -> Path:
+    """Write the page of the run in `folder`, as ``report.html`` beside its results unless `output` says otherwise.
+
+    UserError when there are no results, or the page cannot be written. Returns where it is.
+    """
+    from harness.report import read, run
+
+    return page.write(output or folder / RUN, page.render("run.html", page=run.page(read.folder(folder))))
+
+
+def write_over_time(where: str | None, output: Path | None = None) -> Path:
+    """Write the page over time of the history at `where` (None: the user's own), in the current folder by default.
+
+    UserError when there is no history. Returns where the page is.
+    """
+    from harness.history import History
+    from harness.report import gather, overtime
+
+    with History.open(where, create=False) as opened:
+        lines, parts = gather.gather(opened)
+        found = overtime.page(lines, parts, opened.place.text)
+    text = page.render("overtime.html", page=found, limit=overtime.SHOWN)
+    return page.write(output or Path(OVER_TIME), text)

@@ -1,0 +1,231 @@
+"""What the page over time shows: lines in, values in the order of reading out. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from harness.measure.changepoints import ChangePoint
+from harness.measure.compare import decides
+from harness.measure.gate import differing
+from harness.measure.phases import READY
+from harness.measure.series import Point
+from harness.report.chart import Cause, Chart, Line, chart, numbered, spark
+from harness.report.words import DIGEST
+
+TOTAL = "total"
+NEWEST = 12  # changes that are told at the top of the page
+SHOWN = 6  # of each chart, before the rest is folded away
+CAUSES = 3
+TITLES = {("exact", TOTAL): "power-on to ready, exact", ("exact", READY): "clock zero to ready, exact",
+          ("wall", READY): "wall time to ready", ("size", TOTAL): "size of what is shipped"}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Change:
+    """A row of a table of changes. ``what`` says which commits and YAML lie between the two runs."""
+
+    number: int
+    cell: str
+    cell_number: int
+    mode: str
+    figure: str
+    point: Point
+    before: float
+    after: float
+    what: tuple[str, ...]
+    causes: tuple[Cause, ...]
+
+    @property
+    def worse(self) -> bool:
+        """Slower or larger."""
+        return self.after > self.before
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A chart with what belongs to it. ``changes`` are newest first; ``keys`` say what differed where a key ended."""
+
+    title: str
+    mode: str
+    newest: Point
+    floor: int
+    chart: Chart
+    changes: tuple[Change, ...]
+    keys: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Part:
+    """A row of the table of phases and sizes: its newest value, a line, and what became of it in the runs shown."""
+
+    mode: str
+    figure: str
+    newest: int
+    first: int
+    path: str
+    changes: tuple[Change, ...]
+
+
+@dataclass(frozen=True)
+class CellView:
+    """An image on a machine."""
+
+    number: int
+    name: str
+    image: str
+    machine: str
+    arch: str
+    figures: tuple[Figure, ...]
+    parts: tuple[Part, ...]
+    runs: int  # that the parts look back
+
+    @property
+    def newest(self) -> tuple[Change, ...]:
+        """The newest change of all charts, if there is one."""
+        found = [figure.changes[0] for figure in self.figures if figure.changes]
+        return tuple(sorted(found, key=lambda change: change.point.when)[-1:])
+
+
+@dataclass(frozen=True)
+class OverTimePage:
+    """The page over time."""
+
+    called: str
+    runs: int
+    points: int
+    drawn: int
+    first: str
+    last: str
+    cells: tuple[CellView, ...]
+    changes: tuple[Change, ...]
+    count: int
+
+
+def page(lines: Sequence[Line], parts: Sequence[Line], called: str) -> OverTimePage:
+    """Return what the page shows. `lines` are drawn as charts, `parts` (the last runs only) as rows of a table.
+
+    Lines without points are passed over. Lines of one figure that differ in their key are one chart, oldest first.
+    """
+    lines = [line for line in lines if line.series.points]
+    names = sorted({_cell(line) for line in [*lines, *parts]})
+    cells = tuple(_view(number, name, lines, parts) for number, name in enumerate(names, 1))
+    runs = {(point.when, point.run) for line in lines for point in line.series.points}
+    changes = sorted(
+        (change for cell in cells for figure in cell.figures for change in figure.changes),
+        key=lambda change: (change.point.when, change.cell),
+        reverse=True,
+    )
+    return OverTimePage(
+        called=called,
+        runs=len(runs),
+        points=sum(len(line.series.points) for line in lines),
+        drawn=sum(figure.chart.drawn for cell in cells for figure in cell.figures),
+        first=min(runs)[0] if runs else "",
+        last=max(runs)[0] if runs else "",
+        cells=cells,
+        changes=tuple(changes[:NEWEST]),
+        count=len(changes),
+    )
+
+
+def _cell(line: Line) -> tuple[str, str, str]:
+    return line.series.image, line.series.machine, line.series.arch
+
+
+def _figure(line: Line) -> tuple[str, str]:
+    return line.series.mode, line.series.figure
+
+
+def _view(number: int, name: tuple[str, str, str], lines: Sequence[Line], parts: Sequence[Line]) -> CellView:
+    image, machine, arch = name
+    called = f"{image.rpartition('/')[2].removesuffix('.yml')} on {machine}"
+    mine = [line for line in lines if _cell(line) == name]
+    figures = [
+        _charted([line for line in mine if _figure(line) == wanted], called, number)
+        for wanted in dict.fromkeys(map(_figure, mine))
+    ]
+    rows = [line for line in parts if _cell(line) == name and line.series.points]
+    return CellView(
+        number=number,
+        name=called,
+        image=image,
+        machine=machine,
+        arch=arch,
+        figures=tuple(figures),
+        parts=tuple(_part(line, called, number) for line in rows),
+        runs=max((len(line.series.points) for line in rows), default=0),
+    )
+
+
+def _charted(lines: Sequence[Line], cell: str, number: int) -> Figure:
+    lines = sorted(lines, key=lambda line: line.series.points[0].when)
+    newest = max((line.series.points[-1] for line in lines), key=lambda point: (point.when, point.run))
+    mode, figure = _figure(lines[0])
+    changes = [_change(count, line, change, cell, number) for count, (line, change) in enumerate(numbered(lines), 1)]
+    return Figure(
+        title=TITLES.get((mode, figure), f"{mode} {figure}"),
+        mode=mode,
+        newest=newest,
+        floor=lines[-1].floor,
+        chart=chart(lines),
+        changes=tuple(reversed(changes)),
+        keys=tuple(_keys(lines)),
+    )
+
+
+def _keys(lines: Sequence[Line]) -> Iterator[str]:
+    for before, line in pairwise(lines):
+        apart = differing(before.key, line.key) or "another key"
+        yield f"{line.series.points[0].when[:10]}: {apart}"
+
+
+def _change(count: int, line: Line, change: ChangePoint, cell: str, number: int) -> Change:
+    points = line.series.points
+    return Change(
+        number=count,
+        cell=cell,
+        cell_number=number,
+        mode=line.series.mode,
+        figure=line.series.figure,
+        point=points[change.index],
+        before=change.before,
+        after=change.after,
+        what=tuple(between(points[change.index - 1] if change.index else None, points[change.index])),
+        causes=tuple(line.causes.get(change.index, ())),
+    )
+
+
+def between(before: Point | None, after: Point) -> Iterator[str]:
+    """Yield what lies between two runs: the commit, and whether the image's YAML is another one."""
+    if before is None:
+        return
+    if after.commit and after.commit != before.commit:
+        yield f"{after.commit[:DIGEST]} {after.subject}".strip()
+        if before.commit:
+            yield f"the run before was of {before.commit[:DIGEST]}"
+    if after.spec != before.spec and after.spec:
+        yield f"the image's YAML changed: {before.spec[:8] or 'unknown'} → {after.spec[:8]}"
+    if after.commit == before.commit and after.spec == before.spec:
+        known = "the same commit and YAML" if after.commit else "the same YAML; no commit is known"
+        yield f"{known}: what differs is elsewhere, in packages or in the harness"
+
+
+def _part(line: Line, cell: str, number: int) -> Part:
+    values = [point.value for point in line.series.points]
+    changes = [_change(0, line, change, cell, number) for change in line.changes]
+    return Part(line.series.mode, line.series.figure, values[-1], values[0], spark(values, line.floor),
+                tuple(reversed(changes)))  # fmt: skip
+
+
+def causes(before: Mapping[str, int], after: Mapping[str, int], floor: Callable[..., int]) -> tuple[Cause, ...]:
+    """Return which figures moved beyond their floor between two runs, largest first; sums are no cause."""
+    found = [
+        Cause(name, after.get(name, 0) - before.get(name, 0))
+        for name in dict.fromkeys([*before, *after])
+        if name not in (TOTAL, READY) and decides(name)
+    ]
+    floors = {one.figure: floor(one.figure, before.get(one.figure, 0), after.get(one.figure, 0)) for one in found}
+    beyond = [one for one in found if abs(one.by) > floors[one.figure]]
+    return tuple(sorted(beyond, key=lambda one: -abs(one.by))[:CAUSES])

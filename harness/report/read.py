@@ -102,7 +102,7 @@ def _gate(path: Path) -> model.Gate | None:
 
 def _boots(path: Path, cell: model.Cell, room: Room) -> list[Boot]:
     base = path / "cells" / cell.id
-    if not base.resolve().is_relative_to(path.resolve()):
+    if base.resolve().parent != (path / "cells").resolve():
         return []  # a cell's id is a name, whatever somebody has made of it
     folders = sorted({found.parent for found in base.glob("**/transcript.txt")} | {
         found.parent for found in base.glob("**/record.json")})  # fmt: skip

@@ -1,0 +1,116 @@
+"""What a matrix does with its results at the end: kept and judged, in this order."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from runs import KEY, cell, results
+
+from harness.commands import gate
+from harness.errors import UserError
+from harness.history import History, baselines
+from harness.history.floors import set_floor
+
+SLOW = {"ready": 400_000}
+
+
+@pytest.fixture
+def where(tmp_path: Path) -> str:
+    return str(tmp_path / "history.db")
+
+
+def written(folder: Path, found: dict[str, Any]) -> str:
+    folder.mkdir()
+    (folder / "results.json").write_text(json.dumps(found))
+    return str(folder)
+
+
+def settle(against: str | None, where: str, found: dict[str, Any], folder: Path, **more: Any) -> int:
+    after = gate.prepare(against, keep=more.pop("keep", True), where=where)
+    return gate.settle(after, found, folder, as_json=more.pop("as_json", False))
+
+
+def test_a_baseline_is_held_until_another_is_accepted(
+    where: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert settle(None, where, results(1), tmp_path) == 0
+    assert not (tmp_path / "gate.json").exists()
+    with History.open(where) as history:
+        baselines.accept(history, history.run("latest"), "fast", who="me")
+    for number in (2, 3):
+        assert settle("latest-baseline", where, results(number, exact=SLOW), tmp_path) == 1
+    assert capsys.readouterr().out.endswith(
+        "FAILED: 1 of 1 cells are worse than latest-baseline\n"
+        "what to do: mend it, or `harness baseline accept latest --reason TEXT`\n"
+    )
+    (found,) = json.loads((tmp_path / "gate.json").read_text())["cells"]
+    assert [(one["figure"], one["old"], one["new"]) for one in found["slower"]] == [("ready", 300_000, 400_000)]
+    with History.open(where) as history:  # what is worse is in the history, and can be accepted
+        baselines.accept(history, history.run("latest"), "so be it", who="me")
+    assert settle("latest-baseline", where, results(4, exact=SLOW), tmp_path, as_json=True) == 0
+    said = capsys.readouterr()
+    assert (said.out, said.err) == (
+        "",
+        "\nagainst latest-baseline:\nimages/minimal.yml on qemu-arm64: 0 of 7 figures worse\n",
+    )
+    assert settle("1", where, results(4, exact=SLOW), tmp_path) == 1
+
+
+def test_a_calibrated_floor_counts(where: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = written(tmp_path / "before", results(1))
+    for floor, code in ((100_000, 0), (99_999, 1)):
+        with History.open(where) as history:
+            set_floor(history, "images/minimal.yml", "qemu-arm64", {"ready": floor}, key=KEY, how="by hand")
+        assert settle(before, where, results(2, exact=SLOW), tmp_path) == code
+    assert "+33.33 %  floor 99.999 ms\n" in capsys.readouterr().out
+    assert settle(before, where, results(2, key={"qemu": "8"}, exact=SLOW), tmp_path) == 0
+
+
+def test_two_folders_need_no_history(where: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = written(tmp_path / "before", results(1))
+    assert settle(before, where, results(2), tmp_path, keep=False) == 0
+    assert settle(f"{before}/results.json", where, results(2, exact=SLOW), tmp_path, keep=False) == 1
+    assert "floor 4.000 ms, not calibrated\n" in capsys.readouterr().out
+    assert not Path(where).exists()
+
+
+def test_a_comparison_with_nothing_is_no_pass(where: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = written(tmp_path / "before", results(1, cell("qemu-s390x")))
+    assert settle(before, where, results(2), tmp_path) == 1
+    assert f"FAILED: nothing could be compared with {before}\n" in capsys.readouterr().out
+
+
+def test_a_worse_exit_code_stays(where: str, tmp_path: Path) -> None:
+    before = written(tmp_path / "before", results(1))
+    for code in (3, 130):
+        assert settle(before, where, {**results(2, exact=SLOW), "exit": code}, tmp_path) == code
+    assert settle(before, where, {**results(2), "exit": 1}, tmp_path) == 1
+
+
+def test_whatever_is_wrong_with_the_history_the_judgement_comes(
+    where: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> bool:
+        raise ZeroDivisionError("a bug")
+
+    before = written(tmp_path / "before", results(1))
+    monkeypatch.setattr(History, "add", broken)
+    assert settle(before, where, results(2, exact=SLOW), tmp_path) == 1
+    assert "harness: warning: this run is not in the history: a bug\n" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("against", "why"),
+    [
+        ("latest-baseline", "has no baseline yet"),
+        ("ffff", "has no run ffff"),
+        ("7", "too short"),
+        ("no/such/folder", "cannot read no/such/folder/results.json"),
+    ],
+)
+def test_what_cannot_be_compared_with_is_said_at_the_start(where: str, against: str, why: str) -> None:
+    with History.open(where), pytest.raises(UserError, match=why):
+        gate.prepare(against, keep=True, where=where)

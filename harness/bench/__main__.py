@@ -13,7 +13,7 @@ from pathlib import Path
 
 from harness import paths
 from harness.arch import ARCHES
-from harness.bench import boots, builds, page
+from harness.bench import boots, boottime, builds, histories, page
 from harness.bench.context import Bench, Context
 from harness.bench.figures import Figure, Report
 from harness.boot import host
@@ -33,6 +33,8 @@ BENCHES = {
         Bench("overhead", "wall time to ready through the harness over QEMU run bare", boots.overhead),
         Bench("matrix", "seconds of the whole matrix, everything built", builds.warm),
         Bench("cold", "seconds of the whole matrix, nothing downloaded yet", builds.cold),
+        Bench("boot-time", "small causes found and named, false alarms, sums of phases", boottime.boot_time),
+        Bench("history", "seconds of `harness history` and its page, 100,000 boots stored", histories.history),
         Bench("repeats", "distinct exact boots among twenty, the host overloaded", boots.repeats),
     )
 }

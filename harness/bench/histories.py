@@ -17,6 +17,7 @@ CELLS = [
     (image, machine) for image in ("minimal", "default") for machine in ("qemu-x86_64", "qemu-arm64", "qemu-s390x")
 ]
 BOOTS = 100_000
+CELL = ("minimal", "--machine", "qemu-arm64")
 PHASES = ("firmware", "kernel", "first stage", "init", "drivers", "services", "onboot/dhcp", "services/sshd",
           "services/sshd cpu", "services/web", "services/web cpu", "services/getty", "services/getty cpu",
           "services/rngd", "services/rngd cpu", "services/login")  # fmt: skip
@@ -24,7 +25,7 @@ BEGAN = datetime(2010, 1, 1, tzinfo=UTC)
 EVERY = timedelta(hours=6)
 STEP = 1000  # runs from one change of the exact times to the next
 STEP_PART = 0.03
-ONE_GOAL = 1.0  # s
+ONE_GOAL, PAGE_GOAL = 1.0, 5.0  # s
 
 
 def runs(count: int) -> Iterator[RunLine]:
@@ -64,26 +65,26 @@ def _cell(image: str, machine: str, number: int, noise: random.Random) -> Cell:
 
 
 def history(context: Context) -> Iterator[Finding]:
-    """Time `harness history` over 100,000 stored boots: one series, one cell, all cells."""
+    """Time `harness history` and the page over time, both of 100,000 stored boots."""
     count = -(-context.times(BOOTS, BOOTS // 10) // len(CELLS))
     boots, file = count * len(CELLS), str(context.folder("history") / "history.db")
     context.say(f"history: storing {boots} boots")
     with History.open(file) as opened:
         opened.add_all(runs(count))
-    cell = ["minimal", "--machine", "qemu-arm64"]
+    page = str(context.folder("history-page") / "history.html")
     for what, words, goal in (
-        ("one series", [*cell, "--figure", "ready", "--mode", "exact"], ONE_GOAL),
-        ("one noisy series", [*cell, "--figure", "ready", "--mode", "wall"], ONE_GOAL),
-        ("one cell's figures", cell, None),
-        ("the headlines of all cells", [], None),
+        ("history: one series", ["history", *CELL, "--figure", "ready", "--mode", "exact"], ONE_GOAL),
+        ("history: one noisy series", ["history", *CELL, "--figure", "ready", "--mode", "wall"], ONE_GOAL),
+        ("history: every figure of a cell", ["history", *CELL], None),
+        ("history: headlines of all cells", ["history"], None),
+        ("report --over-time", ["report", "--over-time", "-o", page], PAGE_GOAL),
     ):
-        ran = [_succeeded(command(["history", *words, "--history", file])) for _ in range(context.times(15, 3))]
-        subject = f"harness history of {boots} boots: {what}"
-        yield Figure(subject, "s", tuple(one.seconds for one in ran), goal)
-        yield Figure(f"{subject}: CPU time of it", "s", tuple(one.cpu for one in ran))
+        ran = [_succeeded(command([*words, "--history", file])) for _ in range(context.times(15, 3))]
+        yield Figure(f"{boots} boots, {what}", "s", tuple(one.seconds for one in ran), goal)
+        yield Figure(f"{boots} boots, {what}: CPU time of it", "s", tuple(one.cpu for one in ran))
 
 
 def _succeeded(ran: Ran) -> Ran:
     if ran.code:
-        raise HostError(f"harness history ended with exit code {ran.code}", details=ran.words)
+        raise HostError(f"harness ended with exit code {ran.code}", details=ran.words)
     return ran

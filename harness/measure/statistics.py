@@ -97,10 +97,7 @@ def compare_pairs(pairs: Sequence[tuple[float, float]], *, alpha: float = ALPHA)
     p = _p_value(logs, alpha)
     centre, error = _centre(logs)
     error = max(error, LEAST)
-    if len(logs) < fewest_pairs(alpha):
-        low, high = -math.inf, math.inf
-    else:
-        low, high = (_end(logs, alpha, centre, side * error, shown=p <= alpha) for side in (-1, 1))
+    low, high = (_end(logs, alpha, centre, side * error, shown=p <= alpha) for side in (-1, 1))
     return Comparison(math.exp(centre), math.exp(low), math.exp(high), p, len(logs), alpha)
 
 

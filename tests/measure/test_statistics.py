@@ -89,10 +89,26 @@ def test_the_interval_holds_the_ratio_and_agrees_with_the_verdict(pairs: Pairs) 
     assert 0 < found.p <= 1
 
 
-def test_the_same_pairs_have_the_same_answer_in_any_order() -> None:
-    pairs = boots(random.Random(3), 25, 0.05)
-    assert compare_pairs(pairs) == compare_pairs(pairs) == compare_pairs(pairs[::-1])
-    assert compare_pairs(pairs).p == compare_pairs([(b, a) for a, b in pairs]).p
+def test_interval_and_verdict_agree_in_close_calls_too() -> None:
+    source = random.Random(4)
+    found = [compare_pairs(boots(source, 10, 0.06)) for _ in range(40)]
+    assert {one.verdict for one in found} == {"same", "worse"}
+    assert all((one.verdict == "same") == (one.low <= 1 <= one.high) for one in found)
+
+
+def test_the_same_pairs_have_the_same_answer_always_and_in_any_order() -> None:
+    pairs = [(8000.0 + 37 * (place * 7 % 19), 8150.0 + 53 * (place * 5 % 17)) for place in range(20)]
+    found = compare_pairs(pairs)
+    assert (found.verdict, found.p) == ("same", 30 / 1024)
+    assert (found.low, found.ratio, found.high) == pytest.approx((0.99695, 1.02372, 1.05142), abs=1e-5)
+    assert compare_pairs(pairs[::-1]) == found
+    assert compare_pairs([(b, a) for a, b in pairs]).p == found.p
+
+
+def test_p_is_never_0_and_as_fine_as_alpha_asks_for() -> None:
+    pairs = [(1000.0, 1300.0 + place) for place in range(30)]
+    assert compare_pairs(pairs).p == 1 / 1024
+    assert compare_pairs(pairs, alpha=0.005).p == 1 / 4000
 
 
 def test_more_pairs_make_it_narrower_and_a_stricter_alpha_wider() -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from harness import paths
 from harness.arch import ARCHES
-from harness.bench import boots, boottime, builds, histories, page
+from harness.bench import boots, boottime, builds, histories, page, reports
 from harness.bench.context import Bench, Context
 from harness.bench.figures import Figure, Report
 from harness.boot import host
@@ -34,7 +34,8 @@ BENCHES = {
         Bench("matrix", "seconds of the whole matrix, everything built", builds.warm),
         Bench("cold", "seconds of the whole matrix, nothing downloaded yet", builds.cold),
         Bench("boot-time", "small causes found and named, false alarms, sums of phases", boottime.boot_time),
-        Bench("history", "seconds of `harness history` and its page, 100,000 boots stored", histories.history),
+        Bench("history", "seconds of `harness history`, 100,000 boots stored", histories.history),
+        Bench("report", "seconds of the pages of a run of six cells, and over time of 100,000 boots", reports.report),
         Bench("repeats", "distinct exact boots among twenty, the host overloaded", boots.repeats),
     )
 }

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from harness.boot.milestones import Milestone
-from harness.boot.record import BootRecord
+if TYPE_CHECKING:  # who reads a history boots nothing, and shall not wait for what does
+    from harness.boot.milestones import Milestone
+    from harness.boot.record import BootRecord
 
 READY = "ready"
 FIRMWARE = "firmware"

@@ -84,6 +84,16 @@ def test_what_the_encoding_lacks_is_written_otherwise(where: str) -> None:
         assert done.stderr == b"" and b"#" in done.stdout and done.stdout.isascii()
 
 
+def test_reading_loads_nothing_that_writes_or_boots(where: str) -> None:
+    code = (
+        "import sys; from harness.commands.history import Wish, history; history([], Wish(), None); "
+        "heavy = ('alembic', 'harness.boot', 'harness.spec', 'pydantic', 'rich'); "
+        "print([name for name in heavy if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
 def test_a_reader_that_goes_away_is_no_bug(where: str) -> None:
     with subprocess.Popen([*MAIN, "history"], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout and process.stderr

@@ -43,10 +43,13 @@ class PipeSource:
         os.set_blocking(out, False)
         os.set_blocking(into, False)
         self._out, self._in = out, into
+        # a QEMU that dies before it has opened the pipe leaves one that never had a writer, and so has no end
+        self.alive: Callable[[], bool] = lambda: True
 
     def read(self, timeout: float) -> bytes | None:
+        alive = self.alive()  # asked first: what was written before the end is then still read
         if not select.select([self._out], [], [], timeout)[0]:
-            return b""
+            return b"" if alive else None
         time.sleep(GATHER_S)
         try:
             return os.read(self._out, PIECE) or None

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import select
+import signal
 import sys
 import termios
+import threading
 import tty
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,10 +25,29 @@ def raw(descriptor: int) -> Iterator[None]:
     """Put a terminal into raw mode; back into its own on the way out."""
     before = termios.tcgetattr(descriptor)
     try:
-        tty.setraw(descriptor)
-        yield
+        with _ended_by_signals():
+            tty.setraw(descriptor)
+            yield
     finally:
         termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
+
+
+@contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP end the block like Ctrl-C would, instead of the process with its terminal still raw."""
+    if threading.current_thread() is not threading.main_thread():  # only there does Python hear signals
+        yield
+        return
+    handlers = {number: signal.signal(number, _interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 def _write(descriptor: int, data: bytes) -> None:
@@ -34,8 +55,11 @@ def _write(descriptor: int, data: bytes) -> None:
         data = data[os.write(descriptor, data) :]
 
 
-def interact(console: Console, stdin: int | None = None, stdout: int | None = None) -> None:
-    """Pass bytes between terminal and console until Ctrl-] is typed, input ends, or the machine does."""
+def interact(console: Console, stdin: int | None = None, stdout: int | None = None) -> bool:
+    """Pass bytes between terminal and console; return True when the person left it (Ctrl-], end of input).
+
+    False: the machine has ended.
+    """
     inside = sys.stdin.fileno() if stdin is None else stdin
     outside = sys.stdout.fileno() if stdout is None else stdout
     if not os.isatty(inside):
@@ -53,7 +77,8 @@ def interact(console: Console, stdin: int | None = None, stdout: int | None = No
                 if before:
                     console.send(before)
                 if escape or not typed:
-                    break
+                    return True
+            return False
         finally:
             console.tap = None
             _write(outside, b"\r\n")

@@ -41,8 +41,10 @@ class Qmp:
             self._socket.settimeout(ANSWER_S)
             while not self._reset:
                 self._hear()
-        except (OSError, ValueError):
-            pass  # all is heard
+        except OSError:
+            pass  # its end: all is heard
+        except ValueError as error:
+            raise MachineError(f"QEMU's monitor said what is no answer: {error}") from error
         return self._reset
 
     def forwards(self) -> dict[int, int]:

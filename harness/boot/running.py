@@ -52,13 +52,17 @@ def run_qemu(launch: Launch, out: Path) -> Running:
             raw.unlink(missing_ok=True)
             console = f"file,path={qemu.escape(raw)}"
         else:
-            source: Source = fifos(pipe)
-            failed.callback(source.close)
+            pipes = fifos(pipe)
+            failed.callback(pipes.close)
             console = f"pipe,path={qemu.escape(pipe)}"
         argv = qemu.argv(launch, Channels(console=console, **specs))
         process = QemuProcess(argv, out / "qemu.log", descriptors)
+        source: Source
         if exact:
             source = FileSource(raw, lambda: process.poll() is None)
+        else:
+            pipes.alive = lambda: process.poll() is None
+            source = pipes
         failed.pop_all()
     return Running(argv, process, source, None if exact else Qmp(ends["qmp"]), ends.get("probe"))
 

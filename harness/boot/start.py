@@ -36,15 +36,20 @@ def boot(image: Image, machine: MachineSpec, options: BootOptions) -> Iterator[S
     """
     _check(image, machine, options)
     joined = options.out / "initrd"
+    told = True
     try:
         with ExitStack() as stack:
-            yield _start(image, machine, options, joined, stack)
+            system = _start(image, machine, options, joined, stack)
+            yield system
+        told = system.told
     except HarnessError:
-        raise  # the joined initrd stays: the command to repeat the boot names it
-    except BaseException:
-        joined.unlink(missing_ok=True)
         raise
-    joined.unlink(missing_ok=True)
+    except BaseException:
+        told = False
+        raise
+    finally:
+        if not told:  # else the command to repeat the boot, which an error has shown, names the joined initrd
+            joined.unlink(missing_ok=True)
 
 
 def _check(image: Image, machine: MachineSpec, options: BootOptions) -> None:

@@ -57,6 +57,7 @@ class System:
 
     def __post_init__(self) -> None:
         self._ended = False
+        self.told = False  # whether an error has shown the command to repeat this boot
         self._turn = threading.Lock()  # who holds it starts or ends QEMU
         if self.options.reboot and self.running.qmp:
             self.running.qmp.greet()
@@ -165,10 +166,13 @@ class System:
         self.running.qmp.execute("system_reset")
 
     def interact(self) -> None:
-        """Give the console to the person at the terminal until Ctrl-] or the machine's end."""
+        """Give the console to the person at the terminal until Ctrl-] or power-off; any other end is an error."""
         from harness.boot.interact import interact
 
-        interact(self.console)
+        if not interact(self.console):
+            self.wait_off()
+        elif self.listener.failure:
+            raise self._failure()
 
     def check(self) -> None:
         """Raise what makes any further waiting vain: a failure of the guest, a QEMU that has ended."""
@@ -191,6 +195,7 @@ class System:
 
     def error(self, kind: type[HarnessError], message: str, *, details: str = "", hint: str = "") -> HarnessError:
         """Return an error that shows the guest's last words, the transcript's path and the command to repeat it."""
+        self.told = True
         said = self.process.words()
         parts = [
             details,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +12,7 @@ from harness.arch import by_name
 from harness.boot import BootOptions, BootRecord, System, exact_pair
 from harness.boot import boot as started
 from harness.build.settings import Settings
+from harness.commands.scratch import scratch
 from harness.errors import UserError
 from harness.image import MANIFEST, Image
 from harness.spec import load_image, load_machine
@@ -37,9 +37,7 @@ def boot(images: Sequence[Path], machine: str, settings: Settings, wish: Wish) -
     """Boot what `images` describe (YAML files merged in order, or one built folder) on `machine`."""
     spec = load_machine(machine)
     image = _image(images, spec, settings)
-    with tempfile.TemporaryDirectory(prefix="harness-boot-") as scratch:
-        out = wish.out or Path(scratch)
-        out.mkdir(parents=True, exist_ok=True)
+    with scratch("boot", wish.out) as out:
         if wish.explain:
             return _explained(image, spec, out, wish)
         if wish.exact:
@@ -97,7 +95,7 @@ def _wall(image: Image, machine: MachineSpec, out: Path, wish: Wish) -> int:
             system.interact()
             return 0
         system.wait_ready()
-        code = _command(system, wish.command) if wish.command is not None else 0
+        code = _command(system, wish.command, as_json=wish.as_json) if wish.command is not None else 0
         if wish.command is None:
             if wish.as_json:
                 print(system.record.dumps())
@@ -107,8 +105,11 @@ def _wall(image: Image, machine: MachineSpec, out: Path, wish: Wish) -> int:
         return code
 
 
-def _command(system: System, command: str) -> int:
+def _command(system: System, command: str, *, as_json: bool) -> int:
     result = system.shell.run(command)
+    if as_json:
+        print(json.dumps({"code": result.code, "output": result.stdout.decode(errors="replace")}, indent=1))
+        return result.code
     sys.stdout.buffer.write(result.stdout)
     sys.stdout.buffer.flush()
     return result.code

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +14,7 @@ from harness.boot.record import BootRecord
 from harness.build.pipeline import Builder
 from harness.build.settings import Settings
 from harness.commands.explain import step_figures
+from harness.commands.scratch import scratch
 from harness.measure.compare import STEPS
 from harness.measure.floor import measure
 from harness.measure.phases import figures
@@ -68,8 +68,8 @@ def calibrate(
     """Measure the floors, keep them in the history unless `keep` is false, and print them."""
     found: dict[str, dict[str, int]] = {}
     key: dict[str, str] = {}
-    with tempfile.TemporaryDirectory(prefix="harness-calibrate-") as scratch:
-        for shake, record, measured in boots(images, machine, settings, Path(scratch)):
+    with scratch("calibrate") as folder:
+        for shake, record, measured in boots(images, machine, settings, folder):
             found[shake.what] = measured
             key = key or record.key
             ready = found[shake.what]["ready"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from harness.boot.exact import exact_pair
 from harness.boot.record import BootRecord
 from harness.build.settings import Settings
 from harness.commands.explain import step_figures
+from harness.commands.scratch import scratch
 from harness.errors import EXIT_BETTER, EXIT_OK, EXIT_WORSE, MachineError, UserError
 from harness.image import MANIFEST, Image
 from harness.measure.compare import STEPS, Change, Comparison, compare, ms, sentence
@@ -153,15 +153,15 @@ def progress(text: str) -> None:
 
 def _booted(wish: Wish, settings: Settings) -> Found:
     both = sides(wish, settings)
-    with tempfile.TemporaryDirectory(prefix="harness-compare-") as scratch, Opened(wish.history) as opened:
-        records = [_exact(*side, Path(scratch, name)) for side, name in zip(both, "ab", strict=True)]
+    with scratch("compare") as folder, Opened(wish.history) as opened:
+        records = [_exact(*side, folder / name) for side, name in zip(both, "ab", strict=True)]
         floors = opened.floors(_shown(wish.before), both[0][1].name, records[0].key)
         made = [figures(record) for record in records]
         found = compare(made[0], made[1], floors)
         if wish.explain or made[0] != made[1]:
             for side, name, into in zip(both, "ab", made, strict=True):
                 progress(f"{side[0].name} on {side[1].name}: once more, step by step")
-                into.update(step_figures(*side, Path(scratch, f"{name}-steps")))
+                into.update(step_figures(*side, folder / f"{name}-steps"))
             found = compare(made[0], made[1], floors)
     cell = " and ".join(dict.fromkeys(f"{image.name} on {machine.name}" for image, machine in both))
     return Found(cell, found, differing(records[0].key, records[1].key), floors.calibrated)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import statistics
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -13,6 +12,7 @@ from harness.boot import BootOptions, boot
 from harness.boot.record import BootRecord
 from harness.build.settings import Settings
 from harness.commands.compare import EXITS, Wish, progress, sides
+from harness.commands.scratch import scratch
 from harness.errors import UserError
 from harness.image import Image
 from harness.measure.phases import READY, figures
@@ -37,8 +37,8 @@ def run(wish: Wish, settings: Settings) -> int:
     if wish.pairs < fewest_pairs():
         raise UserError(f"{wish.pairs} pairs can show nothing", hint=f"--pairs {fewest_pairs()} at least; 30 find 10 %")
     both = sides(wish, settings)
-    with tempfile.TemporaryDirectory(prefix="harness-compare-") as scratch:
-        pairs = list(_pairs(both, wish.pairs, Path(scratch)))
+    with scratch("compare") as folder:
+        pairs = list(_pairs(both, wish.pairs, folder))
     found = rows(pairs)
     ready = next(row for row in found if row.figure == READY)
     if wish.as_json:

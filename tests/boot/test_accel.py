@@ -82,6 +82,43 @@ def test_a_kernel_that_never_speaks_proves_nothing(tmp_path: Path) -> None:
     assert choice.reason.startswith("KVM opens, but")
 
 
+LIES = {
+    "hangs at once": ("exec sleep 1000", "did not come up under it within 1 s"),
+    "runs its firmware, then hangs": (
+        """for word; do case $word in file,id=console,path=*) echo SeaBIOS >"${word#*path=}" ;; esac; done
+exec sleep 1000""",
+        "did not come up under it within 1 s",
+    ),
+    "dies": ('echo "kvm_buf_set_msrs: Assertion \\`ret == nmsrs\' failed." >&2; kill -ABRT $$', "Assertion"),
+}
+
+
+@pytest.mark.skipif(HERE is None, reason="no architecture of ours")
+@pytest.mark.parametrize("lie", LIES)
+def test_a_kvm_that_lies_is_found_out_and_remembered(
+    lie: str, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A KVM that opens, with a QEMU under which no Linux comes up: the verdict comes in time, and QEMU is ended."""
+    assert HERE is not None
+    does, words = LIES[lie]
+    qemu = tmp_path / "bin" / HERE.qemu
+    qemu.parent.mkdir()
+    qemu.write_text(f'#!/bin/sh\n[ "$1" != --version ] || {{ echo QEMU emulator version 0; exit; }}\n'
+                    f'echo $$ >>{tmp_path}/pids\n{does}\n')  # fmt: skip
+    qemu.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{qemu.parent}:{os.environ['PATH']}")
+    device = tmp_path / "kvm"
+    device.touch()
+    choice = accel.verdict(HERE, Path("kernel"), device, trial_s=1)
+    assert choice.name == "tcg"
+    assert choice.reason.startswith("KVM opens, but")
+    assert words in choice.reason
+    pids = (tmp_path / "pids").read_text().split()
+    assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
+    assert accel.verdict(HERE, Path("kernel"), device, trial_s=1) == choice
+    assert (tmp_path / "pids").read_text().split() == pids  # remembered: not tried again
+
+
 def test_a_spoilt_memory_is_made_anew(cache: Path) -> None:
     cache.mkdir()
     for text in ("", "[]", '{"a": 1}', '{"a": {"name": "kvm"}}'):

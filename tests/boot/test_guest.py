@@ -98,6 +98,27 @@ def test_a_qemu_that_refuses_its_options_says_why(toy: Toy, machine: Callable[[s
     assert "to repeat it: /" in caught.value.details
 
 
+def test_a_qemu_that_dies_before_it_opens_the_console_says_why(toy: Toy, machine: Callable[[str], MachineSpec]) -> None:
+    wrong = change(machine("arm64"), machine="nosuch")
+    with toy(HANG, spec=wrong) as system, pytest.raises(MachineError, match="ended with exit code 1") as caught:
+        system.wait_ready()
+    assert "nosuch" in caught.value.details
+    assert system.console.ended  # and not for the time that a dead QEMU's last words may take
+
+
+def test_what_the_command_to_repeat_a_boot_names_stays_when_an_error_has_shown_it(toy: Toy) -> None:
+    with toy("exit 7\n", probe=True) as system:
+        with pytest.raises(ImageError):
+            system.wait_ready()  # as in a case: the error does not leave the block
+    assert (system.options.out / "initrd").is_file()
+
+
+def test_a_boot_that_went_well_leaves_no_joined_initrd(toy: Toy) -> None:
+    with toy("say ready" + HANG, probe=True) as system:
+        system.wait_ready()
+    assert not (system.options.out / "initrd").exists()
+
+
 def test_garbage_on_the_console_hides_no_mark(toy: Toy) -> None:
     with toy("$b head -c 30000 /dev/urandom >/dev/console\necho >/dev/console\nsay ready" + HANG) as system:
         assert system.wait_ready().guest_us

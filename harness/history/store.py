@@ -182,7 +182,7 @@ class History:
 
     def values(self, head: measured.Series, last: int | None = None) -> measured.Series:
         """Return a series with its points, oldest first; only the `last` ones when given."""
-        which = select(Series.id).where(*_same(head)).scalar_subquery()
+        which = select(Series.id).where(*same(head)).scalar_subquery()
         query = (
             select(Run.uid, Run.when, Value.value, Run.commit, Run.subject, Boot.spec)
             .select_from(Value)
@@ -198,14 +198,14 @@ class History:
 
     def count(self, head: measured.Series) -> int:
         """Return how many points a series has."""
-        query = select(func.count()).select_from(Value).join(Series, Series.id == Value.series_id).where(*_same(head))
+        query = select(func.count()).select_from(Value).join(Series, Series.id == Value.series_id).where(*same(head))
         with self.reading() as connection:
             return connection.scalar(query) or 0
 
     def key(self, head: measured.Series) -> dict[str, str]:
         """Return what the values of a series share: machine type, CPU model, QEMU's version, command line."""
         with self.reading() as connection:
-            facts = connection.scalar(select(Series.facts).where(*_same(head)))
+            facts = connection.scalar(select(Series.facts).where(*same(head)))
         return keys.parsed(facts or "{}")
 
 
@@ -214,7 +214,8 @@ def names(image: str, wanted: str) -> bool:
     return wanted in (image, image.rpartition("/")[2], Path(image).stem)
 
 
-def _same(head: measured.Series) -> tuple[ColumnElement[bool], ...]:
+def same(head: measured.Series) -> tuple[ColumnElement[bool], ...]:
+    """Return what holds for a series' own row."""
     return (Series.image == head.image, Series.machine == head.machine, Series.arch == head.arch,
             Series.mode == head.mode, Series.figure == head.figure, Series.key == head.key)  # fmt: skip
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,12 +38,16 @@ class Trend:
 
 def trend(series: Series, floors: Floors) -> Trend:
     """Return what a series of at least one point says; `floors` are those of its cell and key."""
-    values = [point.value for point in series.points]
-    if series.mode == "wall":
-        return Trend(series, tuple(change_points(values)))
-    exact = series.mode == "exact"
-    floor = (floors.of if exact else size_floor)(series.figure, values[-1])
-    return Trend(series, tuple(exact_changes(values, floor)), floor, exact and series.figure in floors.measured)
+    changes, floor = judged(series, [point.value for point in series.points], floors)
+    return Trend(series, changes, floor, series.mode == "exact" and series.figure in floors.measured)
+
+
+def judged(head: Series, values: Sequence[int], floors: Floors) -> tuple[tuple[ChangePoint, ...], int]:
+    """Return where the `values` of a series changed, and its floor, 0 of wall times; `head` needs no points."""
+    if head.mode == "wall":
+        return tuple(change_points(values)), 0
+    floor = (floors.of if head.mode == "exact" else size_floor)(head.figure, values[-1])
+    return tuple(exact_changes(values, floor)), floor
 
 
 def to_json(one: Trend, key: Mapping[str, str], last: int) -> dict[str, Any]:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import fmean
 
 from harness.measure.changepoints import ChangePoint
-from harness.measure.series import Point, Series
+from harness.measure.series import Series
 from harness.report.thin import kept, straight
 from harness.report.ticks import evenly, span, step, ticks
 
@@ -35,13 +35,30 @@ class Cause:
 
 @dataclass(frozen=True)
 class Line:
-    """A series with where it changed, its floor, its key, and what else moved at each change (by its index)."""
+    """A series with where it changed, its floor, its key, and what else moved at each change (by its index).
+
+    A series may come thinned: then ``places`` says which of the chart's runs each point is, from 0, and ``whole`` how
+    many points there were. ``mean`` is that of all values, where it is known.
+    """
 
     series: Series
     changes: tuple[ChangePoint, ...] = ()
     floor: int = 0
     key: Mapping[str, str] = field(default_factory=dict)
     causes: Mapping[int, tuple[Cause, ...]] = field(default_factory=dict)
+    places: tuple[int, ...] = ()
+    whole: int = 0
+    mean: float | None = None
+
+    @property
+    def count(self) -> int:
+        """How many points the series has, drawn or not."""
+        return self.whole or len(self.series.points)
+
+    @property
+    def values(self) -> list[int]:
+        """The values of its points."""
+        return [point.value for point in self.series.points]
 
 
 @dataclass(frozen=True)
@@ -83,56 +100,70 @@ class Chart:
     count: int
 
 
-def moments(lines: Sequence[Line]) -> dict[tuple[str, str], int]:
-    """Return the place of each run that any of the lines has, in the order of time."""
-    runs = {(point.when, point.run) for line in lines for point in line.series.points}
-    return {run: place for place, run in enumerate(sorted(runs))}
+def placed(lines: Sequence[Line]) -> list[Line]:
+    """Return lines with the places of their points among the runs that any of them has, in the order of time."""
+    if all(line.places for line in lines):
+        return [*lines]
+    runs = sorted({(point.when, point.run) for line in lines for point in line.series.points})
+    at = {run: place for place, run in enumerate(runs)}
+    return [replace(line, places=tuple(at[point.when, point.run] for point in line.series.points)) for line in lines]
+
+
+def thinned(values: Sequence[int], changes: Sequence[ChangePoint], most: int = MOST) -> list[int]:
+    """Return which of a series' values a chart needs: what is seen, both sides of each change, some to name dates."""
+    sides = {side for change in changes for side in (change.index - 1, change.index)}
+    return sorted({*straight(kept(values, most, sides), values), *sides, *evenly(len(values), X_TICKS)})
 
 
 def chart(lines: Sequence[Line], most: int = MOST) -> Chart:
-    """Return the chart of one figure's lines, one a key, the oldest first; they have at least one point together."""
-    places = moments(lines)
+    """Return the chart of one figure's lines, one a key, the oldest first; each has at least one point."""
+    lines = placed(lines)
     mode = lines[0].series.mode
-    values = [point.value for line in lines for point in line.series.points]
-    least = max(LEAST_SPAN * abs(max(values)), *(4.0 * line.floor for line in lines), 1.0)
-    low, high = span(values, least)
-    if min(values) >= 0:
-        low = max(0.0, low)
+    values = [value for line in lines for value in line.values]
+    last = _last(lines)
+    low, high = span(values, max(LEAST_SPAN * max(values), *(4.0 * line.floor for line in lines), 1.0))
+    low = low if min(values) < 0 else max(0.0, low)
     paths, levels, drawn = [], [], 0
     for line in lines:
-        xs = [place * WIDTH / max(1, len(places) - 1) for place in _places(line.series.points, places)]
-        mine = [point.value for point in line.series.points]
-        shown = _shown(mine, line.changes, max(2, most // len(lines)))
+        mine = line.values
+        shown = [*range(len(mine))] if line.whole else thinned(mine, line.changes, max(X_TICKS, most // len(lines)))
         drawn += len(shown)
-        ys = [_up_to(value, low, high) for value in mine]
-        paths.append(path(((xs[place], ys[place]) for place in straight(shown, mine)), len(places) == 1))
+        xs = [line.places[at] * WIDTH / last for at in shown]
+        corners = zip(xs, (_up_to(mine[at], low, high) for at in shown), strict=True)
+        paths.append(path(corners, single=not line.places[-1]))
         if mode == "wall" and len(mine) > 1:
-            corners = _level(line.changes, xs, fmean(mine))
-            levels.append(path(((x, _up_to(value, low, high)) for x, value in corners), single=False))
+            steps = _level(line, WIDTH / last)
+            levels.append(path(((x, _up_to(value, low, high)) for x, value in steps), single=False))
     return Chart(
         mode=mode,
         paths=tuple(paths),
         levels=tuple(levels),
-        marks=tuple(_marks(lines, places)),
-        borders=tuple(_borders(lines, places)),
-        across=tuple(_across(places)),
+        marks=tuple(_marks(lines, last)),
+        borders=tuple(line.places[0] * 100 / last for line in lines if line.places[0]),
+        across=tuple(_across(lines, last)),
         up=tuple(_up(low, high, UNITS.get(mode, 1e3))),
         drawn=drawn,
-        count=len(values),
+        count=sum(line.count for line in lines),
     )
+
+
+def _last(lines: Sequence[Line]) -> int:
+    """Return the place of the last run, 1 where there is but one: all else is in parts of it."""
+    return max(1, *(line.places[-1] for line in lines))
 
 
 def _up_to(value: float, low: float, high: float) -> float:
     return (high - value) / (high - low) * HEIGHT
 
 
-def spark(values: Sequence[int], floor: int, most: int = 120) -> str:
-    """Return values as a path in the box: what moves by less than the floor looks level."""
-    low, high = span(values, max(4.0 * floor, LEAST_SPAN * abs(max(values)), 1.0))
+def spark(line: Line, most: int = 120) -> str:
+    """Return a line as a path in the box: what moves by less than the floor looks level."""
+    (line,) = placed([line])
+    values = line.values
+    low, high = span(values, max(4.0 * line.floor, LEAST_SPAN * max(values), 1.0))
     shown = straight(kept(values, most), values)
-    last = max(1, len(values) - 1)
-    points = ((place * WIDTH / last, _up_to(values[place], low, high)) for place in shown)
-    return path(points, single=len(values) == 1)
+    points = ((line.places[at] * WIDTH / _last([line]), _up_to(values[at], low, high)) for at in shown)
+    return path(points, single=not line.places[-1])
 
 
 def path(points: Iterator[tuple[float, float]], single: bool) -> str:
@@ -145,22 +176,15 @@ def _short(value: float, digits: int) -> str:
     return f"{value:.{digits}f}".rstrip("0").rstrip(".") or "0"
 
 
-def _places(points: Sequence[Point], places: Mapping[tuple[str, str], int]) -> list[int]:
-    return [places[point.when, point.run] for point in points]
-
-
-def _shown(values: Sequence[int], changes: Sequence[ChangePoint], most: int) -> list[int]:
-    """Return which points to draw: those on both sides of a change in any case."""
-    return kept(values, most, {side for change in changes for side in (change.index - 1, change.index)})
-
-
-def _level(changes: Sequence[ChangePoint], xs: Sequence[float], mean: float) -> Iterator[tuple[float, float]]:
-    """Yield where and at which value the level between changes begins and ends; without changes it is `mean`."""
-    start, level = xs[0], changes[0].before if changes else mean
-    for change in changes:
-        yield from ((start, level), (xs[change.index], level))
-        start, level = xs[change.index], change.after
-    yield from ((start, level), (xs[-1], level))
+def _level(line: Line, wide: float) -> Iterator[tuple[float, float]]:
+    """Yield where and at which value each level between changes begins and ends; a place is `wide`."""
+    start = line.places[0] * wide
+    level = line.changes[0].before if line.changes else fmean(line.values) if line.mean is None else line.mean
+    for change in line.changes:
+        at = line.places[change.index] * wide
+        yield from ((start, level), (at, level))
+        start, level = at, change.after
+    yield from ((start, level), (line.places[-1] * wide, level))
 
 
 def numbered(lines: Sequence[Line]) -> list[tuple[Line, ChangePoint]]:
@@ -171,32 +195,27 @@ def numbered(lines: Sequence[Line]) -> list[tuple[Line, ChangePoint]]:
     )
 
 
-def _marks(lines: Sequence[Line], places: Mapping[tuple[str, str], int]) -> Iterator[Mark]:
+def _marks(lines: Sequence[Line], last: int) -> Iterator[Mark]:
     near = far = math.inf  # the last marks with a number; the newest one has its own in any case
     found = []
     for number, (line, change) in reversed([*enumerate(numbered(lines), 1)]):
-        (place,) = _places(line.series.points[change.index : change.index + 1], places)
-        at = place * 100 / max(1, len(places) - 1)
+        at = line.places[change.index] * 100 / last
         has_room, roomy = near - at >= APART, far - at >= FAR_APART
         near, far = at if has_room else near, at if roomy else far
         found.append(Mark(at, change.after > change.before, str(number) if has_room else "", roomy))
     return reversed(found)
 
 
-def _borders(lines: Sequence[Line], places: Mapping[tuple[str, str], int]) -> Iterator[float]:
-    for line in lines:
-        (first,) = _places(line.series.points[:1], places)
-        if first:
-            yield first * 100 / max(1, len(places) - 1)
-
-
-def _across(places: Mapping[tuple[str, str], int]) -> Iterator[Tick]:
-    whens = [when for when, _ in places]
-    last = max(1, len(whens) - 1)
-    text = ""
-    for place in evenly(len(whens), X_TICKS):
-        if whens[place][:10] != text:
-            text = whens[place][:10]
+def _across(lines: Sequence[Line], last: int) -> Iterator[Tick]:
+    """Yield dates at about even distances, of runs that are there."""
+    whens = {
+        place: point.when[:10] for line in lines for place, point in zip(line.places, line.series.points, strict=True)
+    }
+    known, text = sorted(whens), ""
+    for wanted in evenly(last + 1, X_TICKS):
+        place = min(known, key=lambda one: abs(one - wanted))
+        if whens[place] != text:
+            text = whens[place]
             yield Tick(place * 100 / last, text)
 
 

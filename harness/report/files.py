@@ -24,11 +24,11 @@ def write_over_time(where: str | None, output: Path | None = None) -> Path:
 
     UserError when there is no history. Returns where the page is.
     """
-    from harness.history import History
+    from harness.history import History, whole
     from harness.report import gather, overtime
 
     with History.open(where, create=False) as opened:
         lines, parts = gather.gather(opened)
-        found = overtime.page(lines, parts, opened.place.text)
+        found = overtime.page(lines, parts, opened.place.text, whole.count(opened))
     text = page.render("overtime.html", page=found, limit=overtime.SHOWN)
     return page.write(output or Path(OVER_TIME), text)

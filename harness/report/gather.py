@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
+from itertools import chain
+from statistics import fmean
 
 from harness.history import History
 from harness.history.floors import floors_of
-from harness.history.trends import trend
+from harness.history.trends import judged
+from harness.history.whole import Whole, points, whole
 from harness.measure.floor import Floors
 from harness.measure.gate import CellFigures, size_floor
 from harness.measure.phases import READY
 from harness.measure.series import Series
-from harness.report.chart import Cause, Line
+from harness.report.chart import Cause, Line, thinned
 from harness.report.overtime import TOTAL, causes
 
 PARTS = 200  # runs that phases and sizes by part look back
@@ -22,22 +25,29 @@ EXPLAINED = 25  # changes of a figure, the newest, whose causes are looked for
 
 
 def gather(opened: History) -> tuple[list[Line], list[Line]]:
-    """Return the lines that are drawn as charts, whole, and the parts of the newest key, the last runs only."""
+    """Return the lines that are drawn as charts, and the parts of the newest key, these of the last runs only.
+
+    Of each only the points that are seen, and those at its changes.
+    """
     heads = opened.series()
     drawn = [head for head in heads if _is_drawn(head, heads)]
-    newest: dict[tuple[str, ...], list[Series]] = {}
+    same: dict[tuple[str, ...], list[Series]] = {}
     for head in drawn:
-        newest.setdefault((head.image, head.machine, head.arch, head.mode), []).append(head)
+        same.setdefault(_figure(head), []).append(head)
     explain = _explainer(opened)
-    lines = [_line(opened, head, explain) for same in newest.values() for head in same[:KEYS]]
-    seen: set[tuple[str, ...]] = set()
-    parts = []
-    for head in heads:
-        name = (head.image, head.machine, head.arch, head.mode, head.figure)
-        if head not in drawn and name not in seen and head.mode != "wall" and head.figure != READY:
-            parts.append(_line(opened, head, None, PARTS))
-        seen.add(name)
+    lines = [line for keys in same.values() for line in _lines(opened, keys[:KEYS], explain)]
+    others = {_figure(head): head for head in reversed(heads) if _figure(head) not in same}  # the newest key of each
+    parts = [
+        line
+        for head in reversed(others.values())
+        if head.mode != "wall" and head.figure != READY
+        for line in _lines(opened, [head], None, PARTS)
+    ]
     return lines, parts
+
+
+def _figure(head: Series) -> tuple[str, ...]:
+    return head.image, head.machine, head.arch, head.mode, head.figure
 
 
 def _is_drawn(head: Series, heads: Sequence[Series]) -> bool:
@@ -51,17 +61,39 @@ def _is_drawn(head: Series, heads: Sequence[Series]) -> bool:
 Explain = Callable[[Series, str, str, Floors], tuple[Cause, ...]]
 
 
-def _line(opened: History, head: Series, explain: Explain | None, last: int | None = None) -> Line:
+def _lines(
+    opened: History, heads: Sequence[Series], explain: Explain | None, last: int | None = None
+) -> Iterator[Line]:
+    """Yield the lines of one figure's chart, a key each."""
+    read = [whole(opened, head, last) for head in heads]
+    moments = [one.moments for one in read]
+    # one key alone has the places that its points have
+    places = {at: place for place, at in enumerate(sorted({*chain(*moments)}))} if len(read) > 1 else {}
+    for one in read:
+        if one.values:
+            yield _line(opened, one, places, explain)
+
+
+def _line(opened: History, one: Whole, places: Mapping[tuple[int, int], int], explain: Explain | None) -> Line:
+    head = one.head
     floors = floors_of(opened, head.image, head.machine, key=head.key) if head.mode == "exact" else Floors()
-    found = trend(opened.values(head, last), floors)
-    points = found.series.points
-    told = found.changes[-EXPLAINED:] if explain and head.mode != "wall" else ()
+    changes, floor = judged(head, one.values, floors)
+    shown = thinned(one.values, changes)
+    behind = points(opened, (one.boots[at] for at in shown))
+    series = replace(head, points=tuple(replace(behind[one.boots[at]], value=one.values[at]) for at in shown))
+    now = {at: place for place, at in enumerate(shown)}
+    moved = tuple(replace(change, index=now[change.index]) for change in changes)
+    told = moved[-EXPLAINED:] if explain and head.mode != "wall" else ()
+    runs = [point.run for point in series.points]
     return Line(
-        found.series,
-        found.changes,
-        found.floor,
+        series,
+        moved,
+        floor,
         opened.key(head) if explain and head.key else {},
-        {one.index: explain(head, points[one.index - 1].run, points[one.index].run, floors) for one in told if explain},
+        {one.index: explain(head, runs[one.index - 1], runs[one.index], floors) for one in told if explain},
+        tuple(places[one.moments[at]] for at in shown) if places else tuple(shown),
+        len(one.values),
+        fmean(one.values),
     )
 
 
@@ -73,6 +105,6 @@ def _explainer(opened: History) -> Explain:
     def explain(head: Series, before: str, after: str, floors: Floors) -> tuple[Cause, ...]:
         sides = [cells(run).get((head.image, head.machine)) for run in (before, after)]
         old, new = ((side.sizes if head.mode == "size" else side.exact) if side else {} for side in sides)
-        return causes(old, new, size_floor if head.mode == "size" else floors.of)
+        return causes(head.mode, old, new, size_floor if head.mode == "size" else floors.of)
 
     return explain

@@ -103,15 +103,16 @@ class OverTimePage:
     count: int
 
 
-def page(lines: Sequence[Line], parts: Sequence[Line], called: str) -> OverTimePage:
+def page(lines: Sequence[Line], parts: Sequence[Line], called: str, runs: int = 0) -> OverTimePage:
     """Return what the page shows. `lines` are drawn as charts, `parts` (the last runs only) as rows of a table.
 
     Lines without points are passed over. Lines of one figure that differ in their key are one chart, oldest first.
+    `runs` is how many there are in all, where lines are thinned.
     """
     lines = [line for line in lines if line.series.points]
     names = sorted({_cell(line) for line in [*lines, *parts]})
     cells = tuple(_view(number, name, lines, parts) for number, name in enumerate(names, 1))
-    runs = {(point.when, point.run) for line in lines for point in line.series.points}
+    known = {(point.when, point.run) for line in lines for point in line.series.points}
     changes = sorted(
         (change for cell in cells for figure in cell.figures for change in figure.changes),
         key=lambda change: (change.point.when, change.cell),
@@ -119,11 +120,11 @@ def page(lines: Sequence[Line], parts: Sequence[Line], called: str) -> OverTimeP
     )
     return OverTimePage(
         called=called,
-        runs=len(runs),
-        points=sum(len(line.series.points) for line in lines),
+        runs=runs or len(known),
+        points=sum(line.count for line in lines),
         drawn=sum(figure.chart.drawn for cell in cells for figure in cell.figures),
-        first=min(runs)[0] if runs else "",
-        last=max(runs)[0] if runs else "",
+        first=min(known)[0] if known else "",
+        last=max(known)[0] if known else "",
         cells=cells,
         changes=tuple(changes[:NEWEST]),
         count=len(changes),
@@ -155,7 +156,7 @@ def _view(number: int, name: tuple[str, str, str], lines: Sequence[Line], parts:
         arch=arch,
         figures=tuple(figures),
         parts=tuple(_part(line, called, number) for line in rows),
-        runs=max((len(line.series.points) for line in rows), default=0),
+        runs=max((line.count for line in rows), default=0),
     )
 
 
@@ -213,18 +214,23 @@ def between(before: Point | None, after: Point) -> Iterator[str]:
 
 
 def _part(line: Line, cell: str, number: int) -> Part:
-    values = [point.value for point in line.series.points]
+    values = line.values
     changes = [_change(0, line, change, cell, number) for change in line.changes]
-    return Part(line.series.mode, line.series.figure, values[-1], values[0], spark(values, line.floor),
+    return Part(line.series.mode, line.series.figure, values[-1], values[0], spark(line),
                 tuple(reversed(changes)))  # fmt: skip
 
 
-def causes(before: Mapping[str, int], after: Mapping[str, int], floor: Callable[..., int]) -> tuple[Cause, ...]:
-    """Return which figures moved beyond their floor between two runs, largest first; sums are no cause."""
+def causes(
+    mode: str, before: Mapping[str, int], after: Mapping[str, int], floor: Callable[..., int]
+) -> tuple[Cause, ...]:
+    """Return which figures of a mode moved beyond their floor between two runs, largest first; sums are no cause.
+
+    Of times neither is what services take side by side: they wait for each other.
+    """
     found = [
         Cause(name, after.get(name, 0) - before.get(name, 0))
         for name in dict.fromkeys([*before, *after])
-        if name not in (TOTAL, READY) and decides(name)
+        if name not in (TOTAL, READY) and (mode == "size" or decides(name))
     ]
     floors = {one.figure: floor(one.figure, before.get(one.figure, 0), after.get(one.figure, 0)) for one in found}
     beyond = [one for one in found if abs(one.by) > floors[one.figure]]

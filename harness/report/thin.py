@@ -24,7 +24,7 @@ def kept(values: Sequence[float], most: int, always: Iterable[int] = ()) -> list
 
 
 def straight(places: Sequence[int], values: Sequence[float]) -> list[int]:
-    """Return `places` without those in the middle of a level stretch, which a line goes through anyhow."""
+    """Return `places` of `values` without those amid a level stretch, which a line goes through anyhow."""
     return [
         place
         for number, place in enumerate(places)

@@ -209,11 +209,11 @@ def test_noise_has_the_levels_that_it_lies_around() -> None:
 def test_one_value_is_a_line_across() -> None:
     found = chart([Line(series([100_000]))])
     assert found.paths == ("M0 50H1000",) and [tick.at for tick in found.across] == [0]
-    assert spark([7], 0) == "M0 50H1000"
+    assert spark(Line(series([7]))) == "M0 50H1000"
 
 
 def test_what_stays_within_the_floor_looks_level() -> None:
-    ys = [y for _, y in corners(spark([100_000, 100_400, 100_000], 500))]
+    ys = [y for _, y in corners(spark(Line(series([100_000, 100_400, 100_000]), floor=500)))]
     assert max(ys) - min(ys) <= 25
-    ys = [y for _, y in corners(spark([100_000, 140_000, 100_000], 500))]
+    ys = [y for _, y in corners(spark(Line(series([100_000, 140_000, 100_000]), floor=500)))]
     assert max(ys) - min(ys) > 80

@@ -172,8 +172,10 @@ def test_causes_are_what_moved_beyond_its_floor_and_no_sums() -> None:
         "services/web cpu": 2,
         "new": 8,
     }
-    found = overtime.causes(before, after, lambda name, *_: 5 if name == "kernel" else 2)
+    found = overtime.causes("exact", before, after, lambda name, *_: 5 if name == "kernel" else 2)
     assert [(one.figure, one.by) for one in found] == [("drivers", 40), ("gone", -9), ("new", 8)]
+    found = overtime.causes("size", before, after, lambda *_: 9)
+    assert [(one.figure, one.by) for one in found] == [("drivers", 40), ("services/web", 21)]
 
 
 def test_hostile_texts_of_a_run_are_only_text(hostile_run: Path, listener: Listener) -> None:

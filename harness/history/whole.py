@@ -1,0 +1,66 @@
+"""Reads long series as numbers alone, and what stood behind a few of their points: many times quicker than all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from itertools import islice
+
+from sqlalchemy import func, select
+
+from harness.history.store import History, same
+from harness.history.tables import Boot, Run, Series, Value
+from harness.measure import series as measured
+
+AT_ONCE = 500  # boots that one query names: databases have a limit
+
+
+@dataclass(frozen=True)
+class Whole:
+    """A series' values, oldest first. ``boots`` say which boot each is of, ``moments`` when that was, in order."""
+
+    head: measured.Series
+    values: tuple[int, ...]
+    boots: tuple[int, ...]
+    moments: tuple[tuple[int, int], ...]
+
+
+def whole(history: History, head: measured.Series, last: int | None = None) -> Whole:
+    """Return all values of a series, or the `last` ones."""
+    which = select(Series.id).where(*same(head)).scalar_subquery()
+    query = (
+        select(Value.at, Value.boot_id, Value.value)
+        .where(Value.series_id == which)
+        .order_by(Value.at.desc(), Value.boot_id.desc())
+        .limit(last)
+    )
+    with history.reading() as connection:
+        rows = connection.execute(query).all()[::-1]
+    return Whole(
+        head,
+        values=tuple(row[2] for row in rows),
+        boots=tuple(row[1] for row in rows),
+        moments=tuple((row[0], row[1]) for row in rows),
+    )
+
+
+def points(history: History, boots: Iterable[int]) -> Mapping[int, measured.Point]:
+    """Return what stood behind some boots: points whose value is still to be filled in."""
+    wanted = iter(sorted(set(boots)))
+    found: dict[int, measured.Point] = {}
+    with history.reading() as connection:
+        while some := list(islice(wanted, AT_ONCE)):
+            query = (
+                select(Boot.id, Run.uid, Run.when, Run.commit, Run.subject, Boot.spec)
+                .join(Run, Run.id == Boot.run_id)
+                .where(Boot.id.in_(some))
+            )
+            for row in connection.execute(query):
+                found[row[0]] = measured.Point(row[1], row[2], 0, row[3], row[4], row[5])
+    return found
+
+
+def count(history: History) -> int:
+    """Return how many runs there are."""
+    with history.reading() as connection:
+        return connection.scalar(select(func.count()).select_from(Run)) or 0

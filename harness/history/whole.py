@@ -17,12 +17,17 @@ AT_ONCE = 500  # boots that one query names: databases have a limit
 
 @dataclass(frozen=True)
 class Whole:
-    """A series' values, oldest first. ``boots`` say which boot each is of, ``moments`` when that was, in order."""
+    """A series' values, oldest first. ``boots`` say which boot each is of, ``when`` its run began (s since 1970)."""
 
     head: measured.Series
-    values: tuple[int, ...]
-    boots: tuple[int, ...]
-    moments: tuple[tuple[int, int], ...]
+    when: tuple[int, ...] = ()
+    boots: tuple[int, ...] = ()
+    values: tuple[int, ...] = ()
+
+    @property
+    def moments(self) -> list[tuple[int, int]]:
+        """What puts boots in order, also those of several series."""
+        return [*zip(self.when, self.boots, strict=True)]
 
 
 def whole(history: History, head: measured.Series, last: int | None = None) -> Whole:
@@ -36,12 +41,7 @@ def whole(history: History, head: measured.Series, last: int | None = None) -> W
     )
     with history.reading() as connection:
         rows = connection.execute(query).all()[::-1]
-    return Whole(
-        head,
-        values=tuple(row[2] for row in rows),
-        boots=tuple(row[1] for row in rows),
-        moments=tuple((row[0], row[1]) for row in rows),
-    )
+    return Whole(head, *zip(*rows, strict=True))
 
 
 def points(history: History, boots: Iterable[int]) -> Mapping[int, measured.Point]:

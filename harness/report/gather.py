@@ -66,9 +66,9 @@ def _lines(
 ) -> Iterator[Line]:
     """Yield the lines of one figure's chart, a key each."""
     read = [whole(opened, head, last) for head in heads]
-    moments = [one.moments for one in read]
     # one key alone has the places that its points have
-    places = {at: place for place, at in enumerate(sorted({*chain(*moments)}))} if len(read) > 1 else {}
+    moments = {*chain(*(one.moments for one in read))} if len(read) > 1 else ()
+    places = {at: place for place, at in enumerate(sorted(moments))}
     for one in read:
         if one.values:
             yield _line(opened, one, places, explain)
@@ -82,6 +82,7 @@ def _line(opened: History, one: Whole, places: Mapping[tuple[int, int], int], ex
     behind = points(opened, (one.boots[at] for at in shown))
     series = replace(head, points=tuple(replace(behind[one.boots[at]], value=one.values[at]) for at in shown))
     now = {at: place for place, at in enumerate(shown)}
+    moments = one.moments if places else []
     moved = tuple(replace(change, index=now[change.index]) for change in changes)
     told = moved[-EXPLAINED:] if explain and head.mode != "wall" else ()
     runs = [point.run for point in series.points]
@@ -91,7 +92,7 @@ def _line(opened: History, one: Whole, places: Mapping[tuple[int, int], int], ex
         floor,
         opened.key(head) if explain and head.key else {},
         {one.index: explain(head, runs[one.index - 1], runs[one.index], floors) for one in told if explain},
-        tuple(places[one.moments[at]] for at in shown) if places else tuple(shown),
+        tuple(places[moments[at]] for at in shown) if places else tuple(shown),
         len(one.values),
         fmean(one.values),
     )

@@ -113,11 +113,15 @@ def lines(against: str, judged: Sequence[Verdict]) -> Iterator[str]:
         better = f", {len(one.better)} better" if one.better else ""
         yield page.plain(f"{one.image} on {one.machine}: {said}{better}")
         yield from (f"  {line}" for line in table(worse, right=(1, 3, 4, 5)))
+        if worse and one.shared:
+            grew = (f"{page.plain(each.figure)} {amount('exact', each.difference, signed=True)}" for each in one.shared)
+            yield f"  beside that, side by side: {', '.join(grew)}"
         yield from (f"  {page.plain(note.replace('→', page.arrow))}" for note in one.notes)
     worse_cells = sum(not one.passed for one in judged)
     if worse_cells:
         yield f"FAILED: {worse_cells} of {len(judged)} cells are worse than {page.plain(against)}"
-        yield "what to do: mend it, or `harness baseline accept latest --reason TEXT`"
+        yield f"what to do: `harness compare {page.plain(against)} latest` shows all of it; mend it, or"
+        yield "`harness baseline accept latest --reason TEXT`"
     elif not passed(judged):
         yield f"FAILED: nothing could be compared with {page.plain(against)}"
         yield "what to do: `harness baseline accept latest --reason TEXT`"

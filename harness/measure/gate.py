@@ -50,7 +50,8 @@ class CellFigures:
 class Verdict:
     """What the comparison of a cell came to. ``compared`` counts figures; ``notes`` say what was not compared and why.
 
-    ``better`` has what became less by more than the floor, as a regression the other way round.
+    ``shared`` is what grew of services that run side by side: it hints at a cause, and decides nothing. ``better`` has
+    what became less by more than the floor, as a regression the other way round.
     """
 
     image: str
@@ -58,6 +59,7 @@ class Verdict:
     compared: int = 0
     slower: tuple[Regression, ...] = ()
     larger: tuple[Regression, ...] = ()
+    shared: tuple[Regression, ...] = ()
     better: tuple[Regression, ...] = ()
     notes: tuple[str, ...] = ()
     calibrated: bool = False
@@ -89,14 +91,15 @@ def _verdict(old: CellFigures | None, new: CellFigures, floors: Floors) -> Verdi
     if old is None:
         return Verdict(new.image, new.machine, notes=("the baseline has no such cell",))
     why = _incomparable(old, new)
-    # what services take side by side moves with each other's, and decides nothing
+    moved = [] if why else judge(old.exact, new.exact, floors.of)
     before, after = ({name: us for name, us in side.exact.items() if not why and decides(name)} for side in (old, new))
     return Verdict(
         new.image,
         new.machine,
         compared=len(before.keys() & after.keys()) + len(old.sizes.keys() & new.sizes.keys()),
-        slower=tuple(judge(before, after, floors.of)),
+        slower=tuple(one for one in moved if decides(one.figure)),
         larger=tuple(judge(old.sizes, new.sizes, size_floor)),
+        shared=tuple(one for one in moved if not decides(one.figure)),
         better=(*judge(after, before, floors.of), *judge(new.sizes, old.sizes, size_floor)),
         notes=tuple(filter(None, (why, *_unpaired(before, after, ""), *_unpaired(old.sizes, new.sizes, "size of ")))),
         calibrated=floors.calibrated,

@@ -44,7 +44,8 @@ def test_a_baseline_is_held_until_another_is_accepted(
         assert settle("latest-baseline", where, results(number, exact=SLOW), tmp_path) == 1
     assert capsys.readouterr().out.endswith(
         "FAILED: 1 of 1 cells are worse than latest-baseline\n"
-        "what to do: mend it, or `harness baseline accept latest --reason TEXT`\n"
+        "what to do: `harness compare latest-baseline latest` shows all of it; mend it, or\n"
+        "`harness baseline accept latest --reason TEXT`\n"
     )
     (found,) = json.loads((tmp_path / "gate.json").read_text())["cells"]
     assert [(one["figure"], one["old"], one["new"]) for one in found["slower"]] == [("ready", 300_000, 400_000)]
@@ -54,7 +55,7 @@ def test_a_baseline_is_held_until_another_is_accepted(
     said = capsys.readouterr()
     assert (said.out, said.err) == (
         "",
-        "\nagainst latest-baseline:\nimages/minimal.yml on qemu-arm64: 0 of 7 figures worse\n",
+        "\nagainst latest-baseline:\nimages/minimal.yml on qemu-arm64: 0 of 6 figures worse\n",
     )
     assert settle("1", where, results(4, exact=SLOW), tmp_path) == 1
 
@@ -67,6 +68,12 @@ def test_a_calibrated_floor_counts(where: str, tmp_path: Path, capsys: pytest.Ca
         assert settle(before, where, results(2, exact=SLOW), tmp_path) == code
     assert "+33.33 %  floor 99.999 ms\n" in capsys.readouterr().out
     assert settle(before, where, results(2, key={"qemu": "8"}, exact=SLOW), tmp_path) == 0
+
+
+def test_what_grew_beside_it_is_named(where: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = written(tmp_path / "before", results(1))
+    settle(before, where, results(2, exact={"ready": 400_000, "services/web": 160_000}), tmp_path)
+    assert "\n  beside that, side by side: services/web +100.000 ms\n" in capsys.readouterr().out
 
 
 def test_two_folders_need_no_history(where: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -88,12 +88,12 @@ def test_figures_of_one_side_are_named() -> None:
     )
 
 
-def test_services_that_take_turns_decide_nothing() -> None:
+def test_services_that_take_turns_decide_nothing_but_are_named() -> None:
     old = cell(exact={"ready": 1000, "services/web": 1000, "services/web cpu": 1000})
     found = only(old, cell(exact={"ready": 1000, "services/web": 10**6, "services/web cpu": 1000}))
-    assert (found.compared, found.passed) == (3, True)
-    found = only(old, cell(exact={"ready": 1000, "services/web": 1000, "services/web cpu": 10**6}))
-    assert [one.figure for one in found.slower] == ["services/web cpu"]
+    assert (found.compared, found.passed) == (2, True)
+    assert [(one.figure, one.difference) for one in found.shared] == [("services/web", 999_000)]
+    assert only(old, cell(exact={"services/web": 10**6}, key={})).shared == ()
 
 
 def test_a_cell_that_the_baseline_lacks_is_said() -> None:

@@ -220,6 +220,24 @@ def test_one_missing_emulator_stops_nothing(whole: Checkout) -> None:
     assert "not installed: qemu-system-misc" in done.stderr
 
 
+def test_what_cannot_be_installed_is_not_asked_for_at_every_start(whole: Checkout) -> None:
+    if os.geteuid() != 0:
+        whole.fake("sudo", 'shift; exec "$@"')
+    whole.set_up()
+    (whole.bin / "qemu-system-s390x").unlink()
+    whole.fake("apt-get", f'echo "$*" >>{whole.top}/apt.log; [[ " $* " != *" install "* ]]')
+    assert whole.run("matrix").returncode == 0
+    asked = (whole.top / "apt.log").read_text()
+    assert "install" in asked
+    again = whole.run("matrix")
+    assert again.returncode == 0
+    assert "within the last day: qemu-system-misc" in again.stderr
+    assert (whole.top / "apt.log").read_text() == asked
+    (whole.top / ".cache/apt-tried").unlink()
+    whole.run("matrix")
+    assert (whole.top / "apt.log").read_text() != asked
+
+
 def test_no_emulator_at_all_stops_the_matrix_but_not_the_command(whole: Checkout) -> None:
     whole.set_up()
     whole.fake("id", "echo 1000")

@@ -119,7 +119,7 @@ def _offline(cache: Path, arch: Arch) -> str:
 
 def _matrix(results: Path, env: dict[str, str]) -> Ran:
     with on_cores(CORES):
-        return command(["matrix", "--results", str(results)], {**os.environ, **env})
+        return command(["matrix", "--no-history", "--results", str(results)], {**os.environ, **env})
 
 
 def _matrix_figure(subject: str, ran: list[Ran], goal: float) -> Figure:

@@ -12,11 +12,12 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from harness import paths, proc, results
 from harness.commands import gate
 from harness.errors import EXIT_BUG, EXIT_INTERRUPTED, HarnessError, UserError
+from harness.report import files as report
 from harness.suite import events, table, view
 from harness.suite import folder as folder_
 from harness.suite.builds import How
@@ -64,7 +65,9 @@ def matrix(request: Request, *, as_json: bool = False) -> int:
         print(json_.dumps(found, indent=1))
     else:
         _show(found, folder)
-    return gate.settle(request.after, found, folder, as_json=as_json)
+    verdict = gate.settle(request.after, found, folder, as_json=as_json)
+    _report(folder, sys.stderr if as_json else sys.stdout)
+    return verdict
 
 
 def from_words(
@@ -81,7 +84,7 @@ def from_words(
 
 def _folder(given: Path | None) -> Path:
     if given is not None:
-        return folder_.take(given.absolute(), also=(JUNIT, LOG, gate.FILE))
+        return folder_.take(given.absolute(), also=(JUNIT, LOG, gate.FILE, report.RUN))
     folder = folder_.new(Path("results").absolute(), time.strftime("%Y%m%d-%H%M%S"))
     scratch = folder.parent / f".latest.{os.getpid()}"
     scratch.symlink_to(folder.name)
@@ -188,6 +191,14 @@ def _early_end(told: Sequence[Event], folder: Path, code: int) -> HarnessError |
     error = HarnessError(f"pytest ended with exit code {code} before any case", details=f"{said}\nlog: {folder / LOG}")
     error.exit_code = EXIT_BUG
     return error
+
+
+def _report(folder: Path, stream: TextIO) -> None:
+    """Write the page for people and say where it is; one that cannot be written is a warning: the results are there."""
+    try:
+        print(f"report: {report.write(folder)}", file=stream)
+    except Exception as error:  # noqa: BLE001 -- a run is what it is, with a page or without
+        print(f"harness: warning: no report: {error}", file=sys.stderr)
 
 
 def _show(found: dict[str, Any], folder: Path) -> None:

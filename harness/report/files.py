@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness.report import page
-
 RUN, OVER_TIME = "report.html", "history.html"
 
 
@@ -14,7 +12,7 @@ def write(folder: Path, output: Path | None = None) -> Path:
 
     UserError when there are no results, or the page cannot be written. Returns where it is.
     """
-    from harness.report import read, run
+    from harness.report import page, read, run
 
     return page.write(output or folder / RUN, page.render("run.html", page=run.page(read.folder(folder))))
 
@@ -25,7 +23,7 @@ def write_over_time(where: str | None, output: Path | None = None) -> Path:
     UserError when there is no history. Returns where the page is.
     """
     from harness.history import History, whole
-    from harness.report import gather, overtime
+    from harness.report import gather, overtime, page
 
     with History.open(where, create=False) as opened:
         lines, parts = gather.gather(opened)

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from made import FIGURES, SIZES, cell, results, run
 
+from harness.commands import matrix
 from harness.commands import report as command
 from harness.errors import UserError
 from harness.history import History, whole
@@ -122,6 +123,12 @@ def test_the_command_writes_both_pages(
         command.report(folder, None, over_time=False, where="history.db")
     with pytest.raises(UserError, match="there is no history yet"):
         command.report(None, None, over_time=True, where="nowhere.db")
+
+
+def test_a_matrix_without_a_page_is_still_a_matrix(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    matrix._report(tmp_path, sys.stdout)
+    said = capsys.readouterr()
+    assert said.out == "" and said.err.startswith(f"harness: warning: no report: cannot read {tmp_path}/results.json")
 
 
 def test_an_empty_history_has_a_page(tmp_path: Path) -> None:

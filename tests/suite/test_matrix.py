@@ -83,15 +83,18 @@ def test_failures_are_listed_and_json_is_json(run, tmp_path: Path) -> None:
     assert "FAILED test_inner.py::test_x[a]" in done.stdout
     assert "so it is" in done.stdout
     assert "transcript: " in done.stdout
+    page = tmp_path / "out/report.html"
+    assert done.stdout.splitlines()[-1] == f"report: {page}" and "so it is" in page.read_text()
     done = run(text, "--json", cells=[["a", ""]])
     assert json.loads(done.stdout) == json.loads((tmp_path / "out/results.json").read_text())
+    assert done.stderr.splitlines()[-1] == f"report: {page}"
 
 
 def test_not_run(run) -> None:
     done = run("def test_x(system): pass\n", cells=[["a", ""], ["b", "no qemu\nwhat to do: apt-get install it"]])
     assert done.returncode == 3
     assert "apt-get install it" in done.stdout
-    assert done.stdout.splitlines()[-3].endswith("not run")
+    assert done.stdout.splitlines()[-4].endswith("not run")
 
 
 def test_a_failed_case_without_a_cell_fails_the_matrix_and_is_shown(run, tmp_path: Path) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import os
+
 import pytest
 
 
@@ -13,12 +15,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Skip what is marked long unless asked for."""
-    if config.getoption("--long"):
-        return
+    """Skip what is marked long unless asked for, and what needs a /proc that is not there."""
+    whose = os.readlink("/proc/self")
     for item in items:
-        if item.get_closest_marker("long"):
+        if item.get_closest_marker("long") and not config.getoption("--long"):
             item.add_marker(pytest.mark.skip(reason="takes minutes: --long runs it"))
+        if item.get_closest_marker("proc") and whose != str(os.getpid()):
+            item.add_marker(pytest.mark.skip(reason="/proc is that of another PID namespace: nothing is found by it"))
 
 
 @pytest.fixture(scope="session", autouse=True)

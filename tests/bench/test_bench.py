@@ -114,6 +114,7 @@ def alive(pid: int) -> bool:
         return False
 
 
+@pytest.mark.proc
 def test_busy_loops_end_with_the_block() -> None:
     with busy(2) as pids:
         assert len(pids) == 2 and all(alive(pid) for pid in pids)

@@ -44,6 +44,7 @@ def gone(pid: int) -> bool:
     return True
 
 
+@pytest.mark.proc
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 def test_a_harness_that_ends_leaves_no_qemu(
     how: signal.Signals, toy_image: Callable[..., Image], tmp_path: Path
@@ -61,6 +62,7 @@ def test_a_harness_that_ends_leaves_no_qemu(
     assert how == signal.SIGKILL or "KeyboardInterrupt" in words
 
 
+@pytest.mark.proc
 def test_a_process_started_by_a_passing_thread_stays(tmp_path: Path) -> None:
     made: list[QemuProcess] = []
 

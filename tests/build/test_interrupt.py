@@ -35,6 +35,7 @@ def world(repository: Repository, tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.proc
 @pytest.mark.parametrize("to", ["the harness alone", "its whole group, as a terminal does"])
 @pytest.mark.parametrize("path", ["InRelease$", r"linux-image.*deb$"], ids=["an index", "a package"])
 def test_interrupted_while_downloading(world: Path, repository: Repository, mirror: Mirror, path: str, to: str) -> None:

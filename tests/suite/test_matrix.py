@@ -247,6 +247,7 @@ def family() -> Iterator[list[psutil.Process]]:
             process.kill()
 
 
+@pytest.mark.proc
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_interrupted(tmp_path: Path, plan: Path, family: list[psutil.Process], number: int) -> None:
     (tmp_path / "test_inner.py").write_text(

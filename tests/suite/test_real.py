@@ -76,6 +76,7 @@ def test_a_lock_that_would_lack_something_is_not_written(tmp_path: Path) -> None
     assert not (tmp_path / "my.lock").exists()
 
 
+@pytest.mark.proc
 def test_ctrl_c_in_the_middle_of_a_matrix_leaves_no_guest(tmp_path: Path) -> None:
     process = subprocess.Popen(
         [*HARNESS, "--image", "minimal", "--machine", "qemu-arm64", "--results", "out", "-n", "2"],

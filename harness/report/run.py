@@ -102,6 +102,7 @@ class CellView:
     facts: tuple[Fact, ...]
     packages: tuple[model.Package, ...]
     notes: tuple[str, ...]
+    failures: tuple[model.Failure, ...]
 
 
 @dataclass(frozen=True)
@@ -235,7 +236,14 @@ def _cell(number: int, row: model.Cell, found: Found) -> CellView:
         facts=tuple(_facts(row, manifest)),
         packages=tuple(one for one in manifest.packages if one.used != 0) if manifest else (),
         notes=tuple(boot.problem for boot in boots if boot.problem),
+        failures=tuple(_nearer(failure, row.id) for failure in row.failures),
     )
+
+
+def _nearer(failure: model.Failure, cell: str) -> model.Failure:
+    """Let a failure name its transcript as it lies in the run's folder, wherever that is by now."""
+    _, within, rest = failure.transcript.rpartition(f"/cells/{cell}/")
+    return failure.model_copy(update={"transcript": f"{within[1:]}{rest}"}) if within else failure
 
 
 def _repeats(row: model.Cell) -> str:

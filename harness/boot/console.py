@@ -60,6 +60,7 @@ class Console(_Base):
         self._source, self._clock, self._again = source, clock, again
         self._unread = bytearray()
         self._stop = False
+        self._typing = threading.Lock()  # who holds it uses or changes where `send` goes
         self._thread = threading.Thread(target=self._listen, name="console", daemon=True)
         self._thread.start()
 
@@ -72,8 +73,11 @@ class Console(_Base):
                     source = self._again()
                     if source is None:
                         break
-                    self._source.close()
-                    self._source = source
+                    with self._typing:
+                        self._source.close()
+                        self._source = source
+                    with self.changed:
+                        self.changed.notify_all()  # it is another machine that is waited for now
                 elif data:
                     self._hear(data, stripper.feed(data))
         except HarnessError as error:
@@ -128,7 +132,8 @@ class Console(_Base):
     def send(self, data: bytes | str) -> int:
         """Type `data` (text as UTF-8); return how many bytes that were."""
         raw = data.encode() if isinstance(data, str) else data
-        self._source.write(raw)
+        with self._typing:
+            self._source.write(raw)
         return len(raw)
 
     def sendline(self, data: bytes | str = b"") -> int:
@@ -149,7 +154,8 @@ class Console(_Base):
         """Stop listening and let go of the source."""
         self._stop = True
         self._thread.join()
-        self._source.close()
+        with self._typing:
+            self._source.close()
         self.closed = True
 
 

@@ -114,13 +114,14 @@ class ProbeShell:
             self.check_machine()
             if time.monotonic() > deadline:
                 raise self._broken("no room for a command")
-            if select.select([], [self.end], [], TICK_S)[1]:
-                try:
+            try:
+                if select.select([], [self.end], [], TICK_S)[1]:
                     data = data[self.end.send(data, socket.MSG_DONTWAIT) :]
-                except BlockingIOError:
-                    continue
-                except OSError as error:
-                    raise self._broken(str(error)) from error
+            except BlockingIOError:
+                continue
+            except (OSError, ValueError) as error:  # ValueError: closed, for QEMU was started again
+                self.check_machine()
+                raise self._broken(f"its channel ended: {error}") from error
 
     def _line(self, deadline: float) -> bytes:
         while (at := self._read.find(b"\n")) < 0:
@@ -141,17 +142,18 @@ class ProbeShell:
         return data
 
     def _more(self, deadline: float) -> None:
+        data, why = b"", ""
         try:
             while not select.select([self.end], [], [], TICK_S)[0]:
                 self.check_machine()
                 if time.monotonic() > deadline:
                     raise self._broken("it does not answer")
             data = self.end.recv(PIECE)
-        except (OSError, ValueError):  # ValueError: closed, for QEMU was started again
-            data = b""
+        except (OSError, ValueError) as error:  # ValueError: closed, for QEMU was started again
+            why = f": {error}"
         if not data:
             self.check_machine()
-            raise self._broken("its channel ended")
+            raise self._broken(f"its channel ended{why}")
         self._read += data
 
     def _broken(self, why: str) -> ShellDeadError:

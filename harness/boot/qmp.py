@@ -12,6 +12,7 @@ from harness.errors import MachineError
 
 ANSWER_S = 20.0
 MOST_ANSWER = 1 << 20  # bytes
+MOST_SHOWN = 200  # bytes of what is no answer
 _FORWARD = re.compile(r"TCP\[HOST_FORWARD\]\s+\d+\s+127\.0\.0\.1\s+(\d+)\s+\S+\s+(\d+)")
 
 
@@ -66,24 +67,34 @@ class Qmp:
                 if "return" in answer:
                     return answer["return"]
                 if "error" in answer:
-                    raise MachineError(f"QEMU refused {command}: {answer['error'].get('desc', answer['error'])}")
+                    raise MachineError(f"QEMU refused {command}: {_field(answer['error'], 'desc') or answer['error']}")
         except (OSError, ValueError) as error:
             raise MachineError(f"QEMU's monitor did not take {command}: {error}") from error
         raise MachineError(f"QEMU's monitor did not answer {command}")
 
     def _hear(self) -> dict[str, Any]:
-        answer = json.loads(self._line())
+        line = self._line()
+        try:
+            answer = json.loads(line)
+        except (ValueError, RecursionError):
+            answer = None
         if not isinstance(answer, dict):
-            raise ValueError("no answer")
+            raise ValueError(f"it says {line[:MOST_SHOWN].decode(errors='replace')!r}")
         if answer.get("event") == "SHUTDOWN":
-            self._reset = "reset" in str(answer.get("data", {}).get("reason"))
+            self._reset = "reset" in str(_field(answer.get("data"), "reason"))
         return answer
 
     def _line(self) -> bytes:
         while b"\n" not in self._read:
             piece = self._socket.recv(65536)
-            if not piece or len(self._read) > MOST_ANSWER:
-                raise OSError("the connection ended")
+            if not piece:
+                raise ConnectionResetError("the connection ended")
             self._read += piece
+            if len(self._read) > MOST_ANSWER:
+                raise ValueError(f"it says more than {MOST_ANSWER >> 10} KiB in one line")
         line, _, self._read = self._read.partition(b"\n")
         return line
+
+
+def _field(data: object, name: str) -> object:
+    return data.get(name) if isinstance(data, dict) else None

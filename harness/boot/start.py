@@ -16,16 +16,16 @@ from harness.boot.accel import Choice
 from harness.boot.listener import Listener
 from harness.boot.options import BootOptions
 from harness.boot.qemu import BY_HAND, Launch
-from harness.boot.qmp import Qmp
 from harness.boot.record import BootRecord
 from harness.boot.running import run_qemu, sweep
 from harness.boot.system import System
 from harness.boot.transcript import Transcript
-from harness.errors import HarnessError, HostError, UserError
+from harness.errors import HostError, UserError
 from harness.image import Image
 from harness.spec.model import MachineSpec
 
 CPIO_ALIGN = 4
+LAST_PORT = 65535
 
 
 @contextmanager
@@ -35,21 +35,8 @@ def boot(image: Image, machine: MachineSpec, options: BootOptions) -> Iterator[S
     Raises UserError (image and machine do not fit), HostError (no QEMU, no room), MachineError (QEMU dies).
     """
     _check(image, machine, options)
-    joined = options.out / "initrd"
-    told = True
-    try:
-        with ExitStack() as stack:
-            system = _start(image, machine, options, joined, stack)
-            yield system
-        told = system.told
-    except HarnessError:
-        raise
-    except BaseException:
-        told = False
-        raise
-    finally:
-        if not told:  # else the command to repeat the boot, which an error has shown, names the joined initrd
-            joined.unlink(missing_ok=True)
+    with ExitStack() as stack:
+        yield _start(image, machine, options, stack)
 
 
 def _check(image: Image, machine: MachineSpec, options: BootOptions) -> None:
@@ -61,6 +48,8 @@ def _check(image: Image, machine: MachineSpec, options: BootOptions) -> None:
         raise UserError("forwarded ports and reboots are for wall boots: an exact boot takes no events from outside")
     if options.forwards and not machine.qemu.network:
         raise UserError(f"{machine.name} has no network to forward ports into")
+    if wrong := [port for port in options.forwards if not 0 < port <= LAST_PORT]:
+        raise UserError(f"{wrong[0]} is no TCP port to forward: 1 to {LAST_PORT}")
     for file in (image.kernel, image.initrd, *([image.probe] if options.probe else [])):
         if not file.is_file():
             raise UserError(f"{image.folder} has no file {file.name!r}", hint="build the image again")
@@ -78,13 +67,24 @@ def join(parts: list[Path], out: Path) -> None:
         raise HostError(f"cannot write the initrd of a probed boot: {error}") from error
 
 
-def _start(image: Image, machine: MachineSpec, options: BootOptions, joined: Path, stack: ExitStack) -> System:
-    arch = image.arch
+def join_by_hand(parts: list[Path], out: Path) -> str:
+    """Return the shell command that writes what `join` writes: no failed boot has to keep its copy."""
+    steps = []
+    for part in parts:
+        steps.append(f"cat {shlex.quote(str(part))}")
+        if padding := -part.stat().st_size % CPIO_ALIGN:
+            steps.append(f"head -c {padding} /dev/zero")
+    return f"({'; '.join(steps)}) > {shlex.quote(str(out))}"
+
+
+def _start(image: Image, machine: MachineSpec, options: BootOptions, stack: ExitStack) -> System:
+    arch, joined, parts = image.arch, options.out / "initrd", [image.initrd, image.probe]
     version = host.qemu_version(arch)
     options.out.mkdir(parents=True, exist_ok=True)
     choice = accel.choose(arch, machine, image.kernel, options.mode)
     if options.probe:
-        join([image.initrd, image.probe], joined)
+        stack.callback(joined.unlink, missing_ok=True)
+        join(parts, joined)
     launch = Launch(
         program=proc.resolve(arch.qemu),
         machine=machine,
@@ -97,7 +97,9 @@ def _start(image: Image, machine: MachineSpec, options: BootOptions, joined: Pat
         seed=options.seed,
         forwards=tuple((0, port) for port in options.forwards),
     )
-    by_hand = qemu.argv(launch, BY_HAND)
+    by_hand = shlex.join(qemu.argv(launch, BY_HAND))
+    if options.probe:
+        by_hand = f"{join_by_hand(parts, joined)} && {by_hand}"
     stack.callback(sweep, options.out)
     start = time.monotonic()
     running = run_qemu(launch, options.out)
@@ -116,12 +118,11 @@ def _start(image: Image, machine: MachineSpec, options: BootOptions, joined: Pat
         clock=lambda: time.monotonic() - start,
     )
     stack.callback(system.close)
-    if options.forwards and running.qmp:
-        system.forwards = _forwards(system, running.qmp)
+    system.meet()
     return system
 
 
-def _transcript(options: BootOptions, blank: BootRecord, by_hand: list[str]) -> Transcript:
+def _transcript(options: BootOptions, blank: BootRecord, by_hand: str) -> Transcript:
     facts = {
         "image": blank.image,
         "machine": blank.machine,
@@ -129,21 +130,12 @@ def _transcript(options: BootOptions, blank: BootRecord, by_hand: list[str]) -> 
         "accelerator": f"{blank.accel} ({blank.accel_reason})",
         "qemu": blank.qemu_version,
         "host": ", ".join(f"{key} {value}" for key, value in blank.host.items()),
-        "command": shlex.join(by_hand),
+        "command": by_hand,
     }
     try:
         return Transcript(options.out / "transcript.txt", facts)
     except OSError as error:
         raise HostError(f"cannot write the transcript: {error}") from error
-
-
-def _forwards(system: System, qmp: Qmp) -> dict[int, int]:
-    try:
-        found = qmp.forwards()
-    except HarnessError:
-        system.check()  # a QEMU that died says more than its silent monitor
-        raise
-    return found
 
 
 def _blank(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import signal
 import threading
 import time
@@ -21,6 +20,7 @@ from harness.boot.options import BootOptions
 from harness.boot.probe import ProbeShell
 from harness.boot.process import QemuProcess
 from harness.boot.qemu import Launch
+from harness.boot.qmp import Qmp
 from harness.boot.record import BootRecord
 from harness.boot.running import Running, run_qemu
 from harness.boot.shell import Shell, ShellDeadError
@@ -51,20 +51,24 @@ class System:
     running: Running
     listener: Listener
     blank: BootRecord  # what was known before the boot
-    by_hand: list[str]  # the command for a person
+    by_hand: str  # the shell command for a person
     clock: Callable[[], float]  # seconds since QEMU's start
     forwards: dict[int, int] = field(default_factory=dict)  # the guest's port to the one on 127.0.0.1
 
     def __post_init__(self) -> None:
         self._ended = False
-        self.told = False  # whether an error has shown the command to repeat this boot
         self._turn = threading.Lock()  # who holds it starts or ends QEMU
-        if self.options.reboot and self.running.qmp:
-            self.running.qmp.greet()
         self.probe: ProbeShell | None = None
         if self.running.probe:
             self.probe = ProbeShell(self.running.probe, self.check, self._boots, self.options.timeout_multiplier)
         self.console = Console(self.running.source, self.listener, self.clock, self._again)
+
+    def meet(self) -> None:
+        """Make QEMU tell of resets and learn the forwarded ports; MachineError with its words when it has died."""
+        if self.options.reboot:
+            self._ask(Qmp.greet)
+        if self.options.forwards:
+            self.forwards = self._ask(Qmp.forwards)
 
     @property
     def process(self) -> QemuProcess:
@@ -161,9 +165,7 @@ class System:
         """Press the reset button; wait with ``after=len(system.milestones)`` taken before."""
         if not self.options.reboot:
             raise UserError("this boot ends at a reset", hint="boot with BootOptions(reboot=True)")
-        if self.running.qmp is None:
-            raise UserError("an exact boot takes no events from outside", hint="boot in wall mode")
-        self.running.qmp.execute("system_reset")
+        self._ask(lambda qmp: qmp.execute("system_reset"))
 
     def interact(self) -> None:
         """Give the console to the person at the terminal until Ctrl-] or power-off; any other end is an error."""
@@ -195,14 +197,13 @@ class System:
 
     def error(self, kind: type[HarnessError], message: str, *, details: str = "", hint: str = "") -> HarnessError:
         """Return an error that shows the guest's last words, the transcript's path and the command to repeat it."""
-        self.told = True
         said = self.process.words()
         parts = [
             details,
             f"QEMU said: {said}" if said else "",
             f"the console's last lines:\n{self.console.last_lines()}".rstrip(),
             f"transcript: {self.transcript}",
-            f"to repeat it: {shlex.join(self.by_hand)}",
+            f"to repeat it: {self.by_hand}",
         ]
         name = f"{self.image.name} on {self.machine.name}"
         return kind(f"{name}: {message}", details="\n".join(filter(None, parts)), hint=hint)
@@ -247,6 +248,18 @@ class System:
         with self.console.changed:
             self.console.changed.wait_for(lambda: self.console.ended or self.process is not process, DRAIN_S)
 
+    def _ask(self, question: Callable[[Qmp], T]) -> T:
+        """Ask QEMU's monitor, and nobody starts another QEMU meanwhile."""
+        try:
+            with self._turn:
+                if self.running.qmp is None:
+                    raise UserError("an exact boot takes no events from outside", hint="boot in wall mode")
+                return question(self.running.qmp)
+        except MachineError:
+            self.process.wait(SETTLE_S)
+            self.check()  # a QEMU that died says more than its silent monitor
+            raise
+
     def _boots(self) -> int:
         return sum(mark.name == FIRST for mark in self.milestones)
 
@@ -261,11 +274,17 @@ class System:
                 return None
             if old.qmp is None or not old.qmp.ended_by_reset():
                 return None
-            forwards = tuple((outside, inside) for inside, outside in self.forwards.items())
+            forwards = tuple((outside, inside) for inside, outside in self.forwards.items()) or self.launch.forwards
             old.close()
             self.running = new = run_qemu(replace(self.launch, forwards=forwards), self.options.out)
-            if new.qmp:
-                new.qmp.greet()
+            try:
+                if new.qmp:
+                    new.qmp.greet()
+            except MachineError:
+                if new.process.wait(SETTLE_S) is None:
+                    new.source.close()
+                    raise
+                # else it has died: the end of its console is heard next, and its own words are told
             if self.probe and new.probe:
                 self.probe.attach(new.probe)
         return new.source

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from harness.boot import BootOptions, boot
+from harness.boot.start import join, join_by_hand
 from harness.errors import HostError, ImageError, MachineError, UserError
 from harness.image import Image
 from harness.spec.model import MachineSpec
@@ -106,17 +108,25 @@ def test_a_qemu_that_dies_before_it_opens_the_console_says_why(toy: Toy, machine
     assert system.console.ended  # and not for the time that a dead QEMU's last words may take
 
 
-def test_what_the_command_to_repeat_a_boot_names_stays_when_an_error_has_shown_it(toy: Toy) -> None:
-    with toy("exit 7\n", probe=True) as system:
-        with pytest.raises(ImageError):
+def test_the_command_to_repeat_a_boot_repeats_it_when_all_is_over(toy: Toy) -> None:
+    with toy("exit 7\n", probe=True, append=("panic=-1",)) as system:
+        with pytest.raises(ImageError) as caught:
             system.wait_ready()  # as in a case: the error does not leave the block
-    assert (system.options.out / "initrd").is_file()
+    assert not (system.options.out / "initrd").exists()  # of megabytes a failed boot keeps none either
+    (told,) = (line for line in caught.value.details.splitlines() if line.startswith("to repeat it: "))
+    command = told.removeprefix("to repeat it: ")
+    assert f"# command: {command}\n" in system.transcript.read_text()
+    again = subprocess.run(["sh", "-c", command], stdin=subprocess.DEVNULL, capture_output=True, timeout=60, check=True)
+    assert b"Kernel panic - not syncing: Attempted to kill init! exitcode=0x00000700" in again.stdout
 
 
-def test_a_boot_that_went_well_leaves_no_joined_initrd(toy: Toy) -> None:
-    with toy("say ready" + HANG, probe=True) as system:
-        system.wait_ready()
-    assert not (system.options.out / "initrd").exists()
+def test_segments_of_any_size_are_joined_by_hand_as_by_the_harness(tmp_path: Path) -> None:
+    parts = [tmp_path / "it's one", tmp_path / "two"]
+    for part, content in zip(parts, (b"12345", b"12345678"), strict=True):
+        part.write_bytes(content)
+    join(parts, tmp_path / "joined")
+    subprocess.run(["sh", "-c", join_by_hand(parts, tmp_path / "by hand")], check=True)
+    assert (tmp_path / "by hand").read_bytes() == (tmp_path / "joined").read_bytes() == b"12345\0\0\0" + b"12345678"
 
 
 def test_garbage_on_the_console_hides_no_mark(toy: Toy) -> None:

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import PASSWORD, Server
+from postgres_server import PASSWORD, Server
 
 from harness.errors import HarnessError, HostError, UserError
 from harness.history import History

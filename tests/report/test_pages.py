@@ -94,13 +94,15 @@ def test_the_page_of_a_run_says_what_the_run_found(plain: Page) -> None:
 
 def test_failures_and_cells_that_could_not_run_are_told(tmp_path: Path) -> None:
     bad = cell("bad", status="failed", exact_repeats=False, root_readonly=False,
-               failures=[{"case": "test_root", "message": "it was\nwritable", "transcript": "/far/cells/bad/wall/transcript.txt"}],
+               failures=[{"case": "test_root", "message": "it was\nwritable",
+                          "transcript": "/far/cells/bad/wall/transcript.txt"}],
                cases={"passed": 3, "failed": 1, "skipped": 0})  # fmt: skip
     absent = cell("absent", status="not run", reason="no qemu-system-s390x: install qemu-system-misc", size=None,
                   sizes={}, exact_repeats=None, boot={})  # fmt: skip
     found = checked(files.write(run(tmp_path / "out", results(bad, absent, exit=1))))
     for said in ("✗ failed", "test_root", "it was\nwritable", "✗ NO", "318.718?", "did not agree", "– not run",
-                 "install qemu-system-misc", "0 of 2 cells passed", "transcript: cells/bad/wall/transcript.txt"):  # fmt: skip
+                 "install qemu-system-misc", "0 of 2 cells passed",
+                 "transcript: cells/bad/wall/transcript.txt"):  # fmt: skip
         assert said in re.sub(r"\n(?!writable)", "", found.text), said
 
 

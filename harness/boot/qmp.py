@@ -37,21 +37,29 @@ class Qmp:
             self._call("qmp_capabilities", {})
 
     def ended_by_reset(self) -> bool:
-        """Say of a QEMU that has ended, and was greeted, whether a reset or reboot ended it."""
+        """Say of a QEMU that has ended, and was greeted, whether a reset or reboot ended it.
+
+        MachineError when its monitor cannot be understood.
+        """
         try:
             self._socket.settimeout(ANSWER_S)
             while not self._reset:
                 self._hear()
-        except OSError:
+        except ConnectionError:
             pass  # its end: all is heard
-        except ValueError as error:
-            raise MachineError(f"QEMU's monitor said what is no answer: {error}") from error
+        except (OSError, ValueError) as error:
+            raise MachineError(f"whether a reset ended QEMU is not known, for its monitor failed: {error}") from error
         return self._reset
 
     def forwards(self) -> dict[int, int]:
         """Return the forwarded ports, the guest's to the one on 127.0.0.1."""
         text = str(self.execute("human-monitor-command", **{"command-line": "info usernet"}))
         return {int(inside): int(outside) for outside, inside in _FORWARD.findall(text)}
+
+    @property
+    def closed(self) -> bool:
+        """Whether the connection has been let go of."""
+        return self._socket.fileno() < 0
 
     def close(self) -> None:
         """Let go of the connection."""

@@ -49,6 +49,15 @@ def test_a_panic_ends_a_wait_for_something_else(toy: Toy) -> None:
     assert "sysrq triggered crash" in caught.value.message
 
 
+def test_a_guest_that_runs_out_of_memory_is_lost_at_once(toy: Toy) -> None:
+    eaters = "for n in 1 2; do $b dd if=/dev/zero of=/dev/null bs=150M & done"
+    with toy(f"say ready\n{eaters}{HANG}") as system:
+        system.wait_ready()
+        with pytest.raises(ImageError, match="the guest ran out of memory after 'ready'") as caught:
+            system.wait_for("never")
+    assert "Out of memory: Killed process" in caught.value.message
+
+
 def test_a_silent_guest_is_told_from_a_slow_one(toy: Toy, machine: Callable[[str], MachineSpec]) -> None:
     deaf = machine("arm64").model_copy(update={"console": "ttyS7"})
     with toy(HANG, spec=deaf) as system, pytest.raises(ImageError, match="nothing was heard for 4 s") as caught:

@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from made import MANIFEST, MARKS, SIZES, record
 
-from harness.measure.changepoints import exact_changes
+from harness.measure.changepoints import ChangePoint, exact_changes
 from harness.measure.phases import Phase, phases
 from harness.measure.series import Point, Series
 from harness.report import sizemap
-from harness.report.chart import APART, FAR_APART, HEIGHT, WIDTH, Line, chart, spark
+from harness.report.chart import APART, FAR_APART, HEIGHT, WIDTH, Line, chart, spark, thinned
 from harness.report.thin import kept, straight
 from harness.report.ticks import evenly, span, ticks
 from harness.report.treemap import Rect, squarify
@@ -204,6 +204,10 @@ def test_noise_has_the_levels_that_it_lies_around() -> None:
     (level,) = chart([Line(series(values, "wall"))]).levels
     assert corners(level) == [(0, 50), (1000, 50)]
     assert chart([Line(series(values))]).levels == ()
+
+
+def test_both_sides_of_a_change_stay_even_where_nothing_is_seen() -> None:
+    assert {40, 41} <= set(thinned([7] * 100, [ChangePoint(41, 6.9, 7.1, 0.0)], most=8))
 
 
 def test_one_value_is_a_line_across() -> None:

@@ -10,7 +10,7 @@ import termios
 import threading
 import tty
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from harness.boot.console import Console
 from harness.errors import UserError
@@ -29,7 +29,8 @@ def raw(descriptor: int) -> Iterator[None]:
             tty.setraw(descriptor)
             yield
     finally:
-        termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
+        with suppress(termios.error):  # the terminal may be gone
+            termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
 
 
 @contextmanager
@@ -51,8 +52,10 @@ def _interrupt(*_: object) -> None:
 
 
 def _write(descriptor: int, data: bytes) -> None:
-    while data:
-        data = data[os.write(descriptor, data) :]
+    """Show `data` as long as there is a terminal: the machine's console is heard without one too."""
+    with suppress(OSError):
+        while data:
+            data = data[os.write(descriptor, data) :]
 
 
 def interact(console: Console, stdin: int | None = None, stdout: int | None = None) -> bool:

@@ -105,7 +105,7 @@ class ProbeShell:
     def _discard(self) -> None:
         """Before a command nothing is worth hearing: a greeting of an earlier boot, say."""
         self._read.clear()
-        while select.select([self.end], [], [], 0)[0]:
+        while self._ready(wait=0):
             self._more(time.monotonic())
             self._read.clear()
 
@@ -114,14 +114,13 @@ class ProbeShell:
             self.check_machine()
             if time.monotonic() > deadline:
                 raise self._broken("no room for a command")
-            try:
-                if select.select([], [self.end], [], TICK_S)[1]:
+            if self._ready(send=True):
+                try:
                     data = data[self.end.send(data, socket.MSG_DONTWAIT) :]
-            except BlockingIOError:
-                continue
-            except (OSError, ValueError) as error:  # ValueError: closed, for QEMU was started again
-                self.check_machine()
-                raise self._broken(f"its channel ended: {error}") from error
+                except BlockingIOError:
+                    continue
+                except OSError as error:
+                    raise self._over(error) from error
 
     def _line(self, deadline: float) -> bytes:
         while (at := self._read.find(b"\n")) < 0:
@@ -142,19 +141,29 @@ class ProbeShell:
         return data
 
     def _more(self, deadline: float) -> None:
-        data, why = b"", ""
-        try:
-            while not select.select([self.end], [], [], TICK_S)[0]:
-                self.check_machine()
-                if time.monotonic() > deadline:
-                    raise self._broken("it does not answer")
-            data = self.end.recv(PIECE)
-        except (OSError, ValueError) as error:  # ValueError: closed, for QEMU was started again
-            why = f": {error}"
-        if not data:
+        while not self._ready():
             self.check_machine()
-            raise self._broken(f"its channel ended{why}")
+            if time.monotonic() > deadline:
+                raise self._broken("it does not answer")
+        try:
+            data = self.end.recv(PIECE)
+        except OSError as error:
+            raise self._over(error) from error
+        if not data:
+            raise self._over()
         self._read += data
+
+    def _ready(self, *, send: bool = False, wait: float = TICK_S) -> bool:
+        """Say whether there is something to read, or room to send, within `wait` seconds."""
+        end = [self.end]
+        try:
+            return any(select.select([] if send else end, end if send else [], [], wait))
+        except (OSError, ValueError) as error:  # closed, for QEMU was started again
+            raise self._over(error) from error
+
+    def _over(self, error: Exception | None = None) -> ShellDeadError:
+        self.check_machine()  # what it raises says more
+        return self._broken(f"its channel ended{f': {error}' if error else ''}")
 
     def _broken(self, why: str) -> ShellDeadError:
         self._dead = why

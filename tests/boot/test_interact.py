@@ -59,6 +59,26 @@ def test_bytes_go_both_ways_and_the_terminal_comes_back(ends: tuple[Console, int
     console.close()
 
 
+@pytest.mark.timeout(60)
+def test_a_terminal_that_is_gone_is_the_end_of_input(ends: tuple[Console, int, int]) -> None:
+    console, _, speak = ends
+    person, terminal = pty.openpty()
+    left: list[bool] = []
+    seat = threading.Thread(target=lambda: left.append(interact(console, terminal, terminal)))
+    seat.start()
+    read_until(person, b"Ctrl-]")
+    os.close(person)
+    os.write(speak, b"nobody sees this\n")
+    seat.join()
+    assert left == [True]
+    with console.changed:
+        assert console.changed.wait_for(lambda: "nobody sees" in console.listener.last_lines(), 20)
+    assert console.error is None  # the machine is heard on
+    os.close(speak)
+    console.close()
+    os.close(terminal)
+
+
 def test_without_a_terminal_it_is_refused(ends: tuple[Console, int, int]) -> None:
     console, typed, speak = ends
     with pytest.raises(UserError, match="terminal"):

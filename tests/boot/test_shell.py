@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import select
 import socket
 import threading
 from collections.abc import Callable
@@ -98,6 +99,29 @@ def agent(*answers: bytes) -> ProbeShell:
 def test_a_broken_agent_gives_no_wrong_bytes(answer: bytes) -> None:
     shell = agent(answer)
     with pytest.raises(ShellDeadError):
+        shell.run("anything", timeout=1)
+
+
+def test_a_channel_that_fails_says_how() -> None:
+    ours, theirs = socket.socketpair()
+    theirs.sendall(b"hello 1\n")
+
+    def reset() -> None:
+        select.select([theirs], [], [])
+        theirs.close()  # with the command unread
+
+    threading.Thread(target=reset, daemon=True).start()
+    with pytest.raises(ShellDeadError, match=r"its channel ended: .*reset by peer"):
+        ProbeShell(ours, lambda: None).run("anything", timeout=1)
+
+
+def test_a_channel_that_was_closed_is_a_dead_shell() -> None:
+    ours, theirs = socket.socketpair()
+    theirs.sendall(b"hello 1\n")
+    shell = ProbeShell(ours, lambda: None)
+    shell.hello(10)
+    ours.close()  # as a restart does
+    with pytest.raises(ShellDeadError, match="its channel ended: "):
         shell.run("anything", timeout=1)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from harness.boot.channels import FileSource, Source, fifos
 from harness.boot.process import QemuProcess
 from harness.boot.qemu import Channels, Launch
 from harness.boot.qmp import Qmp
+from harness.errors import HostError
 
 
 @dataclass
@@ -33,7 +34,7 @@ class Running:
 
 
 def run_qemu(launch: Launch, out: Path) -> Running:
-    """Start QEMU; HostError when it is not installed. Its words go to ``qemu.log`` in the folder `out`.
+    """Start QEMU; its words go to ``qemu.log`` in the folder `out`. HostError: not installed, no console to be made.
 
     A wall boot's console is a pair of named pipes there; an exact boot's, which must not wait for a reader, a file.
     """
@@ -52,7 +53,10 @@ def run_qemu(launch: Launch, out: Path) -> Running:
             raw.unlink(missing_ok=True)
             console = f"file,path={qemu.escape(raw)}"
         else:
-            pipes = fifos(pipe)
+            try:
+                pipes = fifos(pipe)
+            except OSError as error:
+                raise HostError(f"cannot make the console's pipes: {error}") from error
             failed.callback(pipes.close)
             console = f"pipe,path={qemu.escape(pipe)}"
         argv = qemu.argv(launch, Channels(console=console, **specs))
@@ -70,4 +74,5 @@ def run_qemu(launch: Launch, out: Path) -> Running:
 def sweep(out: Path) -> None:
     """Remove the named pipes of boots that have ended."""
     for name in ("console.in", "console.out"):
-        (out / name).unlink(missing_ok=True)
+        with suppress(OSError):  # a pipe that stays is no reason to hide what went wrong before
+            (out / name).unlink()

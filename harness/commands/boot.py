@@ -35,6 +35,7 @@ class Wish:
 
 def boot(images: Sequence[Path], machine: str, settings: Settings, wish: Wish) -> int:
     """Boot what `images` describe (YAML files merged in order, or one built folder) on `machine`."""
+    _check(wish)
     spec = load_machine(machine)
     image = _image(images, spec, settings)
     with scratch("boot", wish.out) as out:
@@ -43,6 +44,13 @@ def boot(images: Sequence[Path], machine: str, settings: Settings, wish: Wish) -
         if wish.exact:
             return _exact(image, spec, out, wish)
         return _wall(image, spec, out, wish)
+
+
+def _check(wish: Wish) -> None:
+    for given, option in ((wish.command is not None, "--run"), (wish.forwards, "--forward")):
+        if given and (wish.exact or wish.explain):
+            raise UserError(f"{option} is for boots in wall time: an exact boot takes no events from outside",
+                            hint="leave --exact and --explain out")  # fmt: skip
 
 
 def _image(images: Sequence[Path], machine: MachineSpec, settings: Settings) -> Image:

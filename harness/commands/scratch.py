@@ -8,22 +8,30 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from harness.errors import HarnessError
+from harness.errors import HarnessError, UserError
 
 
 @contextmanager
 def scratch(what: str, wanted: Path | None = None) -> Iterator[Path]:
-    """Give the folder `wanted`, which stays, or a temporary one, which stays only when the block ends in an error."""
+    """Give the folder `wanted`, which stays, or a temporary one, which stays only when the block ends in an error.
+
+    The error then names it. Raises UserError when `wanted` cannot be made.
+    """
     if wanted is not None:
-        wanted.mkdir(parents=True, exist_ok=True)
+        try:
+            wanted.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"cannot make the folder {wanted}: {error.strerror}") from None
         yield wanted
         return
-    folder = Path(tempfile.mkdtemp(prefix=f"harness-{what}-"))
+    folder, kept = Path(tempfile.mkdtemp(prefix=f"harness-{what}-")), False
     try:
         yield folder
-    except HarnessError:
+    except HarnessError as error:
+        kept = any(path.is_file() for path in folder.rglob("*"))
+        if kept and str(folder) not in str(error):
+            error.details = f"{error.details}\nwhat is left of it: {folder}".lstrip("\n")
         raise
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
-    shutil.rmtree(folder, ignore_errors=True)
+    finally:
+        if not kept:
+            shutil.rmtree(folder, ignore_errors=True)

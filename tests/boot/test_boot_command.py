@@ -5,15 +5,21 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
 import signal
+import socket
 import subprocess
 import sys
+import tempfile
 import termios
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from harness.commands.scratch import scratch
+from harness.errors import HostError
 from harness.image import Image
 
 HARNESS = str(Path(sys.executable).with_name("harness"))
@@ -36,6 +42,14 @@ def test_a_command_s_output_and_exit_code_come_back(image: str) -> None:
     assert done.returncode == found["code"] == 9
     assert found["output"].startswith("out\n")
     assert "own.word=1" in found["output"]
+
+
+def test_a_command_s_bytes_come_as_they_are_and_nothing_is_left(image: str, tmp_path: Path) -> None:
+    argv = [HARNESS, "boot", image, *MACHINE, "--run", "printf 'a\\0\\377'; echo b >&2"]
+    done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=300, check=True,
+                          env={**os.environ, "TMPDIR": str(tmp_path)})  # fmt: skip
+    assert done.stdout == b"a\0\xffb\n"
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_without_a_terminal_it_boots_and_shows_its_steps(image: str, tmp_path: Path) -> None:
@@ -75,6 +89,60 @@ def test_a_machine_that_qemu_does_not_know_is_the_machine_s_fault(image: str, tm
     assert "nosuch" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--exact", "--run", "true"], "--run is for boots in wall time"),
+        (["--explain", "--run", "true"], "--run is for boots in wall time"),
+        (["--exact", "--forward", "80"], "--forward is for boots in wall time"),
+        (["--forward", "70000"], "70000 is no TCP port to forward: 1 to 65535"),
+        (["-o", "taken"], "cannot make the folder taken: File exists"),
+    ],
+    ids=lambda value: "".join(value).strip("-") if isinstance(value, list) else "",
+)
+def test_what_cannot_be_done_is_refused(image: str, tmp_path: Path, words: list[str], said: str) -> None:
+    (tmp_path / "taken").touch()
+    done = harness(image, *MACHINE, *words, cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"harness: {said}")
+    assert done.stdout == ""
+
+
+def test_a_folder_without_room_for_the_console_is_the_host_s_lack(image: str, tmp_path: Path) -> None:
+    (tmp_path / "console.out").mkdir()  # where the console's pipe should be
+    done = harness(image, *MACHINE, "-o", str(tmp_path))
+    assert done.returncode == 3
+    assert "cannot make the console's pipes" in done.stderr
+
+
+class TestScratch:
+    """What a boot leaves behind stays when an error needs it, and goes else."""
+
+    @pytest.fixture(autouse=True)
+    def folder(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+        monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+        return tmp_path
+
+    @pytest.mark.parametrize("named", [True, False])
+    def test_an_error_keeps_it_and_names_it(self, named: bool) -> None:
+        with pytest.raises(HostError) as caught, scratch("boot") as out:
+            (out / "deeper").mkdir()
+            (out / "deeper/transcript.txt").touch()
+            raise HostError("what", details=f"see {out}/deeper" if named else "")
+        assert str(caught.value).count(str(out)) == 1
+        assert (out / "deeper/transcript.txt").exists()
+
+    @pytest.mark.parametrize("how", [HostError("nothing to see"), KeyboardInterrupt(), None])
+    def test_else_it_goes(self, how: BaseException | None, folder: Path) -> None:
+        with suppress(HostError, KeyboardInterrupt), scratch("boot") as out:
+            if not isinstance(how, HostError):
+                (out / "transcript.txt").touch()
+            if how:
+                raise how
+        assert str(out) not in str(how)
+        assert list(folder.iterdir()) == []
+
+
 class Seat:
     """A person's terminal with a command running in it."""
 
@@ -96,11 +164,40 @@ class Seat:
         return code
 
 
-def test_a_person_has_the_console_until_they_leave_it(image: str) -> None:
+SHELL = "say ready\nexec $b sh -i </dev/console >/dev/console 2>&1\n"
+
+
+def test_a_person_types_at_the_console_and_powers_off(toy_image: Callable[..., Image]) -> None:
+    seat = Seat(str(toy_image(SHELL).folder), *MACHINE, "--forward", "80")
+    seat.until(b"harness: ready")
+    found = re.search(rb"port 80 of the guest is 127\.0\.0\.1:(\d+)", seat.seen)
+    assert found
+    socket.create_connection(("127.0.0.1", int(found[1])), timeout=10).close()
+    seat.until(b"# ")
+    os.write(seat.person, b"echo th$((1+1))re\r")
+    seat.until(b"\nth2re")
+    os.write(seat.person, b"$b poweroff -f\r".replace(b"$b", b"/probe/busybox"))
+    assert seat.end() == 0
+
+
+def test_a_person_leaves_the_console(image: str) -> None:
     seat = Seat(image, *MACHINE)
     seat.until(b"harness: ready")
     os.write(seat.person, b"\x1d")
     assert seat.end() == 0
+
+
+@pytest.mark.parametrize("append", ["panic=-1", "panic=0"])
+def test_a_panic_before_a_person_s_eyes_is_one(toy_image: Callable[..., Image], append: str) -> None:
+    seat = Seat(str(toy_image(SHELL).folder), *MACHINE, "--append", append)
+    seat.until(b"# ")
+    os.write(seat.person, b"echo c >/proc/sysrq-trigger\r")
+    if append == "panic=0":  # the machine stays as it is: it is the person who leaves
+        seat.until(b"end Kernel panic")
+        os.write(seat.person, b"\x1d")
+    seat.until(b"(exit 5: the cause is in the image)")
+    assert b"sysrq triggered crash" in seat.seen.partition(b"harness: ")[2]
+    assert seat.end() == 5
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])

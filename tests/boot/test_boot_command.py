@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import re
+import select
 import signal
 import socket
 import subprocess
@@ -155,7 +156,11 @@ class Seat:
 
     def until(self, words: bytes) -> None:
         while words not in self.seen:
-            self.seen += os.read(self.person, 4096)
+            ended = self.process.poll() is not None  # asked first: what it said before is then still read
+            if select.select([self.person], [], [], 0.2)[0]:
+                self.seen += os.read(self.person, 4096)
+            else:
+                assert not ended, self.seen.decode(errors="replace")
 
     def end(self) -> int:
         code = self.process.wait(60)

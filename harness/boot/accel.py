@@ -44,8 +44,9 @@ def choose(arch: Arch, machine: MachineSpec, kernel: Path, mode: Mode) -> Choice
     return Choice(machine.qemu.accel, "the machine's YAML demands it")
 
 
-def unusable(arch: Arch, device: Path = KVM) -> str:
-    """Return why KVM cannot even be tried for `arch`; empty when it can."""
+def unusable(arch: Arch, device: Path | None = None) -> str:
+    """Return why KVM cannot even be tried for `arch`; empty when it can. `device` in the place of /dev/kvm."""
+    device = device or KVM
     if platform.machine() != arch.kvm_host:
         return f"this host is {platform.machine()}"
     if not device.exists():
@@ -59,7 +60,7 @@ def unusable(arch: Arch, device: Path = KVM) -> str:
     return ""
 
 
-def verdict(arch: Arch, kernel: Path, device: Path = KVM, *, trial_s: float = TRIAL_S) -> Choice:
+def verdict(arch: Arch, kernel: Path, device: Path | None = None, *, trial_s: float = TRIAL_S) -> Choice:
     """Return KVM when `kernel` boots under it, else TCG, with the reason.
 
     Tried once per boot of the host, QEMU version and architecture; remembered in the cache folder.

@@ -32,6 +32,11 @@ def image(images: Callable[[str], Image]) -> str:
     return str(images("arm64").folder)
 
 
+@pytest.fixture(autouse=True)
+def _folders_of_failed_boots(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path_factory.mktemp("failed")))
+
+
 def harness(*words: str, **more: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run([HARNESS, "boot", *words], stdin=subprocess.DEVNULL, capture_output=True, text=True,
                           timeout=300, check=False, **more)  # type: ignore[call-overload, no-any-return]  # fmt: skip

@@ -15,9 +15,19 @@ import typer
 
 from harness import __version__
 from harness.commands import frame
-
-EPILOG = """Exit codes: 0 all is well, 1 cases failed, 2 your input, 3 this host, 4 the machine, 5 the image,
-70 a bug, 130 interrupted."""
+from harness.commands.options import (
+    EPILOG,
+    Compression,
+    Images,
+    Json,
+    Keyring,
+    Lock,
+    Mirror,
+    Offline,
+    Refresh,
+    Suite,
+    Where,
+)
 
 # rich would double the time that every start takes
 app = typer.Typer(
@@ -25,22 +35,6 @@ app = typer.Typer(
 )
 
 P = ParamSpec("P")
-Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
-Images = Annotated[list[Path], typer.Argument(metavar="IMAGE.yml…", help="Image YAML; several are merged in order.")]
-Lock = Annotated[Path | None, typer.Option(help="Honour this lock of package versions; written when absent.")]
-Mirror = Annotated[
-    str | None, typer.Option(envvar="HARNESS_MIRROR", help="Package mirror 'URL [SUITE…]' instead of the host's own.")
-]
-Keyring = Annotated[
-    Path | None, typer.Option(envvar="HARNESS_KEYRING", help="Keys the mirror is signed by, instead of Debian's.")
-]
-Suite = Annotated[str, typer.Option(envvar="HARNESS_SUITE", help="Debian suite the components come from.")]
-Compression = Annotated[str, typer.Option(help="Of the root filesystem: lz4, lz4-fast, zstd, gzip, xz.")]
-Refresh = Annotated[bool, typer.Option("--refresh", help="Ask the mirror for the newest packages again.")]
-Offline = Annotated[bool, typer.Option("--offline", help="Never touch the network.")]
-Where = Annotated[
-    str | None, typer.Option("--history", metavar="FILE|URL", help="The history, instead of HARNESS_HISTORY's.")
-]
 
 
 def command(function: Callable[P, int]) -> Callable[P, None]:
@@ -279,7 +273,7 @@ def calibrate(
     """Measure how far an image's exact times move on a machine without a cause: the floor that a change must exceed.
 
     Boots it with other random numbers, longer command lines, and its files in another order, and keeps the range of
-    every figure in the history. About a minute.
+    every figure in the history. Takes some minutes.
 
     \b
     Examples:

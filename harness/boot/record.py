@@ -48,6 +48,7 @@ class BootRecord:
             "arch": self.arch,
             "machine": self.machine_type,
             "cpu": self.cpu,
+            "memory": self.argv[self.argv.index("-m") + 1] if "-m" in self.argv else "",
             "accel": self.accel,
             "mode": self.mode,
             "qemu": self.qemu_version,

@@ -12,6 +12,7 @@ from harness.arch import by_name
 from harness.boot import BootOptions, BootRecord, System, exact_pair
 from harness.boot import boot as started
 from harness.build.settings import Settings
+from harness.commands.frame import progress
 from harness.commands.scratch import scratch
 from harness.errors import UserError
 from harness.image import MANIFEST, Image
@@ -37,7 +38,7 @@ def boot(images: Sequence[Path], machine: str, settings: Settings, wish: Wish) -
     """Boot what `images` describe (YAML files merged in order, or one built folder) on `machine`."""
     _check(wish)
     spec = load_machine(machine)
-    image = _image(images, spec, settings)
+    image = image_of(images, spec, settings)
     with scratch("boot", wish.out) as out:
         if wish.explain:
             return _explained(image, spec, out, wish)
@@ -53,7 +54,8 @@ def _check(wish: Wish) -> None:
                             hint="leave --exact and --explain out")  # fmt: skip
 
 
-def _image(images: Sequence[Path], machine: MachineSpec, settings: Settings) -> Image:
+def image_of(images: Sequence[Path], machine: MachineSpec, settings: Settings) -> Image:
+    """Return what `images` describe (YAML files merged in order, or one built folder), built for the machine."""
     if len(images) == 1 and images[0].is_dir():
         image = Image(images[0])
         if image.arch.name != machine.arch:
@@ -62,17 +64,11 @@ def _image(images: Sequence[Path], machine: MachineSpec, settings: Settings) -> 
         return image
     from harness.build.pipeline import Builder
 
-    return Builder(settings, progress=_progress).build(load_image(images), by_name(machine.arch))
-
-
-def _progress(text: str) -> None:
-    # one write: architectures are built side by side
-    sys.stderr.write(f"{text}\n")
-    sys.stderr.flush()
+    return Builder(settings, progress=progress).build(load_image(images), by_name(machine.arch))
 
 
 def _exact(image: Image, machine: MachineSpec, out: Path, wish: Wish) -> int:
-    _progress(f"{image.name} on {machine.name}: two exact boots")
+    progress(f"{image.name} on {machine.name}: two exact boots")
     pair = exact_pair(image, machine, out, append=(*wish.append, "harness.then=poweroff"), timeout=wish.timeout)
     record = pair.first
     if wish.as_json:
@@ -87,7 +83,7 @@ def _exact(image: Image, machine: MachineSpec, out: Path, wish: Wish) -> int:
 def _explained(image: Image, machine: MachineSpec, out: Path, wish: Wish) -> int:
     from harness.commands import explain
 
-    _progress(f"{image.name} on {machine.name}: two exact boots, and one with the kernel's trace")
+    progress(f"{image.name} on {machine.name}: two exact boots, and one with the kernel's trace")
     explain.show(*explain.explain(image, machine, out, append=wish.append, timeout=wish.timeout), as_json=wish.as_json)
     return 0
 
@@ -98,7 +94,7 @@ def _wall(image: Image, machine: MachineSpec, out: Path, wish: Wish) -> int:
                           forwards=wish.forwards, timeout=wish.timeout)  # fmt: skip
     with started(image, machine, options) as system:
         for guest, host in sorted(system.forwards.items()):
-            _progress(f"port {guest} of the guest is 127.0.0.1:{host}")
+            progress(f"port {guest} of the guest is 127.0.0.1:{host}")
         if interactive:
             system.interact()
             return 0

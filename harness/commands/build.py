@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from harness.arch import parse_list
 from harness.build.pipeline import Builder
 from harness.build.settings import Settings
+from harness.commands.frame import progress
 from harness.image import Image
 from harness.spec import load_image
 
@@ -26,7 +26,7 @@ def build(
     as_json: bool = False,
 ) -> int:
     """Build the image that `images` (merged in order) describe for each of `arches`; print where it lies."""
-    builder = Builder(settings, progress=_progress)
+    builder = Builder(settings, progress=progress)
     built = builder.build_all(load_image(images), parse_list(arches))
     if output is not None:
         built = [_copy(image, output) for image in built]
@@ -47,12 +47,6 @@ def row(image: Image) -> dict[str, object]:
     """Return what a program wants to know of a built image."""
     return {"name": image.name, "arch": image.arch.name, "size": image.size, "folder": str(image.folder),
             "kernel": str(image.kernel), "initrd": str(image.initrd), "cmdline": image.cmdline}  # fmt: skip
-
-
-def _progress(text: str) -> None:
-    # one write: architectures are built side by side
-    sys.stderr.write(f"{text}\n")
-    sys.stderr.flush()
 
 
 def _copy(image: Image, output: Path) -> Image:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.arch import by_name
 from harness.boot.exact import exact_pair
 from harness.boot.record import BootRecord
 from harness.build.settings import Settings
+from harness.commands.boot import image_of
 from harness.commands.explain import step_figures
+from harness.commands.frame import progress
 from harness.commands.scratch import scratch
 from harness.errors import EXIT_BETTER, EXIT_OK, EXIT_WORSE, MachineError, UserError
 from harness.image import MANIFEST, Image
@@ -22,8 +22,9 @@ from harness.measure.compare import STEPS, Change, Comparison, compare, ms, sent
 from harness.measure.floor import Floors
 from harness.measure.gate import CellFigures, differing
 from harness.measure.phases import figures
-from harness.spec import load_image, load_machine
+from harness.spec import load_machine
 from harness.spec.model import MachineSpec
+from harness.suite.cells import shown, split
 
 if TYPE_CHECKING:
     from harness.history import History
@@ -48,9 +49,10 @@ class Wish:
 
 @dataclass(frozen=True)
 class Found:
-    """One comparison: of which cell, what came of it, in which parts the boots' keys differ, how the floors came."""
+    """One comparison: of which cell, and how its sides are called; what came of it; how the boots' keys differ."""
 
     cell: str
+    names: tuple[str, str]
     comparison: Comparison
     differ: str
     calibrated: bool
@@ -63,13 +65,17 @@ def run(wish: Wish, settings: Settings) -> int:
 
         return compare_wall.run(wish, settings)
     found = list(_found(wish, settings))
+    if not found:
+        raise UserError(
+            "nothing could be compared", hint="exact figures that repeat, of the same image on the same machine"
+        )
     answers = {one.comparison.answer for one in found}
     answer = next((name for name in ("worse", "better") if name in answers), "same")
     if wish.as_json:
-        print(json.dumps({"answer": answer, "cells": [_json(one, wish) for one in found]}, indent=1))
+        print(json.dumps({"answer": answer, "cells": [_json(one) for one in found]}, indent=1))
     else:
         for one in found:
-            print("\n".join(lines(one, wish, shutil.get_terminal_size().columns)))
+            print("\n".join(lines(one, shutil.get_terminal_size().columns)))
     return EXITS[answer]
 
 
@@ -83,7 +89,7 @@ def _found(wish: Wish, settings: Settings) -> Iterator[Found]:
         )
     with Opened(wish.history) as opened:
         before, after = (_cells(name, opened) for name in (wish.before, wish.after))
-        yield from _paired(before, after, opened)
+        yield from _paired(before, after, (wish.before, wish.after), opened)
 
 
 def bootable(name: str) -> bool:
@@ -130,32 +136,16 @@ def sides(wish: Wish, settings: Settings) -> tuple[tuple[Image, MachineSpec], tu
         raise UserError("two images are compared on a machine", hint="-m MACHINE once for both, or once for each")
     specs = [load_machine(name) for name in (wish.machines[0], wish.machines[-1])]
     before, after = (
-        image_of(name, spec, settings) for name, spec in zip((wish.before, wish.after), specs, strict=True)
+        image_of(split(name), spec, settings) for name, spec in zip((wish.before, wish.after), specs, strict=True)
     )
     return (before, specs[0]), (after, specs[1])
-
-
-def image_of(name: str, machine: MachineSpec, settings: Settings) -> Image:
-    """Return the image that a side names, built for the machine's architecture."""
-    if (Path(name) / MANIFEST).is_file():
-        return Image(Path(name))
-    from harness.build.pipeline import Builder
-
-    files = [Path(name)] if Path(name).exists() else [Path(part) for part in name.split("+")]
-    return Builder(settings, progress=progress).build(load_image(files), by_name(machine.arch))
-
-
-def progress(text: str) -> None:
-    """Say on stderr what is being done."""
-    sys.stderr.write(f"{text}\n")
-    sys.stderr.flush()
 
 
 def _booted(wish: Wish, settings: Settings) -> Found:
     both = sides(wish, settings)
     with scratch("compare") as folder, Opened(wish.history) as opened:
         records = [_exact(*side, folder / name) for side, name in zip(both, "ab", strict=True)]
-        floors = opened.floors(_shown(wish.before), both[0][1].name, records[0].key)
+        floors = opened.floors(shown(split(wish.before)[0]), both[0][1].name, records[0].key)
         made = [figures(record) for record in records]
         found = compare(made[0], made[1], floors)
         if wish.explain or made[0] != made[1]:
@@ -164,7 +154,10 @@ def _booted(wish: Wish, settings: Settings) -> Found:
                 into.update(step_figures(*side, folder / f"{name}-steps"))
             found = compare(made[0], made[1], floors)
     cell = " and ".join(dict.fromkeys(f"{image.name} on {machine.name}" for image, machine in both))
-    return Found(cell, found, differing(records[0].key, records[1].key), floors.calibrated)
+    names = wish.before, wish.after
+    if len(wish.machines) > 1:
+        names = f"{wish.before} on {both[0][1].name}", f"{wish.after} on {both[1][1].name}"
+    return Found(cell, names, found, differing(records[0].key, records[1].key), floors.calibrated)
 
 
 def _exact(image: Image, machine: MachineSpec, out: Path) -> BootRecord:
@@ -174,12 +167,6 @@ def _exact(image: Image, machine: MachineSpec, out: Path) -> BootRecord:
         moved = f"two exact boots of {image.name} on {machine.name} differ, first at {pair.moved or 'a byte'!r}"
         raise MachineError(moved, hint="compare wall times: --pairs 30")
     return pair.first
-
-
-def _shown(name: str) -> str:
-    from harness.suite.cells import shown
-
-    return shown(Path(name.partition("+")[0]))
 
 
 def _cells(name: str, opened: Opened) -> list[CellFigures]:
@@ -210,7 +197,9 @@ def _read(file: Path, of_results: Callable[[Any], list[CellFigures]]) -> list[Ce
     return of_results(data)
 
 
-def _paired(before: Sequence[CellFigures], after: Sequence[CellFigures], opened: Opened) -> Iterator[Found]:
+def _paired(
+    before: Sequence[CellFigures], after: Sequence[CellFigures], names: tuple[str, str], opened: Opened
+) -> Iterator[Found]:
     # two single cells are compared whatever they are called; of more, those of one name
     if len(before) == len(after) == 1:
         pairs = [(before[0], after[0])]
@@ -225,10 +214,10 @@ def _paired(before: Sequence[CellFigures], after: Sequence[CellFigures], opened:
             continue
         floors = opened.floors(old.image, old.machine, old.key)
         found = compare(old.exact, new.exact, floors)
-        yield Found(f"{new.image} on {new.machine}", found, differing(old.key, new.key), floors.calibrated)
+        yield Found(f"{new.image} on {new.machine}", names, found, differing(old.key, new.key), floors.calibrated)
 
 
-def lines(found: Found, wish: Wish, width: int) -> Iterator[str]:
+def lines(found: Found, width: int) -> Iterator[str]:
     """Yield one comparison for people: what counts and the largest of the rest, then one sentence."""
     yield f"{found.cell}:"
     if found.differ:
@@ -244,7 +233,7 @@ def lines(found: Found, wish: Wish, width: int) -> Iterator[str]:
         yield (f"{mark} {figure:{name}} {_ms(change.before):>11} {_ms(change.after):>11} {change.us / 1000:+11.3f} "
                f"{share:>8}  {change.floor / 1000:8.3f}")  # fmt: skip
     yield f"  * beyond its floor ({'calibrated' if found.calibrated else 'not calibrated here: harness calibrate'})"
-    yield sentence(found.comparison, wish.before, wish.after)
+    yield sentence(found.comparison, *found.names)
 
 
 def _worth_showing(changes: Sequence[Change]) -> list[Change]:
@@ -257,10 +246,10 @@ def _ms(us: int | None) -> str:
     return "-" if us is None else ms(us).removesuffix(" ms")
 
 
-def _json(found: Found, wish: Wish) -> dict[str, Any]:
+def _json(found: Found) -> dict[str, Any]:
     one = found.comparison
     rows = [{"figure": change.figure, "before": change.before, "after": change.after, "us": change.us,
              "floor": change.floor, "counts": change.counts} for change in one.changes]  # fmt: skip
     return {"cell": found.cell, "answer": one.answer, "culprit": one.culprit.figure if one.culprit else None,
             "differ": found.differ, "calibrated": found.calibrated,
-            "sentence": sentence(one, wish.before, wish.after), "changes": rows}  # fmt: skip
+            "sentence": sentence(one, *found.names), "changes": rows}  # fmt: skip

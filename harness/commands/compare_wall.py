@@ -11,7 +11,8 @@ from pathlib import Path
 from harness.boot import BootOptions, boot
 from harness.boot.record import BootRecord
 from harness.build.settings import Settings
-from harness.commands.compare import EXITS, Wish, progress, sides
+from harness.commands.compare import EXITS, Wish, sides
+from harness.commands.frame import progress
 from harness.commands.scratch import scratch
 from harness.errors import UserError
 from harness.image import Image

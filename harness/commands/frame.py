@@ -53,6 +53,12 @@ def _discreet(text: str) -> str:
     return PASSWORD.sub(r"\1:***@", text)
 
 
+def progress(text: str) -> None:
+    """Say on stderr what is being done: in one write, for architectures are built side by side."""
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()
+
+
 def _debugging() -> bool:
     return os.environ.get(DEBUG, "") not in ("", "0")
 

@@ -1,6 +1,7 @@
 /* await [NAME SECONDS KIND ARGUMENT]...: waits until every service is seen healthy once or its time is over, and marks
  * each but those with a dash before their name (docs/guest.md). KIND: started; tcp PORT; file PATH. Exit code 0: all
- * healthy, 1: some were not, 2: misuse. Without arguments: waits until nobody else has wanted the processor for three milliseconds.
+ * healthy, 1: some were not, 2: misuse. Without arguments: waits until nobody else has wanted the processor for three
+ * milliseconds.
  *
  * A shell that asks again and again takes a tenth of a boot's processor, one byte of /proc/net/tcp a system call. This
  * asks at the lowest priority, so that a boot that is busy is not slowed by being asked, and notices within a

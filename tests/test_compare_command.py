@@ -1,0 +1,53 @@
+"""`harness compare` of what is there already: what cannot be compared is no "same"."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from harness.cli import app
+
+
+def results(folder: Path, name: str, *, ready: int, repeats: bool = True, image: str = "a.yml", qemu: str = "7") -> str:
+    exact = {"ready": ready / 1000, "power_on": 0.0, "figures": {"ready": ready, "total": ready, "kernel": ready},
+             "key": {"qemu": qemu}, "moved": "" if repeats else "init"}  # fmt: skip
+    cell = {"image": image, "machine": "m", "arch": "arm64", "size": 5, "sizes": {}, "spec": "x", "files": {},
+            "boot": {"exact": exact, "wall": {}}, "exact_repeats": repeats, "reason": ""}  # fmt: skip
+    path = folder / name
+    path.mkdir()
+    (path / "results.json").write_text(json.dumps({"schema": 1, "run": name, "cells": [cell]}))
+    return str(path)
+
+
+def compared(tmp_path: Path, *sides: str) -> tuple[int, str]:
+    done = CliRunner().invoke(app, ["compare", *sides, "--history", str(tmp_path / "none.db")])
+    return done.exit_code, done.output
+
+
+@pytest.mark.parametrize(("ready", "code"), [(500_000, 0), (500_900, 0), (510_000, 1), (490_000, 6)])
+def test_the_exit_code_says_better_same_or_worse(tmp_path: Path, ready: int, code: int) -> None:
+    sides = results(tmp_path, "old", ready=500_000), results(tmp_path, "new", ready=ready)
+    assert compared(tmp_path, *sides)[0] == code
+
+
+def test_what_is_of_another_experiment_is_said(tmp_path: Path) -> None:
+    sides = results(tmp_path, "old", ready=500_000), results(tmp_path, "new", ready=500_000, qemu="8")
+    code, said = compared(tmp_path, *sides)
+    assert code == 0
+    assert "different experiments: qemu: 7 → 8" in said
+
+
+def test_nothing_compared_is_not_the_same(tmp_path: Path) -> None:
+    sides = results(tmp_path, "old", ready=500_000), results(tmp_path, "new", ready=500_000, repeats=False)
+    code, said = compared(tmp_path, *sides)
+    assert code == 2
+    assert "nothing could be compared" in said
+
+
+def test_an_image_and_a_run_are_not_compared(tmp_path: Path) -> None:
+    code, said = compared(tmp_path, results(tmp_path, "old", ready=1), "some.yml")
+    assert code == 2
+    assert "an image cannot be compared with a run" in said

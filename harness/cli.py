@@ -14,24 +14,11 @@ from typing import Annotated, ParamSpec
 import typer
 
 from harness import __version__
-from harness.commands import frame
-from harness.commands.options import (
-    EPILOG,
-    Compression,
-    Images,
-    Json,
-    Keyring,
-    Lock,
-    Mirror,
-    Offline,
-    Refresh,
-    Suite,
-    Where,
-)
+from harness.commands import frame, options
 
 # rich would double the time that every start takes
 app = typer.Typer(
-    name="harness", no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False, epilog=EPILOG
+    name="harness", no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False, epilog=options.EPILOG
 )
 
 P = ParamSpec("P")
@@ -76,7 +63,7 @@ def _options(
 
 
 @command
-def doctor(json: Json = False) -> int:
+def doctor(json: options.Json = False) -> int:
     """Say what this host has and lacks.
 
     Tools with their versions and packages, KVM, the cache, room for guests, package sources.
@@ -97,7 +84,7 @@ def doctor(json: Json = False) -> int:
 def clean(
     everything: Annotated[bool, typer.Option("--all", help="Downloads too: the next build needs the network.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
-    json: Json = False,
+    json: options.Json = False,
 ) -> int:
     """Free the cache of what can be made again.
 
@@ -125,15 +112,15 @@ def matrix(
     workers: Annotated[int | None, typer.Option("-n", help="Workers.", show_default="by cores and memory")] = None,
     timeout_multiplier: Annotated[float, typer.Option(help="Multiply every time limit.", min=0.01)] = 1.0,
     cache: Annotated[Path | None, typer.Option(help="The cache's folder, instead of HARNESS_CACHE.")] = None,
-    lock: Lock = None,
-    refresh: Refresh = False,
-    offline: Offline = False,
+    lock: options.Lock = None,
+    refresh: options.Refresh = False,
+    offline: options.Offline = False,
     against: Annotated[
         str | None, typer.Option(metavar="BASELINE", help="Fail on what is worse: latest-baseline, a run, a folder.")
     ] = None,
     no_history: Annotated[bool, typer.Option("--no-history", help="Keep this run out of the history.")] = False,
-    where: Where = None,
-    json: Json = False,
+    where: options.Where = None,
+    json: options.Json = False,
 ) -> int:
     """Build a plan's images, boot each on its machines, run the cases, and end with one table.
 
@@ -165,18 +152,18 @@ def matrix(
 
 @command
 def build(
-    images: Images,
+    images: options.Images,
     arch: Annotated[str, typer.Option(help="all, host, or some of x86_64,arm64,s390x.")] = "all",
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Copy the images to DIR/NAME-ARCH.")] = None,
     explain_size: Annotated[bool, typer.Option("--explain-size", help="Show what makes it large.")] = False,
-    lock: Lock = None,
-    mirror: Mirror = None,
-    keyring: Keyring = None,
-    suite: Suite = "bookworm",
-    compression: Compression = "lz4-fast",
-    refresh: Refresh = False,
-    offline: Offline = False,
-    json: Json = False,
+    lock: options.Lock = None,
+    mirror: options.Mirror = None,
+    keyring: options.Keyring = None,
+    suite: options.Suite = "bookworm",
+    compression: options.Compression = "lz4-fast",
+    refresh: options.Refresh = False,
+    offline: options.Offline = False,
+    json: options.Json = False,
 ) -> int:
     """Build an image for some architectures.
 
@@ -209,7 +196,7 @@ def boot(
     forward: Annotated[list[int] | None, typer.Option(help="Reach this TCP port of the guest on 127.0.0.1.")] = None,
     timeout: Annotated[float, typer.Option(help="Seconds until it must be ready.")] = 120.0,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Keep transcript and record here.")] = None,
-    json: Json = False,
+    json: options.Json = False,
 ) -> int:
     """Boot an image on a machine.
 
@@ -237,8 +224,8 @@ def compare(
     machine: Annotated[list[str] | None, typer.Option("--machine", "-m", help="For images: one, or one each.")] = None,
     explain: Annotated[bool, typer.Option("--explain", help="Look at every initcall and module in any case.")] = False,
     pairs: Annotated[int, typer.Option(help="Compare wall times of this many pairs of boots instead.", min=0)] = 0,
-    where: Where = None,
-    json: Json = False,
+    where: options.Where = None,
+    json: options.Json = False,
 ) -> int:
     """Say whether B boots slower than A, by how much, and what makes the difference.
 
@@ -264,11 +251,11 @@ def compare(
 
 @command
 def calibrate(
-    images: Images,
+    images: options.Images,
     machine: Annotated[str, typer.Option("--machine", "-m", help="A machine's name, or its YAML.")],
     no_history: Annotated[bool, typer.Option("--no-history", help="Only print the floors.")] = False,
-    where: Where = None,
-    json: Json = False,
+    where: options.Where = None,
+    json: options.Json = False,
 ) -> int:
     """Measure how far an image's exact times move on a machine without a cause: the floor that a change must exceed.
 
@@ -290,7 +277,7 @@ def calibrate(
 def cache(
     action: Annotated[str, typer.Argument(metavar="export|import")],
     folder: Annotated[Path, typer.Argument(help="Where the packages go to, or come from.")],
-    json: Json = False,
+    json: options.Json = False,
 ) -> int:
     """Keep the downloaded packages elsewhere, or take them back.
 
@@ -311,7 +298,7 @@ def cache(
 @command
 def lint(
     files: Annotated[list[Path], typer.Argument(metavar="FILE…", help="YAML of any kind, or folders of them.")],
-    json: Json = False,
+    json: options.Json = False,
 ) -> int:
     """Check YAML files without building: images, components, machines, plans.
 
@@ -338,8 +325,8 @@ def history(
     last: Annotated[int, typer.Option(help="How many runs to show.", min=1)] = 30,
     all_keys: Annotated[bool, typer.Option("--all-keys", help="Earlier keys too: another QEMU, another line.")] = False,
     runs: Annotated[bool, typer.Option("--runs", help="List the runs.")] = False,
-    where: Where = None,
-    json: Json = False,
+    where: options.Where = None,
+    json: options.Json = False,
 ) -> int:
     """Show figures over time, and where they changed.
 
@@ -367,8 +354,8 @@ def baseline(
     reason: Annotated[str, typer.Option(help="Why its figures are accepted.")] = "",
     image: Annotated[str | None, typer.Option(help="Only for this image of the run.")] = None,
     machine: Annotated[str | None, typer.Option(help="Only for this machine of the run.")] = None,
-    where: Where = None,
-    json: Json = False,
+    where: options.Where = None,
+    json: options.Json = False,
 ) -> int:
     """Accept a run as what harness matrix --against compares with, or list those.
 
@@ -388,7 +375,7 @@ def report(
     folder: Annotated[Path | None, typer.Argument(metavar="[RESULTS]", show_default="results/latest")] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE.html", help="Where it goes.")] = None,
     over_time: Annotated[bool, typer.Option("--over-time", help="Of all runs in the history, not of one.")] = False,
-    where: Where = None,
+    where: options.Where = None,
 ) -> int:
     """Write a run, or all figures over time, as one HTML page.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from harness.bench import phases
@@ -56,23 +57,31 @@ def _exact_figure(subject: str, pair: ExactPair) -> Figure:
 
 def repeats(context: Context) -> Iterator[Finding]:
     """Boot again and again beside busy loops: one distinct value of ready and of the console's bytes each."""
-    count = context.times(20, 3)
-    for arch, machine in BEST.items():
-        built, spec = context.cell("default", machine)
-        seen = []
-        with busy(LOOPS):
-            for number in range(count):
-                context.say(f"repeats: {machine}, boot {number + 1} of {count}")
-                record = exact_boot(built, spec, context.folder("repeats", machine, str(number)),
-                                    append=POWER_OFF, timeout=LONGEST_S)  # fmt: skip
-                seen.append((record.ready_us, record.console_sha256_ready))
-        yield _distinct(f"default on {machine} ({arch}), distinct boots", seen)
+    count = context.times(100, 3)
+    cells = {arch: context.cell("default", machine) for arch, machine in BEST.items()}
+
+    def once(arch: str, number: int) -> tuple[int | None, str]:
+        built, spec = cells[arch]
+        context.say(f"repeats: {spec.name}, boot {number + 1} of {count}")
+        folder = context.folder("repeats", spec.name, str(number))
+        record = exact_boot(built, spec, folder, append=POWER_OFF, timeout=LONGEST_S)
+        return record.ready_us, record.console_sha256_ready
+
+    # side by side: each is load for the others
+    with busy(LOOPS), ThreadPoolExecutor(len(cells)) as pool:
+        rounds = [[pool.submit(once, arch, number) for arch in cells] for number in range(count)]
+        try:
+            for index, arch in enumerate(cells):
+                seen = [each[index].result() for each in rounds]
+                yield _distinct(f"default on {BEST[arch]} ({arch}), distinct boots", seen)
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 def _distinct(subject: str, seen: list[tuple[int | None, str]]) -> Figure:
     stamps = sorted({ready or 0 for ready, _ in seen})
     shown = ", ".join(f"{ready / 1000:.3f}" for ready in stamps[:5])
-    note = f"of {len(seen)} with {LOOPS} busy loops beside; ready at {shown} ms"
+    note = f"of {len(seen)}, {LOOPS} busy loops and the other two beside; ready at {shown} ms"
     return Figure(subject, "values", (float(len(set(seen))),), 1.0, note=note)
 
 

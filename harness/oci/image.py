@@ -1,0 +1,51 @@
+"""What a fetched OCI image is: its platform, its config, and its layers as files of the store."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.arch import Arch
+
+
+@dataclass(frozen=True)
+class Platform:
+    """The machine an image runs on, in the OCI image index's words (image-spec, image-index.md)."""
+
+    os: str
+    architecture: str
+    variant: str = ""
+
+    def __str__(self) -> str:
+        return "/".join(filter(None, (self.os, self.architecture, self.variant)))
+
+    def suits(self, arch: Arch) -> bool:
+        """Say whether a machine of `arch` runs it; arm64 is v8 whether an image says so or not."""
+        return self.os == "linux" and self.architecture == arch.oci and self.variant in ("", "v8", "v1")
+
+
+@dataclass(frozen=True)
+class Blob:
+    """A file of the store whose content is checked: ``digest`` is ``sha256:…`` of its bytes, ``size`` their number."""
+
+    path: Path
+    media_type: str
+    digest: str
+    size: int
+
+
+@dataclass(frozen=True)
+class OciImage:
+    """An image for one platform. ``digest`` is its manifest's, ``config`` the OCI image config (image-spec, config.md).
+
+    ``layers`` are in the order in which they are applied; they may be compressed (``media_type`` says how, and an
+    archive may lie about it: look at the first bytes). Their count is that of ``config["rootfs"]["diff_ids"]``.
+    """
+
+    reference: str
+    digest: str
+    platform: Platform
+    config: Mapping[str, Any]
+    layers: tuple[Blob, ...]

@@ -1,103 +1,14 @@
-"""The `harness` command: one thin function a subcommand, which imports its module only when it is called.
-
-To add one: a function under ``@command`` whose parameters are its options and whose return value is the exit code.
-"""
+"""What is judged: plans, boots side by side, and figures over time."""
 
 from __future__ import annotations
 
-import functools
-import os
-from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, ParamSpec
+from typing import Annotated
 
 import typer
 
-from harness import __version__
-from harness.commands import frame, options
-
-# rich would double the time that every start takes
-app = typer.Typer(
-    name="harness", no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False, epilog=options.EPILOG
-)
-
-P = ParamSpec("P")
-
-
-def command(function: Callable[P, int]) -> Callable[P, None]:
-    """Make `function` a subcommand: what it returns is the exit code, what it raises is explained on stderr."""
-
-    @functools.wraps(function)
-    def framed(*args: P.args, **kwargs: P.kwargs) -> None:
-        raise typer.Exit(frame.guarded(lambda: function(*args, **kwargs)))
-
-    return app.command(name=function.__name__.rstrip("_").replace("_", "-"))(framed)
-
-
-def _version(wanted: bool) -> None:
-    if wanted:
-        print(f"harness {__version__}")
-        raise typer.Exit
-
-
-@app.callback()
-def _options(
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of every error.")] = False,
-    version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
-    ] = False,
-) -> None:
-    """Builds small container-native Linux images for x86_64, arm64 and s390x, boots them, and judges the evidence.
-
-    \b
-    Examples:
-      harness build cases/images/minimal.yml      for all three architectures
-      harness boot cases/images/default.yml -m qemu-arm64
-      harness matrix                    build, boot and check everything; one table
-      harness doctor                    what this host has and lacks
-      harness clean --dry-run           what the cache would give back
-      harness --install-completion      completion in your shell
-    """
-    if debug:
-        os.environ[frame.DEBUG] = "1"
-
-
-@command
-def doctor(json: options.Json = False) -> int:
-    """Say what this host has and lacks.
-
-    Tools with their versions and packages, KVM, the cache, room for guests, package sources.
-
-    Exit 0 when everything indispensable is there, 3 otherwise.
-
-    \b
-    Examples:
-      harness doctor
-      harness doctor --json
-    """
-    from harness.commands import doctor as module
-
-    return module.doctor(as_json=json)
-
-
-@command
-def clean(
-    everything: Annotated[bool, typer.Option("--all", help="Downloads too: the next build needs the network.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
-    json: options.Json = False,
-) -> int:
-    """Free the cache of what can be made again.
-
-    Never while a build or a boot is using it.
-
-    \b
-    Examples:
-      harness clean --dry-run
-      harness clean --all
-    """
-    from harness.commands import clean as module
-
-    return module.clean(everything=everything, dry_run=dry_run, as_json=json)
+from harness.cli.app import command
+from harness.commands import options
 
 
 @command
@@ -148,73 +59,6 @@ def matrix(
         patience=timeout_multiplier, how=How(cache, lock, offline, refresh), as_json=json,
         after=after,
     )  # fmt: skip
-
-
-@command
-def build(
-    images: options.Images,
-    arch: Annotated[str, typer.Option(help="all, host, or some of x86_64,arm64,s390x.")] = "all",
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Copy the images to DIR/NAME-ARCH.")] = None,
-    explain_size: Annotated[bool, typer.Option("--explain-size", help="Show what makes it large.")] = False,
-    lock: options.Lock = None,
-    mirror: options.Mirror = None,
-    keyring: options.Keyring = None,
-    suite: options.Suite = "bookworm",
-    compression: options.Compression = "lz4-fast",
-    refresh: options.Refresh = False,
-    offline: options.Offline = False,
-    json: options.Json = False,
-) -> int:
-    """Build an image for some architectures.
-
-    What has not changed is not built again; the images stay in the cache.
-
-    \b
-    Examples:
-      harness build cases/images/minimal.yml
-      harness build base.yml site.yml --arch arm64,s390x -o out
-      harness build cases/images/default.yml --arch host --explain-size
-    """
-    from harness.build.settings import Settings
-    from harness.commands import build as module
-
-    settings = Settings(suite=suite, mirror=mirror, keyring=keyring, compression=compression,
-                        lock=lock, refresh=refresh, offline=offline)  # fmt: skip
-    return module.build(images, arch, settings, output=output, explain_size=explain_size, as_json=json)
-
-
-@command
-def boot(
-    images: Annotated[list[Path], typer.Argument(metavar="IMAGE…", help="Image YAML files, or one built folder.")],
-    machine: Annotated[str, typer.Option("--machine", "-m", help="A machine's name, or its YAML.")],
-    exact: Annotated[bool, typer.Option("--exact", help="Two counted boots: exact times, and their proof.")] = False,
-    explain: Annotated[
-        bool, typer.Option("--explain", help="Where its time goes, down to initcalls and modules.")
-    ] = False,
-    run: Annotated[str | None, typer.Option(help="Run this command in the system, print what it says, end.")] = None,
-    append: Annotated[list[str] | None, typer.Option(help="A word more for the kernel's command line.")] = None,
-    forward: Annotated[list[int] | None, typer.Option(help="Reach this TCP port of the guest on 127.0.0.1.")] = None,
-    timeout: Annotated[float, typer.Option(help="Seconds until it must be ready.")] = 120.0,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Keep transcript and record here.")] = None,
-    json: options.Json = False,
-) -> int:
-    """Boot an image on a machine.
-
-    At a terminal the console is yours until Ctrl-]; else it boots to ready, shows the boot's steps, and powers off.
-
-    \b
-    Examples:
-      harness boot cases/images/default.yml -m qemu-arm64 --forward 80
-      harness boot cases/images/minimal.yml -m qemu-s390x --exact
-      harness boot cases/images/default.yml -m qemu-arm64 --explain
-      harness boot cases/images/default.yml -m qemu-x86_64 --run 'ps; mount'
-    """
-    from harness.build.settings import Settings
-    from harness.commands import boot as module
-
-    wish = module.Wish(exact=exact, explain=explain, command=run, append=tuple(append or ()),
-                       forwards=tuple(forward or ()), timeout=timeout, out=output, as_json=json)  # fmt: skip
-    return module.boot(images, machine, Settings(), wish)
 
 
 @command
@@ -271,45 +115,6 @@ def calibrate(
     from harness.commands import calibrate as module
 
     return module.calibrate(images, machine, Settings(), history=where, keep=not no_history, as_json=json)
-
-
-@command
-def cache(
-    action: Annotated[str, typer.Argument(metavar="export|import")],
-    folder: Annotated[Path, typer.Argument(help="Where the packages go to, or come from.")],
-    json: options.Json = False,
-) -> int:
-    """Keep the downloaded packages elsewhere, or take them back.
-
-    With a lock (harness build --lock FILE) and an exported cache an image can be built again, byte for byte, when the
-    mirror no longer has its packages.
-
-    \b
-    Examples:
-      harness cache export /backup/packages
-      harness cache import /backup/packages
-      harness build my-os.yml --lock my-os.lock --offline
-    """
-    from harness.commands import cache as module
-
-    return module.cache(action, folder, as_json=json)
-
-
-@command
-def lint(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE…", help="YAML of any kind, or folders of them.")],
-    json: options.Json = False,
-) -> int:
-    """Check YAML files without building: images, components, machines, plans.
-
-    \b
-    Examples:
-      harness lint cases/images/default.yml
-      harness lint machines cases
-    """
-    from harness.commands import lint as module
-
-    return module.lint(files, as_json=json)
 
 
 @command
@@ -392,8 +197,3 @@ def report(
     from harness.commands import report as module
 
     return module.report(folder, output, over_time=over_time, where=where)
-
-
-def main() -> None:
-    """Run the command; the console script's entry point."""
-    app()

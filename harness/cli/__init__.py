@@ -1,0 +1,17 @@
+"""The `harness` command: one thin function a subcommand, which imports its module only when it is called.
+
+To add one: in the module it belongs to, a function under ``@command`` whose parameters are its options and whose return
+value is the exit code.
+"""
+
+from __future__ import annotations
+
+from harness.cli import host, images, runs
+from harness.cli.app import app
+
+__all__ = ["app", "host", "images", "main", "runs"]
+
+
+def main() -> None:
+    """Run the command; the console script's entry point."""
+    app()

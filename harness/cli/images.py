@@ -1,0 +1,117 @@
+"""What is built and booted: images, their YAML, and the packages they come from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from harness.cli.app import command
+from harness.commands import options
+
+
+@command
+def build(
+    images: options.Images,
+    arch: Annotated[str, typer.Option(help="all, host, or some of x86_64,arm64,s390x.")] = "all",
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Copy the images to DIR/NAME-ARCH.")] = None,
+    explain_size: Annotated[bool, typer.Option("--explain-size", help="Show what makes it large.")] = False,
+    lock: options.Lock = None,
+    mirror: options.Mirror = None,
+    keyring: options.Keyring = None,
+    suite: options.Suite = "bookworm",
+    compression: options.Compression = "lz4-fast",
+    refresh: options.Refresh = False,
+    offline: options.Offline = False,
+    json: options.Json = False,
+) -> int:
+    """Build an image for some architectures.
+
+    What has not changed is not built again; the images stay in the cache.
+
+    \b
+    Examples:
+      harness build cases/images/minimal.yml
+      harness build base.yml site.yml --arch arm64,s390x -o out
+      harness build cases/images/default.yml --arch host --explain-size
+    """
+    from harness.build.settings import Settings
+    from harness.commands import build as module
+
+    settings = Settings(suite=suite, mirror=mirror, keyring=keyring, compression=compression,
+                        lock=lock, refresh=refresh, offline=offline)  # fmt: skip
+    return module.build(images, arch, settings, output=output, explain_size=explain_size, as_json=json)
+
+
+@command
+def boot(
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGE…", help="Image YAML files, or one built folder.")],
+    machine: Annotated[str, typer.Option("--machine", "-m", help="A machine's name, or its YAML.")],
+    exact: Annotated[bool, typer.Option("--exact", help="Two counted boots: exact times, and their proof.")] = False,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Where its time goes, down to initcalls and modules.")
+    ] = False,
+    run: Annotated[str | None, typer.Option(help="Run this command in the system, print what it says, end.")] = None,
+    append: Annotated[list[str] | None, typer.Option(help="A word more for the kernel's command line.")] = None,
+    forward: Annotated[list[int] | None, typer.Option(help="Reach this TCP port of the guest on 127.0.0.1.")] = None,
+    timeout: Annotated[float, typer.Option(help="Seconds until it must be ready.")] = 120.0,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Keep transcript and record here.")] = None,
+    json: options.Json = False,
+) -> int:
+    """Boot an image on a machine.
+
+    At a terminal the console is yours until Ctrl-]; else it boots to ready, shows the boot's steps, and powers off.
+
+    \b
+    Examples:
+      harness boot cases/images/default.yml -m qemu-arm64 --forward 80
+      harness boot cases/images/minimal.yml -m qemu-s390x --exact
+      harness boot cases/images/default.yml -m qemu-arm64 --explain
+      harness boot cases/images/default.yml -m qemu-x86_64 --run 'ps; mount'
+    """
+    from harness.build.settings import Settings
+    from harness.commands import boot as module
+
+    wish = module.Wish(exact=exact, explain=explain, command=run, append=tuple(append or ()),
+                       forwards=tuple(forward or ()), timeout=timeout, out=output, as_json=json)  # fmt: skip
+    return module.boot(images, machine, Settings(), wish)
+
+
+@command
+def lint(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE…", help="YAML of any kind, or folders of them.")],
+    json: options.Json = False,
+) -> int:
+    """Check YAML files without building: images, components, machines, plans.
+
+    \b
+    Examples:
+      harness lint cases/images/default.yml
+      harness lint machines cases
+    """
+    from harness.commands import lint as module
+
+    return module.lint(files, as_json=json)
+
+
+@command
+def cache(
+    action: Annotated[str, typer.Argument(metavar="export|import")],
+    folder: Annotated[Path, typer.Argument(help="Where the packages go to, or come from.")],
+    json: options.Json = False,
+) -> int:
+    """Keep the downloaded packages elsewhere, or take them back.
+
+    With a lock (harness build --lock FILE) and an exported cache an image can be built again, byte for byte, when the
+    mirror no longer has its packages.
+
+    \b
+    Examples:
+      harness cache export /backup/packages
+      harness cache import /backup/packages
+      harness build my-os.yml --lock my-os.lock --offline
+    """
+    from harness.commands import cache as module
+
+    return module.cache(action, folder, as_json=json)

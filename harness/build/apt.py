@@ -15,9 +15,10 @@ from filelock import FileLock
 
 from harness import proc
 from harness.arch import Arch
-from harness.build.mirror import MirrorError, Patience, explain, retrying
+from harness.build.mirror import MirrorError, explain
 from harness.build.sources import stanzas
 from harness.errors import UserError
+from harness.patience import Patience, retrying
 
 HELPER = "/usr/lib/apt/apt-helper"
 COMMAND_SECONDS = 1800.0  # a bound for one apt command, whatever its mirror does

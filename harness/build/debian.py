@@ -14,10 +14,11 @@ from urllib.parse import quote
 
 from harness.arch import ARCHES, Arch
 from harness.build.lock import Lock, request_key
-from harness.build.mirror import MirrorError, Patience, retrying
+from harness.build.mirror import MirrorError
 from harness.build.packages import Package, Resolution, package_from, package_from_index
 from harness.build.sources import Source, base_uris, from_host, from_mirror, text_of
 from harness.errors import HostError, UserError
+from harness.patience import Patience, retrying
 from harness.store import Store, digest_of, file_digest
 
 if TYPE_CHECKING:

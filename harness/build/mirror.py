@@ -1,39 +1,25 @@
-"""What a mirror can do wrong, told apart by apt's words; and how long to be patient with it."""
+"""What a mirror can do wrong, told apart by apt's words."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from harness.errors import HarnessError, HostError, UserError
+from harness.errors import HarnessError, UserError
+from harness.patience import NetworkError
 
 if TYPE_CHECKING:
     from harness.proc import CommandError
 
 
-@dataclass(frozen=True)
-class Patience:
-    """How often a network failure is tried again; all in seconds but ``attempts``."""
-
-    attempts: int = 4
-    wait: float = 1.0  # before the second attempt; doubles from there
-    longest: float = 15.0
-    timeout: float = 20.0  # of silence on a connection
-
-
-class MirrorError(HostError):
+class MirrorError(NetworkError):
     """A mirror failed. ``kind`` is a row of TROUBLES; only some are worth another attempt."""
 
     def __init__(self, message: str, *, kind: str, hint: str = "", details: str = "") -> None:
-        super().__init__(message, hint=hint, details=details)
+        passing = any(row.kind == kind and row.passing for row in TROUBLES)
+        super().__init__(message, hint=hint, details=details, passing=passing)
         self.kind = kind
-
-    @property
-    def passing(self) -> bool:
-        """Whether trying again may help."""
-        return any(row.kind == self.kind and row.passing for row in TROUBLES)
 
 
 @dataclass(frozen=True)
@@ -117,21 +103,3 @@ def explain(error: CommandError, stdout: str, *, suite: str, arch: str) -> Harne
             message = f"{where}: {row.meaning}"
             return MirrorError(message, kind=row.kind, hint=row.hint, details=said.strip())
     return error
-
-
-def retrying(patience: Patience, action: Callable[[], object], progress: Callable[[str], None]) -> None:
-    """Do `action`; again, after growing pauses, when the mirror failed in a way that may pass."""
-    from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_exponential
-
-    def tell(state: RetryCallState) -> None:
-        error = state.outcome.exception() if state.outcome else None
-        progress(f"{error.message if isinstance(error, HarnessError) else error}; trying again")
-
-    policy = Retrying(
-        stop=stop_after_attempt(patience.attempts),
-        wait=wait_exponential(multiplier=patience.wait, max=patience.longest),
-        retry=retry_if_exception(lambda error: isinstance(error, MirrorError) and error.passing),
-        before_sleep=tell,
-        reraise=True,
-    )
-    policy(action)

@@ -15,10 +15,10 @@ from debian_mirror import SUITE, Item, Mirror, Repository
 from harness import paths
 from harness.arch import Arch, parse_list
 from harness.build.debian import DEB, Debian
-from harness.build.mirror import Patience
 from harness.build.pipeline import Builder
 from harness.build.settings import Settings
 from harness.image import Image
+from harness.patience import Patience
 from harness.spec import load_image
 from harness.store import Store
 

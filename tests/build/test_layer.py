@@ -15,8 +15,8 @@ from harness.build.debian import Debian
 from harness.build.globs import matcher
 from harness.build.layer import Layer, make_layer
 from harness.build.libraries import policy_name
-from harness.build.mirror import Patience
 from harness.errors import HostError, UserError
+from harness.patience import Patience
 from harness.spec.model import ComponentSpec, Concatenate, File, User
 from harness.store import Store, digest_of
 

@@ -1,0 +1,191 @@
+"""A tar as a stream of members, read strictly and in bounded memory.
+
+The standard library's tarfile is not used: it reads a header of any length into memory, searches it in quadratic time,
+and takes a damaged header for the end of the archive. The format is POSIX.1-2001's (pax) with GNU tar's long names.
+"""
+
+from __future__ import annotations
+
+import re
+import tarfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+BLOCK = 512
+CHUNK = 1 << 20
+MAX_HEADER = 1 << 20  # bytes of one extended header: the kernel lets one file have 64 KiB of extended attributes
+MAX_PATH = 4096  # Linux's PATH_MAX, the end included
+XATTR = "SCHILY.xattr."
+_ZERO = bytes(BLOCK)
+_NUMBER = re.compile(r"[0-9]{1,20}")
+_BARE = (tarfile.LNKTYPE, tarfile.SYMTYPE, tarfile.DIRTYPE, tarfile.FIFOTYPE)  # nothing follows their header
+_KINDS = {
+    tarfile.CHRTYPE: "a device",
+    tarfile.BLKTYPE: "a device",
+    tarfile.GNUTYPE_SPARSE: "a sparse file",
+}
+
+
+class BadTarError(Exception):
+    """A tar that is damaged, or says what no honest layer says; its text says what, ``member`` where."""
+
+    def __init__(self, what: str, member: str = "") -> None:
+        super().__init__(what)
+        self.member = member
+
+
+class Source(Protocol):
+    """What a tar is read from."""
+
+    def read(self, size: int) -> bytes:
+        """Return the next `size` bytes, fewer only at the end."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A member's header. ``type`` is tarfile's letter; ``size`` the bytes that follow; ``xattrs`` pax records."""
+
+    name: str
+    type: bytes
+    mode: int
+    uid: int
+    gid: int
+    size: int
+    target: str
+    xattrs: tuple[tuple[str, str], ...]
+
+
+class Tar:
+    """Reads one tar: `members` yields headers, `content` the bytes of the member that came last."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._left = self._padding = 0
+
+    def members(self) -> Iterator[Member]:
+        """Yield the members in order; BadTarError at the first that is wrong."""
+        extended: dict[str, str] = {}
+        while (block := self._header()) is not None:
+            kind, size = block[156:157], _number(block[124:136], "size")
+            if kind in (tarfile.XHDTYPE, tarfile.SOLARIS_XHDTYPE):
+                extended |= _records(self._extended(size))
+            elif kind == tarfile.XGLTYPE:
+                self._extended(size)  # as Go's reader, and so Docker: it says nothing of a member
+            elif kind in (tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK):
+                if size > MAX_PATH:
+                    raise BadTarError(f"a name of {size} bytes", _text(block[:100]))
+                key = "path" if kind == tarfile.GNUTYPE_LONGNAME else "linkpath"
+                extended[key] = _text(self._extended(size))
+            else:
+                member = _member(block, kind, size, extended)
+                extended = {}
+                self._left, self._padding = member.size, -member.size % BLOCK
+                yield member
+                for _ in self.content():
+                    pass
+                self._take(self._padding)
+        if extended:
+            raise BadTarError("ends where a member should follow its extended header")
+
+    def content(self) -> Iterator[bytes]:
+        """Yield what is left of the last member's content, in pieces of at most 1 MiB."""
+        while self._left:
+            piece = self._source.read(min(self._left, CHUNK))
+            if not piece:
+                raise BadTarError("is cut short")
+            self._left -= len(piece)
+            yield piece
+
+    def _header(self) -> bytes | None:
+        block = self._source.read(BLOCK)
+        if not block:
+            return None
+        if len(block) != BLOCK:
+            raise BadTarError("is cut short")
+        if block == _ZERO:
+            while rest := self._source.read(CHUNK):
+                if rest.count(0) != len(rest):
+                    raise BadTarError("something is hidden behind its end")
+            return None
+        sums = sum(block[:148]) + sum(block[156:]) + 8 * ord(" ")
+        if _number(block[148:156], "checksum") != sums:
+            raise BadTarError("a header's checksum is wrong")
+        return block
+
+    def _extended(self, size: int) -> bytes:
+        if size > MAX_HEADER:
+            raise BadTarError(f"an extended header of {size} bytes")
+        return self._take(size + -size % BLOCK)[:size]
+
+    def _take(self, size: int) -> bytes:
+        data = self._source.read(size)
+        if len(data) != size:
+            raise BadTarError("is cut short")
+        return data
+
+
+def _text(data: bytes) -> str:
+    return data.split(b"\0", 1)[0].decode("utf-8", "surrogateescape")
+
+
+def _number(field: bytes, what: str) -> int:
+    """Return a header's number: octal digits, or GNU tar's binary form."""
+    if field[0] & 0x80:
+        if field[0] == 0xFF:
+            raise BadTarError(f"a negative {what}")
+        return int.from_bytes(bytes((field[0] & 0x7F,)) + field[1:], "big")
+    digits = field.strip(b" \0")
+    if not digits:
+        return 0
+    if not re.fullmatch(rb"[0-7]+", digits):
+        raise BadTarError(f"a {what} that is no number: {digits.decode('latin-1')!r}")
+    return int(digits, 8)
+
+
+def _records(data: bytes) -> dict[str, str]:
+    """Read an extended header: records of `LENGTH KEY=VALUE` and a line end, the length that of the whole record."""
+    found: dict[str, str] = {}
+    at = 0
+    while at < len(data):
+        space = data.find(b" ", at, at + 8)
+        length = data[at:space] if space > 0 else b""
+        end = at + int(length) if length.isdigit() else 0
+        key, equals, value = data[space + 1 : end - 1].partition(b"=")
+        if not space + 1 < end <= len(data) or not equals or not key or data[end - 1] != ord("\n"):
+            raise BadTarError("an extended header that is damaged")
+        found[key.decode("utf-8", "surrogateescape")] = value.decode("utf-8", "surrogateescape")
+        at = end
+    return found
+
+
+def _member(block: bytes, kind: bytes, size: int, extended: dict[str, str]) -> Member:
+    name = _text(block[:100])
+    prefix = _text(block[345:500]) if block[257:263] == b"ustar\0" else ""
+    name = extended.get("path", f"{prefix}/{name}" if prefix else name)
+    if any(key.startswith("GNU.sparse.") for key in extended):
+        raise BadTarError("is a sparse file", name)
+
+    def number(key: str, field: bytes) -> int:
+        said = extended.get(key)
+        if said is None:
+            return _number(field, key)
+        if not _NUMBER.fullmatch(said):
+            raise BadTarError(f"a negative {key}" if said.startswith("-") else f"the {key} {said[:40]!r}", name)
+        return int(said)
+
+    try:
+        size = number("size", block[124:136])
+        mode = _number(block[100:108], "mode") & 0o7777
+        uid, gid = number("uid", block[108:116]), number("gid", block[116:124])
+    except BadTarError as error:
+        raise BadTarError(str(error), name) from None
+    if kind in (tarfile.AREGTYPE, tarfile.CONTTYPE):
+        kind = tarfile.DIRTYPE if name.endswith("/") else tarfile.REGTYPE
+    if kind in _BARE:
+        size = 0
+    elif kind != tarfile.REGTYPE:
+        raise BadTarError(f"is {_KINDS.get(kind, f'of the unknown type {kind!r}')}", name)
+    xattrs = sorted((key, value) for key, value in extended.items() if key.startswith(XATTR))
+    return Member(name, kind, mode, uid, gid, size, extended.get("linkpath", _text(block[157:257])), tuple(xattrs))

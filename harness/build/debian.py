@@ -24,7 +24,7 @@ from harness.store import Store, digest_of, file_digest
 if TYPE_CHECKING:
     from harness.build.apt import Apt
 
-RESOLUTION_VERSION = 1
+RESOLUTION_VERSION = 2
 DEB = "package.deb"
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from harness import paths
 from harness.arch import Arch
-from harness.build import deb, versions
+from harness.build import copyrights, deb, versions
 from harness.build.debian import Debian
 from harness.build.globs import literal, matcher, unmatched
 from harness.build.ids import number
@@ -140,12 +140,15 @@ class _Maker:
             self._declare()
             self._concatenate(offered, {path: package.name for package in own for path in libraries.open(package)})
             libraries.complete(self.tree, self.owners, self.component.libraries, self.component.name)
+            carried = self._carried()
+            bringing = [package for package in self.resolution.packages if carried[package.name]]
+            kept = copyrights.keep(bringing, self.resolution.by_name, libraries.open, work)
         self._drop_setuid()
         tar = work / "layer.tar"
         with tar.open("wb") as out:
             write(self.tree, out)
         spool.unlink()
-        (work / "layer.json").write_text(json.dumps(self._record(tar), indent=1) + "\n", encoding="utf-8")
+        (work / "layer.json").write_text(json.dumps(self._record(tar, kept), indent=1) + "\n", encoding="utf-8")
 
     def _own_packages(self) -> list[Package]:
         names = packages_of(self.component, self.arch)
@@ -248,12 +251,16 @@ class _Maker:
                 self.tree.nodes[path] = replace(node, mode=node.mode & 0o1777)
                 self.setuid.append(path)
 
-    def _record(self, tar: Path) -> dict[str, Any]:
+    def _carried(self) -> Counter[str]:
+        """Count the files that each package brings."""
         owned = {path: self.owners[path] for path in self.tree.nodes if path in self.owners}
+        return Counter({**owned, **self.joined}.values())
+
+    def _record(self, tar: Path, kept: Mapping[str, Mapping[str, str]]) -> dict[str, Any]:
         sizes = [node.content.size for _, node in self.tree.files() if node.content is not None]
         return {
             "digest": file_digest(tar),
-            "packages": self.resolution.records(Counter({**owned, **self.joined}.values())),
+            "packages": self.resolution.records(self._carried(), kept),
             "files": sum(node.type != tarfile.DIRTYPE for node in self.tree.nodes.values()),
             "size": sum(sizes),
             "setuid_dropped": self.setuid,

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any
 
 from harness.errors import UserError
@@ -17,6 +18,7 @@ class Package:
     """One package in one version. ``size`` is the .deb's bytes; ``filename`` its path in the mirror's pool.
 
     ``depends`` holds the names in Pre-Depends and Depends, every alternative; ``provides`` its virtual names.
+    ``source_version`` is empty where the source package has the package's own version.
     """
 
     name: str
@@ -28,6 +30,7 @@ class Package:
     source: str
     depends: tuple[str, ...] = ()
     provides: tuple[str, ...] = ()
+    source_version: str = ""
 
     def record(self) -> dict[str, Any]:
         """Return the package as JSON-like data."""
@@ -52,9 +55,14 @@ class Resolution:
         """The key of what depends on these packages' bytes."""
         return digest_of([self.arch, self.names, [package.sha256 for package in self.packages]])
 
-    def records(self, carried: Mapping[str, int]) -> list[dict[str, Any]]:
-        """Return all packages as data, each with ``files``: how many of its files are `carried`, by its name."""
-        return [{**package.record(), "files": carried.get(package.name, 0)} for package in self.packages]
+    def records(
+        self, carried: Mapping[str, int], kept: Mapping[str, Mapping[str, str]] = MappingProxyType({})
+    ) -> list[dict[str, Any]]:
+        """Return all packages as data, by name: how many of its ``files`` are `carried`, and what was `kept` of it."""
+        return [
+            {**package.record(), "files": carried.get(package.name, 0), **kept.get(package.name, {})}
+            for package in self.packages
+        ]
 
     @cached_property
     def by_name(self) -> dict[str, Package]:
@@ -79,6 +87,7 @@ def package_from(record: Mapping[str, Any]) -> Package:
 def package_from_index(fields: Mapping[str, str]) -> Package:
     """Return the package of one paragraph of a Packages index."""
     depends = names_in(",".join(filter(None, (fields.get("pre-depends"), fields.get("depends")))))
+    source = re.fullmatch(r"(\S+)(?: +\((\S+)\))?", fields.get("source", "")) or ("", fields["package"], None)
     return Package(
         name=fields["package"],
         version=fields["version"],
@@ -86,9 +95,10 @@ def package_from_index(fields: Mapping[str, str]) -> Package:
         sha256=fields["sha256"],
         size=int(fields["size"]),
         filename=fields["filename"],
-        source=fields.get("source", fields["package"]).split(" ")[0],
+        source=source[1],
         depends=depends,
         provides=names_in(fields.get("provides", "")),
+        source_version=source[2] or "",
     )
 
 

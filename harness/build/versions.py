@@ -1,5 +1,6 @@
 """Raise one when the same inputs shall give other bytes: what older code made is then made anew, not mixed in."""
 
-LAYER = 3
-KERNEL = 2
-IMAGE = 7
+LAYER = 4
+OCI_LAYER = 1
+KERNEL = 3
+IMAGE = 8

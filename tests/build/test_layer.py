@@ -21,6 +21,7 @@ from harness.spec.model import ComponentSpec, Concatenate, File, User
 from harness.store import Store, digest_of
 
 HOST = ARCHES["x86_64"]
+COPYRIGHT = b"Format: https://test.invalid/copyright-format/1.0/\n\nFiles: *\nCopyright: x\nLicense: Expat or GPL-2+\n"
 ELF = Path("/usr/bin/true").read_bytes()  # needs libc.so.6 and its loader
 
 
@@ -39,7 +40,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Repository
             Item("./sbin/other", b"other", mode=0o755),
             Item("./usr/bin/twin", type=tarfile.LNKTYPE, target="./sbin/other"),
             Item("./usr/bin/link", type=tarfile.SYMTYPE, target="../sbin/other"),
-            Item("./usr/share/doc/tool/copyright", b"(c)"),
+            Item("./usr/share/doc/tool/copyright", COPYRIGHT),
             Item("./usr/share/man/man1/tool.1.gz", b"man"),
             Item("./usr/share/locale/de/x.mo", b"de"),
             Item("./etc/init.d/tool", b"sysv"),
@@ -73,6 +74,15 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Repository
         "danglinglink": Item("./usr/x", type=tarfile.LNKTYPE, target="../../etc/shadow"),
     }.items():
         repository.add(name, "1", [Item("./usr/bin/x", b"x"), item])
+    doc = "./usr/share/doc"
+    for name, items in {
+        "linked": [Item(f"{doc}/linked", type=tarfile.SYMTYPE, target="tool")],
+        "filelinked": [Item(f"{doc}/filelinked/copyright", type=tarfile.SYMTYPE, target="../linked/copyright")],
+        "circular": [Item(f"{doc}/circular", type=tarfile.SYMTYPE, target="circular")],
+        "leading-out": [Item(f"{doc}/leading-out", type=tarfile.SYMTYPE, target="../../../../etc")],
+        "silent": [],
+    }.items():
+        repository.add(name, "1:1", [Item(f"./usr/bin/{name}", b"x"), *items], Depends="tool, linked")
     whole = make_deb([Item("./usr/bin/x", b"x" * 5000)])
     repository.add_deb("garbage", "1", b"this is no ar archive at all, not even nearly so")
     repository.add_deb("nodata", "1", whole[:150])
@@ -148,6 +158,34 @@ def test_documents_and_service_files_stay_behind_and_usr_is_merged(build) -> Non
     assert found["usr/sbin/other"].linkname == "usr/bin/twin"
     assert (found["etc/tool.conf"].uid, found["etc/tool.conf"].mode) == (7, 0o640)
     assert [(row["name"], row["files"]) for row in layer.packages] == [("tool", 7)]
+
+
+def test_copyright_files_are_kept_and_their_licences_read(build, world) -> None:
+    before = world[1].count("unrelated.*deb")
+    layer = build("tool", "linked", "filelinked", "circular", "leading-out", "silent", "elf")
+    licence = {row["name"]: (row.get("licence"), row.get("copyright")) for row in layer.packages}
+    assert licence == {
+        "tool": ("MIT OR GPL-2.0-or-later", "tool_1"),
+        "linked": ("MIT OR GPL-2.0-or-later", "linked_1%3A1"),
+        "filelinked": ("MIT OR GPL-2.0-or-later", "filelinked_1%3A1"),
+        "circular": ("NOASSERTION", ""),
+        "leading-out": ("NOASSERTION", ""),
+        "silent": ("NOASSERTION", ""),
+        "elf": ("NOASSERTION", ""),
+        "libc6": ("NOASSERTION", ""),
+        "unrelated": (None, None),  # nothing of it is in the layer
+    }
+    kept = {path.name: path.read_bytes() for path in (layer.path / "licences").iterdir()}
+    assert kept == dict.fromkeys(("tool_1", "linked_1%3A1", "filelinked_1%3A1"), COPYRIGHT)
+    assert world[1].count("unrelated.*deb") == before
+
+
+def test_the_copyright_of_another_package_comes_without_its_files(build) -> None:
+    layer = build("linked")
+    assert [(row["name"], row["files"], row.get("licence")) for row in layer.packages] == [
+        ("linked", 1, "MIT OR GPL-2.0-or-later"),
+        ("tool", 0, None),
+    ]
 
 
 def test_the_tar_is_in_order_dated_1970_and_names_no_owner(build) -> None:

@@ -7,9 +7,10 @@ import json
 import lzma
 import re
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, BinaryIO, cast
 
 from harness import proc
@@ -17,7 +18,7 @@ from harness.arch import ARCHES, Arch
 from harness.build import deb, versions
 from harness.build.debian import Debian
 from harness.build.layer import packages_of
-from harness.build.modules import ModuleIndex, module_name, read_index
+from harness.build.modules import ModuleIndex, module_name, read_index, spelled
 from harness.build.packages import Package, Resolution
 from harness.build.tree import Node, Tree, plain, write
 from harness.errors import UserError
@@ -36,6 +37,7 @@ class KernelFiles:
     version: str
     packages: tuple[Mapping[str, Any], ...]  # all that were resolved, with how many of their ``files`` it carries
     size: int  # bytes of ``kernel``
+    loads: tuple[str, ...]  # those of the modules asked for that it has and does not hold built in, in that order
 
     @property
     def kernel(self) -> Path:
@@ -58,16 +60,23 @@ class KernelFiles:
         return tuple(sorted((self.path / "probe").iterdir()))
 
 
-def make_kernel(component: ComponentSpec, arch: Arch, debian: Debian, store: Store) -> KernelFiles:
+def make_kernel(
+    component: ComponentSpec,
+    arch: Arch,
+    debian: Debian,
+    store: Store,
+    more: Mapping[str, str] = MappingProxyType({}),
+) -> KernelFiles:
     """Return the component's kernel for `arch`, made when the store lacks it.
 
-    Raises UserError when the component names a module that no architecture has.
+    `more` are modules to carry besides its own, each with the component that asks for it.
+    Raises UserError when a component names a module that no architecture has.
     """
     part = component.kernel
     assert part is not None, "the spec's checks let nothing else through"
     resolution = debian.resolve(names_of(component, arch), arch)
     image = image_package(resolution)
-    key = digest_of([versions.KERNEL, component.digest, arch.name, image.sha256])
+    key = digest_of([versions.KERNEL, component.digest, arch.name, image.sha256, list(more)])
 
     def maker(work: Path) -> None:
         scratch = work / "scratch"
@@ -76,17 +85,20 @@ def make_kernel(component: ComponentSpec, arch: Arch, debian: Debian, store: Sto
         debian.progress(f"{arch.name}: unpacking {image.name}, {image.size / 1e6:.1f} MB")
         index, version = _unpack(package, image, arch, scratch, work / "kernel")
         _remember(store, image, index)
-        _check(component, part, arch, index, debian, store)
-        modules = _carry(part, index, scratch, version, work)
+        own = dict.fromkeys((*part.modules, *part.stage1, *part.probe), component.name)
+        _check(component, {**more, **own}, arch, index, debian, store)
+        modules = _carry(part, more, index, scratch, version, work)
         shutil.rmtree(scratch)
-        data = {"version": version, "files": 1 + modules, "size": (work / "kernel").stat().st_size}
+        loads = [name for name in dict.fromkeys(map(spelled, more)) if name in index.paths]
+        size = (work / "kernel").stat().st_size
+        data = {"version": version, "files": 1 + modules, "size": size, "loads": loads}
         (work / "kernel.json").write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
 
     path = store.make("kernels", key, maker)
     data = json.loads((path / "kernel.json").read_text(encoding="utf-8"))
     # the image's package alone is in the key: what else is resolved with it may change without another kernel
     packages = resolution.records({image.name: data["files"]})
-    return KernelFiles(path=path, version=data["version"], packages=tuple(packages), size=data["size"])
+    return KernelFiles(path, data["version"], tuple(packages), data["size"], tuple(data["loads"]))
 
 
 def names_of(component: ComponentSpec, arch: Arch) -> tuple[str, ...]:
@@ -173,10 +185,18 @@ def _write(path: Path, text: str) -> None:
 
 
 def _check(
-    component: ComponentSpec, part: KernelPart, arch: Arch, index: ModuleIndex, debian: Debian, store: Store
+    component: ComponentSpec,
+    wanted: Mapping[str, str],
+    arch: Arch,
+    index: ModuleIndex,
+    debian: Debian,
+    store: Store,
 ) -> None:
-    """Complain about names that no architecture has; silent while an architecture's kernel has not been seen yet."""
-    absent = [name for name in (*part.modules, *part.stage1, *part.probe) if not index.knows(name)]
+    """Complain about names that no architecture has; silent while an architecture's kernel has not been seen yet.
+
+    `wanted` are the modules, each with the component that names it.
+    """
+    absent = [name for name in wanted if not index.knows(name)]
     elsewhere: set[str] = set()
     for other in ARCHES.values():
         if not absent or other is arch:
@@ -190,20 +210,21 @@ def _check(
     if unknown:
         near = {name: index.nearest(name) for name in unknown}
         raise UserError(
-            f"component {component.name}: no architecture's kernel has the module {', '.join(unknown)}",
+            f"component {wanted[unknown[0]]}: no architecture's kernel has the module {', '.join(unknown)}",
             hint="; ".join(f"{name}: did you mean {' or '.join(names)}?" for name, names in near.items() if names),
         )
 
 
-def _carry(part: KernelPart, index: ModuleIndex, scratch: Path, version: str, work: Path) -> int:
+def _carry(part: KernelPart, more: Iterable[str], index: ModuleIndex, scratch: Path, version: str, work: Path) -> int:
     """Write the first stage's, the probe's and the root's modules; return how many are shipped."""
     source = scratch / "lib/modules" / version
     for folder, names in (("stage1", part.stage1), ("probe", part.probe)):
         (work / folder).mkdir()
         for number, name in enumerate(index.order(names)):
             shutil.copyfile(source / index.paths[name], work / folder / f"{number:02d}-{name}.ko")
-    _write_modules(index.order(part.modules), index, source, scratch / "kept", version, work / "modules.tar")
-    return len({*index.order(part.stage1), *index.order(part.modules)})
+    carried = index.order((*part.modules, *more))
+    _write_modules(carried, index, source, scratch / "kept", version, work / "modules.tar")
+    return len({*index.order(part.stage1), *carried})
 
 
 def _write_modules(names: Sequence[str], index: ModuleIndex, source: Path, base: Path, version: str, tar: Path) -> None:

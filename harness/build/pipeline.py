@@ -145,15 +145,16 @@ class Builder:
 
         spec, arch = inputs.spec, inputs.arch
         self.progress(f"{spec.name} {arch.name}: kernel")
-        kernel = make_kernel(inputs.components[spec.kernel.image], arch, self.debian, self.store)
+        kernel = make_kernel(inputs.components[spec.kernel.image], arch, self.debian, self.store, modules_of(inputs))
         layers: dict[str, Layer] = {}
         for reference, component in inputs.layers.items():
             self.progress(f"{spec.name} {arch.name}: {reference}")
             layers[reference] = make_layer(component, arch, self.debian, self.store)
         parts = {reference: _part(inputs.components[reference], layer) for reference, layer in layers.items()}
         self.progress(f"{spec.name} {arch.name}: root filesystem")
-        modules = Tree() if spec.kernel.tar == "none" else read_layer(kernel.modules)
-        root = assemble(spec, arch, parts, modules)
+        bare = spec.kernel.tar == "none"
+        modules = Tree() if bare else read_layer(kernel.modules)
+        root = assemble(spec, arch, parts, modules, () if bare else kernel.loads)
         squashfs = folder / "root.squashfs"
         formats.squashfs(root.tree, squashfs, inputs.compression, self.settings.turn)
         (folder / "kernel").write_bytes(kernel.kernel.read_bytes())
@@ -183,6 +184,15 @@ def _ucode(inputs: Inputs) -> Path | None:
     kernel = inputs.spec.kernel
     wanted = kernel.ucode and inputs.arch.name in UCODE_ARCHES
     return ucode_file(inputs.components[kernel.image], kernel.ucode or "") if wanted else None
+
+
+def modules_of(inputs: Inputs) -> dict[str, str]:
+    """Return the kernel modules that an image's components need, each with the first component that names it."""
+    asked: dict[str, str] = {}
+    for layer in (inputs.layers[one] for one in inputs.spec.references if one in inputs.layers):
+        for name in layer.modules:
+            asked.setdefault(name, layer.name)
+    return asked
 
 
 def packages_of(component: ComponentSpec, arch: Arch) -> tuple[str, ...]:
@@ -234,7 +244,8 @@ def expectations(spec: ImageSpec, parts: dict[str, Part]) -> dict[str, Any]:
                 "readonly": made.readonly,
                 "binds": [list(pair) for pair in made.binds],
                 "restart": known.restart,
-                "ports": ports_of(known),
+                "ports": sorted({*ports_of(known), *(port for kind, port in known.ports if kind == "tcp")}),
+                "udp": sorted({port for kind, port in known.ports if kind == "udp"}),
             }
     return rows
 

@@ -48,8 +48,11 @@ class Root:
     owners: list[tuple[str, str, str, str]] = field(default_factory=list)
 
 
-def assemble(spec: ImageSpec, arch: Arch, parts: Mapping[str, Part], modules: Tree) -> Root:
-    """Build the root: init images merged, bundles under /containers, modules, volumes and the YAML's own files."""
+def assemble(spec: ImageSpec, arch: Arch, parts: Mapping[str, Part], modules: Tree, loads: Sequence[str] = ()) -> Root:
+    """Build the root: init images merged, bundles under /containers, modules, volumes and the YAML's own files.
+
+    `loads` are the modules that its components want loaded at boot.
+    """
     tree = Tree()
     root = Root(tree)
     for path, node in _bare().items():
@@ -84,6 +87,7 @@ def assemble(spec: ImageSpec, arch: Arch, parts: Mapping[str, Part], modules: Tr
             _add_bundle(tree, prefix, entry, parts[entry.image], ids, volumes)
             root.owners.append((section, entry.name, entry.image, prefix))
     _add_files(tree, late, spec, ids)
+    _add_loads(tree, loads)
     _move_var(tree)
     return root
 
@@ -237,6 +241,14 @@ def _add_file(tree: Tree, file: File, spec: ImageSpec, ids: Mapping[str, int]) -
     data = content(file, spec)
     if data is not None:
         tree.put(file.path, plain(data, int(file.mode or "0600", 8), uid, gid))
+
+
+def _add_loads(tree: Tree, names: Sequence[str]) -> None:
+    """Let the boot load the modules that components need, after those that the YAML's own list names."""
+    if names:
+        own = tree.get("etc/modules")
+        text = own.content.read() + b"\n" if own is not None and own.content is not None else b""
+        tree.put("etc/modules", plain(text + "".join(f"{name}\n" for name in names).encode()))
 
 
 def _move_var(tree: Tree) -> None:

@@ -33,6 +33,7 @@ class EntrySettings:
     health: Health | None = None
     timeout: int = 60
     ready: int = 60
+    ports: tuple[tuple[str, int], ...] = ()  # (tcp or udp, number)
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,17 @@ def _judge_seconds(value: str) -> str | None:
     return f'"{digits[0]}"' if digits else ""
 
 
+def _judge_ports(value: str) -> str | None:
+    if re.fullmatch(r"(?:tcp|udp):[0-9]{1,5}(?: (?:tcp|udp):[0-9]{1,5})*", value):
+        return None if all(1 <= port <= 65535 for _, port in _ports(value)) else ""
+    spaced = " ".join(re.findall(r"(?:tcp|udp):[0-9]{1,5}", value))
+    return spaced if spaced and re.fullmatch(r"[\w:, ]+", value) else ""
+
+
+def _ports(value: str) -> tuple[tuple[str, int], ...]:
+    return tuple((kind, int(port)) for kind, _, port in (word.partition(":") for word in value.split()))
+
+
 def _judge_health(value: str) -> str | None:
     kind, colon, argument = value.partition(":")
     if kind not in _HEALTH or not colon:
@@ -109,6 +121,13 @@ SETTINGS: dict[str, Setting] = {
     ),
     "harness.ready": Setting(
         ("services",), "60", "seconds within which the service must become ready", _SECONDS, _judge_seconds
+    ),
+    "harness.ports": Setting(
+        ("services",),
+        "",
+        "ports on which it listens, besides the one of its health check",
+        "tcp:PORT and udp:PORT, with a space between",
+        _judge_ports,
     ),
 }
 
@@ -144,4 +163,5 @@ def settings(annotations: Mapping[str, str] | None) -> EntrySettings:
         health=Health(cast(HealthKind, kind), argument) if kind else None,
         timeout=int(given.get("harness.timeout", "60")),
         ready=int(given.get("harness.ready", "60")),
+        ports=_ports(given.get("harness.ports", "")),
     )

@@ -19,7 +19,9 @@ _USER = re.compile(r"[a-z_][a-z0-9_-]{0,30}")
 _PASSWD_PATH = re.compile(r"/[^:\x00-\x1f\x7f]*")
 _WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.,+=:-]*")
 # A kernel component is its package's kernel and modules, and the `files` that `ucode` may name.
-_NOT_OF_A_KERNEL = ("keep", "drop", "stand_ins", "libraries", "users", "concatenate", "links", "guest", "config")
+_NOT_OF_A_KERNEL = ("keep", "drop", "stand_ins", "libraries", "users", "concatenate", "links", "modules", "guest",
+                    "config")  # fmt: skip
+_MODULE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 _CONSOLE = re.compile(r"[A-Za-z0-9][A-Za-z0-9/_-]*")
 
 
@@ -45,6 +47,9 @@ def component(data: Mapping[str, Any], yaml: Path) -> Iterator[Problem]:
             yield from checks.problem(("links", target, index), checks.inner_path(link))
     for index, name in checks.texts(data, "stand_ins"):
         yield from checks.problem(("stand_ins", index), _stand_in(name))
+    for index, name in checks.texts(data, "modules"):
+        if not _MODULE.fullmatch(name):
+            yield Problem(("modules", index), f"{name!r} is no module's name", "a kernel module's name, as in dm-crypt")
     yield from _config(_mapping(data, "config"), ("config",))
 
 

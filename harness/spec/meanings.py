@@ -183,6 +183,8 @@ MEANINGS: dict[str, dict[str, str]] = {
         "files": "files to add; `source` is a path beside the YAML",
         "concatenate": "files to make by joining others",
         "links": "symbolic links to make, by target: `{/usr/bin/busybox: [usr/bin/sh]}`",
+        "modules": "kernel modules that it needs: images that use it carry them, with all they need, and load them at "
+        "boot; built-in or absent ones are left out",
         "kernel": "makes the component a kernel",
         "guest": "it brings the harness's own init scripts and boot marks",
         "config": "how its container runs: all keys of a container but `name` and `image`; the image's YAML wins",

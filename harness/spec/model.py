@@ -243,6 +243,7 @@ class ComponentSpec(Model):
     files: tuple[File, ...] = ()  # `source` is relative to the component's YAML
     concatenate: tuple[Concatenate, ...] = ()
     links: dict[str, Strings] = {}  # symlinks to make, by their target: {/usr/bin/busybox: [usr/bin/sh, …]}
+    modules: Strings = ()  # kernel modules to carry in images that use it, and to load at boot
     kernel: KernelPart | None = None
     guest: bool = False  # it brings the harness's own init scripts and boot marks (harness/guest)
     config: EntryConfig = Field(default_factory=EntryConfig)

@@ -163,6 +163,20 @@ def test_the_same_bytes_again(kernels, debian, tmp_path) -> None:
             assert (again.path / path.relative_to(first.path)).read_bytes() == path.read_bytes()
 
 
+def test_what_an_images_components_need_comes_with_it(kernels, debian, tmp_path) -> None:
+    more = {"dm-crypt": "crypt", "overlay": "other", "nothing_yet": "third", "ext4": "fourth"}
+    spec = component(tmp_path, "one", **WANTED)
+    with pytest.raises(UserError, match=r"component third: no architecture's kernel has the module nothing_yet$"):
+        make_kernel(spec, ARCHES["arm64"], debian, debian.store, more)
+    del more["nothing_yet"]
+    made = make_kernel(spec, ARCHES["arm64"], debian, debian.store, more)
+    assert made.path != kernels["arm64"].path and kernels["arm64"].loads == ()
+    assert made.loads == ("dm_crypt", "overlay"), "ext4 is built in"
+    with tarfile.open(made.modules) as more_tar, tarfile.open(kernels["arm64"].modules) as tar:
+        added = {module_name(name) for name in {*more_tar.getnames()} - {*tar.getnames()}}
+    assert {"dm_crypt"} <= added and "overlay" not in added
+
+
 def test_a_module_that_no_architecture_has(kernels, debian, tmp_path) -> None:
     spec = component(tmp_path, "typo", modules=("virtio_nett", "button"))
     with pytest.raises(UserError, match="no architecture's kernel has the module virtio_nett") as caught:

@@ -55,6 +55,16 @@ def text(root: Root, path: str) -> str:
     return node.content.read().decode()
 
 
+def test_modules_that_components_need_are_loaded_after_the_yamls_own(spec) -> None:
+    for own, expected in (
+        ("", "dm_crypt\ntun\n"),
+        ("files: [{path: etc/modules, contents: veth}]", "veth\ndm_crypt\ntun\n"),
+    ):
+        root = assemble(spec(own), ARCHES["arm64"], PARTS, layer(), ("dm_crypt", "tun"))
+        assert text(root, "etc/modules") == expected
+    assert made(spec()).tree.get("etc/modules") is None
+
+
 def test_the_root_has_what_programs_expect(spec) -> None:
     root = made(spec())
     nodes = root.tree.nodes

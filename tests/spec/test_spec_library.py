@@ -47,6 +47,7 @@ def test_wrong_component(tmp_path: Path) -> None:
         "users:\n  - {name: 'a:b', uid: 1, gid: 1, home: '/a:b', shell: \"/x\\ny\"}\n"
         "files:\n  - {path: a, source: ../outside}\n  - {path: b, source: sneaky}\n  - {path: c, source: gone}\n"
         "  - {path: d, source: gone, optional: true}\nlinks: {/usr/bin/busybox: [usr/../../x]}\n"
+        "modules: [dm-crypt, -r]\n"
         "config: {rmlimits: [], annotations: {harness.timeout: x}}\n"
     )
     with pytest.raises(SpecError) as caught:
@@ -64,8 +65,9 @@ def test_wrong_component(tmp_path: Path) -> None:
         "8:23: files[1].source: 'sneaky' lies outside the component's folder",
         "9:23: files[2].source: No such file or directory: 'gone'",
         "11:28: links./usr/bin/busybox[0]: 'usr/../../x' leaves the image's root",
-        "12:10: config.rmlimits: unknown key, did you mean rlimits?",
-        "12:55: config.annotations.harness.timeout: found 'x'",
+        "13:10: config.rmlimits: unknown key, did you mean rlimits?",
+        "12:21: modules[1]: '-r' is no module's name",
+        "13:55: config.annotations.harness.timeout: found 'x'",
     ]
     found = sorted(lines(caught, path))
     assert len(found) == len(expected), found

@@ -85,10 +85,22 @@ def make_layer(component: ComponentSpec, arch: Arch, debian: Debian, store: Stor
     Raises UserError when the component asks for what its packages do not have, HostError when a package cannot be had.
     """
     resolution = debian.resolve(packages_of(component, arch), arch)
-    stand_ins = [file_digest(_stand_in(name, arch)) for name in component.stand_ins]
-    key = digest_of([versions.LAYER, component.digest, arch.name, resolution.digest, *stand_ins])
+    key = _key(component, arch, resolution)
     path = store.make("layers", key, lambda work: _Maker(component, arch, debian, resolution).make(work))
     return load_layer(path)
+
+
+def _key(component: ComponentSpec, arch: Arch, resolution: Resolution) -> str:
+    stand_ins = [file_digest(_stand_in(name, arch)) for name in component.stand_ins]
+    return digest_of([versions.LAYER, component.digest, arch.name, resolution.digest, *stand_ins])
+
+
+def made_layer(component: ComponentSpec, arch: Arch, debian: Debian, store: Store) -> Layer | None:
+    """Return the component's layer for `arch` if it has been made of the packages that were resolved last."""
+    names = packages_of(component, arch)
+    resolution = debian.known(names, arch)
+    path = store.path("layers", _key(component, arch, resolution)) if resolution else None
+    return load_layer(path) if path is not None and path.is_dir() else None
 
 
 def load_layer(path: Path) -> Layer:

@@ -115,3 +115,25 @@ def cache(
     from harness.commands import cache as module
 
     return module.cache(action, folder, as_json=json)
+
+
+@command
+def library(
+    action: Annotated[str, typer.Argument(metavar="list|show|search")],
+    words: Annotated[list[str] | None, typer.Argument(metavar="[NAME… | WORD…]", show_default=False)] = None,
+    json: options.Json = False,
+) -> int:
+    """Show the components that images are made of.
+
+    search finds those whose name, description or packages have all of the words in them.
+
+    \b
+    Examples:
+      harness library list
+      harness library search dns
+      harness library show nginx dhcp
+    """
+    from harness.build.settings import Settings
+    from harness.commands import library as module
+
+    return module.library(action, words or [], Settings(), as_json=json)

@@ -10,16 +10,18 @@ import io
 import posixpath
 import tarfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO
 
 from harness.errors import HostError, UserError
 
+CHUNK = 1 << 20
 MAX_LINKS = 40  # as the kernel: one path that follows more has gone in a circle
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Slice:
     """A file's content: bytes at hand, or a piece of a file on the host."""
 
@@ -36,8 +38,15 @@ class Slice:
             stream.seek(self.offset)
             return stream.read(self.size)
 
+    @contextmanager
+    def opened(self) -> Iterator[IO[bytes]]:
+        """Open the content from its beginning; who reads beyond its size reads what follows it on the host."""
+        with io.BytesIO(self.data) if self.path is None else self.path.open("rb") as stream:
+            stream.seek(self.offset)
+            yield stream
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, slots=True)
 class Node:
     """One path. ``type`` is tarfile's letter; ``digest`` is the SHA-256 of a plain file's content."""
 
@@ -188,13 +197,21 @@ def _node(member: tarfile.TarInfo, path: Path, raw: IO[bytes], tree: Tree) -> No
         return replace(base, target=member.linkname)
     if member.isfile():
         raw.seek(member.offset_data)
-        data = raw.read(member.size)
-        if len(data) != member.size:
-            raise tarfile.ReadError(f"{member.name} is cut short")
-        digest = hashlib.sha256(data).hexdigest()
+        digest = _digest(raw, member)
         content = Slice(path, member.offset_data, member.size)
         return replace(base, type=tarfile.REGTYPE, content=content, digest=digest)
     return replace(base, device=(member.devmajor, member.devminor))
+
+
+def _digest(raw: IO[bytes], member: tarfile.TarInfo) -> str:
+    digest, left = hashlib.sha256(), member.size
+    while left:
+        data = raw.read(min(left, CHUNK))
+        if not data:
+            raise tarfile.ReadError(f"{member.name} is cut short")
+        digest.update(data)
+        left -= len(data)
+    return digest.hexdigest()
 
 
 def _order(tree: Tree, turn: int) -> list[str]:
@@ -231,4 +248,5 @@ def write(tree: Tree, out: IO[bytes], turn: int = 0) -> None:
                 continue
             first[same] = path
             info.size = node.content.size
-            archive.addfile(info, io.BytesIO(node.content.read()))
+            with node.content.opened() as content:
+                archive.addfile(info, content)

@@ -1,0 +1,292 @@
+"""A layer's blob in, a table of its entries out, with their contents in one file of the store: nothing is unpacked."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import sys
+import tarfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Literal, cast
+
+from harness.build import versions
+from harness.build.tree import Node, Slice
+from harness.errors import ImageError
+from harness.oci.image import Blob, OciImage
+from harness.oci.tarstream import MAX_PATH, XATTR, BadTarError, Member, Tar
+from harness.store import Store, digest_of
+
+CONTENT, TABLE = "content", "entries.jsonl"
+WHITEOUT, OPAQUE, AUFS = ".wh.", ".wh..wh..opq", ".wh..wh."  # image-spec, layer.md; the last is aufs's own
+MAX_NAME = 255  # Linux's NAME_MAX
+MAX_ID = 2**32 - 2
+RATIO = 400  # a layer may unpack to so many times its size: gzip's most is 1032, and a file of zeros is no program
+UNSUSPECTED = 64 << 20  # bytes below which nobody asks for the ratio
+KEPT_XATTRS = (f"{XATTR}security.capability", f"{XATTR}user.")  # others belong to a policy or overlay of the builder's
+_GZIP, _ZSTD, _ZSTD_MAGIC = b"\x1f\x8b", b"\x28\xb5\x2f\xfd", 0x184D2A50  # the last begins 16 kinds of skipped frames
+
+Action = Literal["put", "link", "hide", "clear"]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What an image may unpack to: ``size`` in bytes, ``entries`` in members of its layers' tars."""
+
+    size: int = 8 << 30
+    entries: int = 500_000
+    table: int = 128 << 20  # bytes of the tables of its layers: names, links and attributes
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What a layer does at ``path``: put ``node`` there, link it to ``target``, hide it, or clear the folder."""
+
+    path: str
+    action: Action
+    node: Node | None = None
+    target: str = ""
+
+
+class LayerError(ImageError):
+    """A layer that is damaged, or that no honest builder makes."""
+
+
+def refusal(image: OciImage, blob: Blob, what: str, path: str = "") -> LayerError:
+    """Return the error for a layer: it names the image, the layer, and the entry when `path` is one."""
+    entry = f" {path[:MAX_NAME]!r}:" if path else ""
+    return LayerError(
+        f"{image.reference}: layer {blob.digest}:{entry} {what}",
+        hint="take another version of the image, or tell who publishes it",
+    )
+
+
+def unpack(image: OciImage, number: int, limits: Limits, store: Store) -> Path:
+    """Return the folder of the store with the content and the table of an image's layer, made when it is missing.
+
+    Raises LayerError when the layer is damaged, hostile, beyond `limits`, or not the one that the image's config names.
+    """
+    blob = image.layers[number]
+    diff_id = _diff_ids(image)[number]
+    key = digest_of([versions.OCI_LAYER, diff_id])
+    # what was made under higher limits is judged by its table's size
+    return store.make("oci-layers", key, lambda work: _unpack(work, image, blob, diff_id, limits))
+
+
+def table_size(path: Path) -> int:
+    """Return the bytes of an unpacked layer's table."""
+    return (path / TABLE).stat().st_size
+
+
+def load(path: Path) -> Iterator[Entry]:
+    """Yield the entries of an unpacked layer, in the order in which its tar has them."""
+    content = path / CONTENT
+    with (path / TABLE).open(encoding="ascii") as lines:
+        for line in lines:
+            place, action, target, row = json.loads(line)
+            yield Entry(place, action, _node(row, content) if row else None, target)
+
+
+def _node(row: list[object], content: Path) -> Node:
+    kind, mode, uid, gid, target, offset, size, digest, pax = row
+    return Node(
+        cast(str, kind).encode(), cast(int, mode), cast(int, uid), cast(int, gid), cast(str, target),
+        Slice(content, cast(int, offset), cast(int, size)) if digest else None, cast(str, digest),
+        pax=tuple((key, value) for key, value in cast("list[list[str]]", pax)),
+    )  # fmt: skip
+
+
+def _diff_ids(image: OciImage) -> list[str]:
+    rootfs = image.config.get("rootfs")
+    found = rootfs.get("diff_ids") if isinstance(rootfs, dict) else None
+    if not isinstance(found, list) or len(found) != len(image.layers):
+        said = len(found) if isinstance(found, list) else "no"
+        raise LayerError(f"{image.reference}: has {len(image.layers)} layers, and its config names {said} of them")
+    return [str(one) for one in found]
+
+
+def _unpack(work: Path, image: OciImage, blob: Blob, diff_id: str, limits: Limits) -> None:
+    name = ""
+    try:
+        with (
+            _unpacked(blob) as raw,
+            (work / CONTENT).open("wb") as spool,
+            (work / TABLE).open("w", encoding="ascii") as table,
+        ):
+            source = _Source(raw, blob.size, limits.size)
+            reading = _Reading(Tar(source), spool, limits.entries)
+            for member in reading.tar.members():
+                name = member.name
+                row = reading.take(member)
+                if row is not None and table.write(json.dumps(row) + "\n") and table.tell() > limits.table:
+                    raise BadTarError("more names than an image may have")
+            name = ""
+            source.finish()
+    except (BadTarError, gzip.BadGzipFile, zlib.error, EOFError) as error:
+        at = getattr(error, "member", "") or name
+        raise refusal(image, blob, str(error) or "is cut short", at) from error
+    if f"sha256:{source.digest}" != diff_id:
+        raise refusal(image, blob, f"unpacks to sha256:{source.digest}, and the image's config says {diff_id[:80]!r}")
+
+
+@contextmanager
+def _unpacked(blob: Blob) -> Iterator[IO[bytes]]:
+    """Open a blob as what its first bytes say it is: a manifest's word for it may be wrong."""
+    with blob.path.open("rb") as stream:
+        magic = stream.read(4)
+        stream.seek(0)
+        if magic.startswith(_GZIP):
+            with gzip.open(stream) as unpacked:
+                yield cast(IO[bytes], unpacked)
+        elif magic == _ZSTD or int.from_bytes(magic, "little") & ~15 == _ZSTD_MAGIC:
+            if sys.version_info >= (3, 14):
+                from compression import zstd
+            else:
+                from backports import zstd
+
+            try:
+                with zstd.open(stream) as unpacked:
+                    yield cast(IO[bytes], unpacked)
+            except zstd.ZstdError as error:
+                raise BadTarError(f"is damaged: {error}") from error
+        else:
+            yield stream
+
+
+class _Source:
+    """A layer's bytes, unpacked: counted, bounded and hashed on their way."""
+
+    def __init__(self, raw: IO[bytes], packed: int, limit: int) -> None:
+        self._raw, self._packed, self._limit = raw, packed, limit
+        self._hash = hashlib.sha256()
+        self._block, self._at, self._size = b"", 0, 0
+
+    @property
+    def digest(self) -> str:
+        return self._hash.hexdigest()
+
+    def read(self, size: int) -> bytes:
+        """Return the next `size` bytes, fewer only at the end."""
+        found = self._block[self._at : self._at + size]
+        self._at += len(found)
+        while len(found) < size and self._fill():
+            more = self._block[: size - len(found)]
+            self._at = len(more)
+            found += more
+        return found
+
+    def finish(self) -> None:
+        """Read what nobody has asked for."""
+        while self._fill():
+            pass
+
+    def _fill(self) -> bool:
+        self._block, self._at = self._raw.read(1 << 18), 0
+        self._size += len(self._block)
+        self._hash.update(self._block)
+        if self._size > self._limit:
+            raise BadTarError(f"unpacks to more than {self._limit >> 20} MiB, the limit (HARNESS_OCI_LIMIT)")
+        if self._size > UNSUSPECTED and self._size > RATIO * self._packed:
+            raise BadTarError(f"unpacks to more than {RATIO} times its size")
+        return bool(self._block)
+
+
+class _Reading:
+    """Turns members into rows of the table; contents go to the spool, equal ones once."""
+
+    def __init__(self, tar: Tar, spool: IO[bytes], most: int) -> None:
+        self.tar, self._spool, self._left = tar, spool, most
+        self._known: dict[str, int] = {}
+        self._folders: dict[str, bool] = {}  # paths so far, and whether each is a folder: it alone may come again
+
+    def take(self, member: Member) -> list[object] | None:
+        """Return a member's row; None for what says nothing of the root. BadTarError when it is not to be had."""
+        self._left -= 1
+        if self._left < 0:
+            raise BadTarError("more entries than an image may have")
+        *above, name = _parts(member.name) or [""]
+        if not name or any(part.startswith(AUFS) for part in above):
+            return None
+        if any(part.startswith(WHITEOUT) for part in above):
+            raise BadTarError("lies below a whiteout")
+        if name.startswith(WHITEOUT):
+            return _whiteout(name, "/".join(above))
+        path = "/".join((*above, name))
+        folder = member.type == tarfile.DIRTYPE
+        if path in self._folders and not (folder and self._folders[path]):
+            raise BadTarError("is there twice")
+        self._folders[path] = folder
+        if member.type == tarfile.LNKTYPE:
+            return [path, "link", _link(member.target), None]
+        return [path, "put", "", self._row(member)]
+
+    def _row(self, member: Member) -> list[object]:
+        if max(member.uid, member.gid) > MAX_ID:
+            raise BadTarError(f"belongs to {member.uid}:{member.gid}")
+        target, offset, size, digest, mode = "", 0, 0, "", member.mode
+        if member.type == tarfile.SYMTYPE:
+            target, mode = _symlink(member.target), 0o777
+        elif member.type == tarfile.REGTYPE:
+            offset, size, digest = self._store()
+        pax = [pair for pair in member.xattrs if pair[0].startswith(KEPT_XATTRS)]
+        return [member.type.decode(), mode, member.uid, member.gid, target, offset, size, digest, pax]
+
+    def _store(self) -> tuple[int, int, str]:
+        """Append the content at hand to the spool; return where it is there, its size and its SHA-256."""
+        offset, digest = self._spool.tell(), hashlib.sha256()
+        for piece in self.tar.content():
+            digest.update(piece)
+            self._spool.write(piece)
+        size, name = self._spool.tell() - offset, digest.hexdigest()
+        known = self._known.setdefault(name, offset)
+        if known != offset:
+            self._spool.seek(offset)
+            self._spool.truncate()
+        return known, size, name
+
+
+def _whiteout(name: str, above: str) -> list[object] | None:
+    if name == OPAQUE:
+        return [above, "clear", "", None]
+    if name.startswith(AUFS):
+        return None
+    hidden = name.removeprefix(WHITEOUT)
+    if hidden in ("", ".", ".."):
+        raise BadTarError("is a whiteout of nothing")
+    return [f"{above}/{hidden}" if above else hidden, "hide", "", None]
+
+
+def _parts(name: str) -> list[str]:
+    """Return a path's parts, none for the root; BadTarError when no file may be called so."""
+    if len(name.encode("utf-8", "surrogateescape")) >= MAX_PATH:
+        raise BadTarError("has a path that is too long")
+    if any(letter < " " or letter == "\x7f" for letter in name):
+        raise BadTarError("has a control character in its name")
+    parts = [part for part in name.split("/") if part not in ("", ".")]
+    if ".." in parts:
+        raise BadTarError("leads out of the root")
+    if any(len(part.encode("utf-8", "surrogateescape")) > MAX_NAME for part in parts):
+        raise BadTarError("has a name that is too long")
+    return parts
+
+
+def _link(target: str) -> str:
+    if target.startswith("/"):
+        raise BadTarError(f"is a hardlink to the absolute path {target[:MAX_NAME]!r}")
+    try:
+        path = "/".join(_parts(target))
+    except BadTarError as error:
+        raise BadTarError(f"is a hardlink to {target[:MAX_NAME]!r}, which {error}") from None
+    if not path:
+        raise BadTarError("is a hardlink to nothing")
+    return path
+
+
+def _symlink(target: str) -> str:
+    if not target or "\0" in target or len(target.encode("utf-8", "surrogateescape")) >= MAX_PATH:
+        raise BadTarError("is a symbolic link to what is no path")
+    return target

@@ -1,0 +1,177 @@
+"""An image's layers in, its root as a tree out (image-spec, layer.md). Pure but for reading the layers' tables."""
+
+from __future__ import annotations
+
+import posixpath
+import tarfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from harness.build.tree import MAX_LINKS, Node, Tree, folder
+from harness.oci import layers
+from harness.oci.image import OciImage
+from harness.oci.layers import Entry, Limits
+from harness.store import Store
+
+
+class BadEntryError(Exception):
+    """An entry that cannot be applied to what lies below it; its text says why."""
+
+
+@dataclass(slots=True)
+class _Place:
+    """A path of the root: what is there, which layer put it there, and what lies below it."""
+
+    node: Node
+    layer: int = -1
+    below: dict[str, _Place] = field(default_factory=dict)
+
+
+def merge(image: OciImage, limits: Limits, store: Store) -> Tree:
+    """Return the image's root; file contents stay in the store.
+
+    Raises LayerError when a layer is damaged or hostile, or all together are beyond `limits`.
+    """
+    root = Root(limits.entries)
+    size = entries = tables = 0
+    for number, blob in enumerate(image.layers):
+        path = layers.unpack(image, number, limits, store)
+        tables += layers.table_size(path)
+        if tables > limits.table:
+            raise layers.refusal(image, blob, f"makes the image hold more names than {limits.table >> 20} MiB")
+        table = list(layers.load(path))
+        size += sum(one.node.content.size for one in table if one.node and one.node.content)
+        entries += len(table)
+        if size > limits.size or entries > limits.entries:
+            most = f"{limits.size >> 20} MiB (HARNESS_OCI_LIMIT) or {limits.entries} entries"
+            raise layers.refusal(image, blob, f"makes the image larger than {most}")
+        try:
+            root.apply(table, number)
+        except BadEntryError as error:
+            raise layers.refusal(image, blob, str(error), root.at) from None
+    return root.tree()
+
+
+class Root:
+    """A root filesystem in the making. Links are followed inside it, as by a process whose root it is."""
+
+    def __init__(self, most: int) -> None:
+        self._top = _Place(folder())
+        self._left = most  # paths that it may still grow by
+        self.at = ""  # the entry whose turn it is
+
+    def apply(self, table: Sequence[Entry], layer: int) -> None:
+        """Apply one layer; BadEntryError when an entry, `at`, cannot be.
+
+        Its whiteouts hide what is below it alone, wherever in its tar they stand; but its hardlinks may still name it.
+        """
+        linked: dict[str, Node] = {}
+        for entry in table:
+            self.at = entry.path
+            if entry.action == "link":
+                found = self._find(entry.target)
+                if found is not None:
+                    linked[entry.target] = found
+        for entry in table:
+            self.at = entry.path
+            if entry.action in ("hide", "clear"):
+                self._hide(entry)
+        for entry in table:
+            self.at = entry.path
+            if entry.node is not None:
+                self._put(entry.path, entry.node, layer)
+            elif entry.action == "link":
+                node = self._find(entry.target) or linked.get(entry.target)
+                if node is None or node.type == tarfile.DIRTYPE:
+                    raise BadEntryError(
+                        f"is a hardlink to {entry.target[:255]!r}, which is no file that comes before it"
+                    )
+                self._put(entry.path, node, layer)
+
+    def tree(self) -> Tree:
+        """Return all paths with their nodes, in order."""
+        found: dict[str, Node] = {}
+        todo = [("", self._top)]
+        while todo:
+            path, place = todo.pop()
+            if path:
+                found[path] = place.node
+            todo += [
+                (f"{path}/{name}" if path else name, one) for name, one in sorted(place.below.items(), reverse=True)
+            ]
+        return Tree(found)
+
+    def _put(self, path: str, node: Node, layer: int) -> None:
+        above, name = posixpath.split(path)
+        parent = self._folder(above, layer)
+        old = parent.below.get(name)
+        if old is None or not (old.node.type == node.type == tarfile.DIRTYPE):
+            parent.below[name] = self._place(node, layer)
+        else:
+            old.node, old.layer = node, layer
+
+    def _place(self, node: Node, layer: int) -> _Place:
+        self._left -= 1
+        if self._left < 0:
+            raise BadEntryError("is one path more than an image may have")
+        return _Place(node, layer)
+
+    def _hide(self, entry: Entry) -> None:
+        hides = entry.action == "hide"
+        above, name = posixpath.split(entry.path) if hides else (entry.path, "")
+        place = self._walk(above)
+        if place is None:
+            return
+        if hides:
+            place.below.pop(name, None)
+        else:
+            place.below.clear()
+
+    def _find(self, path: str) -> Node | None:
+        """Return what is at `path`, the links among its folders followed."""
+        above, name = posixpath.split(path)
+        parent = self._walk(above)
+        place = parent.below.get(name) if parent else None
+        return place.node if place else None
+
+    def _folder(self, path: str, layer: int) -> _Place:
+        """Return the folder at `path`, made when it is missing."""
+        place = self._walk(path, layer)
+        assert place is not None, "what is missing has been made"
+        return place
+
+    def _walk(self, path: str, layer: int | None = None) -> _Place | None:
+        """Return the folder that `path` leads to; `layer` makes what is missing, else None says so.
+
+        A layer is made of a real tree, where nothing lies below a link: one that was put there by the same `layer` is a
+        trap, and so is a link that leads above the root.
+        """
+        stack = [self._top]
+        todo = path.split("/")[::-1] if path else []
+        links = 0
+        while todo:
+            part = todo.pop()
+            if part in ("", "."):
+                continue
+            if part == "..":
+                stack.pop()
+                if not stack:
+                    raise BadEntryError("lies below a link that leads out of the root")
+                continue
+            place = stack[-1].below.get(part)
+            if place is None and layer is not None:
+                place = stack[-1].below[part] = self._place(folder(), layer)
+            if place is None or place.node.type not in (tarfile.SYMTYPE, tarfile.DIRTYPE):
+                if layer is not None:
+                    raise BadEntryError("lies below what is no folder")
+                return None
+            if place.node.is_dir:
+                stack.append(place)
+                continue
+            links += 1
+            if place.layer == layer or links > MAX_LINKS:
+                raise BadEntryError("lies below a link of the same layer, or links that go in a circle")
+            if place.node.target.startswith("/"):
+                del stack[1:]
+            todo += place.node.target.split("/")[::-1]
+        return stack[-1]

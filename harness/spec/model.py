@@ -233,6 +233,7 @@ class ComponentSpec(Model):
     path: Path
     digest: str  # SHA-256 of the YAML and of every local file its `files` name
     description: str
+    section: Literal["", "init", "onboot", "onshutdown", "services"] = ""  # see `place`
     packages: Strings = ()
     packages_for: dict[str, Strings] = {}  # more packages, by architecture
     keep: Strings = ()  # globs of the packages' files to carry; all (less docs, man pages, locales) when empty
@@ -247,6 +248,13 @@ class ComponentSpec(Model):
     kernel: KernelPart | None = None
     guest: bool = False  # it brings the harness's own init scripts and boot marks (harness/guest)
     config: EntryConfig = Field(default_factory=EntryConfig)
+
+    @property
+    def place(self) -> str:
+        """The section of an image that it is for: a kernel's, what it says, or by whether it has a command."""
+        if self.kernel is not None:
+            return "kernel"
+        return self.section or ("services" if self.config.command else "init")
 
 
 class ImageSpec(Model):

@@ -20,7 +20,7 @@ _PASSWD_PATH = re.compile(r"/[^:\x00-\x1f\x7f]*")
 _WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.,+=:-]*")
 # A kernel component is its package's kernel and modules, and the `files` that `ucode` may name.
 _NOT_OF_A_KERNEL = ("keep", "drop", "stand_ins", "libraries", "users", "concatenate", "links", "modules", "guest",
-                    "config")  # fmt: skip
+                    "section", "config")  # fmt: skip
 _MODULE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 _CONSOLE = re.compile(r"[A-Za-z0-9][A-Za-z0-9/_-]*")
 

@@ -172,7 +172,6 @@ MEANINGS: dict[str, dict[str, str]] = {
     "Priority": {"name": "the interface's name", "priority": "its priority"},
     "ComponentSpec": {
         "description": "one line that says what it is",
-        "section": "the section of an image that it is for; `services` unless said, or `init` where it has no command",
         "packages": "Debian packages whose files it takes",
         "packages_for": "more packages, by architecture (`x86_64`, `arm64`, `s390x`)",
         "keep": "globs of the packages' files to carry; all but docs, man pages and locales when empty",
@@ -188,6 +187,7 @@ MEANINGS: dict[str, dict[str, str]] = {
         "boot; built-in or absent ones are left out",
         "kernel": "makes the component a kernel",
         "guest": "it brings the harness's own init scripts and boot marks",
+        "section": "the section of an image that it is for; `services` unless said, or `init` where it has no command",
         "config": "how its container runs: all keys of a container but `name` and `image`; the image's YAML wins",
     },
     "User": {

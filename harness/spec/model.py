@@ -233,7 +233,6 @@ class ComponentSpec(Model):
     path: Path
     digest: str  # SHA-256 of the YAML and of every local file its `files` name
     description: str
-    section: Literal["", "init", "onboot", "onshutdown", "services"] = ""  # see `place`
     packages: Strings = ()
     packages_for: dict[str, Strings] = {}  # more packages, by architecture
     keep: Strings = ()  # globs of the packages' files to carry; all (less docs, man pages, locales) when empty
@@ -247,6 +246,7 @@ class ComponentSpec(Model):
     modules: Strings = ()  # kernel modules to carry in images that use it, and to load at boot
     kernel: KernelPart | None = None
     guest: bool = False  # it brings the harness's own init scripts and boot marks (harness/guest)
+    section: Literal["", "init", "onboot", "onshutdown", "services"] = ""  # see `place`
     config: EntryConfig = Field(default_factory=EntryConfig)
 
     @property

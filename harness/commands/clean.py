@@ -31,6 +31,8 @@ KINDS = (
     Kind("crash reports", "crashes/crash-*.txt"),
     Kind("KVM verdict", "accel.json"),
     Kind("packages", f"debs/{KEY}", download=True),
+    Kind("OCI blobs", f"blobs/{KEY}", download=True),
+    Kind("partial blobs", f"partial/{KEY}", download=True),
     Kind("package lists", f"apt/{KEY}", download=True),
     Kind("resolutions", f"resolved/{KEY}", download=True),
 )

@@ -7,12 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.arch import Arch
-
 
 @dataclass(frozen=True)
 class Platform:
-    """The machine an image runs on, in the OCI image index's words (image-spec, image-index.md)."""
+    """What an image runs on, in the words of an OCI image index (image-spec, image-index.md)."""
 
     os: str
     architecture: str
@@ -20,10 +18,6 @@ class Platform:
 
     def __str__(self) -> str:
         return "/".join(filter(None, (self.os, self.architecture, self.variant)))
-
-    def suits(self, arch: Arch) -> bool:
-        """Say whether a machine of `arch` runs it; arm64 is v8 whether an image says so or not."""
-        return self.os == "linux" and self.architecture == arch.oci and self.variant in ("", "v8", "v1")
 
 
 @dataclass(frozen=True)
@@ -41,7 +35,8 @@ class OciImage:
     """An image for one platform. ``digest`` is its manifest's, ``config`` the OCI image config (image-spec, config.md).
 
     ``layers`` are in the order in which they are applied; they may be compressed (``media_type`` says how, and an
-    archive may lie about it: look at the first bytes). Their count is that of ``config["rootfs"]["diff_ids"]``.
+    archive may lie about it: look at the first bytes). There are as many as ``config["rootfs"]["diff_ids"]``.
+    Of the config, types are checked: fields are as config.md says, or null.
     """
 
     reference: str

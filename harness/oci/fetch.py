@@ -1,0 +1,283 @@
+"""OCI images by reference: resolved for an architecture, fetched, checked, and kept in the store by digest."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Protocol
+
+from harness.arch import Arch
+from harness.errors import HostError, ImageError, UserError
+from harness.oci.blobs import Blobs, Receiver
+from harness.oci.document import LARGEST, MANIFEST, Descriptor, Manifest, choose, parse, read_config
+from harness.oci.image import Blob, OciImage
+from harness.oci.reference import Local, Named
+from harness.oci.reference import parse as parse_reference
+from harness.oci.registries import Registries, find
+from harness.patience import Patience
+from harness.store import Store, digest_of
+
+RESOLUTION_VERSION = 1
+DEEPEST = 3  # indexes within indexes
+WORKERS = 4  # layers at a time
+
+
+def silent(_: str) -> None:
+    """Report nothing."""
+
+
+class Source(Protocol):
+    """Where one image comes from."""
+
+    def top(self) -> bytes:
+        """Return the manifest or index that the reference names."""
+        ...
+
+    def manifest(self, wanted: Descriptor) -> bytes:
+        """Return a manifest by its digest."""
+        ...
+
+    def blob(self, wanted: Descriptor, receiver: Receiver) -> None:
+        """Send a blob to the store."""
+        ...
+
+    def close(self) -> None:
+        """Let go of what is open."""
+        ...
+
+
+class StoppedError(HostError):
+    """A layer was given up because another one had failed."""
+
+
+@dataclass(frozen=True)
+class _Wish:
+    """An image that is asked for: ``name`` in full, ``key`` of its record, empty where it is quicker to look."""
+
+    text: str
+    name: Named | Local
+    where: Path
+    arch: Arch
+    key: str
+
+    def __str__(self) -> str:
+        return f"{self.text[:200]}, linux/{self.arch.oci}"
+
+
+class Images:
+    """OCI images, with `store` as their memory; safe to use from several threads.
+
+    `offline` asks no registry; `refresh` asks anew what a tag means, once for each image. `registries` is what is set
+    about them, the host's own files unless given. `alive` is called as bytes arrive; what it raises ends the fetching.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        registries: Registries | None = None,
+        offline: bool = False,
+        refresh: bool = False,
+        progress: Callable[[str], None] = silent,
+        alive: Callable[[], None] = lambda: None,
+    ) -> None:
+        if offline and refresh:
+            raise UserError("offline and refresh exclude each other", hint="give one of them")
+        self.store, self.offline, self.refresh, self.progress = store, offline, refresh, progress
+        self.patience = Patience()  # may be set
+        self._given, self._alive = registries, alive
+        self._blobs = Blobs(store, progress)
+        self._known: dict[tuple[str, str, Path], Descriptor] = {}
+        self._locks: dict[tuple[str, str, Path], threading.Lock] = {}
+        self._lock = threading.Lock()
+
+    @cached_property
+    def registries(self) -> Registries:
+        """What is set about registries."""
+        return self._given or find()
+
+    def resolve(self, reference: str, arch: Arch, base: Path) -> str:
+        """Return the digest of the manifest that `reference` means for `arch`; `base` is the folder of relative paths.
+
+        Raises UserError when there is no such image or none for `arch`, ImageError when what is there is no image,
+        HostError when it cannot be had.
+        """
+        return self._resolved(self._wish(reference, arch, base)).digest
+
+    def fetch(self, reference: str, arch: Arch, base: Path) -> OciImage:
+        """Return the image, every blob of it in the store and checked. Raises as `resolve` does."""
+        wish = self._wish(reference, arch, base)
+        with self.store.telling("an OCI image"):
+            described = self._resolved(wish)
+            manifest = self._manifest(described, wish)
+            assert manifest is not None  # _resolved has seen to it
+            platform, config = read_config(self._blob(manifest.config).path.read_bytes(), manifest, arch, wish.text)
+            layers = self._layers(wish, manifest)
+        return OciImage(reference, described.digest, platform, config, layers)
+
+    def _wish(self, reference: str, arch: Arch, base: Path) -> _Wish:
+        name = parse_reference(reference)
+        if isinstance(name, Named):
+            name = self.registries.qualify(name)
+            asked = [str(place) for place in self.registries.places(name)[-1:]]
+            return _Wish(reference, name, base, arch, digest_of([RESOLUTION_VERSION, str(name), asked, arch.oci]))
+        where = name.where(base)
+        try:
+            status = where.stat()
+        except OSError as error:
+            raise UserError(f"{name}: {error.strerror}: {where}", hint=f"a path from {base}, or a full one") from None
+        # an archive is read from end to end before it is known what it holds; a folder has an index
+        seen = [str(where.absolute()), status.st_size, status.st_mtime_ns, status.st_ino, status.st_dev]
+        key = "" if name.transport == "oci" else digest_of([RESOLUTION_VERSION, str(name), seen, arch.oci])
+        return _Wish(reference, name, where, arch, key)
+
+    def _resolved(self, wish: _Wish) -> Descriptor:
+        memo = (str(wish.name), wish.arch.name, wish.where)
+        with self._lock:
+            lock = self._locks.setdefault(memo, threading.Lock())
+        with lock:
+            found = self._known.get(memo) or self._recorded(wish)
+            if found is None:
+                found = self._ask(wish)
+                self._record(wish, found)
+            self._known[memo] = found
+        return found
+
+    def _recorded(self, wish: _Wish) -> Descriptor | None:
+        """Return the remembered answer, or None: what a digest means does not change, what a tag means may."""
+        if not wish.key or (self.refresh and not (isinstance(wish.name, Named) and wish.name.digest)):
+            return None
+        try:
+            found = Descriptor.model_validate_json(self._path(wish).read_bytes())
+            return found if self._manifest(found, wish) else None
+        except (FileNotFoundError, ValueError, ImageError):
+            return None  # absent, or cut short: ask again
+
+    def _path(self, wish: _Wish) -> Path:
+        return self.store.root / "resolved" / f"{wish.key}.json"
+
+    def _record(self, wish: _Wish, found: Descriptor) -> None:
+        if not wish.key:
+            return
+        path = self._path(wish)
+        with self.store.telling("a resolution"):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            scratch = path.with_name(f"{path.name}.{os.getpid()}.{threading.get_ident()}")
+            scratch.write_text(json.dumps(found.model_dump(by_alias=True, exclude_none=True)), encoding="utf-8")
+            scratch.replace(path)
+
+    def _manifest(self, described: Descriptor, wish: _Wish) -> Manifest | None:
+        """Return a manifest of the store, or None when it or its config is not there."""
+        blob = self._blobs.find(described)
+        if blob is None:
+            return None
+        manifest = parse(blob.path.read_bytes(), str(wish))
+        return manifest if isinstance(manifest, Manifest) and self._blobs.find(manifest.config) else None
+
+    def _blob(self, wanted: Descriptor) -> Blob:
+        found = self._blobs.find(wanted)
+        assert found is not None  # the caller has put it there
+        return found
+
+    def _ask(self, wish: _Wish) -> Descriptor:
+        """Find out what the wish means; its manifest and config are in the store then."""
+        if isinstance(wish.name, Named):
+            self.progress(f"{wish}: asking {wish.name.registry}")
+        with self._source(wish) as source:
+            data, manifest = _descend(source, wish)
+            found = Descriptor(media_type=MANIFEST, digest=_sha256(data), size=len(data))
+            self._blobs.keep(found, partial(_give, data))
+            config = self._blobs.keep(manifest.config, partial(source.blob, manifest.config), self._alive)
+        read_config(config.path.read_bytes(), manifest, wish.arch, wish.text)
+        return found
+
+    def _layers(self, wish: _Wish, manifest: Manifest) -> tuple[Blob, ...]:
+        wanted = {layer.digest: layer for layer in manifest.layers}
+        missing = [layer for layer in wanted.values() if self._blobs.find(layer) is None]
+        if missing:
+            count = "1 layer" if len(missing) == 1 else f"{len(missing)} layers"
+            self.progress(f"{wish}: fetching {count}, {sum(layer.size for layer in missing) / 1e6:.1f} MB")
+            with self._source(wish) as source:
+                self._fetch(source, missing)
+        return tuple(self._blob(layer) for layer in manifest.layers)
+
+    def _fetch(self, source: Source, missing: list[Descriptor]) -> None:
+        from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait  # a build of nothing needs none
+
+        stop = threading.Event()
+
+        def alive() -> None:
+            self._alive()
+            if stop.is_set():
+                raise StoppedError("another layer has failed")
+
+        with ThreadPoolExecutor(max_workers=WORKERS) as pool:
+            futures = [pool.submit(self._blobs.keep, one, partial(source.blob, one), alive) for one in missing]
+            try:
+                done, _ = wait(futures, return_when=FIRST_EXCEPTION)
+                failed = any(future.exception() for future in done)
+            except BaseException:
+                failed = True
+                raise
+            finally:
+                if failed:
+                    stop.set()
+                    pool.shutdown(wait=False, cancel_futures=True)
+        troubles = [future.exception() for future in futures if not future.cancelled()]
+        for trouble in sorted(filter(None, troubles), key=lambda error: isinstance(error, StoppedError)):
+            raise trouble
+
+    @contextmanager
+    def _source(self, wish: _Wish) -> Iterator[Source]:
+        source = self._open(wish)
+        try:
+            yield source
+        finally:
+            source.close()
+
+    def _open(self, wish: _Wish) -> Source:
+        if isinstance(wish.name, Named):
+            if self.offline:
+                raise HostError(
+                    f"{wish} is not in the cache, and this build is offline", hint="build once with the network"
+                )
+            from harness.oci.registry import Registry  # only where one is asked: a build of nothing must start quickly
+
+            return Registry(wish.name, self.registries.places(wish.name), self.patience, self.progress)
+        from harness.oci.dockerarchive import DockerArchive
+        from harness.oci.hostfiles import Archive, Folder
+        from harness.oci.layout import Layout
+
+        if wish.name.transport == "oci":
+            return Layout(wish.name, Folder(wish.where))
+        archive = Archive(wish.where, self.store.root / "tmp")
+        return (Layout if wish.name.transport == "oci-archive" else DockerArchive)(wish.name, archive)
+
+
+def _descend(source: Source, wish: _Wish) -> tuple[bytes, Manifest]:
+    data = source.top()
+    for _ in range(DEEPEST + 1):
+        document = parse(data, str(wish))
+        if isinstance(document, Manifest):
+            return data, document
+        chosen = choose(document, wish.arch, wish.text)
+        if chosen.size > LARGEST:
+            raise ImageError(f"{wish}: its manifest is larger than {LARGEST} bytes")
+        data = source.manifest(chosen)
+    raise ImageError(f"{wish}: more than {DEEPEST} indexes within one another")
+
+
+def _give(data: bytes, receiver: Receiver) -> None:
+    receiver.restart()
+    receiver.write(data)
+
+
+def _sha256(data: bytes) -> str:
+    return f"sha256:{hashlib.sha256(data).hexdigest()}"

@@ -1,0 +1,186 @@
+"""HTTP to one registry: its scheme and certificates, redirects, and every failure as a RegistryError."""
+
+from __future__ import annotations
+
+import ssl
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from time import monotonic, time
+from typing import TYPE_CHECKING
+
+import httpx2
+from httpx2 import URL
+
+from harness.oci.trouble import Kind, failed, kind_of, words
+from harness.patience import Patience
+
+if TYPE_CHECKING:
+    from harness.oci.registries import Place
+
+REDIRECTS = 5
+# what is packed has a digest of its own: it comes as it is
+HEADERS = {"User-Agent": "bootharness", "Accept-Encoding": "identity"}
+SLOWEST = 1000  # bytes a second: one that sends less for long does not answer
+# containers-certs.d(5); a folder HOST[:PORT] in one of them holds *.crt (authorities), *.cert and *.key (ours)
+CERTIFICATES = (".config/containers/certs.d", "/etc/containers/certs.d", "/etc/docker/certs.d")
+
+
+class Transport:
+    """Requests to one registry and to where it sends us; safe to use from several threads."""
+
+    def __init__(self, place: Place, patience: Patience) -> None:
+        self.place = place
+        self._patience = patience
+        self._client = httpx2.Client(
+            verify=_verify(place), timeout=patience.timeout, headers=HEADERS, follow_redirects=False
+        )
+        self._lock = threading.Lock()
+        self._base: URL | None = None
+
+    def close(self) -> None:
+        """End all connections."""
+        self._client.close()
+
+    @property
+    def base(self) -> URL:
+        """The registry's URL: of HTTPS, or of HTTP where an insecure one speaks nothing else."""
+        with self._lock:
+            if self._base is None:
+                self._base = self._find_base()
+            return self._base
+
+    def _find_base(self) -> URL:
+        base = URL(f"https://{self.place.host}")
+        if not self.place.insecure:
+            return base
+        try:
+            with self._client.stream("GET", base.join("/v2/")):
+                return base
+        except httpx2.TransportError:
+            return URL(f"http://{self.place.host}")
+
+    @contextmanager
+    def get(self, url: URL, headers: Mapping[str, str]) -> Iterator[httpx2.Response]:
+        """Give the answer, after redirects, to be read by `chunks`.
+
+        The authorization goes nowhere but to the host that is asked first. Raises RegistryError when none comes.
+        """
+        response = self._follow(url, dict(headers))
+        try:
+            yield response
+        finally:
+            response.close()
+
+    def _follow(self, url: URL, headers: dict[str, str]) -> httpx2.Response:
+        for _ in range(REDIRECTS + 1):
+            with self._told():
+                response = self._client.send(self._client.build_request("GET", url, headers=headers), stream=True)
+            if not response.has_redirect_location:
+                return response
+            response.close()
+            with self._told():
+                target = url.join(response.headers["Location"])
+            if target.scheme not in ("https", "http") or (url.scheme == "https" and target.scheme == "http"):
+                raise failed(self.place, "odd", details="it redirects to where nothing is encrypted")
+            if _origin(target) != _origin(url):
+                headers.pop("Authorization", None)
+            url = target
+        raise failed(self.place, "odd", details=f"it redirects more than {REDIRECTS} times")
+
+    def ask(self, url: URL, fields: Mapping[str, str], form: bool, headers: Mapping[str, str], limit: int) -> bytes:
+        """Return at most `limit` bytes of what a token server answers. Raises RegistryError."""
+        method = "POST" if form else "GET"
+        data, params = (dict(fields), None) if form else (None, url.params.merge(fields))
+        with self._told():
+            request = self._client.build_request(method, url, data=data, params=params, headers=headers)
+            response = self._client.send(request, stream=True)
+        try:
+            if not response.is_success:
+                raise self.refused(response, "its token server ")
+            return self.read(response, limit)
+        finally:
+            response.close()
+
+    def read(self, response: httpx2.Response, limit: int) -> bytes:
+        """Return what `response` holds. Raises RegistryError when that is more than `limit` bytes."""
+        data = bytearray()
+        for chunk in self.chunks(response):
+            data += chunk
+            if len(data) > limit:
+                raise failed(self.place, "odd", details=f"it sends more than {limit} bytes where it must not")
+        return bytes(data)
+
+    def chunks(self, response: httpx2.Response) -> Iterator[bytes]:
+        """Give the body as it comes. Raises RegistryError when it breaks off or trickles."""
+        began, size = monotonic(), 0
+        with self._told():
+            for chunk in response.iter_raw():
+                size += len(chunk)
+                yield chunk
+                taken = monotonic() - began
+                if taken > 3 * self._patience.timeout and size < SLOWEST * taken:
+                    raise failed(self.place, "silent", details=f"{size} bytes came in {taken:.0f} s")
+
+    def refused(self, response: httpx2.Response, who: str = "") -> Exception:
+        """Return the error for an answer that is none."""
+        with self._told():
+            said = next(response.iter_raw(300), b"")
+        kind = kind_of(response.status_code)
+        return failed(
+            self.place,
+            kind,
+            details=f"{who}HTTP status {response.status_code} {words(said)}".rstrip(),
+            after=_after(response.headers.get("Retry-After")) if kind in ("busy", "failing") else None,
+        )
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError) as error:
+            kind: Kind = "silent" if isinstance(error, httpx2.TransportError) else "odd"
+            if _untrusted(error):
+                kind = "untrusted"
+            raise failed(self.place, kind, details=words(str(error).encode())) from error
+
+
+def _origin(url: URL) -> tuple[str, str, int | None]:
+    return url.scheme, url.host, url.port
+
+
+def _untrusted(error: BaseException | None) -> bool:
+    while error is not None:
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def _after(value: str | None) -> float | None:
+    """Return the seconds that a Retry-After header asks for: a number, or a date (RFC 9110, 10.2.3)."""
+    if value is None:
+        return None
+    if value.strip().isdigit():
+        return float(value)
+    try:
+        return max(0.0, parsedate_to_datetime(value).timestamp() - time())
+    except (ValueError, OverflowError):
+        return None
+
+
+def _verify(place: Place) -> ssl.SSLContext | bool:
+    if place.insecure:
+        return False
+    folders = [Path.home() / folder / place.host for folder in CERTIFICATES]
+    folder = next((one for one in folders if one.is_dir()), None)
+    if folder is None:
+        return True
+    context = ssl.create_default_context()
+    for authority in sorted(folder.glob("*.crt")):
+        context.load_verify_locations(authority)
+    for ours in sorted(folder.glob("*.cert")):
+        context.load_cert_chain(ours, ours.with_suffix(".key"))
+    return context

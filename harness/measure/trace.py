@@ -9,10 +9,11 @@ from dataclasses import dataclass, replace
 from harness.errors import ImageError
 from harness.measure.phases import Phase
 
-# Words on the command line of a boot whose trace is to be shown: the image's, and the kernel's. The buffer holds some
-# 20,000 events; a Debian kernel's boot makes 1,400.
+# Words on the command line of a boot whose trace is to be shown: the image's, and the kernel's. Processes at the same
+# addresses each time need the same number of page tables (`norandmaps`). The buffer holds some 20,000 events; a Debian
+# kernel's boot makes 1,400.
 EVENTS = ("initcall:*", "module:module_load", "syscalls:sys_enter_finit_module", "syscalls:sys_exit_finit_module")
-APPEND = ("harness.trace", "harness.serial", f"trace_event={','.join(EVENTS)}", "trace_buf_size=2M")
+APPEND = ("harness.trace", "harness.serial", "norandmaps", f"trace_event={','.join(EVENTS)}", "trace_buf_size=2M")
 
 _COUNT = re.compile(rb"^# entries-in-buffer/entries-written: (\d+)/(\d+) ", re.MULTILINE)
 # TASK-PID [CPU] FLAGS SECONDS.MICROSECONDS: EVENT

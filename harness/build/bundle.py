@@ -54,7 +54,7 @@ class Bundle:
     runtime: Runtime
 
 
-def merge(label: EntryConfig, entry: Entry) -> EntryConfig:
+def merge(label: EntryConfig, entry: EntryConfig) -> EntryConfig:
     """Put the entry's keys over the label's; ``.add`` keys append to the label's list, ``runtime`` merges by key."""
     merged = {key: value for key in EntryConfig.model_fields if (value := getattr(label, key)) is not None}
     for key in EntryConfig.model_fields:

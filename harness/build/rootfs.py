@@ -26,6 +26,7 @@ _FOLDERS = {"dev": 0o755, "proc": 0o555, "sys": 0o555, "run": 0o755, "tmp": 0o17
             "root": 0o700, "etc": 0o755, "usr/bin": 0o755, "usr/sbin": 0o755, "usr/lib": 0o755}  # fmt: skip
 _LINKS = {"bin": "usr/bin", "sbin": "usr/sbin", "lib": "usr/lib", "lib64": "usr/lib64"}
 _MERGED = ("etc/passwd", "etc/group", "etc/shadow")
+_WHO = ("uid", "gid", "additional_gids")
 _CONTAINER_FOLDERS = ("dev", "proc", "sys", "tmp", "run", "etc")
 
 
@@ -38,6 +39,13 @@ class Part:
     config: EntryConfig = field(default_factory=EntryConfig)
     packages: tuple[str, ...] = ()
     guest: bool = False
+    user: EntryConfig | None = None  # as whom an OCI image runs where nobody says
+
+    def config_for(self, entry: Entry) -> EntryConfig:
+        """Return the config that `entry` goes over: the image's own user counts as a whole or not at all."""
+        if self.user is None or any(getattr(one, key) is not None for one in (entry, self.config) for key in _WHO):
+            return self.config
+        return self.config.model_copy(update={key: getattr(self.user, key) for key in _WHO})
 
 
 @dataclass
@@ -133,7 +141,7 @@ def _add_guest(tree: Tree, arch: Arch) -> None:
 def _add_bundle(
     tree: Tree, prefix: str, entry: Entry, part: Part, ids: Mapping[str, int], volumes: Mapping[str, bool]
 ) -> None:
-    made = bundles.make(entry, part.config, ids, volumes)
+    made = bundles.make(entry, part.config_for(entry), ids, volumes)
     base = "rootfs" if made.readonly else "lower"
     tree.put(f"{prefix}/config.json", plain(json.dumps(made.config, indent=1, sort_keys=True).encode() + b"\n"))
     inner = Tree(dict(part.tree.nodes))

@@ -31,7 +31,7 @@ def lint(files: Sequence[Path], *, as_json: bool = False) -> int:
     return EXIT_USER if complaints else EXIT_OK
 
 
-_TAKEN = {"component": "a component of the library", "package": "a local component", "oci": "an OCI reference"}
+_TAKEN = {"component": "a component of the library", "package": "a local component", "oci": "an OCI image"}
 
 
 def _row(finding: object) -> dict[str, object]:

@@ -29,6 +29,8 @@ NAMESPACES = ("root", "host", "new")
 MAX_ID = 2**32 - 2
 _DESTINATIONS = ("proc", "devpts", "sysfs", "cgroup", "mqueue")  # mount types whose place goes without saying
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
+_INTERFACE = re.compile(r"(?!\.{1,2}$)[^\s/:]{1,15}")  # as the kernel has it (dev_valid_name)
+_LINK = re.compile(r"[a-z0-9_-]{1,15}")
 _OCTAL = re.compile(r"0*[0-7]{1,4}")
 _LIMIT = re.compile(r"(?i:unlimited)|[0-9]{1,20}")
 
@@ -198,14 +200,11 @@ def named(data: Data, at: KeyPath, around: Around) -> Iterator[Problem]:
 
 def _runtime(runtime: Data, at: KeyPath) -> Iterator[Problem]:
     kept = runtime.get("bindNS")
-    unbuilt = {
-        "interfaces": (runtime.get("interfaces"), "cannot be built yet: leave it out"),
-        "bindNS": (isinstance(kept, dict) and any(kept.values()), "cannot be built yet: leave it out"),
-        "namespace": (runtime.get("namespace"), "is containerd's, and none runs here: leave it out"),
-    }
-    for key, (written, what) in unbuilt.items():
-        if written:
-            yield Problem((*at, key), what, at_key=True)
+    for key, path in kept.items() if isinstance(kept, dict) else ():
+        if isinstance(path, str) and path:
+            yield from problem((*at, "bindNS", key), inner_path(path))
+    for index, interface in mappings(runtime, "interfaces"):
+        yield from _interface(interface, (*at, "interfaces", index))
     for key in ("mkdir", "cgroups"):
         for index, path in texts(runtime, key):
             yield from problem((*at, key, index), inner_path(path))
@@ -215,6 +214,20 @@ def _runtime(runtime: Data, at: KeyPath) -> Iterator[Problem]:
             yield Problem((*at, "mounts", index, "destination"), "is missing", "a path")
         elif isinstance(place, str):
             yield from problem((*at, "mounts", index, "destination"), inner_path(place))
+
+
+def _interface(interface: Data, at: KeyPath) -> Iterator[Problem]:
+    for key in ("name", "peer"):
+        text = interface.get(key, "")
+        if isinstance(text, str) and (text or key == "name") and not _INTERFACE.fullmatch(text):
+            yield Problem((*at, key), f"{text!r} is no interface's name", "up to 15 letters, without spaces, / and :")
+    kind, peer = interface.get("add", ""), interface.get("peer", "")
+    if isinstance(kind, str) and kind and not _LINK.fullmatch(kind):
+        yield Problem((*at, "add"), f"{kind!r} is no kind of interface", "dummy, veth or wireguard, say")
+    if kind == "veth" and not peer:
+        yield Problem(at, "a veth has two ends", "peer, the name of the one that stays in the root")
+    elif peer and kind not in ("", "veth"):
+        yield Problem((*at, "peer"), f"means nothing for {kind!r}", "add: veth")
 
 
 def _namespace(key: str, value: object) -> Fault | None:

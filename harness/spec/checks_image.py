@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from harness.arch import ARCHES
 from harness.spec import checks, references
 from harness.spec.annotations import Fault
 from harness.spec.checks import Around, problem
-from harness.spec.complaints import KeyPath, Problem, spell
+from harness.spec.complaints import KeyPath, Problem, nearest, spell
 from harness.spec.model import ComponentSpec
 
 Data = Mapping[str, Any]
@@ -23,6 +24,7 @@ class Whole:
 
     around: Around
     kernel: ComponentSpec | None
+    kernel_is_oci: bool | None
 
 
 def image_references(data: Data) -> Iterator[tuple[KeyPath, str]]:
@@ -49,7 +51,7 @@ def file_problems(
             what = "is a kernel, and has its place in `kernel` only" if component.kernel else "is no kernel"
             yield Problem(path, f"the component {component.name} {what}")
     if isinstance(data.get("kernel"), dict):
-        yield from _kernel(data["kernel"], whole.kernel)
+        yield from _kernel(data["kernel"], whole)
     for section in checks.SECTIONS:
         for index, entry in checks.mappings(data, section):
             yield from checks.entry(entry, (section, index), section, whole.around)
@@ -64,13 +66,19 @@ def file_problems(
         yield from _volume(volume, ("volumes", index))
 
 
-def _kernel(keys: Data, kernel: ComponentSpec | None) -> Iterator[Problem]:
+def _kernel(keys: Data, whole: Whole) -> Iterator[Problem]:
+    if whole.kernel_is_oci:
+        for key in ("binary", "tar", "ucode"):
+            if isinstance(keys.get(key), str) and keys[key]:
+                yield from problem(("kernel", key), checks.inner_path(keys[key]))
+        return
     where = "names a file in an OCI image; a component's kernel is what its Debian package has under boot/"
-    if keys.get("binary") not in (None, "", "kernel"):
+    if keys.get("binary") not in (None, "", "kernel") and whole.kernel_is_oci is False:
         yield Problem(("kernel", "binary"), f"{where}: leave it out", at_key=True)
-    if keys.get("tar") not in (None, "", "none", "kernel.tar"):
+    if keys.get("tar") not in (None, "", "none", "kernel.tar") and whole.kernel_is_oci is False:
         what = "names an archive in an OCI image; a component's modules come with it"
         yield Problem(("kernel", "tar"), what, "none, or no such key")
+    kernel = whole.kernel
     name = keys.get("ucode")
     if kernel is not None and isinstance(name, str) and name:
         path = ucode_file(kernel, name)
@@ -137,9 +145,19 @@ def _volume(volume: Data, at: KeyPath) -> Iterator[Problem]:
     if volume.get("name") == "":
         yield Problem((*at, "name"), "is empty", "a-z, 0-9, - and _")
     if volume.get("format") == "oci":
-        yield Problem((*at, "format"), "volumes as an OCI layout cannot be built yet", "filesystem, or no such key")
+        image = volume.get("image")
+        if not isinstance(image, str) or references.kind_of(image) != "oci":
+            yield Problem((*at, "format"), "only an OCI image has a layout", "filesystem, or no such key")
+        for index, platform in checks.texts(volume, "platforms"):
+            yield from problem((*at, "platforms", index), _platform(platform))
     elif volume.get("platforms"):
         yield Problem((*at, "platforms"), "means nothing without `format: oci`", at_key=True)
+
+
+def _platform(text: str) -> Fault | None:
+    known = [f"linux/{arch.oci}" for arch in ARCHES.values()]
+    near = nearest(text, known)
+    return None if text in known else Fault(f"unknown platform {text!r}", "" if near else ", ".join(known), near)
 
 
 def ucode_file(kernel: ComponentSpec, name: str) -> Path | None:

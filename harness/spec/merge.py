@@ -49,7 +49,7 @@ def _whole(
 ) -> Whole:
     """Put together what the files say to one another."""
     if not whole:
-        return Whole(checks.Around(), None)
+        return Whole(checks.Around(), None, None)
     volumes = {
         volume["name"]: volume.get("readonly") is True
         for data in datas
@@ -60,7 +60,9 @@ def _whole(
     names = [entry["name"] for entry in entries if isinstance(entry.get("name"), str)]
     kernels = [(image, document.file) for document, data in zip(documents, datas, strict=True)
                if (image := kernel_of(data))]  # fmt: skip
-    return Whole(checks.Around(volumes, names), components.get(*kernels[-1]) if kernels else None)
+    kernel = kernels[-1] if kernels else None
+    is_oci = kernel is not None and references.kind_of(kernel[0]) == "oci"
+    return Whole(checks.Around(volumes, names), components.get(*kernel) if kernel else None, is_oci)
 
 
 def kernel_of(data: Mapping[str, Any]) -> str:
@@ -104,7 +106,8 @@ def merge(documents: Sequence[Document], files: Sequence[ImageFile], components:
         kernel=Kernel.model_construct(**kernel),
         **lists,
     )
-    named = {reference: components.get(reference, first) for reference in spec.references}
+    found = ((reference, components.get(reference, first)) for reference in spec.references)
+    named = {reference: component for reference, component in found if component is not None}
     return spec.model_copy(update={"components": named})
 
 
@@ -114,10 +117,7 @@ def _relocate(file: ImageFile, yaml: Path, first: Path) -> ImageFile:
         return file
 
     def moved(reference: str) -> str:
-        if references.kind_of(reference) != "package":
-            return reference
-        folder = references.package_folder(reference, yaml)
-        return references.PACKAGE + os.path.relpath(folder, first.parent)
+        return references.relocated(reference, yaml, first.parent)
 
     def moved_all(items: tuple[Entry, ...] | tuple[Volume, ...]) -> tuple[Entry | Volume, ...]:
         return tuple(item.model_copy(update={"image": moved(item.image)}) for item in items)

@@ -4,24 +4,20 @@ from __future__ import annotations
 
 import os
 import posixpath
-import re
 import stat
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
 from harness import paths
+from harness.errors import UserError
+from harness.oci import reference as oci
 from harness.spec.annotations import Fault
 from harness.spec.complaints import nearest
 
 ReferenceKind = Literal["component", "package", "oci"]
 PACKAGE = "@pkg:"
 PACKAGE_FILE = "component.yml"  # what makes a folder a local component
-
-# The distribution project's grammar: [host[:port]/]path[:tag][@digest]
-_PART = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
-_HOST = r"(?:[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?)(?:\.[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?)*(?::[0-9]+)?"
-_OCI = re.compile(rf"(?:{_HOST}/)?{_PART}(?:/{_PART})*(?P<tag>:\w[\w.-]{{0,127}})?(?P<digest>@.+)?", re.ASCII)
-_DIGEST = re.compile(r"@sha256:[0-9a-f]{64}|@sha512:[0-9a-f]{128}")
 
 
 def library() -> dict[str, Path]:
@@ -79,7 +75,7 @@ def fault(reference: str, yaml: Path) -> Fault | None:
     kind = kind_of(reference)
     if kind == "component":
         return _component_fault(reference)
-    return _package_fault(reference, yaml) if kind == "package" else _oci_fault(reference)
+    return _package_fault(reference, yaml) if kind == "package" else _oci_fault(reference, yaml)
 
 
 def _package_fault(reference: str, yaml: Path) -> Fault | None:
@@ -94,21 +90,33 @@ def _package_fault(reference: str, yaml: Path) -> Fault | None:
     return Fault(f"there is no local component {name!r}", f"a folder with a {PACKAGE_FILE} at {folder}")
 
 
-def _oci_fault(reference: str) -> Fault:
-    found = _OCI.fullmatch(reference) if len(reference) <= 512 else None
-    if found is None:
+def _oci_fault(reference: str, yaml: Path) -> Fault | None:
+    try:
+        named = oci.parse(reference)
+    except UserError as error:
         lower = reference.lower()
-        return Fault(
-            f"{reference[:80]!r} is no image reference",
-            "[host/]name[:tag][@digest]",
-            lower if lower != reference and _OCI.fullmatch(lower) else "",
-        )
-    if found["digest"] and not _DIGEST.fullmatch(found["digest"]):
-        return Fault(f"{found['digest'][:80]!r} is no digest", "@sha256: and 64 hexadecimal digits")
-    known = library()
-    name = reference.partition("@")[0].rpartition("/")[2].partition(":")[0]
-    expected = f"a component ({', '.join(known)}) or {PACKAGE}FOLDER"
-    return Fault("OCI images cannot be built in yet", "" if name in known else expected, name if name in known else "")
+        return Fault(error.message, error.hint, lower if lower != reference and _is_oci(lower) else "")
+    if isinstance(named, oci.Local) and not named.where(yaml.parent).exists():
+        return Fault(f"there is no {named.path!r}", f"{named.transport}: and a path, relative to this file")
+    return None
+
+
+def _is_oci(reference: str) -> bool:
+    try:
+        return bool(oci.parse(reference))
+    except UserError:
+        return False
+
+
+def relocated(reference: str, yaml: Path, folder: Path) -> str:
+    """Return a reference of the file `yaml` as a file in `folder` would have to write it."""
+    kind = kind_of(reference)
+    if kind == "package":
+        return PACKAGE + os.path.relpath(package_folder(reference, yaml), folder)
+    named = oci.parse(reference) if kind == "oci" else None
+    if not isinstance(named, oci.Local) or named.path.startswith("/"):
+        return reference
+    return str(replace(named, path=os.path.relpath(named.where(yaml.parent), folder)))
 
 
 def _component_fault(name: str) -> Fault | None:
@@ -116,5 +124,5 @@ def _component_fault(name: str) -> Fault | None:
     if name in known:
         return None
     near = nearest(name, known)
-    expected = f"a component ({', '.join(known) or 'the library is empty'}) or {PACKAGE}FOLDER"
+    expected = f"a component ({', '.join(known) or 'the library is empty'}), {PACKAGE}FOLDER or an image with its tag"
     return Fault(f"the library has no component {name!r}", "" if near else expected, near)

@@ -57,11 +57,8 @@ def local(tmp_path: Path, name: str, text: str = "config: {command: [x]}") -> Pa
         ("image: files, command: []", "services[0].command: is empty, expected a program and its arguments"),
         ("image: web, command: []", "services[0].command: is empty"),
         ("image: kernel", "3:24: services[0].image: the component kernel is a kernel, and has its place in `kernel`"),
-        ("image: linuxkit/web:v1", "services[0].image: OCI images cannot be built in yet, did you mean web?"),
-        (
-            "image: 'nginx:1.19'",
-            "OCI images cannot be built in yet, expected a component (files, kernel, web) or @pkg:",
-        ),
+        ("image: web/", "services[0].image: 'web/' is no image reference, expected [host/]name[:tag][@digest]"),
+        ("image: 'oci:gone'", "services[0].image: there is no 'gone', expected oci: and a path, relative to this file"),
     ],
 )
 def test_an_entry_and_what_it_is_made_of(tmp_path: Path, keys: str, complaint: str) -> None:
@@ -241,7 +238,7 @@ def test_whether_a_source_is_a_program_counts(tmp_path: Path) -> None:
         ("files: [{path: a, source: .}]", "files[0].source: '.' is no file"),
         ("stand_ins: [libsystem.so.0]", "stand_ins[0]: there is no stand-in for 'libsystem.so.0', did you mean libs"),
         ("config: {binds.add: ['/a:/a']}", "config.binds.add: means nothing in a component, expected binds"),
-        ("config: {runtime: {interfaces: [{name: x}]}}", "config.runtime.interfaces: cannot be built yet"),
+        ("config: {runtime: {interfaces: [{name: ''}]}}", "config.runtime.interfaces[0].name: '' is no interface's"),
         ("kernel: {modules: []}\nkeep: [x]", "keep: means nothing for a kernel"),
     ],
 )  # fmt: skip

@@ -1,0 +1,64 @@
+"""OCI images as parts of a build: their files, and what the YAML and they together say."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from harness.build.bundle import merge
+from harness.build.rootfs import Part
+from harness.errors import UserError
+from harness.oci.config import LICENCES, config_of, labels, user_of
+from harness.oci.image import OciImage
+from harness.oci.layers import Limits
+from harness.oci.merge import merge as merge_layers
+from harness.spec import checks
+from harness.spec.complaints import spell
+from harness.spec.model import ImageSpec
+from harness.store import Store
+
+
+def make_part(image: OciImage, limits: Limits, store: Store) -> Part:
+    """Return an image's part of a build. ImageError when a layer is hostile, SpecError when its label is wrong."""
+    tree = merge_layers(image, limits, store)
+    return Part(image.reference, tree, config_of(image), user=user_of(image, tree))
+
+
+def judge(spec: ImageSpec, parts: Mapping[str, Part], images: Mapping[str, OciImage]) -> None:
+    """Refuse what only shows once images have been fetched: an entry without a command, a label that fits nothing.
+
+    Raises UserError. The YAML's own keys, and components', have been judged before anything was built.
+    """
+    names = [entry.name for section in checks.SECTIONS for entry in getattr(spec, section)]
+    around = checks.Around({volume.name: volume.readonly for volume in spec.volumes}, names)
+    for section in checks.SECTIONS:
+        for entry in getattr(spec, section):
+            if entry.image not in images:
+                continue
+            config, at = merge(parts[entry.image].config, entry), f"{section}: {entry.name}"
+            if not config.command:
+                raise UserError(f"{at}: {entry.image} has no command", hint="give it one: `command: […]`")
+            mounts = tuple(
+                {"type": one.type, "source": one.source, "options": one.options} for one in config.mounts or ()
+            )
+            says = {"uid": config.uid, "gid": config.gid, "additionalGids": config.additional_gids,
+                    "binds": config.binds, "mounts": mounts}  # fmt: skip
+            for found in checks.named(says, (), around):
+                hint = f"expected {found.expected}: give the key in the YAML" if found.expected else ""
+                raise UserError(f"{at}: the label of {entry.image}: {spell(found.path)}: {found.what}", hint=hint)
+
+
+def record(image: OciImage) -> dict[str, Any]:
+    """Return what the manifest says of an image."""
+    said = labels(image)
+    return {
+        "reference": image.reference,
+        "digest": image.digest,
+        "platform": str(image.platform),
+        "layers": [
+            {"digest": blob.digest, "size": blob.size, "diff_id": diff_id}
+            for blob, diff_id in zip(image.layers, image.config["rootfs"]["diff_ids"], strict=True)
+        ],
+        "licences": said.get(LICENCES, ""),
+        "labels": dict(sorted(said.items())),
+    }

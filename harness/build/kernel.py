@@ -15,7 +15,7 @@ from typing import Any, BinaryIO, cast
 
 from harness import proc
 from harness.arch import ARCHES, Arch
-from harness.build import deb, versions
+from harness.build import copyrights, deb, versions
 from harness.build.debian import Debian
 from harness.build.layer import packages_of
 from harness.build.modules import ModuleIndex, module_name, read_index, spelled
@@ -83,7 +83,7 @@ def make_kernel(
         scratch.mkdir()
         package = debian.fetch(image)
         debian.progress(f"{arch.name}: unpacking {image.name}, {image.size / 1e6:.1f} MB")
-        index, version = _unpack(package, image, arch, scratch, work / "kernel")
+        index, version, kept = _unpack(package, image, arch, scratch, work)
         _remember(store, image, index)
         own = dict.fromkeys((*part.modules, *part.stage1, *part.probe), component.name)
         _check(component, {**more, **own}, arch, index, debian, store)
@@ -91,13 +91,13 @@ def make_kernel(
         shutil.rmtree(scratch)
         loads = [name for name in dict.fromkeys(map(spelled, more)) if name in index.paths]
         size = (work / "kernel").stat().st_size
-        data = {"version": version, "files": 1 + modules, "size": size, "loads": loads}
+        data = {"version": version, "files": 1 + modules, "size": size, "loads": loads, "kept": kept}
         (work / "kernel.json").write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
 
     path = store.make("kernels", key, maker)
     data = json.loads((path / "kernel.json").read_text(encoding="utf-8"))
     # the image's package alone is in the key: what else is resolved with it may change without another kernel
-    packages = resolution.records({image.name: data["files"]})
+    packages = resolution.records({image.name: data["files"]}, data["kept"])
     return KernelFiles(path, data["version"], tuple(packages), data["size"], tuple(data["loads"]))
 
 
@@ -119,8 +119,13 @@ def image_package(resolution: Resolution) -> Package:
     )
 
 
-def _unpack(path: Path, package: Package, arch: Arch, scratch: Path, kernel: Path) -> tuple[ModuleIndex, str]:
-    """Write the kernel's file and its modules (below scratch/lib/modules/VERSION); return what modules there are."""
+def _unpack(
+    path: Path, package: Package, arch: Arch, scratch: Path, work: Path
+) -> tuple[ModuleIndex, str, dict[str, dict[str, str]]]:
+    """Write the kernel's file, its copyright file, and its modules (below scratch/lib/modules/VERSION).
+
+    Returns what modules there are, their version, and what `copyrights.keep` does.
+    """
     spool = scratch / "spool"
     with spool.open("wb") as stream:
         nodes = deb.read(path, package.name, stream, spool)
@@ -128,7 +133,8 @@ def _unpack(path: Path, package: Package, arch: Arch, scratch: Path, kernel: Pat
     version = found.partition("-")[2]
     if not found:
         raise UserError(f"package {package.name} holds no boot/vmlinuz-…", details=f"architecture {arch.name}")
-    _write_kernel(_content(nodes[found]), arch, kernel)
+    _write_kernel(_content(nodes[found]), arch, work / "kernel")
+    kept = copyrights.keep([package], {}, lambda _: nodes, work)
     top = f"usr/lib/modules/{version}/"
     for name, node in nodes.items():
         if name.startswith(top) and node.content is not None and (module_name(name) or name[len(top) :] in GIVEN):
@@ -137,7 +143,7 @@ def _unpack(path: Path, package: Package, arch: Arch, scratch: Path, kernel: Pat
             target.write_bytes(_expanded(name, _content(node)))
     spool.unlink()
     tables = _depmod(scratch, version)
-    return read_index(tables["modules.dep"], tables["modules.builtin"], tables["modules.softdep"]), version
+    return read_index(tables["modules.dep"], tables["modules.builtin"], tables["modules.softdep"]), version, kept
 
 
 def _content(node: Node) -> bytes:

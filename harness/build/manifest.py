@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.build.rootfs import Part, Root
+from harness.build.rootfs import Root
 from harness.image import SCHEMA
 from harness.store import file_digest
 
@@ -26,10 +26,13 @@ def make(
     folder: Path,
     squashfs: Path,
     root: Root,
-    parts: Mapping[str, Part],
+    brought: Mapping[str, Sequence[str]],
     packages: Iterable[Mapping[str, Any]],
 ) -> dict[str, Any]:
-    """Put the manifest together. `facts` are its plain top-level keys; no path of this host is in it."""
+    """Put the manifest together. `facts` are its plain top-level keys; no path of this host is in it.
+
+    `brought` are the names of the packages that brought files, by reference of a component.
+    """
     return {
         "schema": SCHEMA,
         **facts,
@@ -39,7 +42,7 @@ def make(
             _file(folder / "probe", shipped=False),
         ],
         "root": {"sha256": file_digest(squashfs), "size": squashfs.stat().st_size, "paths": len(root.tree.nodes)},
-        "components": _components(root, parts),
+        "components": _components(root, brought),
         "packages": sorted(packages, key=lambda row: (str(row["name"]), str(row["version"]))),
     }
 
@@ -48,7 +51,7 @@ def _file(path: Path, *, shipped: bool) -> dict[str, Any]:
     return {"name": path.name, "size": path.stat().st_size, "sha256": file_digest(path), "shipped": shipped}
 
 
-def _components(root: Root, parts: Mapping[str, Part]) -> list[dict[str, Any]]:
+def _components(root: Root, brought: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]:
     """One row a component, in the order of boot. ``own`` counts the bytes no earlier row has: equal files are one."""
     seen: set[str] = set()
     rows = []
@@ -64,9 +67,8 @@ def _components(root: Root, parts: Mapping[str, Part]) -> list[dict[str, Any]]:
                 seen.add(node.digest)
                 own += node.content.size
             files.append([path, node.content.size, node.digest])
-        part = parts.get(reference)
         rows.append({"section": section, "name": name, "reference": reference, "size": size, "own": own,
-                     "packages": list(part.packages) if part else [], "files": files})  # fmt: skip
+                     "packages": list(brought.get(reference, ())), "files": files})  # fmt: skip
     return rows
 
 

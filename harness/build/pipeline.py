@@ -137,7 +137,7 @@ class Builder:
 
     def _make(self, inputs: Inputs, folder: Path) -> None:
         # heavy modules only when something is really built: a build of nothing must be quick
-        from harness.build import formats, manifest
+        from harness.build import copyrights, formats, manifest
         from harness.build.kernel import make_kernel
         from harness.build.layer import make_layer
         from harness.build.rootfs import assemble
@@ -175,7 +175,10 @@ class Builder:
             "expect": expectations(spec, parts),
         }
         packages = _packages([(kernel.packages, True), *((layers[name].packages, name in used) for name in layers)])
-        data = manifest.make(facts, folder, squashfs, root, parts, packages)
+        brought = {reference: part.packages for reference, part in parts.items()}
+        brought[spec.kernel.image] = _brought(kernel.packages)
+        copyrights.gather([kernel.path, *(layers[name].path for name in layers if name in used)], folder)
+        data = manifest.make(facts, folder, squashfs, root, brought, packages)
         squashfs.unlink()
         (folder / MANIFEST).write_text(json.dumps(data, indent=1) + "\n")
 
@@ -209,9 +212,13 @@ def _part(component: ComponentSpec, layer: Layer) -> Part:
         reference=component.name,
         tree=read_layer(layer.tar),
         config=component.config,
-        packages=tuple(str(row["name"]) for row in layer.packages if row["files"]),
+        packages=_brought(layer.packages),
         guest=component.guest,
     )
+
+
+def _brought(packages: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
+    return tuple(str(row["name"]) for row in packages if row["files"])
 
 
 def _packages(made: Iterable[tuple[Iterable[Mapping[str, Any]], bool]]) -> list[dict[str, Any]]:
@@ -220,8 +227,12 @@ def _packages(made: Iterable[tuple[Iterable[Mapping[str, Any]], bool]]) -> list[
     rows: dict[str, dict[str, Any]] = {}
     for packages, shipped in made:
         for package in packages:
-            row = rows.setdefault(package["sha256"], {**{key: package[key] for key in keys}, "files": 0})
-            row["files"] += package["files"] if shipped else 0
+            row = rows.setdefault(package["sha256"], {**{key: package[key] for key in keys},
+                                                      "source_version": package["source_version"] or package["version"],
+                                                      "licence": "", "copyright": "", "files": 0})  # fmt: skip
+            if shipped and package["files"]:
+                row |= {"licence": package["licence"], "copyright": package["copyright"]}
+                row["files"] += package["files"]
     return list(rows.values())
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from harness import paths
 from harness.build import explain, manifest
-from harness.build.rootfs import Part, Root
+from harness.build.rootfs import Root
 from harness.build.tree import Tree, plain
 from harness.image import Image
 from harness.store import file_digest
@@ -26,9 +26,7 @@ def sample(tmp_path: Path) -> dict[str, Any]:
         (tmp_path / name).write_bytes(b"\0" * size)
     packages = [{"name": "z", "version": "1"}, {"name": "a", "version": "2"}]
     facts = {"name": "sample", "arch": "arm64", "compression": "lz4"}
-    return manifest.make(
-        facts, tmp_path, tmp_path / "squashfs", root, {"x": Part("x", tree, packages=("a",))}, packages
-    )
+    return manifest.make(facts, tmp_path, tmp_path / "squashfs", root, {"x": ("a",)}, packages)
 
 
 def test_every_byte_is_somebodys_and_shared_ones_the_firsts(tmp_path: Path) -> None:

@@ -112,7 +112,8 @@ def test_two_builds_at_once_make_one_result(cache: Path, offline: Offline, warm:
 
 
 def digests(image: Image) -> dict[str, str]:
-    return {path.name: file_digest(path) for path in image.folder.iterdir()}
+    files = (path for path in image.folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(image.folder)): file_digest(path) for path in files}
 
 
 def test_a_build_killed_midway_leaves_nothing_that_counts(
@@ -242,11 +243,15 @@ def test_a_lock_is_written_then_honoured(tmp_path: Path, warm: Path, offline: Of
 
 def test_a_package_is_listed_once_with_all_of_its_files_that_are_shipped() -> None:
     def row(name: str, files: int) -> dict[str, object]:
-        return {"name": name, "version": "1", "arch": "all", "sha256": name, "source": name, "files": files, "size": 9}
+        same = dict.fromkeys(("name", "sha256", "source"), name)
+        kept = {"licence": "MIT", "copyright": f"{name}_1"} if files else {}
+        return {**same, "version": "1", "source_version": "", "arch": "all", "files": files, "size": 9, **kept}
 
     one, two, probe = [row("a", 2), row("b", 0)], [row("a", 1), row("c", 0)], [row("a", 5), row("d", 1)]
     found = _packages([(one, True), (two, True), (probe, False)])
     assert {package["name"]: package["files"] for package in found} == {"a": 3, "b": 0, "c": 0, "d": 0}
+    assert {package["name"]: package["licence"] for package in found} == {"a": "MIT", "b": "", "c": "", "d": ""}
+    assert found[0]["copyright"] == "a_1" and found[0]["source_version"] == "1"
 
 
 def test_what_the_lock_lacks_is_refused_with_a_hint(tmp_path: Path, warm: Path, offline: Offline) -> None:

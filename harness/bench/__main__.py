@@ -13,7 +13,7 @@ from pathlib import Path
 
 from harness import paths
 from harness.arch import ARCHES
-from harness.bench import boots, boottime, builds, histories, page, reports
+from harness.bench import boots, boottime, builds, histories, page, reports, wall
 from harness.bench.context import Bench, Context
 from harness.bench.figures import Figure, Report
 from harness.boot import host
@@ -36,7 +36,8 @@ BENCHES = {
         Bench("boot-time", "small causes found and named, false alarms, sums of phases", boottime.boot_time),
         Bench("history", "seconds of `harness history`, 100,000 boots stored", histories.history),
         Bench("report", "seconds of the pages of a run of six cells, and over time of 100,000 boots", reports.report),
-        Bench("repeats", "distinct exact boots among twenty, the host overloaded", boots.repeats),
+        Bench("repeats", "distinct exact boots among a hundred, the host overloaded", boots.repeats),
+        Bench("wall", "a boot slower by a tenth, found by wall time on a loaded host; false alarms", wall.wall),
     )
 }
 

@@ -19,6 +19,7 @@ from harness.bench import builds, page, phases
 from harness.bench.context import IMAGES, Bench, Context, Finding
 from harness.bench.figures import Figure, Report, Table, best
 from harness.bench.load import busy, on_cores
+from harness.bench.wall import Trial, figures
 from harness.boot.milestones import Milestone
 from harness.boot.record import BootRecord
 from harness.errors import UserError
@@ -191,3 +192,13 @@ def test_every_bench_of_the_page_exists() -> None:
     text = (paths.TOP / "docs" / "measurements.md").read_text()
     for name in command.BENCHES:
         assert text.count(page.BEGIN.format(name)) == text.count(page.END.format(name)) == 1
+
+
+def test_trials_of_wall_time_are_counted_by_what_the_pairs_say() -> None:
+    same = tuple(1 + 0.001 * (number % 7) for number in range(30))
+    slower, blurred = tuple(1.1 * one for one in same), tuple(one + 0.0001 * (-1) ** at for at, one in enumerate(same))
+    seen, missed, invented = Trial(same, blurred, slower), Trial(same, blurred, blurred), Trial(same, slower, slower)
+    found, none, *_ = figures([seen] * 20 + [missed] * 2 + [invented], 5)
+    assert (found.values, found.verdict) == ((2.0,), "missed")
+    assert (none.values, none.verdict) == ((1.0,), "reached")
+    assert next(figures([seen] * 19 + [missed], 5)).verdict == "reached"

@@ -1,0 +1,108 @@
+"""Bench of `harness compare --pairs`: is a change of a tenth found by wall time on a loaded host, and none invented?"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.arch import by_name
+from harness.bench.context import IMAGES, Context, Finding
+from harness.bench.figures import Figure
+from harness.bench.load import busy
+from harness.boot import BootOptions, boot
+from harness.build.pipeline import Builder
+from harness.build.settings import Settings
+from harness.image import Image
+from harness.measure.statistics import compare_pairs
+from harness.spec import load_image, load_machine
+from harness.spec.model import MachineSpec
+
+MACHINE = "qemu-arm64"  # the quickest to boot by the host's clock
+SLOWER = 0.1
+PROBE_LOOPS = 20_000
+LOOPS, AT_ONCE = 2, 4  # busy loops, and trials that run side by side: each is load for the others
+LONGEST_S = 300.0
+
+
+@dataclass(frozen=True)
+class Trial:
+    """The seconds to ready of an image, of the same again, and of a slower one, each round in another order."""
+
+    same: tuple[float, ...]
+    again: tuple[float, ...]
+    slower: tuple[float, ...]
+
+
+def _image(context: Context, loops: int, machine: MachineSpec) -> Image:
+    """Build `minimal` with an onboot that counts."""
+    text = IMAGES["minimal"].read_text() + (
+        "onboot:\n  - name: count\n    image: busybox\n"
+        f'    command: [/bin/sh, -c, "i=0; while [ $i -lt {loops} ]; do i=$((i+1)); done"]\n'
+    )
+    spec = context.folder("wall", f"{loops} turns") / "minimal.yml"
+    spec.write_text(text)
+    return Builder(Settings()).build(load_image([spec]), by_name(machine.arch))
+
+
+def _seconds(image: Image, machine: MachineSpec, out: Path) -> float:
+    with boot(image, machine, BootOptions(mode="wall", out=out, timeout=LONGEST_S)) as system:
+        return system.wait_ready().host_s
+
+
+def wall(context: Context) -> Iterator[Finding]:
+    """Boot three images by turns, trial after trial, some side by side, beside busy loops."""
+    trials, pairs = context.times(20, 2), context.times(30, 12)
+    machine = load_machine(MACHINE)
+    base = _image(context, 0, machine)
+    with busy(LOOPS), ThreadPoolExecutor(AT_ONCE) as pool:
+        loops = _turns(context, base, machine)
+        slow = _image(context, loops, machine)
+
+        def trial(number: int) -> Trial:
+            rounds = []
+            for turn in range(pairs):
+                context.say(f"wall: trial {number + 1} of {trials}, round {turn + 1} of {pairs}")
+                sides = {"same": base, "again": base, "slower": slow}
+                order = list(sides)[turn % 3 :] + list(sides)[: turn % 3]
+                folder = context.folder("wall", str(number), str(turn))
+                rounds.append({side: _seconds(sides[side], machine, folder / side) for side in order})
+            return Trial(*(tuple(one[side] for one in rounds) for side in ("same", "again", "slower")))
+
+        futures = [pool.submit(trial, number) for number in range(trials)]
+        try:
+            done = [future.result() for future in futures]
+        finally:
+            pool.shutdown(cancel_futures=True)
+    yield from figures(done, loops)
+
+
+def _turns(context: Context, base: Image, machine: MachineSpec) -> int:
+    """Return how many turns of the loop make a boot slower by `SLOWER`."""
+    probe, shares = _image(context, PROBE_LOOPS, machine), []
+    for number in range(context.times(9, 3)):
+        context.say(f"wall: how long a turn takes, {number + 1}")
+        folder = context.folder("wall", "turns", str(number))
+        plain = _seconds(base, machine, folder / "base")
+        shares.append(_seconds(probe, machine, folder / "probe") / plain - 1)
+    return max(1, round(PROBE_LOOPS * SLOWER / statistics.median(shares)))
+
+
+def figures(done: list[Trial], loops: int) -> Iterator[Figure]:
+    """Return what the trials come to. One in twenty may be missed, and one in twenty invented."""
+    found = [compare_pairs(list(zip(one.same, one.slower, strict=True))) for one in done]
+    none = [compare_pairs(list(zip(one.same, one.again, strict=True))) for one in done]
+    often = len(done) // 20
+    pairs = len(done[0].same)
+    beside = f"{pairs} pairs each; {LOOPS} busy loops and {AT_ONCE - 1} other boots beside"
+    yield Figure(f"minimal on {MACHINE}, a tenth slower: not found", "trials",
+                 (float(sum(one.verdict != "worse" for one in found)),), float(often),
+                 note=f"of {len(done)}, {beside}; {loops} turns of a shell's loop")  # fmt: skip
+    yield Figure(f"minimal on {MACHINE}, nothing changed: a change found", "trials",
+                 (float(sum(one.verdict != "same" for one in none)),), float(often),
+                 note=f"of {len(done)}")  # fmt: skip
+    yield Figure("a tenth slower, as the pairs say", "ratio", tuple(one.ratio for one in found))
+    yield Figure("nothing changed, as the pairs say", "ratio", tuple(one.ratio for one in none))
+    yield Figure("to ready", "s", tuple(second for one in done for second in one.same))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,11 +21,13 @@ from harness.image import MANIFEST, Image
 from harness.spec import executable, host_file, library, load_component
 from harness.spec.checks_image import ucode_file
 from harness.spec.model import ComponentSpec, ImageSpec
+from harness.spec.references import kind_of
 from harness.store import Store, digest_of, file_digest
 
 if TYPE_CHECKING:
     from harness.build.layer import Layer
     from harness.build.rootfs import Part
+    from harness.oci.fetch import Images
     from harness.spec.annotations import EntrySettings
 
 PROBE_COMPONENT = "busybox"
@@ -45,6 +47,7 @@ class Inputs:
     arch: Arch
     components: dict[str, ComponentSpec]  # by reference
     compression: str
+    images: dict[str, str] = field(default_factory=dict)  # OCI images' manifest digests, by reference
 
     @property
     def layers(self) -> dict[str, ComponentSpec]:
@@ -102,7 +105,17 @@ class Builder:
             components = spec.components
         else:
             components = {**spec.components, PROBE_COMPONENT: self._probe}
-        return Inputs(spec, arch, components, self.settings.compression)
+        named = (one for one in dict.fromkeys(spec.references) if kind_of(one) == "oci")
+        images = {one: self.images.resolve(one, arch, spec.sources[0].parent) for one in named}
+        return Inputs(spec, arch, components, self.settings.compression, images)
+
+    @cached_property
+    def images(self) -> Images:
+        """The OCI images that specs may name."""
+        from harness.oci.fetch import Images  # a build without any must start quickly
+
+        offline, refresh = self.settings.offline, self.settings.refresh
+        return Images(self.store, offline=offline, refresh=refresh, progress=self.progress)
 
     @cached_property
     def _probe(self) -> ComponentSpec:
@@ -119,7 +132,7 @@ class Builder:
         sources = [(file.source, host_file(file.source, spec.sources[0])) for file in spec.files if file.source]
         return digest_of(
             {
-                "version": [versions.IMAGE, versions.LAYER, versions.KERNEL],
+                "version": [versions.IMAGE, versions.LAYER, versions.OCI_LAYER, versions.KERNEL],
                 "guest": self._guest,
                 "name": spec.name,
                 "spec": spec.digest,
@@ -127,6 +140,7 @@ class Builder:
                 "arch": inputs.arch.name,
                 "components": [(name, component.digest) for name, component in inputs.components.items()],
                 "packages": resolutions,
+                "images": inputs.images,
                 "compression": inputs.compression,
                 "turn": self.settings.turn,
             }
@@ -138,10 +152,12 @@ class Builder:
     def _make(self, inputs: Inputs, folder: Path) -> None:
         # heavy modules only when something is really built: a build of nothing must be quick
         from harness.build import copyrights, formats, manifest
+        from harness.build.images import judge, make_part, record
         from harness.build.kernel import make_kernel
         from harness.build.layer import make_layer
         from harness.build.rootfs import assemble
         from harness.build.tree import Tree, read_layer
+        from harness.oci.layers import Limits
 
         spec, arch = inputs.spec, inputs.arch
         self.progress(f"{spec.name} {arch.name}: kernel")
@@ -151,6 +167,11 @@ class Builder:
             self.progress(f"{spec.name} {arch.name}: {reference}")
             layers[reference] = make_layer(component, arch, self.debian, self.store)
         parts = {reference: _part(inputs.components[reference], layer) for reference, layer in layers.items()}
+        images = {one: self.images.fetch(one, arch, spec.sources[0].parent) for one in inputs.images}
+        for reference, image in images.items():
+            self.progress(f"{spec.name} {arch.name}: {reference}")
+            parts[reference] = make_part(image, Limits(size=self.settings.oci_limit << 30), self.store)
+        judge(spec, parts, images)
         self.progress(f"{spec.name} {arch.name}: root filesystem")
         bare = spec.kernel.tar == "none"
         modules = Tree() if bare else read_layer(kernel.modules)
@@ -173,6 +194,7 @@ class Builder:
             "compression": inputs.compression,
             "suite": self.settings.suite,
             "expect": expectations(spec, parts),
+            "images": [record(image) for image in images.values()],
         }
         packages = _packages([(kernel.packages, True), *((layers[name].packages, name in used) for name in layers)])
         brought = {reference: part.packages for reference, part in parts.items()}
@@ -248,7 +270,7 @@ def expectations(spec: ImageSpec, parts: dict[str, Part]) -> dict[str, Any]:
     for section in ("onboot", "onshutdown", "services"):
         rows[section] = {}
         for entry in getattr(spec, section):
-            made = make(entry, parts[entry.image].config, ids, volumes)
+            made = make(entry, parts[entry.image].config_for(entry), ids, volumes)
             known = settings(made.annotations)
             rows[section][entry.name] = {
                 "capabilities": made.config["process"]["capabilities"]["bounding"],

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness import paths
+from harness.errors import UserError
 
 # lz4-fast builds in a tenth of lz4's time, boots as fast and is a tenth larger
 COMPRESSIONS = ("lz4", "lz4-fast", "zstd", "gzip", "xz")
@@ -16,6 +17,12 @@ SUITE = "bookworm"
 
 def _path(text: str | None) -> Path | None:
     return Path(text) if text else None
+
+
+def _gib(text: str) -> int:
+    if text.isascii() and text.isdigit() and 1 <= int(text[:6]) <= 1024:
+        return int(text[:6])
+    raise UserError(f"HARNESS_OCI_LIMIT is {text[:40]!r}", hint="whole GiB, 1 to 1024: what one image may unpack to")
 
 
 @dataclass(frozen=True)
@@ -28,6 +35,8 @@ class Settings:
     mirror: str | None = field(default_factory=lambda: os.environ.get("HARNESS_MIRROR") or None)
     # what the mirror's indexes are signed by, instead of Debian's own keys
     keyring: Path | None = field(default_factory=lambda: _path(os.environ.get("HARNESS_KEYRING")))
+    # GiB that an OCI image's layers may unpack to
+    oci_limit: int = field(default_factory=lambda: _gib(os.environ.get("HARNESS_OCI_LIMIT") or "8"))
     offline: bool = False
     refresh: bool = False  # resolve packages anew, though a resolution is cached
     lock: Path | None = None

@@ -1,0 +1,124 @@
+"""OCI images in a build: what it is made of, what it is known by, and what is refused only then."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from handmade import M, d, layout, packed, tar
+
+from harness.arch import by_name
+from harness.build.pipeline import Builder
+from harness.build.settings import Settings
+from harness.errors import EXIT_IMAGE, EXIT_USER, UserError
+from harness.image import Image
+from harness.spec import load_image
+
+ARM = by_name("arm64")
+BASE = packed(tar(d("bin"), M("bin/tool", b"tool" * 1000, mode=0o4755), M("etc/old", b"old")))
+TOP = packed(tar(M("etc/.wh.old"), M("etc/new", b"new")))
+YAML = "kernel: {image: kernel}\ninit: [init]\nservices: [{name: a, image: 'oci:img:1'}]\n"
+
+
+@pytest.fixture
+def yaml(tmp_path: Path) -> Path:
+    """An image whose service is an OCI image, in a layout beside it."""
+    layout(tmp_path / "img", BASE, TOP, Cmd=["/bin/tool"], Labels={"org.opencontainers.image.licenses": "MIT"})
+    path = tmp_path / "image.yml"
+    path.write_text(YAML)
+    return path
+
+
+def build(yaml: Path, **settings: Any) -> Image:
+    return Builder(Settings(**settings)).build(load_image([yaml]), ARM)
+
+
+def files_of(image: Image) -> dict[str, int]:
+    """The container's files and their sizes."""
+    rows = next(row for row in image.manifest["components"] if row["section"] == "services")["files"]
+    return {path.split("/", 4)[-1]: size for path, size, _ in rows}
+
+
+def test_its_layers_make_the_container_and_the_manifest_names_them(yaml: Path) -> None:
+    image = build(yaml)
+    assert {"bin/tool": 4000, "etc/new": 3}.items() <= files_of(image).items() and "etc/old" not in files_of(image)
+    (row,) = image.manifest["images"]
+    assert (row["reference"], row["platform"], row["licences"]) == ("oci:img:1", "linux/arm64", "MIT")
+    assert [layer["size"] for layer in row["layers"]] == [len(BASE), len(TOP)]
+    index = json.loads((yaml.parent / "img/index.json").read_text())["manifests"][0]["digest"]
+    assert row["digest"] != index, "the platform's manifest, not the index"
+    assert (yaml.parent / "img/blobs/sha256" / row["digest"].removeprefix("sha256:")).is_file()
+
+
+def test_an_image_is_known_by_what_its_tag_means_now(yaml: Path) -> None:
+    first = build(yaml)
+    assert build(yaml).folder == first.folder
+    layout(yaml.parent / "img", BASE, Cmd=["/bin/tool"])
+    second = build(yaml)
+    assert second.folder != first.folder and "etc/old" in files_of(second)
+
+
+@pytest.mark.skipif(shutil.which("skopeo") is None, reason="skopeo is not installed")
+def test_whatever_carries_it_the_root_is_the_same(yaml: Path, tmp_path: Path) -> None:
+    roots = {build(yaml).manifest["root"]["sha256"]}
+    for transport in ("oci-archive", "docker-archive"):
+        target = f"{transport}:{tmp_path}/{transport}.tar:registry.example/x:1"
+        copy = [
+            "skopeo",
+            "copy",
+            "-q",
+            "--insecure-policy",
+            "--override-arch",
+            "arm64",
+            f"oci:{tmp_path}/img:1",
+            target,
+        ]
+        subprocess.run(copy, check=True)
+        yaml.write_text(YAML.replace("oci:img:1", f"{transport}:{transport}.tar"))
+        roots.add(build(yaml).manifest["root"]["sha256"])
+    assert len(roots) == 1
+
+
+def test_files_of_several_folders_each_name_their_own_layout(yaml: Path, tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    layout(tmp_path / "sub/img", TOP, Cmd=["/x"])
+    more = tmp_path / "sub/more.yml"
+    more.write_text("services: [{name: b, image: 'oci:img:1'}]\n")
+    image = Builder(Settings()).build(load_image([yaml, more]), ARM)
+    assert [row["reference"] for row in image.manifest["images"]] == ["oci:img:1", "oci:sub/img:1"]
+
+
+def test_an_architecture_that_is_not_there_is_refused(yaml: Path) -> None:
+    with pytest.raises(UserError, match="is not there for linux/s390x") as caught:
+        Builder(Settings()).build(load_image([yaml]), by_name("s390x"))
+    assert "linux/arm64" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("layer", "code", "words"),
+    [
+        (tar(M("../x")), EXIT_IMAGE, "'../x': leads out of the root"),
+        (tar(M("x")), EXIT_USER, "services: a: oci:img:1 has no command"),
+    ],
+)
+def test_what_shows_only_in_the_build_ends_in_plain_words(yaml: Path, layer: bytes, code: int, words: str) -> None:
+    layout(yaml.parent / "img", layer)
+    main = "import sys; from harness.cli import main; sys.exit(main())"
+    argv = [sys.executable, "-c", main, "build", str(yaml), "--arch", "arm64"]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    assert done.returncode == code and words in done.stderr and "Traceback" not in done.stderr
+    assert sorted(path.name for path in yaml.parent.iterdir()) == ["image.yml", "img"]
+
+
+def test_the_limit_is_a_setting(yaml: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HARNESS_OCI_LIMIT", "12")
+    assert Settings().oci_limit == 12
+    for wrong in ("0", "8G", "-1", "1025", "²"):
+        monkeypatch.setenv("HARNESS_OCI_LIMIT", wrong)
+        with pytest.raises(UserError, match="whole GiB, 1 to 1024"):
+            Settings()

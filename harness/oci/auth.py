@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from harness.oci.credentials import Login, find
 from harness.oci.registries import Place
+from harness.oci.transport import join
 from harness.oci.trouble import RegistryError, denied
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ class Challenge:
 def challenges(header: str) -> list[Challenge]:
     """Return what a WWW-Authenticate header asks for, as far as it is known here."""
     starts = [*_SCHEME.finditer(header)]
-    ends = [one.start() for one in starts[1:]] + [len(header)]
+    ends = [*(one.start() for one in starts), len(header)][1:]
     return [
         Challenge(
             one[1].lower(),
@@ -96,7 +97,7 @@ class Auth:
         return _basic(login)
 
     def _bearer(self, challenge: Challenge, base: URL) -> str:
-        realm = base.join(challenge.parameters.get("realm", ""))
+        realm = join(self.place, base, challenge.parameters.get("realm", ""))
         if realm.scheme not in ("https", base.scheme):
             raise RegistryError(f"{self.place} wants its login sent to {realm.host} in the clear", kind="denied")
         login = self._login()

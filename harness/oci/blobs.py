@@ -61,6 +61,7 @@ class Receiver:
         if self.have + len(data) > self.wanted.size:
             raise self._wrong(f"more than its {self.wanted.size} bytes came")
         self._stream.write(data)
+        self._stream.flush()  # what is here when this is killed need not come again
         self._hash.update(data)
         self.have += len(data)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import ssl
 import threading
 from collections.abc import Iterator, Mapping
@@ -9,20 +10,18 @@ from contextlib import contextmanager
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from time import monotonic, time
-from typing import TYPE_CHECKING
 
 import httpx2
 from httpx2 import URL
 
-from harness.oci.trouble import Kind, failed, kind_of, words
+from harness.oci.registries import Place
+from harness.oci.trouble import Kind, RegistryError, failed, kind_of, words
 from harness.patience import Patience
-
-if TYPE_CHECKING:
-    from harness.oci.registries import Place
 
 REDIRECTS = 5
 # what is packed has a digest of its own: it comes as it is
 HEADERS = {"User-Agent": "bootharness", "Accept-Encoding": "identity"}
+_HOST = re.compile(r"[\w.:-]+")
 SLOWEST = 1000  # bytes a second: one that sends less for long does not answer
 # containers-certs.d(5); a folder HOST[:PORT] in one of them holds *.crt (authorities), *.cert and *.key (ours)
 CERTIFICATES = (".config/containers/certs.d", "/etc/containers/certs.d", "/etc/docker/certs.d")
@@ -81,9 +80,8 @@ class Transport:
             if not response.has_redirect_location:
                 return response
             response.close()
-            with self._told():
-                target = url.join(response.headers["Location"])
-            if target.scheme not in ("https", "http") or (url.scheme == "https" and target.scheme == "http"):
+            target = join(self.place, url, response.headers["Location"])
+            if url.scheme == "https" and target.scheme == "http":
                 raise failed(self.place, "odd", details="it redirects to where nothing is encrypted")
             if _origin(target) != _origin(url):
                 headers.pop("Authorization", None)
@@ -99,7 +97,8 @@ class Transport:
             response = self._client.send(request, stream=True)
         try:
             if not response.is_success:
-                raise self.refused(response, "its token server ")
+                kind = kind_of(response.status_code)
+                raise self._refused(response, "odd" if kind == "absent" else kind, "its token server: ")
             return self.read(response, limit)
         finally:
             response.close()
@@ -124,17 +123,15 @@ class Transport:
                 if taken > 3 * self._patience.timeout and size < SLOWEST * taken:
                     raise failed(self.place, "silent", details=f"{size} bytes came in {taken:.0f} s")
 
-    def refused(self, response: httpx2.Response, who: str = "") -> Exception:
+    def refused(self, response: httpx2.Response) -> RegistryError:
         """Return the error for an answer that is none."""
+        return self._refused(response, kind_of(response.status_code))
+
+    def _refused(self, response: httpx2.Response, kind: Kind, who: str = "") -> RegistryError:
         with self._told():
-            said = next(response.iter_raw(300), b"")
-        kind = kind_of(response.status_code)
-        return failed(
-            self.place,
-            kind,
-            details=f"{who}HTTP status {response.status_code} {words(said)}".rstrip(),
-            after=_after(response.headers.get("Retry-After")) if kind in ("busy", "failing") else None,
-        )
+            said = words(next(response.iter_raw(300), b""))
+        after = _after(response.headers.get("Retry-After")) if kind in ("busy", "failing") else None
+        return failed(self.place, kind, details=f"{who}HTTP status {response.status_code} {said}".rstrip(), after=after)
 
     @contextmanager
     def _told(self) -> Iterator[None]:
@@ -145,6 +142,18 @@ class Transport:
             if _untrusted(error):
                 kind = "untrusted"
             raise failed(self.place, kind, details=words(str(error).encode())) from error
+
+
+def join(place: Place, base: URL, target: str) -> URL:
+    """Return the URL that a registry sends us to from `base`. RegistryError when it is none of HTTP."""
+    try:
+        url = base.join(target)
+        scheme, _ = url.scheme, url.port
+    except (httpx2.InvalidURL, ValueError) as error:
+        raise failed(place, "odd", details=f"it leads to no URL: {words(str(error).encode())}") from None
+    if not target or scheme not in ("https", "http") or not _HOST.fullmatch(url.host):
+        raise failed(place, "odd", details="it leads to no URL of HTTP")
+    return url
 
 
 def _origin(url: URL) -> tuple[str, str, int | None]:

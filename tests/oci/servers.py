@@ -260,6 +260,7 @@ class Liar(Server):
     def __init__(self, layout: Path, pair: Pair | None = None) -> None:
         self.layout = layout
         self.faults: list[tuple[str, Fault]] = []
+        self.challenge = ""  # to whoever gives no authorization
         self._lock = threading.Lock()
         super().__init__(self._honest_or_not, pair)
 
@@ -268,7 +269,9 @@ class Liar(Server):
         self.faults += [(word, fault)] * times
 
     def _honest_or_not(self, seen: Seen) -> Reply:
-        reply = self._honest(seen)
+        if self.challenge and "Authorization" not in seen.headers:
+            return Reply(401, headers={"WWW-Authenticate": self.challenge})
+        reply = self.honest(seen)
         with self._lock:
             for one in self.faults:
                 if one[0] in seen.path:
@@ -276,7 +279,8 @@ class Liar(Server):
                     return one[1](seen, reply)
         return reply
 
-    def _honest(self, seen: Seen) -> Reply:
+    def honest(self, seen: Seen) -> Reply:
+        """Answer as a registry does."""
         kind, _, wanted = seen.path.rpartition("/")
         if seen.path == "/v2/":
             return Reply()

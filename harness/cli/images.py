@@ -137,3 +137,34 @@ def library(
     from harness.commands import library as module
 
     return module.library(action, words or [], Settings(), as_json=json)
+
+
+@command
+def sbom(
+    words: Annotated[
+        list[str] | None, typer.Argument(metavar="IMAGE.yml… | FOLDER | diff A B", show_default=False)
+    ] = None,
+    arch: Annotated[str, typer.Option(help="all, host, or some of x86_64,arm64,s390x.")] = "host",
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Into this file; of several architectures, this folder.")
+    ] = None,
+    lock: options.Lock = None,
+    offline: options.Offline = False,
+    json: options.Json = False,
+) -> int:
+    """Say what an image is made of, with versions and licences, as an SPDX document.
+
+    diff compares two: image YAML (A.yml+B.yml), built folders, or SPDX files of any maker; --json is for it, a
+    document is JSON anyway. Exit 0: the same packages, versions and licences, 1: they differ.
+
+    \b
+    Examples:
+      harness sbom cases/images/default.yml --arch arm64 -o default.spdx.json
+      harness sbom cases/images/default.yml --arch all -o sboms
+      harness sbom diff yesterday.spdx.json cases/images/default.yml --arch arm64
+    """
+    from harness.build.settings import Settings
+    from harness.commands import sbom as module
+
+    wish = module.Wish(arch, output, as_json=json)
+    return module.sbom(words or [], Settings(lock=lock, offline=offline), wish)

@@ -1,0 +1,170 @@
+"""An image's bill of materials: valid by SPDX's own tool, complete, the same for the same image; and two compared."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from spdx_tools.spdx.jsonschema.document_converter import DocumentConverter
+from spdx_tools.spdx.parser.jsonlikedict.json_like_dict_parser import JsonLikeDictParser
+from spdx_tools.spdx.validation.document_validator import validate_full_spdx_document
+from typer.testing import CliRunner
+
+from harness.cli import app
+from harness.commands import sbom
+from harness.errors import UserError
+from harness.image import Image
+from harness.sbom import spdx
+
+DIGEST = "sha256:" + "ab" * 32
+OCI = {"reference": "registry.example/group/web:1.2", "digest": DIGEST, "platform": "linux/arm64/v8",
+       "licences": "MIT AND LicenseRef-Theirs"}  # fmt: skip
+
+
+@pytest.fixture
+def image(warm: Path) -> Image:
+    """The image of `minimal` for arm64."""
+    (folder,) = (warm / "images").iterdir()
+    return Image(folder)
+
+
+@pytest.fixture(autouse=True)
+def _no_date(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(sbom.EPOCH, raising=False)
+
+
+def judge(document: Mapping[str, Any]) -> None:
+    """Let SPDX's own tool read it, validate it, and write it again: what it does not know would be lost."""
+    parsed = JsonLikeDictParser().parse(json.loads(json.dumps(document)))
+    assert validate_full_spdx_document(parsed) == []
+    again = json.loads(json.dumps(DocumentConverter().convert(parsed)).replace("PACKAGE_MANAGER", "PACKAGE-MANAGER"))
+    assert again == document
+
+
+def test_it_is_valid(image: Image) -> None:
+    judge(sbom.of(image))
+
+
+def test_it_lists_what_is_in_the_image_and_nothing_else(image: Image) -> None:
+    document = sbom.of(image)
+    shipped = {row["name"]: row for row in image.manifest["packages"] if row["files"]}
+    found = {row["name"]: row for row in document["packages"] if row["SPDXID"].startswith("SPDXRef-deb-")}
+    assert found.keys() == shipped.keys() and "crun" in shipped and len(shipped) < len(image.manifest["packages"])
+    for name, row in found.items():
+        assert row["versionInfo"] == shipped[name]["version"]
+        assert row["checksums"] == [{"algorithm": "SHA256", "checksumValue": shipped[name]["sha256"]}]
+        assert row["licenseDeclared"] == shipped[name]["licence"] != ""
+    (crun,) = found["crun"]["externalRefs"]
+    assert crun["referenceLocator"].startswith("pkg:deb/debian/crun@") and "+" not in crun["referenceLocator"]
+    assert crun["referenceLocator"].endswith("?arch=arm64&distro=bookworm")
+    named = {row["relatedSpdxElement"]: row.get("comment") for row in document["relationships"]}
+    assert named[found["crun"]["SPDXID"]] == "in init/init"
+    kernel = next(row for name, row in found.items() if name.startswith("linux-image"))
+    assert named[kernel["SPDXID"]] == "in kernel/kernel"
+    files = {row["name"]: row["checksums"][0]["checksumValue"] for row in document["packages"]
+             if row["SPDXID"].startswith("SPDXRef-file-")}  # fmt: skip
+    assert files == {row["name"]: row["sha256"] for row in image.manifest["files"] if row["shipped"]}
+
+
+def test_each_licence_of_its_own_comes_with_its_text(image: Image) -> None:
+    texts = {row["licenseId"]: row["extractedText"] for row in sbom.of(image)["hasExtractedLicensingInfos"]}
+    busybox = next(row for row in image.manifest["packages"] if row["name"] == "busybox-static")
+    assert busybox["licence"] == "LicenseRef-busybox"
+    assert texts["LicenseRef-busybox"] == (image.folder / "licences" / busybox["copyright"]).read_text().strip()
+
+
+def test_oci_images_are_packages_too(image: Image) -> None:
+    row = {"section": "services", "name": "web", "reference": OCI["reference"], "packages": []}
+    manifest = {**image.manifest, "images": [OCI], "components": [*image.manifest["components"], row]}
+    document = spdx.document(manifest, lambda name: (image.folder / "licences" / name).read_bytes())
+    judge(document)
+    (web,) = [one for one in document["packages"] if one["name"] == OCI["reference"]]
+    assert (web["versionInfo"], web["licenseDeclared"]) == ("1.2", "MIT AND LicenseRef-Theirs")
+    assert web["externalRefs"][0]["referenceLocator"] == f"pkg:oci/web@sha256%3A{'ab' * 32}?arch=arm64"
+    (contains,) = [one for one in document["relationships"] if one["relatedSpdxElement"] == web["SPDXID"]]
+    assert contains["comment"] == "in services/web"
+    odd = spdx.document({**manifest, "images": [{**OCI, "licences": "as is"}]}, lambda name: b"")
+    (web,) = [one for one in odd["packages"] if one["name"] == OCI["reference"]]
+    assert (web["licenseDeclared"], web["licenseComments"]) == ("NOASSERTION", "its label says 'as is'")
+
+
+def test_the_same_image_gives_the_same_bytes(image: Image, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = sbom.of(image)
+    assert first == sbom.of(image) and first["creationInfo"]["created"] == "1970-01-01T00:00:00Z"
+    monkeypatch.setenv(sbom.EPOCH, "1767225600")
+    dated = sbom.of(image)
+    assert dated["creationInfo"]["created"] == "2026-01-01T00:00:00Z"
+    assert dated["documentNamespace"] != first["documentNamespace"]
+    monkeypatch.setenv(sbom.EPOCH, "yesterday")
+    with pytest.raises(UserError, match="SOURCE_DATE_EPOCH is 'yesterday'"):
+        sbom.of(image)
+
+
+def test_an_image_that_lost_a_file_is_said(image: Image, tmp_path: Path) -> None:
+    copy = Image(tmp_path / "copy")
+    shutil.copytree(image.folder, copy.folder)
+    shutil.rmtree(copy.folder / "licences")
+    with pytest.raises(UserError, match="is no whole image"):
+        sbom.of(copy)
+
+
+def command(*words: str) -> tuple[int, str]:
+    done = CliRunner().invoke(app, ["sbom", *words])
+    return done.exit_code, done.output
+
+
+def test_the_command_writes_and_compares(image: Image, tmp_path: Path) -> None:
+    code, text = command(str(image.folder))
+    assert code == 0 and json.loads(text) == sbom.of(image)
+    first, second = tmp_path / "a.spdx.json", tmp_path / "new" / "b.json"
+    assert command(str(image.folder), "-o", str(first))[0] == 0
+    changed = json.loads(first.read_text())
+    rows = {row["name"]: row for row in changed["packages"]}
+    rows["crun"]["versionInfo"] = "9\x1b[31m"
+    rows["libc6"]["licenseDeclared"] = "MIT"
+    rows["libcap2"]["name"] = "libcap3"
+    second.parent.mkdir()
+    second.write_text(json.dumps(changed))
+    assert command("diff", str(first), str(image.folder)) == (0, f"the same {len(rows) - 4} packages\n")
+    code, text = command("diff", str(first), str(second))
+    assert code == 1
+    old = {row["name"]: row["versionInfo"] for row in json.loads(first.read_text())["packages"] if "versionInfo" in row}
+    libcap = f"{old['libcap2']}  ({rows['libcap2']['licenseDeclared']})"
+    assert text.splitlines() == [
+        f"version crun  {old['crun']} → 9\\x1b[31m",
+        "licence libc6  licence: LicenseRef-glibc → MIT",
+        f"removed libcap2  {libcap}",
+        f"added   libcap3  {libcap}",
+        f"4 of {len(old) + 1} packages differ",
+    ]
+    code, text = command("diff", str(first), str(second), "--json")
+    assert code == 1
+    assert [(one["kind"], one["name"]) for one in json.loads(text)] == [
+        ("version", "crun"), ("licence", "libc6"), ("removed", "libcap2"), ("added", "libcap3")
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{", "is no JSON"),
+        ("[" * 100_000, "is no JSON"),
+        ("[]", "is no SPDX 2 document"),
+        ('{"spdxVersion": "SPDX-3.0", "packages": []}', "is no SPDX 2 document"),
+        ('{"spdxVersion": "SPDX-2.3", "packages": [1]}', "is no SPDX 2 document"),
+        ('{"spdxVersion": "SPDX-2.3", "packages": {"name": "x"}}', "is no SPDX 2 document"),
+    ],
+)
+def test_what_is_no_document_is_refused(content: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "x.json").write_text(content)
+    with pytest.raises(UserError, match=message):
+        sbom.read(tmp_path / "x.json")
+
+
+@pytest.mark.parametrize("words", [(), ("diff", "a.json"), ("diff", "a.json", "b.json", "c.json")])
+def test_what_is_not_asked_right_is_refused(words: tuple[str, ...]) -> None:
+    assert command(*words)[0] == 2

@@ -142,9 +142,10 @@ def _regular(path: Path) -> Iterator[IO[bytes]]:
         raise FileNotFoundError(path) from None
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}") from None
+    if not stat.S_ISREG(os.fstat(number).st_mode):
+        os.close(number)
+        raise UserError(f"{path} is no file")
     with os.fdopen(number, "rb") as stream:
-        if not stat.S_ISREG(os.fstat(number).st_mode):
-            raise UserError(f"{path} is no file")
         yield stream
 
 

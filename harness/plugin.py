@@ -28,6 +28,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     add("--results", dest="harness_results", type=Path, metavar="DIR", help="where results.json and transcripts go")
     add("--timeout-multiplier", dest="harness_patience", type=float, default=1.0, metavar="N",
         help="multiplies every time limit, for slow hosts")  # fmt: skip
+    add("--explain", dest="harness_explain", action="store_true",
+        help="boot once more in exact time, step by step: each initcall, module, and service by itself")  # fmt: skip
     add("--cache", dest="harness_cache", type=Path, metavar="DIR", help="the cache's folder, instead of HARNESS_CACHE")
     add("--lock", dest="harness_lock", type=Path, metavar="FILE",
         help="honour this lock of package versions, of all images; written when absent")  # fmt: skip

@@ -15,11 +15,11 @@ from harness.boot.milestones import power_on_us
 from harness.build.pipeline import Builder
 from harness.build.settings import Settings
 from harness.commands.calibrate import boots
-from harness.commands.explain import step_figures
 from harness.measure.compare import Comparison, compare
 from harness.measure.floor import Floors, measure
 from harness.measure.phases import figures
 from harness.spec import load_image, load_machine
+from harness.suite.steps import step_figures
 
 MACHINE = {"x86_64": "qemu-x86_64", "arm64": "qemu-arm64", "s390x": "qemu-s390x"}
 LONGEST_S = 300.0

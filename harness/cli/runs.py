@@ -22,6 +22,9 @@ def matrix(
     keyword: Annotated[str, typer.Option("-k", help="Only cases that match, as pytest's -k.")] = "",
     workers: Annotated[int | None, typer.Option("-n", help="Workers.", show_default="by cores and memory")] = None,
     timeout_multiplier: Annotated[float, typer.Option(help="Multiply every time limit.", min=0.01)] = 1.0,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Also boot step by step: a change in a later run is named.")
+    ] = False,
     cache: Annotated[Path | None, typer.Option(help="The cache's folder, instead of HARNESS_CACHE.")] = None,
     lock: options.Lock = None,
     refresh: options.Refresh = False,
@@ -47,7 +50,7 @@ def matrix(
       harness matrix nightly.yml --machine qemu-arm64 --results out
       harness matrix nightly.yml --lock nightly.lock
       harness matrix --image default -k root -- -x
-      harness matrix --against latest-baseline
+      harness matrix --explain --against latest-baseline
     """
     from harness.commands import gate
     from harness.commands import matrix as module
@@ -56,7 +59,7 @@ def matrix(
     after = gate.prepare(against, keep=not no_history, where=where)
     return module.from_words(
         words or [], images=image or [], machines=machine or [], results=results, keyword=keyword, workers=workers,
-        patience=timeout_multiplier, how=How(cache, lock, offline, refresh), as_json=json,
+        patience=timeout_multiplier, how=How(cache, lock, offline, refresh), explain=explain, as_json=json,
         after=after,
     )  # fmt: skip
 
@@ -168,7 +171,7 @@ def baseline(
     Examples:
       harness baseline accept latest --reason 'release 1.0'
       harness baseline list
-      harness matrix --against latest-baseline
+      harness matrix --explain --against latest-baseline
     """
     from harness.commands import baseline as module
 

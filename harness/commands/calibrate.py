@@ -13,12 +13,12 @@ from harness.boot.exact import POWER_OFF, exact_boot
 from harness.boot.record import BootRecord
 from harness.build.pipeline import Builder
 from harness.build.settings import Settings
-from harness.commands.explain import step_figures
 from harness.commands.scratch import scratch
 from harness.measure.compare import STEPS
 from harness.measure.floor import measure
 from harness.measure.phases import figures
 from harness.spec import load_image, load_machine
+from harness.suite.steps import step_figures
 
 
 @dataclass(frozen=True)

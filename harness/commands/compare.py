@@ -13,7 +13,6 @@ from harness.boot.exact import exact_pair
 from harness.boot.record import BootRecord
 from harness.build.settings import Settings
 from harness.commands.boot import image_of
-from harness.commands.explain import step_figures
 from harness.commands.frame import progress
 from harness.commands.scratch import scratch
 from harness.errors import EXIT_BETTER, EXIT_OK, EXIT_WORSE, MachineError, UserError
@@ -25,6 +24,7 @@ from harness.measure.phases import figures
 from harness.spec import load_machine
 from harness.spec.model import MachineSpec
 from harness.suite.cells import shown, split
+from harness.suite.steps import step_figures
 
 if TYPE_CHECKING:
     from harness.history import History

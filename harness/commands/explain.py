@@ -8,39 +8,15 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from harness.boot.exact import POWER_OFF, ExactPair, exact_boot, exact_pair
-from harness.boot.record import BootRecord
+from harness.boot.exact import POWER_OFF, ExactPair, exact_pair
 from harness.commands import waterfall
 from harness.image import Image
 from harness.measure import trace
-from harness.measure.phases import Phase, alone, phases, total_us
+from harness.measure.phases import Phase, phases, total_us
 from harness.spec.model import MachineSpec
+from harness.suite.steps import traced_boot
 
 TRACED = "traced"
-Figures = dict[str, int]
-
-
-def traced_boot(
-    image: Image,
-    machine: MachineSpec,
-    out: Path,
-    *,
-    append: tuple[str, ...] = (),
-    timeout: float = 120.0,
-    seed: int = 1,
-) -> tuple[BootRecord, list[Phase]]:
-    """Boot once in exact time with the kernel's trace on; return the record and the kernel's steps."""
-    words = (*append, *trace.APPEND, *POWER_OFF)
-    record = exact_boot(image, machine, out, append=words, timeout=timeout, seed=seed)
-    return record, trace.steps(trace.events((out / "console.raw").read_bytes()))
-
-
-def step_figures(
-    image: Image, machine: MachineSpec, out: Path, *, append: tuple[str, ...] = (), seed: int = 1
-) -> Figures:
-    """Boot once with the kernel's trace on and services one after another; return the µs of each step and service."""
-    record, steps = traced_boot(image, machine, out, append=append, seed=seed)
-    return trace.totals(steps) | alone(record)
 
 
 def explain(

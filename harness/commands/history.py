@@ -17,6 +17,7 @@ from harness.history import History, store, text, view
 from harness.history.floors import floors_of
 from harness.history.trends import to_json, trend
 from harness.history.view import ID, Shown
+from harness.measure.compare import STEPS
 from harness.measure.floor import Floors
 from harness.measure.gate import differing
 from harness.measure.series import Series
@@ -67,6 +68,8 @@ def _show(opened: History, image: str | None, wish: Wish) -> int:
         heads = [head for head in heads if (head.mode, head.figure) in HEADLINES]
     looked = None if wish.figure and not several else max(OVERVIEW, wish.last)
     found = [_shown(opened, newest, older, looked) for newest, older in _by_key(heads, every=wish.every_key)]
+    if wish.figure is None and not wish.as_json:  # of the kernel's steps, those worth a line
+        found = [one for one in found if one.trend.changes or not one.trend.series.figure.startswith(STEPS)]
     if wish.as_json:
         rows = [to_json(one.trend, one.key, wish.last) for one in found]
         print(json.dumps({"history": opened.place.text, "series": rows}, indent=1))

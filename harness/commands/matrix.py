@@ -42,6 +42,7 @@ class Request:
     workers: int | None = None
     patience: float = 1.0
     how: How = field(default_factory=How)
+    explain: bool = False
     extra: Sequence[str] = ()
     after: gate.After = field(default_factory=gate.After)
 
@@ -103,6 +104,7 @@ def _argv(request: Request, cases: Sequence[Path], folder: Path) -> list[str]:
     options += [f"-k={request.keyword}"] if request.keyword else []
     options += [f"--cache={request.how.cache}"] if request.how.cache else []
     options += [f"--lock={request.how.lock}"] if request.how.lock else []
+    options += ["--explain"] if request.explain else []
     options += ["--offline"] if request.how.offline else []
     options += ["--refresh"] if request.how.refresh else []
     return [

@@ -1,7 +1,8 @@
 """What the history keeps of a run, as one line of JSON; and how it is taken out of results.json. Pure.
 
 A cell is one image on one machine. Of it are kept the exact figures (µs, only when both exact boots agreed), the wall
-time to ready (µs) and the sizes (bytes), each with the key that figures must share to be compared.
+time to ready (µs) and the sizes (bytes), each with the key that figures must share to be compared. Of the kernel's
+steps those are kept that take `LEAST_STEP_US`: the hundreds that take less could not matter.
 """
 
 from __future__ import annotations
@@ -13,8 +14,10 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 
 from harness.errors import UserError
 from harness.history import keys
+from harness.measure.compare import STEPS
 
 TOTAL, READY = "total", "ready"
+LEAST_STEP_US = 100  # a fifth of what any change must exceed to count (`measure.floor.LEAST_US`)
 Mode = Literal["exact", "wall", "size"]
 
 
@@ -154,7 +157,7 @@ def _cells(rows: list[Mapping[str, Any]]) -> Iterator[Cell]:
 def _measured(row: Mapping[str, Any]) -> Iterator[Measured]:
     exact, wall = row["boot"]["exact"], row["boot"]["wall"]
     if row["exact_repeats"] and exact.get("figures") and exact.get("key"):
-        yield Measured(mode="exact", key=_texts(exact["key"]), figures=exact["figures"])
+        yield Measured(mode="exact", key=_texts(exact["key"]), figures=_worth(exact["figures"]))
     if wall["ready"] is not None and wall.get("key"):
         # the host is not in the results' key, and seconds of two hosts are not of one series
         host = {f"host {name}": row["host"][name] for name in ("cpu", "cores") if name in row["host"]}
@@ -162,6 +165,10 @@ def _measured(row: Mapping[str, Any]) -> Iterator[Measured]:
         yield Measured(mode="wall", key=key, figures={READY: round(wall["ready"] * 1000)})
     if row["size"] is not None:
         yield Measured(mode="size", figures={TOTAL: row["size"], **row.get("sizes", {})})
+
+
+def _worth(figures: Mapping[str, int]) -> dict[str, int]:
+    return {name: us for name, us in figures.items() if us >= LEAST_STEP_US or not name.startswith(STEPS)}
 
 
 def _texts(key: Mapping[str, Any]) -> dict[str, str]:

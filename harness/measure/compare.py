@@ -47,6 +47,7 @@ class Comparison:
 
 def compare(before: Mapping[str, int], after: Mapping[str, int], floors: Floors) -> Comparison:
     """Compare the figures of two boots that share a key."""
+    before, after = alike(before, after)
     names = list(dict.fromkeys([*before, *after]))
     changes = [
         Change(name, before.get(name), after.get(name),
@@ -58,6 +59,19 @@ def compare(before: Mapping[str, int], after: Mapping[str, int], floors: Floors)
     counting = [change for change in changes if change.counts and decides(change.figure)]
     answer = _answer(total, counting)
     return Comparison(tuple(changes), answer, _culprit(counting, answer), total)
+
+
+def is_step(figure: str) -> bool:
+    """Say whether a figure is of the boot that tells step by step: an initcall, a module, a service by itself."""
+    return figure.startswith(STEPS) or figure.endswith(ALONE)
+
+
+def alike(before: Mapping[str, int], after: Mapping[str, int]) -> tuple[Mapping[str, int], Mapping[str, int]]:
+    """Return both, without their steps where only one of them was told step by step: those would all seem new."""
+    if any(map(is_step, before)) == any(map(is_step, after)):
+        return before, after
+    first, second = ({name: us for name, us in side.items() if not is_step(name)} for side in (before, after))
+    return first, second
 
 
 def decides(figure: str) -> bool:
@@ -87,7 +101,7 @@ def _culprit(counting: Iterable[Change], answer: Answer) -> Change | None:
 
 def _tells(figure: str) -> int:
     """Return how much a figure tells of a cause: a step of the kernel or a service most, sums least."""
-    if figure.startswith(STEPS) or figure.endswith(ALONE) or figure.startswith("onboot/"):
+    if is_step(figure) or figure.startswith("onboot/"):
         return 3
     return {TOTAL: 0, READY: 0, SERVICES: 1}.get(figure, 2)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from harness.measure.compare import decides
-from harness.measure.floor import Floors
+from harness.measure.compare import alike, decides, is_step
+from harness.measure.floor import LEAST_US, Floors
 
 # Of sizes: a file more or less moves what the compressed root shares out to its neighbours.
 SIZE_SHARE = 0.002
@@ -91,8 +91,10 @@ def _verdict(old: CellFigures | None, new: CellFigures, floors: Floors) -> Verdi
     if old is None:
         return Verdict(new.image, new.machine, notes=("the baseline has no such cell",))
     why = _incomparable(old, new)
-    moved = [] if why else judge(old.exact, new.exact, floors.of)
-    before, after = ({name: us for name, us in side.exact.items() if not why and decides(name)} for side in (old, new))
+    both = ({}, {}) if why else alike(old.exact, new.exact)
+    # a step that was not there took nothing, one that is too short to be kept next to nothing
+    moved = judge({**dict.fromkeys(filter(is_step, both[1]), 0), **both[0]}, both[1], floors.of)
+    before, after = ({name: us for name, us in side.items() if decides(name)} for side in both)
     return Verdict(
         new.image,
         new.machine,
@@ -125,10 +127,8 @@ def differing(old: Mapping[str, str], new: Mapping[str, str]) -> str:
 
 
 def _unpaired(old: Mapping[str, int], new: Mapping[str, int], what: str) -> Iterator[str]:
-    """Say which figures only one side has, where both have any."""
-    for names, where in (
-        ([name for name in new if name not in old], "not in the baseline"),
-        ([name for name in old if name not in new], "only in the baseline"),
-    ):
+    """Say which figures only one side has, where both have any; of steps those that take long enough to count."""
+    for mine, other, where in ((new, old, "not in the baseline"), (old, new, "only in the baseline")):
+        names = [name for name in mine if name not in other and (mine[name] > LEAST_US or not is_step(name))]
         if old and new and names:
             yield f"{what}{', '.join(names)}: {where}"

@@ -12,6 +12,7 @@ from harness.history import History
 from harness.history.floors import floors_of
 from harness.history.trends import judged
 from harness.history.whole import Whole, points, whole
+from harness.measure.compare import STEPS
 from harness.measure.floor import Floors
 from harness.measure.gate import CellFigures, size_floor
 from harness.measure.phases import READY
@@ -42,6 +43,7 @@ def gather(opened: History) -> tuple[list[Line], list[Line]]:
         for head in reversed(others.values())
         if head.mode != "wall" and head.figure != READY
         for line in _lines(opened, [head], None, PARTS)
+        if line.changes or not head.figure.startswith(STEPS)
     ]
     return lines, parts
 

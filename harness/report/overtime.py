@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from harness.measure.changepoints import ChangePoint
-from harness.measure.compare import decides
+from harness.measure.compare import alike, decides
 from harness.measure.gate import differing
 from harness.measure.phases import READY
 from harness.measure.series import Point
@@ -227,6 +227,7 @@ def causes(
 
     Of times neither is what services take side by side: they wait for each other.
     """
+    before, after = alike(before, after)
     found = [
         Cause(name, after.get(name, 0) - before.get(name, 0))
         for name in dict.fromkeys([*before, *after])

@@ -12,8 +12,10 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from harness.boot.record import BootRecord
-from harness.errors import UserError
+from harness.errors import ImageError, UserError
 from harness.image import MANIFEST
+from harness.measure import trace
+from harness.measure.phases import Phase
 from harness.report import model
 from harness.results import FILE
 
@@ -21,6 +23,7 @@ LARGEST = 64 << 20  # bytes of any one file
 HEAD, TAIL = 24 << 10, 40 << 10  # bytes of a transcript
 ROOM = 4 << 20  # bytes of all transcripts of a page
 GATE = "gate.json"
+STEPS, RAW = "steps", "console.raw"  # the folder of the boot that tells step by step; all that a console said
 _RECORD: TypeAdapter[BootRecord] = TypeAdapter(BootRecord)
 _GATE: TypeAdapter[model.Gate] = TypeAdapter(model.Gate)
 
@@ -51,12 +54,16 @@ class Transcript:
 
 @dataclass(frozen=True)
 class Boot:
-    """A boot of a cell: its folder below the cell's (``exact/1``), its record, and what the guest said."""
+    """A boot of a cell: its folder below the cell's (``exact/1``), its record, and what the guest said.
+
+    ``steps`` are the kernel's, of the boot that told them.
+    """
 
     name: str
     record: BootRecord | None
     transcript: Transcript | None
     problem: str = ""
+    steps: tuple[Phase, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -111,7 +118,8 @@ def _boots(path: Path, cell: model.Cell, room: Room) -> list[Boot]:
         record, problem = _record(one / "record.json")
         name = str(one.relative_to(base))
         text = one / "transcript.txt"
-        boots.append(Boot(name, record, _transcript(text, path, room) if text.is_file() else None, problem))
+        said = _transcript(text, path, room) if text.is_file() else None
+        boots.append(Boot(name, record, said, problem, _steps(one / RAW) if name == STEPS else ()))
     return boots
 
 
@@ -123,6 +131,15 @@ def _record(path: Path) -> tuple[BootRecord | None, str]:
     except (UserError, ValidationError) as error:
         said = model.first(error) if isinstance(error, ValidationError) else str(error.message)
         return None, f"record.json cannot be read: {said}"
+
+
+def _steps(path: Path) -> tuple[Phase, ...]:
+    try:
+        if path.stat().st_size > LARGEST:
+            return ()
+        return tuple(trace.steps(trace.events(path.read_bytes())))
+    except (OSError, ImageError):
+        return ()  # the page has its transcript, where that can be seen
 
 
 def _transcript(path: Path, base: Path, room: Room) -> Transcript:

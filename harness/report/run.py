@@ -8,7 +8,9 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from harness.measure.phases import phases
+from harness.boot.record import BootRecord
+from harness.measure.phases import Phase, phases
+from harness.measure.trace import explained
 from harness.report import model, sizemap
 from harness.report.read import Boot, Found
 from harness.report.sizemap import Map, Part
@@ -228,7 +230,7 @@ def _cell(number: int, row: model.Cell, found: Found) -> CellView:
         size_meter=size_meter,
         ready_meter=ready_meter,
         total_us=total,
-        waterfall=waterfall(phases(drawn.record)) if drawn and drawn.record else None,
+        waterfall=waterfall(_phases(drawn.record, boots)) if drawn and drawn.record else None,
         drawn=drawn.name if drawn else "",
         exact=bool(drawn and drawn.record and drawn.record.mode == "exact"),
         size=_size(row, manifest),
@@ -276,6 +278,15 @@ def _drawn(row: model.Cell, boots: Sequence[Boot]) -> Boot | None:
 
     best = max(boots, key=rank, default=None)
     return best if best and rank(best) else None
+
+
+def _phases(record: BootRecord, boots: Sequence[Boot]) -> list[Phase]:
+    """Return a boot's phases, with the kernel's steps in them where a boot of the cell has told those."""
+    plain = phases(record)
+    told = next((boot for boot in boots if boot.steps and boot.record), None)
+    if record.mode != "exact" or told is None or told.record is None:
+        return plain
+    return explained(plain, phases(told.record), told.steps)
 
 
 def _size(row: model.Cell, manifest: model.Manifest | None) -> Size | None:

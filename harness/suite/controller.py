@@ -79,7 +79,10 @@ class Controller:
         except HarnessError as error:
             raise pytest.UsageError(str(error)) from None
         cells = [one.cell for one in planned]
-        self.run = Run(folder, tuple(cells), 1, config.getoption("harness_patience"), _how(config))
+        self.run = Run(
+            folder, tuple(cells), 1, config.getoption("harness_patience"), _how(config),
+            explain=config.getoption("harness_explain"),
+        )  # fmt: skip
         self.run.events.tell(
             "run",
             harness=__version__,

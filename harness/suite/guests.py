@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from harness.errors import HarnessError, ImageError
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 # Seconds; they bound what is lost, so they are generous: a passing run never waits for them.
 WALL_S = 90.0
 EXACT_S = 240.0
+NO_STEPS: Mapping[str, int] = MappingProxyType({})
 Made = TypeVar("Made")
 
 
@@ -136,17 +138,28 @@ class Guests:
             pair = exact_pair(
                 cell.built, cell.spec, self.out(cell, "exact"), timeout=EXACT_S, timeout_multiplier=self.run.patience
             )
-        self._tell(cell, "exact", pair.first, repeats=pair.repeats, moved=pair.moved)
+            steps = self._steps(cell) if self.run.explain else {}
+        self._tell(cell, "exact", pair.first, steps, repeats=pair.repeats, moved=pair.moved)
         return pair
 
-    def _tell(self, cell: Cell, what: str, record: BootRecord, **facts: Any) -> None:
+    def _steps(self, cell: Cell) -> dict[str, int]:
+        from harness.suite.steps import step_figures
+
+        self.run.events.tell("booting", cell=cell.id, what="steps")
+        return step_figures(
+            cell.built, cell.spec, self.out(cell, "steps"), timeout=EXACT_S, multiplier=self.run.patience
+        )
+
+    def _tell(
+        self, cell: Cell, what: str, record: BootRecord, steps: Mapping[str, int] = NO_STEPS, **facts: Any
+    ) -> None:
         from harness.measure.phases import figures
 
         exact = what == "exact"
         ready = _ms(record.ready_us, 1e3) if exact else _ms(record.host_ready_s, 1e-3)
         self.run.events.tell(
             "booted", cell=cell.id, what=what, ready=ready, power_on=_ms(record.power_on_us, 1e3) if exact else None,
-            key=record.key, **({"figures": figures(record)} if exact else {}),
+            key=record.key, **({"figures": {**figures(record), **steps}} if exact else {}),
             host={**record.host, "qemu": record.qemu_version, "accelerator": record.accel,
                   "accelerator_reason": record.accel_reason},
             **facts,

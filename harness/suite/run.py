@@ -21,13 +21,17 @@ GROUPS = "groups.json"  # which cases share a guest, for the scheduler
 
 @dataclass(frozen=True)
 class Run:
-    """One run of cases. ``slots`` is how many guests may be up at once, ``patience`` multiplies every time limit."""
+    """One run of cases. ``slots`` is how many guests may be up at once, ``patience`` multiplies every time limit.
+
+    ``explain``: each cell boots once more in exact time, step by step.
+    """
 
     folder: Path
     cells: tuple[Cell, ...]
     slots: int
     patience: float
     how: How = field(default_factory=How)
+    explain: bool = False
 
     @property
     def events(self) -> Events:
@@ -42,6 +46,7 @@ class Run:
             "slots": self.slots,
             "patience": self.patience,
             "how": self.how.to_json(),
+            "explain": self.explain,
         }
 
     @classmethod
@@ -53,6 +58,7 @@ class Run:
             slots=data["slots"],
             patience=data["patience"],
             how=How.from_json(data["how"]),
+            explain=data["explain"],
         )
 
     def groups(self) -> dict[str, str]:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 PIPED_WIDTH = 1000  # nobody folds what goes to a file
 QUIET_S = 10.0  # who reads lines hears after so long that the run is alive
 COLOURS = {"passed": "green", "failed": "red", "not run": "yellow", "incomplete": "yellow", "not selected": "dim"}
-BOOTS = {"exact": "exact boots", "wall": "booting", "own": "booting"}
+BOOTS = {"exact": "exact boots", "steps": "explained boot", "wall": "booting", "own": "booting"}
 BUILDING, WAITING = "building", "waiting"
 # what a full terminal shows last, the least worth knowing at the end
 INTEREST = ("failed", *BOOTS.values(), "running", BUILDING, "not run", WAITING, "not selected", "passed")

@@ -20,7 +20,7 @@ from harness.errors import UserError
 from harness.history import History, baselines, lines
 from harness.history.floors import floors_of, set_floor
 from harness.history.lines import Taken
-from harness.history.record import Cell, Measured, RunLine, Source
+from harness.history.record import Cell, Measured, RunLine, Source, of_results
 
 CELL = ("images/minimal.yml", "qemu-arm64")
 
@@ -172,3 +172,10 @@ def test_what_goes_in_comes_out(history: History, rows: list[Any]) -> None:
     assert taken(history, text).runs == len(found)
     out = lines.read(io.BytesIO(exported(history).encode()), "out")
     assert {one.run: one for one in out if isinstance(one, RunLine) and one.run in found} == found
+
+
+def test_of_the_kernel_s_steps_those_that_could_matter_are_kept() -> None:
+    steps = {"initcall/long": 100, "initcall/short": 99, "module/m": 5000, "services/web alone": 50, "init": 3}
+    (kept,) = of_results(results(1, exact=steps)).cells
+    figures = kept.measured[0].figures
+    assert {name for name in steps if name in figures} == set(steps) - {"initcall/short"}

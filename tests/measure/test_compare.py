@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.measure.compare import compare, sentence
+from harness.measure.compare import alike, compare, is_step, sentence
 from harness.measure.floor import LEAST_US, Floors, measure
 
 BASE = {"ready": 500_000, "total": 590_000, "kernel": 180_000, "drivers": 80_000, "services": 160_000,
@@ -78,3 +78,12 @@ def test_a_figure_that_nobody_calibrated_has_a_share_of_itself(figure: str, valu
 
 def test_a_floor_is_the_range_and_a_margin() -> None:
     assert measure([{"a": 100, "b": 5}, {"a": 500}, {"a": 300, "b": 5}]) == {"a": 550, "b": 50}
+
+
+def test_steps_count_only_where_both_boots_were_told_step_by_step() -> None:
+    plain = {name: us for name, us in BASE.items() if not is_step(name)}
+    assert set(BASE) - set(plain) == {"services/web alone", "services/db alone", "initcall/a", "module/x"}
+    for pair in ((plain, BASE), (BASE, plain)):
+        found = compare(*pair, FLOORS)
+        assert (found.answer, [change for change in found.changes if change.us]) == ("same", [])
+    assert alike(BASE, BASE | {"module/y": 7_000})[1]["module/y"] == 7_000

@@ -99,3 +99,25 @@ def test_services_that_take_turns_decide_nothing_but_are_named() -> None:
 def test_a_cell_that_the_baseline_lacks_is_said() -> None:
     found = only(cell(machine="other"), cell())
     assert (found.compared, found.passed, found.notes) == (0, True, ("the baseline has no such cell",))
+
+
+STEPS = {"initcall/a": 900, "initcall/small": 100, "module/x": 6_000, "services/web alone": 59_000}
+
+
+def told(**changes: int) -> CellFigures:
+    return cell(exact={"ready": 300_000, "kernel": 100_000, **STEPS, **changes})
+
+
+def test_a_step_that_became_slower_or_is_new_is_a_regression_though_the_whole_is_within_its_floor() -> None:
+    found = only(told(), told(**{"initcall/a": 1_500, "module/new": 700, "initcall/short": 90}))
+    assert [(one.figure, one.old, one.new) for one in found.slower] == [
+        ("initcall/a", 900, 1_500),
+        ("module/new", 0, 700),
+    ]
+    assert found.notes == ("module/new: not in the baseline",)
+
+
+def test_a_run_told_step_by_step_is_judged_by_a_baseline_that_was_not() -> None:
+    for old, new in ((cell(), told()), (told(), cell())):
+        found = only(old, new)
+        assert (found.passed, found.notes, found.compared) == (True, (), 3)

@@ -164,3 +164,21 @@ def test_a_budget_that_is_used_up_says_so() -> None:
     assert views.meter(8.0, 16.0, "MB") == views.Meter(50.0, False, "50% of 16 MB allowed")
     assert views.meter(17.0, 16.0, "MB") == views.Meter(100.0, True, "over the 16 MB allowed")
     assert views.meter(None, 16.0, "MB") is views.meter(8.0, None, "MB") is views.meter(8.0, 0.0, "MB") is None
+
+
+def test_a_boot_told_step_by_step_puts_the_kernel_s_steps_into_the_waterfall(tmp_path: Path) -> None:
+    folder = run(tmp_path / "out")
+    steps = folder / "cells/minimal-qemu-arm64/steps"
+    boot(steps, made=record(ready_us=400_000))
+    trace = (b"# entries-in-buffer/entries-written: 2/2   #P:1\n"
+             b"  init-1       [000] .....     0.001247: initcall_start: func=slow<init+0x0/0x2c\n"
+             b"  init-1       [000] .....     0.051247: initcall_finish: func=slow<init+0x0/0x2c ret=0\n")  # fmt: skip
+    (steps / "console.raw").write_bytes(trace.replace(b"slow<init", b"slow_init"))
+    (view,) = views.page(read.folder(folder)).cells
+    assert view.waterfall
+    (bar,) = [bar for bar in view.waterfall.bars if bar.name == "initcall/slow_init"]
+    assert (bar.depth, bar.us, bar.start_us) == (1, 50_000, 93_414 + 1_247)
+    # what a guest has mangled is no step, and the page is there without
+    (steps / "console.raw").write_bytes(trace)
+    assert read.folder(folder).boots["minimal-qemu-arm64"][2].steps == ()
+    assert "initcall" not in str(views.page(read.folder(folder)).cells[0].waterfall)

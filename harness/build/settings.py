@@ -13,6 +13,7 @@ from harness.errors import UserError
 COMPRESSIONS = ("lz4", "lz4-fast", "zstd", "gzip", "xz")
 
 SUITE = "bookworm"
+UCODE_ARCHES = ("x86_64",)  # no other architecture's kernel looks for microcode in its initrd
 
 
 def _path(text: str | None) -> Path | None:
@@ -37,8 +38,13 @@ class Settings:
     keyring: Path | None = field(default_factory=lambda: _path(os.environ.get("HARNESS_KEYRING")))
     # GiB that an OCI image's layers may unpack to
     oci_limit: int = field(default_factory=lambda: _gib(os.environ.get("HARNESS_OCI_LIMIT") or "8"))
+    # where OCI images are whose names say no registry: host[:port], with http:// before it where that is spoken
+    registry: str | None = field(default_factory=lambda: os.environ.get("HARNESS_REGISTRY") or None)
+    # a file like containers' registries.conf, instead of the host's own
+    registries_conf: Path | None = field(default_factory=lambda: _path(os.environ.get("HARNESS_REGISTRIES_CONF")))
     offline: bool = False
     refresh: bool = False  # resolve packages anew, though a resolution is cached
     lock: Path | None = None
+    library: bool = False  # let components stand for images of others that do the same job
     compression: str = "lz4-fast"
     turn: int = 0  # hundredths by which the order of files in the root is turned: what order alone does to boot time

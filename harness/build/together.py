@@ -19,9 +19,13 @@ class Together:
 
     def tell(self, text: str) -> None:
         """Tell the next step; KeyboardInterrupt when there shall be none."""
+        self.check()
+        self._progress(text)
+
+    def check(self) -> None:
+        """Raise KeyboardInterrupt once the caller has interrupted: for what takes long within one step."""
         if self._interrupted:
             raise KeyboardInterrupt
-        self._progress(text)
 
     def run(self, tasks: Sequence[Callable[[], Made]]) -> list[Made]:
         """Return what the tasks return; the first error is raised when all have ended."""

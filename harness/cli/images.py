@@ -20,10 +20,12 @@ def build(
     lock: options.Lock = None,
     mirror: options.Mirror = None,
     keyring: options.Keyring = None,
+    registry: options.Registry = None,
     suite: options.Suite = "bookworm",
     compression: options.Compression = "lz4-fast",
     refresh: options.Refresh = False,
     offline: options.Offline = False,
+    library: options.Library = False,
     json: options.Json = False,
 ) -> int:
     """Build an image for some architectures.
@@ -35,12 +37,13 @@ def build(
       harness build cases/images/minimal.yml
       harness build base.yml site.yml --arch arm64,s390x -o out
       harness build cases/images/default.yml --arch host --explain-size
+      harness build linuxkit.yml --library
     """
     from harness.build.settings import Settings
     from harness.commands import build as module
 
-    settings = Settings(suite=suite, mirror=mirror, keyring=keyring, compression=compression,
-                        lock=lock, refresh=refresh, offline=offline)  # fmt: skip
+    settings = Settings(suite=suite, mirror=mirror, keyring=keyring, registry=registry, compression=compression,
+                        lock=lock, refresh=refresh, offline=offline, library=library)  # fmt: skip
     return module.build(images, arch, settings, output=output, explain_size=explain_size, as_json=json)
 
 
@@ -57,6 +60,7 @@ def boot(
     forward: Annotated[list[int] | None, typer.Option(help="Reach this TCP port of the guest on 127.0.0.1.")] = None,
     timeout: Annotated[float, typer.Option(help="Seconds until it must be ready.")] = 120.0,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Keep transcript and record here.")] = None,
+    library: options.Library = False,
     json: options.Json = False,
 ) -> int:
     """Boot an image on a machine.
@@ -75,12 +79,13 @@ def boot(
 
     wish = module.Wish(exact=exact, explain=explain, command=run, append=tuple(append or ()),
                        forwards=tuple(forward or ()), timeout=timeout, out=output, as_json=json)  # fmt: skip
-    return module.boot(images, machine, Settings(), wish)
+    return module.boot(images, machine, Settings(library=library), wish)
 
 
 @command
 def lint(
     files: Annotated[list[Path], typer.Argument(metavar="FILE…", help="YAML of any kind, or folders of them.")],
+    library: options.Library = False,
     json: options.Json = False,
 ) -> int:
     """Check YAML files without building: images, components, machines, plans.
@@ -92,7 +97,7 @@ def lint(
     """
     from harness.commands import lint as module
 
-    return module.lint(files, as_json=json)
+    return module.lint(files, library=library, as_json=json)
 
 
 @command
@@ -150,6 +155,7 @@ def sbom(
     ] = None,
     lock: options.Lock = None,
     offline: options.Offline = False,
+    library: options.Library = False,
     json: options.Json = False,
 ) -> int:
     """Say what an image is made of, with versions and licences, as an SPDX document.
@@ -167,4 +173,4 @@ def sbom(
     from harness.commands import sbom as module
 
     wish = module.Wish(arch, output, as_json=json)
-    return module.sbom(words or [], Settings(lock=lock, offline=offline), wish)
+    return module.sbom(words or [], Settings(lock=lock, offline=offline, library=library), wish)

@@ -19,10 +19,16 @@ Mirror = Annotated[
 Keyring = Annotated[
     Path | None, typer.Option(envvar="HARNESS_KEYRING", help="Keys the mirror is signed by, instead of Debian's.")
 ]
+Registry = Annotated[
+    str | None, typer.Option(envvar="HARNESS_REGISTRY", help="OCI registry host[:port] of names that say none.")
+]
 Suite = Annotated[str, typer.Option(envvar="HARNESS_SUITE", help="Debian suite the components come from.")]
 Compression = Annotated[str, typer.Option(help="Of the root filesystem: lz4, lz4-fast, zstd, gzip, xz.")]
-Refresh = Annotated[bool, typer.Option("--refresh", help="Ask the mirror for the newest packages again.")]
+Refresh = Annotated[bool, typer.Option("--refresh", help="Ask mirrors and registries anew what is the newest.")]
 Offline = Annotated[bool, typer.Option("--offline", help="Never touch the network.")]
+Library = Annotated[
+    bool, typer.Option("--library", help="Let the library's components stand for LinuxKit's and some public images.")
+]
 Where = Annotated[
     str | None, typer.Option("--history", metavar="FILE|URL", help="The history, instead of HARNESS_HISTORY's.")
 ]

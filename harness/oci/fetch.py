@@ -74,15 +74,15 @@ class _Wish:
 class Images:
     """OCI images, with `store` as their memory; safe to use from several threads.
 
-    `offline` asks no registry; `refresh` asks anew what a tag means, once for each image. `registries` is what is set
-    about them, the host's own files unless given. `alive` is called as bytes arrive; what it raises ends the fetching.
+    `offline` asks no registry; `refresh` asks anew what a tag means, once for each image. `registries` tells what is
+    set about them, when it is needed. `alive` is called as bytes arrive; what it raises ends the fetching.
     """
 
     def __init__(
         self,
         store: Store,
         *,
-        registries: Registries | None = None,
+        registries: Callable[[], Registries] = find,
         offline: bool = False,
         refresh: bool = False,
         progress: Callable[[str], None] = silent,
@@ -92,7 +92,7 @@ class Images:
             raise UserError("offline and refresh exclude each other", hint="give one of them")
         self.store, self.offline, self.refresh, self.progress = store, offline, refresh, progress
         self.patience = Patience()  # may be set
-        self._given, self._alive = registries, alive
+        self._find, self._alive = registries, alive
         self._blobs = Blobs(store, progress)
         self._known: dict[tuple[str, str, Path], Descriptor] = {}
         self._locks: dict[tuple[str, str, Path], threading.Lock] = {}
@@ -101,7 +101,7 @@ class Images:
     @cached_property
     def registries(self) -> Registries:
         """What is set about registries."""
-        return self._given or find()
+        return self._find()
 
     def resolve(self, reference: str, arch: Arch, base: Path) -> str:
         """Return the digest of the manifest that `reference` means for `arch`; `base` is the folder of relative paths.

@@ -7,6 +7,7 @@ import json
 import shutil
 from collections.abc import Callable
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -109,7 +110,7 @@ def test_unqualified_names(images: Make, registry: str) -> None:
         images().fetch("app:1", ARM64, HERE)
     assert "HARNESS_REGISTRY" in caught.value.hint
     for default in (registry, f"http://{registry}"):
-        made = images(registries=find(default))
+        made = images(registries=partial(find, default))
         # a bare name stands for library/NAME, and app:2 is not there
         assert made.resolve("app:1", ARM64, HERE) == made.resolve("team/deep/app:1", ARM64, HERE)
         with pytest.raises(UserError, match=f"there is no {registry}/library/app:2"):
@@ -342,6 +343,6 @@ def test_plain_http_only_where_it_is_said(
     monkeypatch.setattr("harness.oci.registries.is_loopback", lambda _: False)
     with pytest.raises(RegistryError, match="does not answer"):
         images().fetch(f"{registry}/app:1", ARM64, HERE)
-    images("default", registries=find(f"http://{registry}")).fetch("app:1", ARM64, HERE)
+    images("default", registries=partial(find, f"http://{registry}")).fetch("app:1", ARM64, HERE)
     conf(home, f'[[registry]]\nlocation = "{registry}"\ninsecure = true\n')
     images("conf").fetch(f"{registry}/app:1", ARM64, HERE)

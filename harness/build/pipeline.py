@@ -195,6 +195,7 @@ class Builder:
             "suite": self.settings.suite,
             "expect": expectations(spec, parts),
             "images": [record(image) for image in images.values()],
+            "substitutions": [one.model_dump(mode="json") for one in spec.substitutions],
         }
         packages = _packages([(kernel.packages, True), *((layers[name].packages, name in used) for name in layers)])
         brought = {reference: part.packages for reference, part in parts.items()}

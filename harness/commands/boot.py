@@ -14,9 +14,10 @@ from harness.boot import boot as started
 from harness.build.settings import Settings
 from harness.commands.frame import progress
 from harness.commands.scratch import scratch
+from harness.commands.specs import read_image
 from harness.errors import UserError
 from harness.image import MANIFEST, Image
-from harness.spec import load_image, load_machine
+from harness.spec import load_machine
 from harness.spec.model import MachineSpec
 
 
@@ -64,7 +65,7 @@ def image_of(images: Sequence[Path], machine: MachineSpec, settings: Settings) -
         return image
     from harness.build.pipeline import Builder
 
-    return Builder(settings, progress=progress).build(load_image(images), by_name(machine.arch))
+    return Builder(settings, progress=progress).build(read_image(images, settings), by_name(machine.arch))
 
 
 def _exact(image: Image, machine: MachineSpec, out: Path, wish: Wish) -> int:

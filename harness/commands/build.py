@@ -12,8 +12,8 @@ from harness.arch import parse_list
 from harness.build.pipeline import Builder
 from harness.build.settings import Settings
 from harness.commands.frame import progress
+from harness.commands.specs import read_image
 from harness.image import Image
-from harness.spec import load_image
 
 
 def build(
@@ -27,7 +27,7 @@ def build(
 ) -> int:
     """Build the image that `images` (merged in order) describe for each of `arches`; print where it lies."""
     builder = Builder(settings, progress=progress)
-    built = builder.build_all(load_image(images), parse_list(arches))
+    built = builder.build_all(read_image(images, settings), parse_list(arches))
     if output is not None:
         built = [_copy(image, output) for image in built]
     if as_json:

@@ -10,9 +10,12 @@ from harness.errors import EXIT_OK, EXIT_USER
 from harness.spec.lint import lint as judged
 
 
-def lint(files: Sequence[Path], *, as_json: bool = False) -> int:
-    """Print every complaint about `files` (a folder: all YAML in it), and what each reference was taken for."""
-    findings = judged(list(files))
+def lint(files: Sequence[Path], *, library: bool = False, as_json: bool = False) -> int:
+    """Print every complaint about `files` (a folder: all YAML in it), and what each reference was taken for.
+
+    `library` lets the library's components stand for images of others.
+    """
+    findings = judged(list(files), library=library)
     complaints = [str(complaint) for finding in findings for complaint in finding.complaints]
     if as_json:
         print(json.dumps([_row(finding) for finding in findings], indent=1))
@@ -25,7 +28,8 @@ def lint(files: Sequence[Path], *, as_json: bool = False) -> int:
         for note in finding.notes:
             print(f"{finding.path}: note: {note}")
         for reference in finding.references:
-            print(f"  {reference.key_path}: {reference.text} is {_TAKEN[reference.kind]}")
+            taken = f"the library's {reference.component}" if reference.component else _TAKEN[reference.kind]
+            print(f"  {reference.key_path}: {reference.text} is {taken}")
     if complaints:
         print(f"{len(complaints)} complaint{'s' if len(complaints) > 1 else ''}")
     return EXIT_USER if complaints else EXIT_OK

@@ -13,11 +13,11 @@ from harness.arch import Arch, parse_list
 from harness.build.copyrights import FOLDER
 from harness.build.settings import Settings
 from harness.commands.frame import progress
+from harness.commands.specs import read_image
 from harness.errors import EXIT_CASES_FAILED, EXIT_OK, UserError
 from harness.image import Image
 from harness.report.words import visible
 from harness.sbom import diff, spdx
-from harness.spec import load_image
 
 DIFF = "diff"
 ENDING = ".spdx.json"
@@ -81,7 +81,7 @@ def _images(words: Sequence[str], settings: Settings, arches: str) -> list[Image
 def _built(words: Sequence[str], settings: Settings, arches: list[Arch]) -> list[Image]:
     from harness.build.pipeline import Builder
 
-    return Builder(settings, progress=progress).build_all(load_image([Path(one) for one in words]), arches)
+    return Builder(settings, progress=progress).build_all(read_image([Path(one) for one in words], settings), arches)
 
 
 def _text(document: dict[str, Any]) -> str:

@@ -18,6 +18,7 @@ from harness.spec.model import ComponentSpec, ImageFile, MachineSpec, Model, Pla
 from harness.spec.reader import Document, read
 from harness.spec.references import PACKAGE_FILE, ReferenceKind, kind_of
 from harness.spec.shape import fields_of
+from harness.spec.substitutes import substitute
 
 Kind = Literal["image", "component", "machine", "plan", "unknown"]
 GIVEN = ("name", "path", "digest")  # fields that no file holds
@@ -36,6 +37,7 @@ class Reference:
     key_path: str
     text: str
     kind: ReferenceKind
+    component: str = ""  # the library's that stands for it
 
 
 @dataclass(frozen=True)
@@ -49,8 +51,8 @@ class Finding:
     notes: tuple[str, ...] = ()
 
 
-def lint(paths: Sequence[Path]) -> list[Finding]:
-    """Check each file by itself; a folder stands for all YAML files in it.
+def lint(paths: Sequence[Path], *, library: bool = False) -> list[Finding]:
+    """Check each file by itself; a folder stands for all YAML files in it. `library` is that of `load_image`.
 
     What is wrong in a local component is in its own finding, or in its image's when it is not among `paths`.
     Raises UserError when a file cannot be read; what is wrong in a file is in its finding.
@@ -63,7 +65,7 @@ def lint(paths: Sequence[Path]) -> list[Finding]:
         kept = (one for one in finding.complaints if one.file.resolve() not in others - {mine})
         return replace(finding, complaints=tuple(kept))
 
-    return [own(_lint_file(path)) for path in files]
+    return [own(_lint_file(path, library=library)) for path in files]
 
 
 def _files(path: Path) -> list[Path]:
@@ -75,7 +77,7 @@ def _files(path: Path) -> list[Path]:
     return found
 
 
-def _lint_file(path: Path) -> Finding:
+def _lint_file(path: Path, *, library: bool) -> Finding:
     try:
         document = read(path)
     except SpecError as error:
@@ -83,7 +85,7 @@ def _lint_file(path: Path) -> Finding:
     kind = kind_of_file(document)
     match kind:
         case "image":
-            return _lint_image(document)
+            return _lint_image(document, library=library)
         case "component":
             complaints = check_component(document)[1]
         case "machine":
@@ -96,14 +98,14 @@ def _lint_file(path: Path) -> Finding:
     return Finding(path, kind, SpecError(complaints).complaints)
 
 
-def _lint_image(document: Document) -> Finding:
+def _lint_image(document: Document, *, library: bool) -> Finding:
+    written = {spell(path): reference for path, reference in image_references(mapping_of(document))}
+    stands = {one.key: one.component for one in substitute(document)} if library else {}
     data = mapping_of(document)
     kernel = bool(kernel_of(data))
     # a file without a kernel is a part of an image: what it names may be in the others
     complaints = judge([document], Components(), whole=kernel)[1]
-    references = tuple(
-        Reference(spell(path), reference, kind_of(reference)) for path, reference in image_references(data)
-    )
+    references = tuple(Reference(key, text, kind_of(text), stands.get(key, "")) for key, text in written.items())
     notes = () if kernel else ("names no kernel: it builds only together with a file that does",)
     return Finding(document.file, "image", SpecError(complaints).complaints, references, notes)
 

@@ -11,22 +11,36 @@ from harness.spec import checks_library, references
 from harness.spec.complaints import Complaint, SpecError, nearest
 from harness.spec.components import Checked, Components, Made, checked, digest_of_bytes, mapping_of
 from harness.spec.merge import judge, merge
-from harness.spec.model import ImageSpec, MachineSpec, Plan
+from harness.spec.model import ImageSpec, MachineSpec, Plan, Substitution
 from harness.spec.reader import Document, Node, read
+from harness.spec.substitutes import substitute
+from harness.store import digest_of
 
 
-def load_image(paths: Sequence[Path]) -> ImageSpec:
+def load_image(paths: Sequence[Path], *, library: bool = False) -> ImageSpec:
     """Read an image's YAML files, merged in order as LinuxKit does: later kernel keys win, lists are appended.
 
+    `library` lets components stand for images of others that do the same job; the spec says which.
     Raises SpecError with every complaint about every file, UserError when one cannot be read.
     """
     if not paths:
         raise UserError("no image file was given", hint="name one YAML file or several")
     documents, components = read_all(paths), Components()
+    done = tuple(one for document in documents for one in substitute(document)) if library else ()
     files, complaints = judge(documents, components)
     if complaints:
         raise SpecError(complaints)
-    return merge(documents, files, components)
+    spec = merge(documents, files, components)
+    return _with_substitutions(spec, done) if done else spec
+
+
+def _with_substitutions(spec: ImageSpec, done: tuple[Substitution, ...]) -> ImageSpec:
+    """Return the spec as another one: it says what was done, and several parts of an init that one component is, once.
+
+    The files' bytes alone would not tell it from the image that is made of what they name.
+    """
+    digest = digest_of([spec.digest, [one.model_dump() for one in done]])
+    return spec.model_copy(update={"substitutions": done, "digest": digest, "init": tuple(dict.fromkeys(spec.init))})
 
 
 def read_all(paths: Iterable[Path]) -> list[Document]:

@@ -257,6 +257,15 @@ class ComponentSpec(Model):
         return self.section or ("services" if self.config.command else "init")
 
 
+class Substitution(Model):
+    """An image of others whose place a component of the library takes (``--library``)."""
+
+    key: str  # where it is named, as in services[0].image
+    reference: str  # as the file has it
+    component: str
+    without: Strings = ()  # keys beside it that count no more: they are for the other's program
+
+
 class ImageSpec(Model):
     """A whole image as its YAML files say, merged in order."""
 
@@ -271,6 +280,7 @@ class ImageSpec(Model):
     files: tuple[File, ...] = ()
     volumes: tuple[Volume, ...] = ()
     components: dict[str, ComponentSpec] = {}  # what it is made of, by reference
+    substitutions: tuple[Substitution, ...] = ()
 
     @property
     def references(self) -> tuple[str, ...]:
@@ -314,6 +324,7 @@ class Budget(Model):
 
     size: Limit | None = None  # MB (10^6 bytes)
     ready: Limit | None = None  # exact milliseconds from the kernel's clock zero to ready
+    phases: dict[str, Limit] = {}  # exact milliseconds by figure
 
 
 class PlanImage(Model):

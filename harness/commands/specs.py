@@ -1,0 +1,28 @@
+"""The images that commands are asked about, read once the same way."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from harness.build.settings import Settings
+from harness.commands.frame import progress
+from harness.spec import load_image
+from harness.spec.model import ImageSpec
+
+
+def read_image(paths: Sequence[Path], settings: Settings) -> ImageSpec:
+    """Read an image's YAML files, and say which components stand for images of others.
+
+    SpecError with all complaints, UserError when a file cannot be read.
+    """
+    spec = load_image(paths, library=settings.library)
+    tell(spec)
+    return spec
+
+
+def tell(spec: ImageSpec) -> None:
+    """Say on stderr which components of the library stand for what the files name."""
+    for one in spec.substitutions:
+        without = f", without its {' and '.join(one.without)}" if one.without else ""
+        progress(f"{one.key}: {one.reference} is the library's {one.component}{without}")

@@ -1,0 +1,77 @@
+"""Images of others that a component of the library stands for: what ``--library`` makes of a document.
+
+The table is substitutes.yml. A document is changed before it is judged, so all that follows sees the component, and
+each complaint still has its place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from harness.errors import UserError
+from harness.oci import reference as oci
+from harness.spec.checks_image import image_references
+from harness.spec.complaints import KeyPath, spell
+from harness.spec.components import mapping_of
+from harness.spec.model import Substitution
+from harness.spec.reader import Document, Node, read
+from harness.spec.references import library
+
+TABLE = Path(__file__).with_suffix(".yml")
+LINUXKIT, PUBLIC = "linuxkit", "library"  # the names' first part; the public registry's own images have the latter
+
+
+@cache
+def _table() -> dict[str, Any]:
+    return mapping_of(read(TABLE))
+
+
+def component_for(reference: str) -> tuple[str, str] | None:
+    """Return the image's plain name and the component that stands for it, or None when none does."""
+    try:
+        named = oci.parse(reference)
+    except UserError:  # it is judged later
+        return None
+    table = _table()
+    if not isinstance(named, oci.Named) or named.registry not in ("", *table["registries"]):
+        return None
+    first, _, name = named.repository.rpartition("/")
+    if first == LINUXKIT:
+        component = table["linuxkit"].get(name, name)
+    elif first in ("", PUBLIC):
+        component = table["public"].get(name, "")
+    else:
+        return None
+    return (name, component) if component in library() else None
+
+
+def substitute(document: Document) -> tuple[Substitution, ...]:
+    """Put the library's components in the place of the images they stand for; return what was done, in file order."""
+    return tuple(_substituted(document))
+
+
+def _substituted(document: Document) -> Iterator[Substitution]:
+    for path, written in list(image_references(mapping_of(document))):
+        found = component_for(written) if any(sign in written for sign in "/:@") else None
+        if found is None:
+            continue
+        name, component = found
+        parent, _ = document.find(path[:-1])
+        parent.value[path[-1]] = Node(component, document.place(path))
+        without = _without(path, parent, name) if isinstance(parent.value, dict) else ()
+        yield Substitution(key=spell(path), reference=written, component=component, without=without)
+
+
+def _without(path: KeyPath, parent: Node, name: str) -> tuple[str, ...]:
+    """Take out what does not fit the component, put in what it needs to end in onboot; return the keys that went."""
+    table: Mapping[str, Mapping[str, tuple[str, ...]]] = _table()
+    gone = tuple(key for key in table["without"].get(name, ()) if key in parent.value)
+    place = parent.value["image"].place
+    for key in gone:
+        del parent.value[key]
+    if path[0] == "onboot" and name in table["once"]:
+        parent.value["command"] = Node([Node(word, place, raw=word) for word in table["once"][name]], place)
+    return gone

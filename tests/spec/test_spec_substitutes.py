@@ -1,0 +1,161 @@
+"""--library: which component stands for which image of others, and what a file that names them becomes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from harness.spec import SpecError, library, load_image
+from harness.spec.components import mapping_of
+from harness.spec.lint import lint
+from harness.spec.model import Substitution
+from harness.spec.reader import read
+from harness.spec.substitutes import TABLE, component_for
+
+DIGEST = "@sha256:" + "0" * 64
+EXAMPLE = """\
+kernel:
+  image: linuxkit/kernel:6.6.13
+  cmdline: "console=tty0"
+  ucode: intel-ucode.cpio
+init:
+  - linuxkit/init:0123
+  - linuxkit/runc:4567
+  - linuxkit/containerd:89ab
+  - linuxkit/ca-certificates:cdef
+onboot:
+  - name: sysctl
+    image: linuxkit/sysctl:0123
+  - name: rngd1
+    image: linuxkit/rngd:0123
+    command: ["/sbin/rngd", "-1"]
+  - name: dhcpcd
+    image: linuxkit/dhcpcd:0123
+    command: ["/sbin/dhcpcd", "--nobackground", "-f", "/dhcpcd.conf", "-1"]
+onshutdown:
+  - name: shutdown
+    image: busybox:latest
+    command: ["/bin/echo", "so long"]
+services:
+  - name: getty
+    image: linuxkit/getty:0123
+    env: [INSECURE=true]
+  - name: rngd
+    image: linuxkit/rngd:0123
+  - name: web
+    image: nginx:1.19.5-alpine
+    capabilities: [CAP_NET_BIND_SERVICE, CAP_CHOWN, CAP_SETUID, CAP_SETGID, CAP_DAC_OVERRIDE]
+    binds: ["/etc/resolv.conf:/etc/resolv.conf"]
+files:
+  - path: etc/linuxkit-config
+    metadata: yaml
+trust:
+  org: [linuxkit]
+"""
+
+
+@pytest.fixture
+def example(tmp_path: Path) -> Path:
+    """A file as LinuxKit's users write it."""
+    path = tmp_path / "example.yml"
+    path.write_text(EXAMPLE)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("reference", "component"),
+    [
+        ("linuxkit/getty", "getty"),
+        ("linuxkit/getty:v1.0", "getty"),
+        (f"linuxkit/getty:v1.0{DIGEST}", "getty"),
+        ("docker.io/linuxkit/getty:v1.0", "getty"),
+        ("linuxkit/dhcpcd:v1", "dhcp"),
+        ("linuxkit/containerd:v1", "init"),
+        ("nginx:1.19.5-alpine", "nginx"),
+        ("library/nginx", "nginx"),
+        (f"docker.io/library/nginx{DIGEST}", "nginx"),
+        ("docker.io/nginx", "nginx"),
+        ("alpine:3.13", "busybox"),
+        ("linuxkit/nosuch:v1", None),
+        ("registry.example/linuxkit/getty:v1", None),
+        ("registry.example/nginx:1", None),
+        ("localhost:5000/nginx:1", None),
+        ("somebody/nginx:1", None),
+        ("getty:v1", None),
+        ("oci:linuxkit/getty", None),
+        ("Not A Reference:", None),
+    ],
+)
+def test_what_stands_for_what(reference: str, component: str | None) -> None:
+    found = component_for(reference)
+    assert (found[1] if found else None) == component
+
+
+def test_the_table_names_components_that_are_there() -> None:
+    table = mapping_of(read(TABLE))
+    assert {*table["linuxkit"].values(), *table["public"].values()} <= set(library())
+    same = {name for name in table["linuxkit"] if name in library()}
+    assert same == set(), "those need no row"
+
+
+def test_a_file_of_linuxkits_is_made_of_the_library(example: Path) -> None:
+    spec = load_image([example], library=True)
+    assert spec.init == ("init", "ca-certificates")
+    assert [entry.image for entry in (*spec.onboot, *spec.onshutdown, *spec.services)] == [
+        "sysctl", "rngd", "dhcp", "busybox", "getty", "rngd", "nginx"
+    ]  # fmt: skip
+    assert (spec.kernel.image, spec.kernel.ucode, spec.kernel.cmdline) == ("kernel", None, "console=tty0")
+    assert set(spec.components) == set(spec.references)
+    sysctl, rngd, dhcp = spec.onboot
+    assert rngd.command == ("/usr/bin/rngd-start", "--once") and dhcp.command is None and sysctl.command is None
+    assert spec.services[1].command is None and spec.onshutdown[0].command == ("/bin/echo", "so long")
+    assert spec.substitutions[0] == Substitution(
+        key="kernel.image", reference="linuxkit/kernel:6.6.13", component="kernel", without=("ucode",)
+    )
+    assert spec.substitutions[7] == Substitution(
+        key="onboot[2].image", reference="linuxkit/dhcpcd:0123", component="dhcp", without=("command",)
+    )
+    assert len(spec.substitutions) == 12
+
+
+def test_nothing_is_substituted_unless_asked(example: Path) -> None:
+    plain = load_image([example])
+    assert plain.substitutions == () and plain.kernel.image == "linuxkit/kernel:6.6.13"
+    assert plain.digest != load_image([example], library=True).digest, "it is another image"
+
+
+def test_a_file_that_names_components_is_the_same_either_way(tmp_path: Path) -> None:
+    path = tmp_path / "own.yml"
+    path.write_text("kernel: {image: kernel}\ninit: [init]\n")
+    assert load_image([path], library=True) == load_image([path])
+
+
+def test_entries_that_share_their_text_are_all_substituted(tmp_path: Path) -> None:
+    path = tmp_path / "shared.yml"
+    path.write_text(
+        "kernel: {image: kernel}\n"
+        "onboot:\n  - &one {name: a, image: &image 'linuxkit/dhcpcd:1', command: [x]}\n  - *one\n"
+        "  - {<<: *one, name: c}\n  - {name: d, image: *image}\n"
+    )
+    spec = load_image([path], library=True)
+    assert [(entry.image, entry.command) for entry in spec.onboot] == [("dhcp", None)] * 4
+
+
+def test_complaints_keep_their_places(example: Path) -> None:
+    example.write_text(EXAMPLE.replace("CAP_CHOWN", "CAP_CHOWM"))
+    with pytest.raises(SpecError) as caught:
+        load_image([example], library=True)
+    (complaint,) = caught.value.complaints
+    line = EXAMPLE.splitlines().index("    image: nginx:1.19.5-alpine") + 2
+    assert (complaint.line, complaint.key_path) == (line, "services[2].capabilities[1]")
+
+
+def test_lint_says_what_stands_for_what(example: Path) -> None:
+    (finding,) = lint([example], library=True)
+    assert finding.complaints == ()
+    found = {one.key_path: (one.text, one.component) for one in finding.references}
+    assert found["services[2].image"] == ("nginx:1.19.5-alpine", "nginx")
+    assert found["init[1]"] == ("linuxkit/runc:4567", "init")
+    (plain,) = lint([example])
+    assert {one.component for one in plain.references} == {""}

@@ -112,10 +112,18 @@ class Builder:
     @cached_property
     def images(self) -> Images:
         """The OCI images that specs may name."""
+        from harness.oci import registries
         from harness.oci.fetch import Images  # a build without any must start quickly
 
-        offline, refresh = self.settings.offline, self.settings.refresh
-        return Images(self.store, offline=offline, refresh=refresh, progress=self.progress)
+        wish = self.settings
+        return Images(
+            self.store,
+            registries=partial(registries.find, wish.registry, wish.registries_conf),
+            offline=wish.offline,
+            refresh=wish.refresh,
+            progress=self.progress,
+            alive=self._together.check,
+        )
 
     @cached_property
     def _probe(self) -> ComponentSpec:

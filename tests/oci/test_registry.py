@@ -7,13 +7,29 @@ import json
 import shutil
 from collections.abc import Callable
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import pytest
-from servers import IDENTITY, PASSWORD, USER, Liar, TokenServer, docker_registry, htpasswd, make_pair, push
+from servers import (
+    IDENTITY,
+    PASSWORD,
+    USER,
+    Liar,
+    Reply,
+    Seen,
+    Server,
+    TokenServer,
+    docker_registry,
+    htpasswd,
+    make_pair,
+    push,
+)
 
 from harness.arch import ARCHES, by_name
+from harness.build.pipeline import Builder
+from harness.build.settings import Settings
 from harness.errors import HostError, UserError
 from harness.oci.fetch import Images
 from harness.oci.registries import find
@@ -346,3 +362,39 @@ def test_plain_http_only_where_it_is_said(
     images("default", registries=partial(find, f"http://{registry}")).fetch("app:1", ARM64, HERE)
     conf(home, f'[[registry]]\nlocation = "{registry}"\ninsecure = true\n')
     images("conf").fetch(f"{registry}/app:1", ARM64, HERE)
+
+
+def test_the_hosts_own_authorities(images: Make, stock: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("harness.oci.registries.is_loopback", lambda _: False)
+    with tls(stock, tmp_path / "tls") as (host, pair):
+        monkeypatch.setenv("SSL_CERT_FILE", str(pair.certificate))
+        images().fetch(f"{host}/app:1", ARM64, HERE)
+
+
+def test_a_proxy(images: Make, liar: Liar, monkeypatch: pytest.MonkeyPatch) -> None:
+    def forward(seen: Seen) -> Reply:
+        return liar.honest(replace(seen, path=seen.path.partition("registry.example")[2]))
+
+    proxy = Server(forward)
+    monkeypatch.setenv("HTTP_PROXY", f"http://{proxy.host}")
+    image = images(registries=partial(find, "http://registry.example")).fetch("registry.example/app:1", ARM64, HERE)
+    proxy.close()
+    assert len(image.layers) == 3
+    assert all(one.path.startswith("http://registry.example/v2/") for one in proxy.seen)
+    assert liar.seen == []
+
+
+def test_a_build_has_the_settings(registry: str, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def resolve(name: str) -> str:
+        return Builder(Settings(cache=tmp_path / "cache")).images.resolve(name, ARM64, HERE)
+
+    monkeypatch.setenv("HARNESS_REGISTRY", registry)
+    digest = resolve("app:1")
+    (tmp_path / "own.conf").write_text(
+        f'[[registry]]\nprefix = "registry.example"\nlocation = "{registry}/team/deep"\n'
+    )
+    monkeypatch.setenv("HARNESS_REGISTRIES_CONF", str(tmp_path / "own.conf"))
+    assert resolve("registry.example/app:1") == digest
+    monkeypatch.setenv("HARNESS_REGISTRIES_CONF", str(tmp_path / "none.conf"))
+    with pytest.raises(UserError, match=r"there is no .*none.conf"):
+        resolve("registry.example/app:1")

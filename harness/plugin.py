@@ -34,6 +34,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     add("--lock", dest="harness_lock", type=Path, metavar="FILE",
         help="honour this lock of package versions, of all images; written when absent")  # fmt: skip
     add("--offline", dest="harness_offline", action="store_true", help="never touch the network")
+    add("--library", dest="harness_library", action="store_true",
+        help="let the library's components stand for LinuxKit's and some public images")  # fmt: skip
     add("--refresh", dest="harness_refresh", action="store_true", help="ask the mirror for the newest packages again")
 
 

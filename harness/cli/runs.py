@@ -29,6 +29,7 @@ def matrix(
     lock: options.Lock = None,
     refresh: options.Refresh = False,
     offline: options.Offline = False,
+    library: options.Library = False,
     against: Annotated[
         str | None, typer.Option(metavar="BASELINE", help="Fail on what is worse: latest-baseline, a run, a folder.")
     ] = None,
@@ -59,7 +60,7 @@ def matrix(
     after = gate.prepare(against, keep=not no_history, where=where)
     return module.from_words(
         words or [], images=image or [], machines=machine or [], results=results, keyword=keyword, workers=workers,
-        patience=timeout_multiplier, how=How(cache, lock, offline, refresh), explain=explain, as_json=json,
+        patience=timeout_multiplier, how=How(cache, lock, offline, refresh, library), explain=explain, as_json=json,
         after=after,
     )  # fmt: skip
 

@@ -16,6 +16,7 @@ from typing import Any, TextIO
 
 from harness import paths, proc, results
 from harness.commands import gate
+from harness.commands.specs import tell
 from harness.errors import EXIT_BUG, EXIT_INTERRUPTED, HarnessError, UserError
 from harness.report import files as report
 from harness.suite import events, table, view
@@ -52,7 +53,7 @@ def matrix(request: Request, *, as_json: bool = False) -> int:
 
     Raises what ended the run before its first case; results.json is written nevertheless.
     """
-    cases = check(request.wanted)
+    cases = check(request.wanted, tell)
     folder = _folder(request.results)
     code = _watched(_argv(request, cases, folder), folder)
     told = read(folder)
@@ -72,15 +73,15 @@ def matrix(request: Request, *, as_json: bool = False) -> int:
 
 
 def from_words(
-    words: Sequence[str], *, images: Sequence[str], machines: Sequence[str], as_json: bool, **rest: Any
+    words: Sequence[str], *, images: Sequence[str], machines: Sequence[str], how: How, as_json: bool, **rest: Any
 ) -> int:
     """Run what the command line says: `words` is a plan (unless it begins with ``-``), then pytest's arguments."""
     plan = Path(words[0]) if words and not words[0].startswith("-") else None
     if plan is None and not (images and machines and all("/" in one or one.endswith(".yml") for one in images)):
         plan = DEFAULT_PLAN
-    wanted = Wanted(plan, tuple(images), tuple(machines))
+    wanted = Wanted(plan, tuple(images), tuple(machines), library=how.library)
     extra = words[1:] if words and not words[0].startswith("-") else words
-    return matrix(Request(wanted, extra=tuple(extra), **rest), as_json=as_json)
+    return matrix(Request(wanted, how=how, extra=tuple(extra), **rest), as_json=as_json)
 
 
 def _folder(given: Path | None) -> Path:
@@ -107,6 +108,7 @@ def _argv(request: Request, cases: Sequence[Path], folder: Path) -> list[str]:
     options += ["--explain"] if request.explain else []
     options += ["--offline"] if request.how.offline else []
     options += ["--refresh"] if request.how.refresh else []
+    options += ["--library"] if request.how.library else []
     return [
         # a killed matrix takes pytest with it, which takes its workers, which take their guests
         proc.resolve("setpriv"), "--pdeathsig", "TERM", "--",

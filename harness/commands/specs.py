@@ -24,5 +24,4 @@ def read_image(paths: Sequence[Path], settings: Settings) -> ImageSpec:
 def tell(spec: ImageSpec) -> None:
     """Say on stderr which components of the library stand for what the files name."""
     for one in spec.substitutions:
-        without = f", without its {' and '.join(one.without)}" if one.without else ""
-        progress(f"{one.key}: {one.reference} is the library's {one.component}{without}")
+        progress(str(one))

@@ -265,6 +265,10 @@ class Substitution(Model):
     component: str
     without: Strings = ()  # keys beside it that count no more: they are for the other's program
 
+    def __str__(self) -> str:
+        without = f", without its {' and '.join(self.without)}" if self.without else ""
+        return f"{self.key}: {self.reference} is the library's {self.component}{without}"
+
 
 class ImageSpec(Model):
     """A whole image as its YAML files say, merged in order."""

@@ -30,6 +30,7 @@ class How:
     lock: Path | None = None
     offline: bool = False
     refresh: bool = False
+    library: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """Return it as plain data, for another process; that one does not ask the mirror anew once more."""
@@ -37,20 +38,21 @@ class How:
             "cache": str(self.cache) if self.cache else None,
             "lock": str(self.lock.absolute()) if self.lock else None,
             "offline": self.offline,
+            "library": self.library,
         }
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> How:
         """Return what `to_json` made the data of."""
         cache, lock = (Path(data[key]) if data[key] else None for key in ("cache", "lock"))
-        return cls(cache, lock, data["offline"])
+        return cls(cache, lock, data["offline"], library=data["library"])
 
     @property
     def settings(self) -> Settings:
         """The build's settings."""
         from harness.build.settings import Settings
 
-        made = Settings(lock=self.lock, offline=self.offline, refresh=self.refresh)
+        made = Settings(lock=self.lock, offline=self.offline, refresh=self.refresh, library=self.library)
         return replace(made, cache=self.cache) if self.cache else made
 
 
@@ -104,4 +106,4 @@ def build_more(sources: Sequence[Path], arch: str, how: How) -> Image:
     from harness.build.pipeline import Builder
     from harness.spec import load_image
 
-    return Builder(how.settings).build(load_image(sources), by_name(arch))
+    return Builder(how.settings).build(load_image(sources, library=how.library), by_name(arch))

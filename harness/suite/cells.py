@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -92,11 +92,15 @@ def from_json(rows: Iterable[dict[str, Any]]) -> list[Cell]:
 
 @dataclass(frozen=True)
 class Wanted:
-    """What the options ask for: a plan, images and machines. Images and machines without a plan are their product."""
+    """What the options ask for: a plan, images and machines. Images and machines without a plan are their product.
+
+    ``library`` lets the library's components stand for images of others.
+    """
 
     plan: Path | None = None
     images: tuple[str, ...] = ()
     machines: tuple[str, ...] = ()
+    library: bool = False
 
 
 @dataclass(frozen=True)
@@ -111,8 +115,9 @@ class Pair:
 
 @dataclass
 class Specs:
-    """Images and machines read once each."""
+    """Images read once each."""
 
+    library: bool = False
     images: dict[tuple[Path, ...], ImageSpec] = field(default_factory=dict)
 
     def image(self, sources: tuple[Path, ...]) -> ImageSpec:
@@ -120,7 +125,7 @@ class Specs:
         from harness.spec import load_image
 
         if sources not in self.images:
-            self.images[sources] = load_image(sources)
+            self.images[sources] = load_image(sources, library=self.library)
         return self.images[sources]
 
 
@@ -201,7 +206,7 @@ def planned(wanted: Wanted) -> list[Planned]:
 
     A cell that this host cannot boot carries the reason.
     """
-    specs = Specs()
+    specs = Specs(wanted.library)
     todo = pairs(wanted)
     problems = {arch: qemu_problem(by_name(arch)) for arch in {pair.machine.arch for pair in todo}}
     found = [(pair, specs.image(pair.sources)) for pair in todo]
@@ -222,11 +227,15 @@ def planned(wanted: Wanted) -> list[Planned]:
     return [Planned(cell, spec) for cell, (_, spec) in zip(_distinct(cells), found, strict=True)]
 
 
-def check(wanted: Wanted) -> list[Path]:
-    """Read every file that is wanted and return the plan's own cases; UserError or SpecError for what is wrong."""
+def check(wanted: Wanted, told: Callable[[ImageSpec], None]) -> list[Path]:
+    """Read every file that is wanted and return the plan's own cases; UserError or SpecError for what is wrong.
+
+    `told` hears of each image.
+    """
     from harness.spec import load_plan
 
-    planned(wanted)
+    for spec in {one.spec.sources: one.spec for one in planned(wanted)}.values():
+        told(spec)
     return list(load_plan(wanted.plan).cases) if wanted.plan else []
 
 

@@ -72,12 +72,15 @@ class Controller:
             plan=config.getoption("harness_plan"),
             images=tuple(config.getoption("harness_images")),
             machines=tuple(config.getoption("harness_machines")),
+            library=config.getoption("harness_library"),
         )
         try:
             planned = cells_.planned(wanted)
             folder = self._folder()
         except HarnessError as error:
             raise pytest.UsageError(str(error)) from None
+        for text in dict.fromkeys(str(done) for one in planned for done in one.spec.substitutions):
+            print(text, file=sys.stderr, flush=True)
         cells = [one.cell for one in planned]
         self.run = Run(
             folder, tuple(cells), 1, config.getoption("harness_patience"), _how(config),
@@ -203,6 +206,7 @@ def _how(config: pytest.Config) -> builds.How:
         lock=config.getoption("harness_lock"),
         offline=config.getoption("harness_offline"),
         refresh=config.getoption("harness_refresh"),
+        library=config.getoption("harness_library"),
     )
 
 

@@ -1,0 +1,51 @@
+"""harness matrix --library: a run of LinuxKit's files without a registry."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from harness.suite.builds import How
+from harness.suite.cells import Wanted, check, planned
+
+YAML = """\
+kernel: {image: "linuxkit/kernel:6.6.13", cmdline: quiet}
+init: ["linuxkit/init:v1.0", "linuxkit/runc:v1.0", "linuxkit/containerd:v1.0"]
+services:
+  - {name: web, image: "nginx:1.25-alpine"}
+"""
+
+
+@pytest.fixture
+def theirs(tmp_path: Path) -> Path:
+    """An image made of other people's images."""
+    path = tmp_path / "theirs.yml"
+    path.write_text(YAML)
+    return path
+
+
+def test_cells_are_planned_with_it(theirs: Path) -> None:
+    wanted = Wanted(images=(str(theirs),), machines=("qemu-arm64", "qemu-s390x"), library=True)
+    assert [one.spec.references for one in planned(wanted)] == [("kernel", "init", "nginx")] * 2
+    told: list[str] = []
+    check(wanted, lambda spec: told.extend(map(str, spec.substitutions)))
+    assert told[0] == "kernel.image: linuxkit/kernel:6.6.13 is the library's kernel" and len(told) == 5, "once"
+
+
+def test_workers_know_of_it() -> None:
+    assert How.from_json(json.loads(json.dumps(How(library=True).to_json()))) == How(library=True)
+    assert How(library=True).settings.library
+
+
+def test_a_run_of_their_file(theirs: Path, tmp_path: Path) -> None:
+    argv = [sys.executable, "-c", "from harness.cli import main; main()", "matrix", "--image", str(theirs), "--machine",
+            "qemu-arm64", "--library", "--no-history", "--results", str(tmp_path / "out"), "-k", "size"]  # fmt: skip
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=600)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "services[0].image: nginx:1.25-alpine is the library's nginx\n" in done.stderr
+    (cell,) = json.loads((tmp_path / "out/results.json").read_text())["cells"]
+    assert cell["arch"] == "arm64" and cell["size"] > 0

@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from harness.errors import ImageError, UserError
 from harness.oci.blobs import Receiver
-from harness.oci.document import CONFIG, LARGEST, LAYER, MANIFEST, MOST_LAYERS, Descriptor, diff_ids
+from harness.oci.document import CONFIG, LARGEST, LAYER, MANIFEST, MOST_LAYERS, Descriptor, diff_ids, load
 from harness.oci.hostfiles import GZIP, Files, opened, read_all, send
 from harness.oci.reference import Local
 
@@ -67,8 +67,9 @@ class DockerArchive:
         return json.dumps(made, sort_keys=True).encode()
 
     def _named(self) -> _Image:
+        data = read_all(self._files, "manifest.json", LARGEST, self._what)
         try:
-            images = _IMAGES.validate_json(read_all(self._files, "manifest.json", LARGEST, self._what))
+            images = _IMAGES.validate_python(load(data, f"{self._what}: manifest.json"))
         except ValidationError:
             raise ImageError(f"{self._what}: manifest.json is none of `docker save`") from None
         tag = self._local.tag

@@ -14,6 +14,7 @@ from harness.errors import ImageError, UserError
 from harness.oci.image import Platform
 
 LARGEST = 4 << 20  # bytes of a manifest, an index or a config: what registries take, too (distribution-spec)
+MOST_VALUES = 50_000  # in one document: an index has ten for each platform, a config five for each layer
 MOST_LAYERS = 1000  # storage drivers stop at 128
 LARGEST_LAYER = 32 << 30  # bytes, as it is sent
 
@@ -112,11 +113,26 @@ def _plain(text: str) -> str:
     return "".join(sign if sign.isprintable() else "?" for sign in text[:60])
 
 
-def _load(data: bytes, what: str) -> dict[str, Any]:
+def load(data: bytes, what: str) -> Any:
+    """Return the JSON in `data`, called `what` in complaints. ImageError when it is none, or has too many values."""
     try:
         found = json.loads(data)
     except (ValueError, RecursionError) as error:
         raise ImageError(f"{what} is no JSON: {_plain(str(error))}") from None
+    # the model would keep a complaint, a thousand bytes, for each of millions of values that are wrong
+    left, count = [found], 0
+    while left:
+        value = left.pop()
+        count += 1
+        if isinstance(value, dict | list):
+            left.extend(value.values() if isinstance(value, dict) else value)
+            if count + len(left) > MOST_VALUES:
+                raise ImageError(f"{what} has more than {MOST_VALUES} values")
+    return found
+
+
+def _load_object(data: bytes, what: str) -> dict[str, Any]:
+    found = load(data, what)
     if not isinstance(found, dict):
         raise ImageError(f"{what} is no JSON object")
     return found
@@ -129,7 +145,7 @@ def _explained(error: ValidationError, what: str) -> ImageError:
 
 def parse(data: bytes, what: str) -> Manifest | Index:
     """Return the manifest or index in `data`, called `what` in complaints. ImageError when it is neither."""
-    found = _load(data, what)
+    found = _load_object(data, what)
     if "fsLayers" in found or found.get("schemaVersion") == 1:
         raise ImageError(f"{what} is of Docker's schema 1, which is obsolete", hint="push the image again")
     is_index = "manifests" in found
@@ -195,7 +211,7 @@ def read_config(data: bytes, manifest: Manifest, arch: Arch, what: str) -> tuple
 
     Raises ImageError when it is malformed or has not one ``diff_id`` a layer, UserError when it is not for `arch`.
     """
-    found = _load(data, f"the config of {what}")
+    found = _load_object(data, f"the config of {what}")
     config = _validate_config(found, what)
     if len(config.rootfs.diff_ids) != len(manifest.layers):
         raise ImageError(
@@ -209,7 +225,7 @@ def read_config(data: bytes, manifest: Manifest, arch: Arch, what: str) -> tuple
 
 def diff_ids(data: bytes, what: str) -> list[str]:
     """Return the digests of an image's plain layers, as its config has them. ImageError when it is malformed."""
-    return _validate_config(_load(data, f"the config of {what}"), what).rootfs.diff_ids
+    return _validate_config(_load_object(data, f"the config of {what}"), what).rootfs.diff_ids
 
 
 def _validate_config(found: Mapping[str, Any], what: str) -> _Config:

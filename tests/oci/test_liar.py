@@ -303,6 +303,7 @@ ARM = {"os": "linux", "architecture": "arm64"}
         (b"<html>", "is no JSON"),
         (b"[" * 100_000, "is no JSON"),
         (b"9" * 10_000, "is no JSON"),
+        (b'{"schemaVersion": 2, "manifests": [' + b"0," * 60_000 + b"0]}", "more than 50000 values"),
         ([], "is no JSON object"),
         ({"schemaVersion": 1, "fsLayers": []}, "schema 1"),
         ({**OWN, "manifests": []}, "neither a manifest nor an index"),

@@ -238,5 +238,6 @@ MEANINGS: dict[str, dict[str, str]] = {
     "Budget": {
         "size": "MB (10^6 bytes) of all that is shipped to boot",
         "ready": "exact milliseconds from the kernel's clock zero to ready",
+        "phases": "exact milliseconds by phase, such as `kernel`, `onboot/dhcp`, `total` or `services/web`",
     },
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -28,8 +28,8 @@ SIZE_BUDGET = 35.0  # MB, unless the plan says otherwise
 class Cell:
     """One image on one machine, in terms that can be sent to another process.
 
-    ``size`` (MB) and ``ready`` (exact ms) are its budgets; ``folder`` is its image's once that is built; ``problem``
-    says why it cannot be run.
+    ``size`` (MB), ``ready`` and ``phases`` (exact ms) are its budgets; ``folder`` is its image's once that is built;
+    ``problem`` says why it cannot be run.
     """
 
     id: str
@@ -40,6 +40,7 @@ class Cell:
     arch: str
     size: float
     ready: float | None
+    phases: Mapping[str, float] = field(default_factory=dict)
     folder: str = ""
     problem: str = ""
 
@@ -63,7 +64,7 @@ class Cell:
             "machine": self.machine,
             "arch": self.arch,
             "problem": self.problem,
-            "budget": {"size": self.size, "ready": self.ready},
+            "budget": {"size": self.size, "ready": self.ready, "phases": dict(self.phases)},
         }
 
     def built_facts(self) -> dict[str, Any]:
@@ -111,6 +112,7 @@ class Pair:
     machine: MachineSpec
     size: float
     ready: float | None
+    phases: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass
@@ -142,7 +144,9 @@ def pairs(wanted: Wanted) -> list[Pair]:
         for name in image.machines or plan.machines:
             machine = load_machine(name)
             budget = [image.budgets.get(machine.name), image.budgets.get(machine.arch), image.budget, plan.budget]
-            found.append(Pair((image.path,), machine, _first(budget, "size") or SIZE_BUDGET, _first(budget, "ready")))
+            phases = {name: ms for one in reversed(budget) if one is not None for name, ms in one.phases.items()}
+            size = _first(budget, "size") or SIZE_BUDGET
+            found.append(Pair((image.path,), machine, size, _first(budget, "ready"), phases))
     return _filtered(found, wanted, plan)
 
 
@@ -220,6 +224,7 @@ def planned(wanted: Wanted) -> list[Planned]:
             arch=pair.machine.arch,
             size=pair.size,
             ready=pair.ready,
+            phases=pair.phases,
             problem=problems[pair.machine.arch],
         )
         for pair, spec in found

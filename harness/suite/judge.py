@@ -26,6 +26,17 @@ LISTEN = "0A"  # TCP state in /proc/net/tcp
 FIRST_STEPS = ("init", "root", "boot")
 
 
+def over_budget(figures: Mapping[str, int], allowed: Mapping[str, float]) -> list[str]:
+    """Return in words which figures (µs) take more than what is allowed (ms); one that is not there is over, too."""
+    return [
+        f"{name}: {figures[name] / 1000:.3f} ms, {most:g} ms allowed"
+        if name in figures
+        else f"{name}: there is no such figure, but {', '.join(figures)}"
+        for name, most in allowed.items()
+        if name not in figures or figures[name] > most * 1000
+    ]
+
+
 @dataclass(frozen=True)
 class Mount:
     """One line of mountinfo. ``flags`` are the mount's own, ``super_flags`` its file system's."""

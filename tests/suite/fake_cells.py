@@ -46,7 +46,7 @@ def planned(wanted):
         Planned(
             Cell(id=name, image=f"{name}.yml", sources=(f"{name}.yml",), machine=name, arch="x86_64", size=35.0,
                  ready=None, machine_path=SETTINGS.get("machines", {}).get(name, X86), problem=problem),
-            None,
+            SimpleNamespace(substitutions=()),
         )
         for name, problem in SETTINGS["cells"]
     ]  # fmt: skip

@@ -253,7 +253,7 @@ def test_options_of_the_build_reach_it_and_the_workers(inner, tmp_path: Path) ->
                 args=("--lock=my.lock", "--refresh", "--cache=c", "-n1", "-rP"))  # fmt: skip
     assert ran.code == 0, ran.text
     lock = str(tmp_path / "my.lock")
-    assert " ".join(ran.log[0]) == 'how {"cache": "c", "lock": "' + lock + '", "offline": false} True'
+    assert " ".join(ran.log[0]) == 'how {"cache": "c", "lock": "' + lock + '", "offline": false, "library": false} True'
     # what the controller has asked for anew, a worker takes from the cache
     assert f"PosixPath('{lock}'), offline=False, refresh=False" in ran.text
 

@@ -19,7 +19,7 @@ from harness.bench import builds, page, phases
 from harness.bench.context import IMAGES, Bench, Context, Finding
 from harness.bench.figures import Figure, Report, Table, best
 from harness.bench.load import busy, on_cores
-from harness.bench.wall import Trial, figures
+from harness.bench.wall import Trial, figures, unchanged
 from harness.boot.milestones import Milestone
 from harness.boot.record import BootRecord
 from harness.errors import UserError
@@ -196,9 +196,19 @@ def test_every_bench_of_the_page_exists() -> None:
 
 def test_trials_of_wall_time_are_counted_by_what_the_pairs_say() -> None:
     same = tuple(1 + 0.001 * (number % 7) for number in range(30))
-    slower, blurred = tuple(1.1 * one for one in same), tuple(one + 0.0001 * (-1) ** at for at, one in enumerate(same))
-    seen, missed, invented = Trial(same, blurred, slower), Trial(same, blurred, blurred), Trial(same, slower, slower)
-    found, none, *_ = figures([seen] * 20 + [missed] * 2 + [invented], 5)
-    assert (found.values, found.verdict) == ((2.0,), "missed")
-    assert (none.values, none.verdict) == ((1.0,), "reached")
-    assert next(figures([seen] * 19 + [missed], 5)).verdict == "reached"
+    slower = tuple(1.1 * one for one in same)
+    seen, missed = Trial(same, slower), Trial(same, tuple(reversed(same)))
+    found, none, *_ = figures([seen] * 19 + [missed], 5)
+    assert (found.values, found.verdict, none.values, none.verdict) == ((1.0,), "reached", (0.0,), "reached")
+    assert next(figures([seen] * 18 + [missed] * 2, 5)).verdict == "missed"
+
+
+def test_pairs_of_nothing_changed_are_two_boots_of_one_image_that_followed_each_other() -> None:
+    done = [Trial(tuple(range(at, at + 6)), tuple(range(10 * at + 500, 10 * at + 506))) for at in (100, 200)]
+    assert list(unchanged(done)) == [
+        [(101, 100), (102, 103), (105, 104), (201, 200), (202, 203), (205, 204)],
+        [(1501, 1500), (1502, 1503), (1505, 1504), (2501, 2500), (2502, 2503), (2505, 2504)],
+    ]
+    # boots that become slower and slower are no change between two images
+    drift = Trial(tuple(1 + 0.01 * at for at in range(30)), tuple(2 + 0.01 * at for at in range(30)))
+    assert figures([drift] * 20, 1) and [one.values for one in figures([drift] * 20, 1)][1] == (0.0,)

@@ -224,7 +224,10 @@ class TokenServer:
     def _answer(self, seen: Seen) -> Reply:
         login = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
         known = seen.headers.get("Authorization") == f"Basic {login}" or (
-            seen.method == "POST" and seen.fields.get("refresh_token") == IDENTITY
+            seen.method == "POST"
+            and seen.fields.get("grant_type") == "refresh_token"
+            and seen.fields.get("refresh_token") == IDENTITY
+            and seen.fields.get("client_id", "") != ""
         )
         if not known and not self.anonymous:
             return Reply(401, b'{"details": "incorrect username or password"}')

@@ -404,6 +404,13 @@ def test_a_redirected_host_cannot_ask_for_the_login(images: Make, liar: Liar, lo
     assert all("Authorization" not in one.headers for one in other.seen)
 
 
+def test_a_login_that_is_refused_is_sent_once(images: Make, liar: Liar, login: None) -> None:
+    liar.spoil("manifests/", status(401, WWW_Authenticate=liar.challenge), times=99)
+    with pytest.raises(RegistryError, match="refuses the login that is kept for it"):
+        fetch(images(), liar)
+    assert len([one for one in liar.seen if "Authorization" in one.headers]) == 1
+
+
 @pytest.mark.parametrize(
     "target", ["/v2/app/manifests/1", "ftp://other.example/", "file:///etc/passwd", "http://[", ""]
 )

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from harness.build.bundle import merge
+from harness.build.namespaces import modules
 from harness.build.rootfs import Part
 from harness.errors import UserError
 from harness.oci.config import LICENCES, config_of, labels, user_of
@@ -46,6 +47,15 @@ def judge(spec: ImageSpec, parts: Mapping[str, Part], images: Mapping[str, OciIm
             for found in checks.named(says, (), around):
                 hint = f"expected {found.expected}: give the key in the YAML" if found.expected else ""
                 raise UserError(f"{at}: the label of {entry.image}: {spell(found.path)}: {found.what}", hint=hint)
+
+
+def interface_modules(spec: ImageSpec, parts: Mapping[str, Part]) -> dict[str, str]:
+    """Return the kernel modules that entries' interfaces need, each with the image of the first such entry."""
+    found: dict[str, str] = {}
+    for entry in (entry for section in checks.SECTIONS for entry in getattr(spec, section)):
+        for module in modules(merge(parts[entry.image].config, entry).runtime):
+            found.setdefault(module, entry.image)
+    return found
 
 
 def record(image: OciImage) -> dict[str, Any]:

@@ -45,6 +45,12 @@ class KernelFiles:
         return self.path / "kernel"
 
     @property
+    def ucode(self) -> Path | None:
+        """What the initrd begins with, where an OCI image was asked for such a file."""
+        path = self.path / "ucode"
+        return path if path.exists() else None
+
+    @property
     def modules(self) -> Path:
         """A tar of usr/lib/modules/VERSION with the modules for the root."""
         return self.path / "modules.tar"
@@ -133,7 +139,7 @@ def _unpack(
     version = found.partition("-")[2]
     if not found:
         raise UserError(f"package {package.name} holds no boot/vmlinuz-…", details=f"architecture {arch.name}")
-    _write_kernel(_content(nodes[found]), arch, work / "kernel")
+    write_kernel(_content(nodes[found]), arch, work / "kernel")
     kept = copyrights.keep([package], {}, lambda _: nodes, work)
     top = f"usr/lib/modules/{version}/"
     for name, node in nodes.items():
@@ -161,7 +167,8 @@ def _expanded(path: str, data: bytes) -> bytes:
     return unpack(data) if unpack else data
 
 
-def _write_kernel(data: bytes, arch: Arch, kernel: Path) -> None:
+def write_kernel(data: bytes, arch: Arch, kernel: Path) -> None:
+    """Write a kernel's file as the architecture's machines boot it."""
     with kernel.open("wb") as out:
         if arch.gzip_kernel and not data.startswith(b"\x1f\x8b"):
             with gzip.GzipFile("", "wb", 9, cast(BinaryIO, out), mtime=0) as packed:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-ENDINGS = (".ko", ".ko.xz", ".ko.gz")
+ENDINGS = (".ko", ".ko.xz", ".ko.gz", ".ko.zst")
 
 
 def module_name(path: str) -> str:

@@ -14,7 +14,7 @@ from harness.arch import Arch
 from harness.build import versions
 from harness.build.debian import Debian
 from harness.build.lock import Lock
-from harness.build.settings import COMPRESSIONS, Settings
+from harness.build.settings import COMPRESSIONS, UCODE_ARCHES, Settings
 from harness.build.together import Together
 from harness.errors import UserError
 from harness.image import MANIFEST, Image
@@ -25,13 +25,15 @@ from harness.spec.references import kind_of
 from harness.store import Store, digest_of, file_digest
 
 if TYPE_CHECKING:
+    from harness.build.kernel import KernelFiles
     from harness.build.layer import Layer
     from harness.build.rootfs import Part
     from harness.oci.fetch import Images
+    from harness.oci.image import OciImage
+    from harness.oci.layers import Limits
     from harness.spec.annotations import EntrySettings
 
 PROBE_COMPONENT = "busybox"
-UCODE_ARCHES = ("x86_64",)  # no other architecture's kernel looks for microcode in its initrd
 Progress = Callable[[str], None]
 
 
@@ -157,29 +159,40 @@ class Builder:
     def _build(self, inputs: Inputs, key: str) -> Image:
         return Image(self.store.make("images", key, lambda folder: self._make(inputs, folder)))
 
+    def _kernel(
+        self, inputs: Inputs, image: OciImage | None, limits: Limits, modules: Mapping[str, str]
+    ) -> KernelFiles:
+        from harness.build import kernel, kernelimage
+
+        wish, arch = inputs.spec.kernel, inputs.arch
+        if image is None:
+            return kernel.make_kernel(inputs.components[wish.image], arch, self.debian, self.store, modules)
+        return kernelimage.make_kernel(image, wish, arch, limits, self.store, modules)
+
     def _make(self, inputs: Inputs, folder: Path) -> None:
         # heavy modules only when something is really built: a build of nothing must be quick
         from harness.build import copyrights, formats, manifest
-        from harness.build.images import judge, make_part, record
-        from harness.build.kernel import make_kernel
+        from harness.build.images import interface_modules, judge, make_part, record
         from harness.build.layer import make_layer
         from harness.build.rootfs import assemble
         from harness.build.tree import Tree, read_layer
         from harness.oci.layers import Limits
 
         spec, arch = inputs.spec, inputs.arch
-        self.progress(f"{spec.name} {arch.name}: kernel")
-        kernel = make_kernel(inputs.components[spec.kernel.image], arch, self.debian, self.store, modules_of(inputs))
+        images = {one: self.images.fetch(one, arch, spec.sources[0].parent) for one in inputs.images}
+        limits = Limits(size=self.settings.oci_limit << 30)
         layers: dict[str, Layer] = {}
         for reference, component in inputs.layers.items():
             self.progress(f"{spec.name} {arch.name}: {reference}")
             layers[reference] = make_layer(component, arch, self.debian, self.store)
         parts = {reference: _part(inputs.components[reference], layer) for reference, layer in layers.items()}
-        images = {one: self.images.fetch(one, arch, spec.sources[0].parent) for one in inputs.images}
-        for reference, image in images.items():
+        for reference in dict.fromkeys(one for one in spec.references[1:] if one in images):
             self.progress(f"{spec.name} {arch.name}: {reference}")
-            parts[reference] = make_part(image, Limits(size=self.settings.oci_limit << 30), self.store)
+            parts[reference] = make_part(images[reference], limits, self.store)
         judge(spec, parts, images)
+        self.progress(f"{spec.name} {arch.name}: kernel")
+        asked = interface_modules(spec, parts) | modules_of(inputs)
+        kernel = self._kernel(inputs, images.get(spec.kernel.image), limits, asked)
         self.progress(f"{spec.name} {arch.name}: root filesystem")
         bare = spec.kernel.tar == "none"
         modules = Tree() if bare else read_layer(kernel.modules)
@@ -187,7 +200,7 @@ class Builder:
         squashfs = folder / "root.squashfs"
         formats.squashfs(root.tree, squashfs, inputs.compression, self.settings.turn)
         (folder / "kernel").write_bytes(kernel.kernel.read_bytes())
-        formats.initrd(folder / "initrd", arch, kernel.stage1, squashfs, _ucode(inputs))
+        formats.initrd(folder / "initrd", arch, kernel.stage1, squashfs, kernel.ucode or _ucode(inputs))
         busybox = parts[PROBE_COMPONENT].tree.get("usr/bin/busybox")
         assert busybox is not None and busybox.content is not None
         formats.probe(folder / "probe", kernel.probe, busybox.content.read())
@@ -216,8 +229,9 @@ class Builder:
 
 def _ucode(inputs: Inputs) -> Path | None:
     kernel = inputs.spec.kernel
+    component = inputs.components.get(kernel.image)
     wanted = kernel.ucode and inputs.arch.name in UCODE_ARCHES
-    return ucode_file(inputs.components[kernel.image], kernel.ucode or "") if wanted else None
+    return ucode_file(component, kernel.ucode or "") if wanted and component else None
 
 
 def modules_of(inputs: Inputs) -> dict[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 
-from harness.build.tree import Tree, clean, folder
+from harness.build.tree import Tree, clean, folder, plain
 from harness.spec.model import Mount, Runtime
 
 MADE_AT_BOOT = ("dev", "proc", "sys", "run", "tmp")  # mounted before any container runs
@@ -46,8 +46,8 @@ def _mount(mount: Mount, target: str) -> list[str]:
     return [command, f"mount -o remount,bind,ro -- {target}"] if bind and "ro" in options else [command]
 
 
-def make_folders(root: Tree, inner: Tree, runtime: Runtime) -> None:
-    """Make the folders that the script would, where a read-only root cannot grow them at boot.
+def make_places(root: Tree, inner: Tree, runtime: Runtime) -> None:
+    """Make what the scripts would, where a read-only root cannot grow it at boot: folders, and namespaces' files.
 
     `inner` is the container's root, which relative paths lie in.
     """
@@ -57,3 +57,8 @@ def make_folders(root: Tree, inner: Tree, runtime: Runtime) -> None:
         at_boot = tree is root and place.split("/", 1)[0] in (*MADE_AT_BOOT, "var")
         if not at_boot and place not in tree.nodes:
             tree.put(place, folder())
+    kept = runtime.bind_ns.model_dump() if runtime.bind_ns else {}
+    for path in filter(None, kept.values()):
+        place = root.resolve(clean(path))
+        if place.split("/", 1)[0] not in (*MADE_AT_BOOT, "var") and place not in root.nodes:
+            root.put(place, plain(b""))

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import posixpath
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from harness import paths
 from harness.arch import Arch
 from harness.build import bundle as bundles
-from harness.build import prepare
+from harness.build import contract, prepare
 from harness.build.files import content
 from harness.build.ids import named_ids, number
 from harness.build.prepare import MADE_AT_BOOT
 from harness.build.tree import Node, Tree, clean, folder, plain, symlink
 from harness.spec import executable
-from harness.spec.annotations import settings
 from harness.spec.checks import SECTIONS
 from harness.spec.model import Entry, EntryConfig, File, ImageSpec, Volume
 
@@ -88,15 +85,18 @@ def assemble(spec: ImageSpec, arch: Arch, parts: Mapping[str, Part], modules: Tr
     # before the bundles, which look whether what they bind is a file or a folder
     late = [file for file in spec.files if clean(file.path).split("/", 1)[0] == "containers"]
     _add_files(tree, [file for file in spec.files if file not in late], spec, ids)
+    # else an init of an OCI image runs the containers: LinuxKit's, or one that knows its layout
+    ours = any(parts[reference].guest for reference in spec.init)
     for section in SECTIONS:
         for index, entry in enumerate(getattr(spec, section)):
             place = entry.name if section == "services" else f"{index:03d}-{entry.name}"
             prefix = f"containers/{section}/{clean(place)}"
-            _add_bundle(tree, prefix, entry, parts[entry.image], ids, volumes)
+            _add_bundle(tree, prefix, entry, parts[entry.image], ids, volumes, ours=ours)
             root.owners.append((section, entry.name, entry.image, prefix))
     _add_files(tree, late, spec, ids)
     _add_loads(tree, loads)
-    _move_var(tree)
+    if ours:
+        _move_var(tree)
     return root
 
 
@@ -139,11 +139,17 @@ def _add_guest(tree: Tree, arch: Arch) -> None:
 
 
 def _add_bundle(
-    tree: Tree, prefix: str, entry: Entry, part: Part, ids: Mapping[str, int], volumes: Mapping[str, bool]
+    tree: Tree,
+    prefix: str,
+    entry: Entry,
+    part: Part,
+    ids: Mapping[str, int],
+    volumes: Mapping[str, bool],
+    *,
+    ours: bool,
 ) -> None:
     made = bundles.make(entry, part.config_for(entry), ids, volumes)
     base = "rootfs" if made.readonly else "lower"
-    tree.put(f"{prefix}/config.json", plain(json.dumps(made.config, indent=1, sort_keys=True).encode() + b"\n"))
     inner = Tree(dict(part.tree.nodes))
     for path in _CONTAINER_FOLDERS:
         if inner.get(path) is None:
@@ -151,7 +157,7 @@ def _add_bundle(
     for mount in made.config["mounts"]:
         _bind_source(tree, mount, made)
         _mount_point(tree, inner, mount, made)
-    prepare.make_folders(tree, inner, made.runtime)
+    prepare.make_places(tree, inner, made.runtime)
     # LinuxKit's containers find these two even where the image has none
     for path in ("etc/resolv.conf", "etc/hosts"):
         if inner.get(path) is None and inner.nodes.get(path) is None:
@@ -161,25 +167,9 @@ def _add_bundle(
     if not made.readonly:
         tree.put(f"{prefix}/rootfs", folder())
         tree.put(f"{prefix}/tmp", folder())
-    tree.put(f"{prefix}/settings", plain(_settings(made).encode()))
-    commands = prepare.lines(made.runtime, prefix)
-    if commands:
-        tree.put(f"{prefix}/prepare", plain("".join(f"{line}\n" for line in commands).encode()))
-
-
-def _settings(made: bundles.Bundle) -> str:
-    entry = settings(made.annotations)
-    rows = {
-        "timeout": str(entry.timeout),
-        "ready": str(entry.ready),
-        "restart": entry.restart,
-        "health": entry.health.kind if entry.health else "started",
-        "health_arg": entry.health.argument if entry.health else "",
-        "overlay": "" if made.readonly else "1",
-        "prepare": "1" if prepare.lines(made.runtime, "") else "",
-        "shared": "" if any(row["type"] == "pid" for row in made.config["linux"]["namespaces"]) else "1",
-    }
-    return "".join(f"{key}={shlex.quote(value)}\n" for key, value in rows.items() if value)
+    files = contract.ours(made, prefix) if ours else contract.linuxkits(made)
+    for name, text in files.items():
+        tree.put(f"{prefix}/{name}", plain(text.encode()))
 
 
 def _mount_point(root: Tree, inner: Tree, mount: Mapping[str, str], made: bundles.Bundle) -> None:

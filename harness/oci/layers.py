@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import json
-import sys
 import tarfile
-import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Literal, cast
@@ -17,6 +13,7 @@ from typing import IO, Literal, cast
 from harness.build import versions
 from harness.build.tree import Node, Slice
 from harness.errors import ImageError
+from harness.oci import packing
 from harness.oci.image import Blob, OciImage
 from harness.oci.tarstream import MAX_PATH, XATTR, BadTarError, Member, Tar
 from harness.store import Store, digest_of
@@ -28,7 +25,6 @@ MAX_ID = 2**32 - 2
 RATIO = 400  # a layer may unpack to so many times its size: gzip's most is 1032, and a file of zeros is no program
 UNSUSPECTED = 64 << 20  # bytes below which nobody asks for the ratio
 KEPT_XATTRS = (f"{XATTR}security.capability", f"{XATTR}user.")  # others belong to a policy or overlay of the builder's
-_GZIP, _ZSTD, _ZSTD_MAGIC = b"\x1f\x8b", b"\x28\xb5\x2f\xfd", 0x184D2A50  # the last begins 16 kinds of skipped frames
 
 Action = Literal["put", "link", "hide", "clear"]
 
@@ -113,7 +109,8 @@ def _unpack(work: Path, image: OciImage, blob: Blob, diff_id: str, limits: Limit
     name = ""
     try:
         with (
-            _unpacked(blob) as raw,
+            blob.path.open("rb") as packed,
+            packing.unpacked(packed) as raw,
             (work / CONTENT).open("wb") as spool,
             (work / TABLE).open("w", encoding="ascii") as table,
         ):
@@ -126,35 +123,11 @@ def _unpack(work: Path, image: OciImage, blob: Blob, diff_id: str, limits: Limit
                     raise BadTarError("more names than an image may have")
             name = ""
             source.finish()
-    except (BadTarError, gzip.BadGzipFile, zlib.error, EOFError) as error:
+    except (BadTarError, *packing.ERRORS) as error:
         at = getattr(error, "member", "") or name
         raise refusal(image, blob, str(error) or "is cut short", at) from error
     if f"sha256:{source.digest}" != diff_id:
         raise refusal(image, blob, f"unpacks to sha256:{source.digest}, and the image's config says {diff_id[:80]!r}")
-
-
-@contextmanager
-def _unpacked(blob: Blob) -> Iterator[IO[bytes]]:
-    """Open a blob as what its first bytes say it is: a manifest's word for it may be wrong."""
-    with blob.path.open("rb") as stream:
-        magic = stream.read(4)
-        stream.seek(0)
-        if magic.startswith(_GZIP):
-            with gzip.open(stream) as unpacked:
-                yield cast(IO[bytes], unpacked)
-        elif magic == _ZSTD or int.from_bytes(magic, "little") & ~15 == _ZSTD_MAGIC:
-            if sys.version_info >= (3, 14):
-                from compression import zstd
-            else:
-                from backports import zstd
-
-            try:
-                with zstd.open(stream) as unpacked:
-                    yield cast(IO[bytes], unpacked)
-            except zstd.ZstdError as error:
-                raise BadTarError(f"is damaged: {error}") from error
-        else:
-            yield stream
 
 
 class _Source:

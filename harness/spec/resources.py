@@ -84,7 +84,7 @@ class BlockIO(Model):
 class HugepageLimit(Model):
     """The limit of one size of huge pages, in bytes."""
 
-    page_size: Annotated[Int, Field(alias="pageSize")] = None
+    page_size: Annotated[Int, Field(alias="pageSize", gt=0, multiple_of=1024)] = None  # spelled in KB and up
     limit: Int = None
 
 

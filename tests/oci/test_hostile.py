@@ -91,8 +91,8 @@ HOSTILE: dict[str, tuple[Callable[[], list[bytes]], str, str]] = {
     "a gzip that is cut short": (lambda: [packed(tar(M("x", bytes(range(256)) * 90)))[:-20]], "", "end-of-stream"),
     "a gzip that is damaged": (lambda: [packed(tar(M("x")))[:-8] + bytes(8)], "", "CRC"),
     "a gzip with something behind it": (lambda: [packed(tar(M("x"))) + b"more"], "", "Not a gzipped file"),
-    "a zstd whose window takes gigabytes": (lambda: [b"\x28\xb5\x2f\xfd\x00\xb8" + bytes(100)], "", "damaged"),
-    "a zstd that is damaged": (lambda: [b"\x28\xb5\x2f\xfd" + b"\xff" * 100], "", "damaged"),
+    "a zstd whose window takes gigabytes": (lambda: [b"\x28\xb5\x2f\xfd\x00\xb8" + bytes(100)], "", "too much memory"),
+    "a zstd that is damaged": (lambda: [b"\x28\xb5\x2f\xfd" + b"\xff" * 100], "", "Zstandard"),
     "a zstd that is cut short": (lambda: [zstd.compress(tar(M("x", bytes(5000))))[:-30]], "", "end-of-stream"),
 }  # fmt: skip
 

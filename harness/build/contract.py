@@ -1,0 +1,66 @@
+"""What lies in a container's bundle beside its root, for the init that runs it: ours, or LinuxKit's. Pure."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Sequence
+from typing import Any
+
+from harness.build import namespaces, prepare
+from harness.build.bundle import DEFAULT_ENV, Bundle
+from harness.spec.annotations import settings
+
+NAMESPACES = "namespaces"
+HOOK_LIMIT = 30  # seconds
+
+
+def ours(made: Bundle, prefix: str) -> dict[str, str]:
+    """Return the files of a bundle in the folder `prefix` for our own init (guest/init), by name."""
+    files = {"config.json": _json(made.config), "settings": _settings(made)}
+    before = prepare.lines(made.runtime, prefix)
+    if before:
+        files["prepare"] = _lines(before)
+    created = namespaces.lines(made.runtime)
+    if created:
+        # between `create` and `start`, in the root's namespaces (runtime-spec, config.md, createRuntime)
+        hook = {
+            "path": "/bin/sh",
+            "args": ["sh", f"/{prefix}/{NAMESPACES}"],
+            "env": list(DEFAULT_ENV),
+            "timeout": HOOK_LIMIT,
+        }
+        files |= {
+            "config.json": _json({**made.config, "hooks": {"createRuntime": [hook]}}),
+            NAMESPACES: _lines(created),
+        }
+    return files
+
+
+def linuxkits(made: Bundle) -> dict[str, str]:
+    """Return the files of a bundle for LinuxKit's init, by name: it reads the runtime section itself."""
+    runtime = made.runtime.model_dump(by_alias=True, exclude_defaults=True, exclude_none=True)
+    return {"config.json": _json(made.config), "runtime.json": _json(runtime)}
+
+
+def _json(value: dict[str, Any]) -> str:
+    return json.dumps(value, indent=1, sort_keys=True) + "\n"
+
+
+def _lines(lines: Sequence[str]) -> str:
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _settings(made: Bundle) -> str:
+    entry = settings(made.annotations)
+    rows = {
+        "timeout": str(entry.timeout),
+        "ready": str(entry.ready),
+        "restart": entry.restart,
+        "health": entry.health.kind if entry.health else "started",
+        "health_arg": entry.health.argument if entry.health else "",
+        "overlay": "" if made.readonly else "1",
+        "prepare": "1" if prepare.lines(made.runtime, "") else "",
+        "shared": "" if any(row["type"] == "pid" for row in made.config["linux"]["namespaces"]) else "1",
+    }
+    return "".join(f"{key}={shlex.quote(value)}\n" for key, value in rows.items() if value)

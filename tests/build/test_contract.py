@@ -1,0 +1,96 @@
+"""What lies in a bundle for whoever runs it: config.json by the OCI's own schema, and the files of each init."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+import jsonschema
+import pytest
+from referencing import Registry
+from referencing.jsonschema import DRAFT4
+
+from harness.build.bundle import Bundle, make
+from harness.build.contract import linuxkits, ours
+from harness.spec.model import BindNS, Entry, EntryConfig, ImageFile, Interface, Mount, Runtime
+from harness.spec.reader import read
+from harness.spec.shape import check
+
+SCHEMAS = Path(__file__).with_name("data") / "runtime-spec"
+EVERYTHING = Path(__file__).parents[1] / "spec/data/everything.yml"
+PREFIX = "containers/services/web"
+
+
+@pytest.fixture(scope="module")
+def validator() -> jsonschema.Draft4Validator:
+    """Judges a config.json by the runtime specification's schema."""
+    loaded = {path.name: json.loads(path.read_text()) for path in SCHEMAS.glob("*.json")}
+    resources = [(name, DRAFT4.create_resource(schema)) for name, schema in loaded.items()]
+    top = loaded["config-schema.json"]
+    jsonschema.Draft4Validator.check_schema(top)
+    return jsonschema.Draft4Validator(top, registry=Registry().with_resources(resources))
+
+
+def bundle(**runtime: object) -> Bundle:
+    return make(Entry(name="web", image="x", command=("/x",), runtime=Runtime(**runtime)), EntryConfig(), {})
+
+
+def test_every_key_of_the_yaml_makes_a_config_that_is_valid(validator: jsonschema.Draft4Validator) -> None:
+    spec, _ = check(ImageFile, read(EVERYTHING), {})
+    assert spec is not None
+    entries = [*spec.onboot, *spec.onshutdown, *spec.services]
+    volumes = {volume.name: volume.readonly for volume in spec.volumes}
+    for entry in entries:
+        made = make(entry, EntryConfig(), {one.name: 100 for one in entries}, volumes)
+        for files in (ours(made, PREFIX), linuxkits(made)):
+            validator.validate(json.loads(files["config.json"]))
+
+
+def test_the_schema_can_refuse(validator: jsonschema.Draft4Validator) -> None:
+    config = json.loads(ours(bundle(), PREFIX)["config.json"])
+    validator.validate(config)
+    for path, value in ((("process", "cwd"), 1), (("linux", "namespaces"), [{"type": "x"}]), (("mounts",), {})):
+        wrong = json.loads(json.dumps(config))
+        part = wrong
+        for key in path[:-1]:
+            part = part[key]
+        part[path[-1]] = value
+        with pytest.raises(jsonschema.ValidationError):
+            validator.validate(wrong)
+
+
+def test_our_init_finds_its_settings_and_linuxkits_its_runtime() -> None:
+    runtime = {"mkdir": ("/run/x",), "bind_ns": BindNS(net="/run/n"), "namespace": "web",
+               "mounts": (Mount(type="tmpfs", destination="/run/y"),),
+               "interfaces": (Interface(name="eth1", add="veth", peer="veth1", create_in_root=True),)}  # fmt: skip
+    made = bundle(**runtime)
+    assert set(ours(made, PREFIX)) == {"config.json", "settings", "prepare", "namespaces"}
+    assert set(ours(bundle(), PREFIX)) == {"config.json", "settings"}
+    theirs = linuxkits(made)
+    assert set(theirs) == {"config.json", "runtime.json"} and "hooks" not in json.loads(theirs["config.json"])
+    assert json.loads(theirs["runtime.json"]) == {
+        "mkdir": ["/run/x"], "bindNS": {"net": "/run/n"}, "namespace": "web",
+        "mounts": [{"type": "tmpfs", "destination": "/run/y"}],
+        "interfaces": [{"name": "eth1", "add": "veth", "peer": "veth1", "createInRoot": True}],
+    }  # fmt: skip
+    assert json.loads(linuxkits(bundle())["runtime.json"]) == {}
+
+
+def test_the_hook_names_its_script_and_runs_it_in_the_roots_namespaces(validator: jsonschema.Draft4Validator) -> None:
+    files = ours(bundle(interfaces=(Interface(name="eth0"),)), PREFIX)
+    config = json.loads(files["config.json"])
+    validator.validate(config)
+    (hook,) = config["hooks"]["createRuntime"]
+    assert hook["args"] == ["sh", f"/{PREFIX}/namespaces"] and hook["path"] == "/bin/sh"
+
+
+def test_what_hostile_names_say_stays_a_name(tmp_path: Path) -> None:
+    """Names end up in a script: whatever they hold is quoted."""
+    evil = "$(touch${IFS}x)"
+    spaces = BindNS(net="/run/`touch x`/a b", uts="/run/';touch x'")
+    made = bundle(interfaces=(Interface(name=evil), Interface(name=evil, peer=evil)), bind_ns=spaces)
+    script = "ip() { :; }; nsenter() { :; }; mount() { :; }; umount() { :; }; mkdir() { :; }; usleep() { :; }\n"
+    script += ours(made, PREFIX)["namespaces"].replace("set -e\n", "")
+    subprocess.run(["sh"], input=script.encode(), cwd=tmp_path, check=False, capture_output=True)
+    assert list(tmp_path.iterdir()) == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
 import signal
@@ -260,6 +261,15 @@ def test_a_blob_that_is_another(images: Make, liar: Liar, layout: Path, fault: F
     assert len(liar.asked(digest)) == 1
     assert not made.store.has("blobs", digest.partition(":")[2])
     assert not (made.store.root / "partial" / digest.partition(":")[2]).exists()
+
+
+def test_a_blob_that_is_packed_on_the_way(images: Make, liar: Liar, layout: Path) -> None:
+    digest, _ = largest_layer(layout)
+    packed = {"Content-Encoding": "gzip"}
+    liar.spoil(digest, lambda _, reply: Reply(200, gzip.compress(reply.body), packed), times=99)
+    with pytest.raises((ContentError, RegistryError)):  # nobody asked for it, and what came is not unpacked to make it right
+        fetch(images(), liar)
+    assert {one.headers["Accept-Encoding"] for one in liar.seen} == {"identity"}
 
 
 def test_a_blob_that_never_ends_short(images: Make, liar: Liar, layout: Path) -> None:

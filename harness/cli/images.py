@@ -145,6 +145,47 @@ def library(
 
 
 @command
+def new(
+    names: Annotated[list[str], typer.Argument(metavar="NAME…", help="Components, or container images.")],
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Into this file, which must not exist.")] = None,
+) -> int:
+    """Begin an image: its YAML with a kernel, an init, a network, and what NAME names, ready to boot.
+
+    \b
+    Examples:
+      harness new nginx sshd -o os.yml
+      harness new registry.example/group/app:1.2 -o os.yml
+    """
+    from harness.commands import compose as module
+
+    return module.new(names, output)
+
+
+@command
+def add(
+    name: Annotated[str, typer.Argument(metavar="COMPONENT", help="A component, or a container image.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE.yml", help="The image's YAML.")],
+    section: Annotated[
+        str, typer.Option(help="kernel, init, onboot, onshutdown or services.", show_default="the component's own")
+    ] = "",
+    as_: Annotated[str, typer.Option("--name", help="The container's name.", show_default="the component's")] = "",
+    json: options.Json = False,
+) -> int:
+    """Add a component to an image's YAML; nothing else in the file changes, comments stay.
+
+    What harness lint would complain about is not written.
+
+    \b
+    Examples:
+      harness add rngd os.yml
+      harness add busybox os.yml --section onshutdown --name goodbye
+    """
+    from harness.commands import compose as module
+
+    return module.add_to(name, file, section=section, name=as_, as_json=json)
+
+
+@command
 def sbom(
     words: Annotated[
         list[str] | None, typer.Argument(metavar="IMAGE.yml… | FOLDER | diff A B", show_default=False)

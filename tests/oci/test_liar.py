@@ -232,6 +232,17 @@ def test_two_at_once_fetch_once(liar: Liar, tmp_path: Path) -> None:
     assert len(paths) == len(set(paths)) == 4  # the config and three layers
 
 
+def test_a_full_disk_is_said_in_words(liar: Liar, tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    script = 'mount -t tmpfs -o size=8k disk "$1" || exit 99; shift; exec "$@"'
+    argv = ["unshare", "-rm", "sh", "-c", script, "sh", str(tmp_path / "disk")]
+    argv += [sys.executable, "-c", SCRIPT, str(tmp_path / "disk"), f"{liar.host}/app:1"]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    if done.returncode == 99 or "unshare" in done.stderr:
+        pytest.skip(f"no small disk without privilege here: {done.stderr.strip()}")
+    assert "HostError: the disk is full: could not write " in done.stderr
+
+
 def test_a_damaged_cache_is_mended(images: Make, liar: Liar) -> None:
     layer = fetch(images(), liar).layers[0]
     layer.path.write_bytes(b"x" * layer.size)
@@ -267,7 +278,8 @@ def test_a_blob_that_is_packed_on_the_way(images: Make, liar: Liar, layout: Path
     digest, _ = largest_layer(layout)
     packed = {"Content-Encoding": "gzip"}
     liar.spoil(digest, lambda _, reply: Reply(200, gzip.compress(reply.body), packed), times=99)
-    with pytest.raises((ContentError, RegistryError)):  # nobody asked for it, and what came is not unpacked to make it right
+    # nobody asked for it, and what came is not unpacked to make it right
+    with pytest.raises((ContentError, RegistryError)):
         fetch(images(), liar)
     assert {one.headers["Accept-Encoding"] for one in liar.seen} == {"identity"}
 

@@ -6,11 +6,12 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, partial
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness import paths
-from harness.arch import Arch
+from harness.arch import ARCHES, Arch
 from harness.build import versions
 from harness.build.debian import Debian
 from harness.build.lock import Lock
@@ -20,7 +21,7 @@ from harness.errors import UserError
 from harness.image import MANIFEST, Image
 from harness.spec import executable, host_file, library, load_component
 from harness.spec.checks_image import ucode_file
-from harness.spec.model import ComponentSpec, ImageSpec
+from harness.spec.model import ComponentSpec, ImageSpec, Volume
 from harness.spec.references import kind_of
 from harness.store import Store, digest_of, file_digest
 
@@ -50,6 +51,7 @@ class Inputs:
     components: dict[str, ComponentSpec]  # by reference
     compression: str
     images: dict[str, str] = field(default_factory=dict)  # OCI images' manifest digests, by reference
+    layouts: dict[str, list[str]] = field(default_factory=dict)  # the same of volumes' layouts, by volume
 
     @property
     def layers(self) -> dict[str, ComponentSpec]:
@@ -109,7 +111,11 @@ class Builder:
             components = {**spec.components, PROBE_COMPONENT: self._probe}
         named = (one for one in dict.fromkeys(spec.references) if kind_of(one) == "oci")
         images = {one: self.images.resolve(one, arch, spec.sources[0].parent) for one in named}
-        return Inputs(spec, arch, components, self.settings.compression, images)
+        layouts = {
+            volume.name: [self.images.resolve(volume.image, one, spec.sources[0].parent) for one in arches]
+            for volume, arches in volumes_of(spec, arch)
+        }
+        return Inputs(spec, arch, components, self.settings.compression, images, layouts)
 
     @cached_property
     def images(self) -> Images:
@@ -150,7 +156,7 @@ class Builder:
                 "arch": inputs.arch.name,
                 "components": [(name, component.digest) for name, component in inputs.components.items()],
                 "packages": resolutions,
-                "images": inputs.images,
+                "images": [inputs.images, inputs.layouts],
                 "compression": inputs.compression,
                 "turn": self.settings.turn,
             }
@@ -177,6 +183,7 @@ class Builder:
         from harness.build.rootfs import assemble
         from harness.build.tree import Tree, read_layer
         from harness.oci.layers import Limits
+        from harness.oci.volume import layout
 
         spec, arch = inputs.spec, inputs.arch
         images = {one: self.images.fetch(one, arch, spec.sources[0].parent) for one in inputs.images}
@@ -193,10 +200,15 @@ class Builder:
         self.progress(f"{spec.name} {arch.name}: kernel")
         asked = interface_modules(spec, parts) | modules_of(inputs)
         kernel = self._kernel(inputs, images.get(spec.kernel.image), limits, asked)
+        held = {
+            volume.name: [self.images.fetch(volume.image, one, spec.sources[0].parent) for one in arches]
+            for volume, arches in volumes_of(spec, arch)
+        }
         self.progress(f"{spec.name} {arch.name}: root filesystem")
         bare = spec.kernel.tar == "none"
         modules = Tree() if bare else read_layer(kernel.modules)
-        root = assemble(spec, arch, parts, modules, () if bare else kernel.loads)
+        layouts = {name: layout(found, self.store) for name, found in held.items()}
+        root = assemble(spec, arch, parts, modules, () if bare else kernel.loads, layouts)
         squashfs = folder / "root.squashfs"
         formats.squashfs(root.tree, squashfs, inputs.compression, self.settings.turn)
         (folder / "kernel").write_bytes(kernel.kernel.read_bytes())
@@ -215,7 +227,7 @@ class Builder:
             "compression": inputs.compression,
             "suite": self.settings.suite,
             "expect": expectations(spec, parts),
-            "images": [record(image) for image in images.values()],
+            "images": [record(image) for image in (*images.values(), *chain(*held.values()))],
             "substitutions": [one.model_dump(mode="json") for one in spec.substitutions],
         }
         packages = _packages([(kernel.packages, True), *((layers[name].packages, name in used) for name in layers)])
@@ -232,6 +244,16 @@ def _ucode(inputs: Inputs) -> Path | None:
     component = inputs.components.get(kernel.image)
     wanted = kernel.ucode and inputs.arch.name in UCODE_ARCHES
     return ucode_file(component, kernel.ucode or "") if wanted and component else None
+
+
+def volumes_of(spec: ImageSpec, arch: Arch) -> list[tuple[Volume, list[Arch]]]:
+    """Return the volumes that hold an OCI layout, each with the architectures that are in it: `arch` unless said."""
+    platforms = {f"linux/{one.oci}": one for one in ARCHES.values()}
+    return [
+        (volume, [platforms[text] for text in dict.fromkeys(volume.platforms)] or [arch])
+        for volume in spec.volumes
+        if volume.format == "oci"
+    ]
 
 
 def modules_of(inputs: Inputs) -> dict[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from harness import paths
 from harness.arch import Arch
@@ -53,10 +54,17 @@ class Root:
     owners: list[tuple[str, str, str, str]] = field(default_factory=list)
 
 
-def assemble(spec: ImageSpec, arch: Arch, parts: Mapping[str, Part], modules: Tree, loads: Sequence[str] = ()) -> Root:
+def assemble(
+    spec: ImageSpec,
+    arch: Arch,
+    parts: Mapping[str, Part],
+    modules: Tree,
+    loads: Sequence[str] = (),
+    layouts: Mapping[str, Tree] = MappingProxyType({}),
+) -> Root:
     """Build the root: init images merged, bundles under /containers, modules, volumes and the YAML's own files.
 
-    `loads` are the modules that its components want loaded at boot.
+    `loads` are the modules that its components want loaded at boot, `layouts` the OCI layouts that volumes hold.
     """
     tree = Tree()
     root = Root(tree)
@@ -78,7 +86,7 @@ def assemble(spec: ImageSpec, arch: Arch, parts: Mapping[str, Part], modules: Tr
             tree.put(path, node)
     ids = named_ids(spec)
     for volume in spec.volumes:
-        _add_volume(tree, volume, parts)
+        _add_volume(tree, volume, layouts[volume.name] if volume.format == "oci" else _tree(parts, volume.image))
         if volume.image:
             root.owners.append(("volumes", volume.name, volume.image, f"containers/volumes/{volume.name}"))
     volumes = {volume.name: volume.readonly for volume in spec.volumes}
@@ -207,8 +215,12 @@ def _bind_source(root: Tree, mount: Mapping[str, str], made: bundles.Bundle) -> 
         root.put(source, plain(b"") if _named_as_file(mount["source"], made) else folder(mode))
 
 
-def _add_volume(tree: Tree, volume: Volume, parts: Mapping[str, Part]) -> None:
-    """Lay out a volume: `merged` is what containers bind.
+def _tree(parts: Mapping[str, Part], reference: str) -> Tree | None:
+    return parts[reference].tree if reference else None
+
+
+def _add_volume(tree: Tree, volume: Volume, files: Tree | None) -> None:
+    """Lay out a volume with its content: `merged` is what containers bind.
 
     A writable one is mounted at boot: an overlay over `lower` where it has content, else memory alone.
     """
@@ -217,10 +229,10 @@ def _add_volume(tree: Tree, volume: Volume, parts: Mapping[str, Part]) -> None:
     tree.put(merged, folder())
     if not volume.readonly:
         tree.put(f"{prefix}/tmp", folder())
-    if volume.image:
+    if files is not None:
         content = merged if volume.readonly else f"{prefix}/lower"
         tree.put(content, folder())
-        tree.merge(parts[volume.image].tree, content)
+        tree.merge(files, content)
 
 
 def _add_files(tree: Tree, files: Sequence[File], spec: ImageSpec, ids: Mapping[str, int]) -> None:

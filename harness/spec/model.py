@@ -288,9 +288,9 @@ class ImageSpec(Model):
 
     @property
     def references(self) -> tuple[str, ...]:
-        """What it is made of, in the order of boot, repeats included: the kernel first."""
+        """What it is made of, in the order of boot, repeats included: the kernel first, no layouts of volumes."""
         entries = (*self.onboot, *self.onshutdown, *self.services)
-        volumes = (volume.image for volume in self.volumes if volume.image)
+        volumes = (volume.image for volume in self.volumes if volume.image and volume.format != "oci")
         return self.kernel.image, *self.init, *(entry.image for entry in entries), *volumes
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from handmade import M, d, layout, packed, tar
+from handmade import M, d, layout, layout_of, packed, tar
 
 from harness.arch import by_name
 from harness.build.pipeline import Builder
@@ -122,3 +122,42 @@ def test_the_limit_is_a_setting(yaml: Path, monkeypatch: pytest.MonkeyPatch) -> 
         monkeypatch.setenv("HARNESS_OCI_LIMIT", wrong)
         with pytest.raises(UserError, match="whole GiB, 1 to 1024"):
             Settings()
+
+
+@pytest.mark.skipif(shutil.which("skopeo") is None, reason="skopeo is not installed")
+def test_a_volume_holds_the_layout_of_each_platform_that_it_names(yaml: Path, tmp_path: Path) -> None:
+    layout_of(tmp_path / "two", {"arm64": [BASE, TOP], "s390x": [BASE]}, Cmd=["/x"])
+    volumes = (
+        "volumes:\n  - {name: here, image: 'oci:two:1', format: oci, readonly: true}\n"
+        "  - {name: all, image: 'oci:two:1', format: oci, readonly: true, platforms: [linux/s390x, linux/arm64]}\n"
+    )
+    yaml.write_text(YAML + volumes)
+    image = build(yaml)
+    assert [row["platform"] for row in image.manifest["images"][1:]] == ["linux/arm64", "linux/s390x", "linux/arm64"]
+    for name, platforms in (("here", ["arm64"]), ("all", ["arm64", "s390x"])):
+        folder = unpacked(image, tmp_path) / f"containers/volumes/{name}/merged"
+        for platform in platforms:
+            copy = ["skopeo", "copy", "-q", "--insecure-policy", "--override-arch", platform, f"oci:{folder}:1"]
+            subprocess.run([*copy, f"dir:{tmp_path}/{name}-{platform}"], check=True)
+            assert len(list((tmp_path / f"{name}-{platform}").glob("?" * 64))) == {"arm64": 3, "s390x": 2}[platform]
+
+
+def test_a_volumes_layout_is_part_of_what_the_image_is_known_by(yaml: Path, tmp_path: Path) -> None:
+    """Even where the architecture that is built has no part in it."""
+    yaml.write_text(YAML + "volumes: [{name: v, image: 'oci:other:1', format: oci, platforms: [linux/s390x]}]\n")
+    folders = set()
+    for layer in (BASE, TOP):
+        layout_of(tmp_path / "other", {"s390x": [layer]})
+        folders.add(build(yaml).folder)
+    assert len(folders) == 2
+
+
+def unpacked(image: Image, folder: Path) -> Path:
+    """Unpack the root of an image."""
+    cpio = folder / "initrd"
+    if not cpio.exists():
+        cpio.mkdir()
+        subprocess.run(["bsdtar", "-xf", image.initrd, "-C", cpio, "root.squashfs"], check=True)
+        root = ["rdsquashfs", "-q", "-u", "/", "-p", folder / "root", cpio / "root.squashfs"]
+        subprocess.run(root, check=True)
+    return folder / "root"

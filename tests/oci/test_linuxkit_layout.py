@@ -59,7 +59,9 @@ onboot:
 services:
   - {name: web, image: "oci:tool:1", readonly: true, binds.add: ["/etc/given:/given"]}
 files: [{path: etc/given, contents: "given\\n", mode: "0644"}]
-volumes: [{name: data, image: "oci:tool:1"}]
+volumes:
+  - {name: data, image: "oci:tool:1"}
+  - {name: layout, image: "oci:tool:1", format: oci}
 """
 
 
@@ -137,6 +139,7 @@ def test_containers_lie_where_linuxkit_looks_for_them(system: System) -> None:
     assert json.loads(ask(system, "cat /containers/onboot/000-first/runtime.json")) == {"mkdir": ["/run/made"]}
     assert ask(system, "ls /containers/volumes/data") == "lower\nmerged\ntmp"
     assert ask(system, "cat /containers/volumes/data/merged/etc/motd") == "from a layer"
+    assert ask(system, "ls /containers/volumes/layout/merged") == "blobs\nindex.json\noci-layout"
 
 
 def test_containers_ran_as_yaml_label_and_config_say(system: System) -> None:
@@ -156,7 +159,7 @@ def test_a_layers_owners_modes_links_and_capabilities_are_in_the_root(system: Sy
 def test_a_kernel_is_known_by_what_it_was_made_of(image: Image, kernel: KernelFiles) -> None:
     assert image.manifest["kernel"] == kernel.version
     assert [row["reference"] for row in image.manifest["images"]] == [
-        "oci:kernel:1", "oci:init:1", "oci:runc:1", "oci:tool:1"]  # fmt: skip
+        "oci:kernel:1", "oci:init:1", "oci:runc:1", "oci:tool:1", "oci:tool:1"]  # fmt: skip
     assert gzip.decompress(image.kernel.read_bytes()) == gzip.decompress(kernel.kernel.read_bytes())
 
 

@@ -1,4 +1,4 @@
-"""The lock: every resolved package with version and SHA-256, per architecture and request, in one JSON file."""
+"""The lock: resolved packages with version and SHA-256, OCI images with their digests, in one JSON file."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 
 from harness.build.packages import Package, Resolution, package_from
 from harness.errors import HostError, UserError
+from harness.oci.reference import DIGEST
 
 FORMAT = 1
 MAX_BYTES = 64 << 20
@@ -30,6 +31,7 @@ class Lock:
         self._lock = threading.Lock()
         self._packages: dict[str, Package] = {}
         self._requests: dict[str, dict[str, list[str]]] = {}
+        self._images: dict[str, dict[str, str]] = {}
         self._suite = ""
         if path.exists():
             self._read()
@@ -44,6 +46,8 @@ class Lock:
             self._suite = data["suite"]
             self._packages = {record["sha256"]: package_from(record) for record in data["packages"]}
             self._requests = {arch: dict(requests) for arch, requests in data["requests"].items()}
+            # a lock from before there were OCI images lists none
+            self._images = {arch: dict(images) for arch, images in data.get("images", {}).items()}
         except OSError as error:
             raise UserError(f"cannot read the lock: {error}") from error
         except UserError as error:
@@ -78,6 +82,18 @@ class Lock:
             answers = self._requests.setdefault(resolution.arch, {})
             answers[request_key(resolution.names)] = [package.sha256 for package in resolution.packages]
 
+    def find_image(self, arch: str, reference: str) -> str:
+        """Return the digest of the manifest that a reference is locked to; UserError when the lock does not list it."""
+        digest = self._images.get(arch, {}).get(reference)
+        if digest is None or not DIGEST.fullmatch(digest):
+            raise UserError(f"the lock {self.path} does not list {reference} for {arch}", hint=self._advice)
+        return digest
+
+    def add_image(self, arch: str, reference: str, digest: str) -> None:
+        """Remember for `save` what a reference means."""
+        with self._lock:
+            self._images.setdefault(arch, {})[reference] = digest
+
     def save(self) -> None:
         """Write the file, whole or not at all; nothing when it was honoured. HostError when it cannot be written."""
         if self.honoured:
@@ -92,6 +108,7 @@ class Lock:
             "suite": self._suite,
             "requests": {arch: dict(sorted(self._requests[arch].items())) for arch in sorted(self._requests)},
             "packages": [package.record() for package in packages],
+            "images": {arch: dict(sorted(self._images[arch].items())) for arch in sorted(self._images)},
         }
         scratch = self.path.with_name(f".{self.path.name}.{os.getpid()}")
         try:

@@ -129,6 +129,7 @@ class Builder:
             registries=partial(registries.find, wish.registry, wish.registries_conf),
             offline=wish.offline,
             refresh=wish.refresh,
+            lock=self.lock,
             progress=self.progress,
             alive=self._together.check,
         )

@@ -8,7 +8,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Protocol
@@ -53,19 +53,37 @@ class Source(Protocol):
         ...
 
 
+class Lock(Protocol):
+    """What holds references to the digests that they once meant; ``honoured``, or being written."""
+
+    honoured: bool
+
+    def find_image(self, arch: str, reference: str) -> str:
+        """Return the digest that a reference is locked to. Raises UserError when it is not."""
+        ...
+
+    def add_image(self, arch: str, reference: str, digest: str) -> None:
+        """Remember what a reference means."""
+        ...
+
+
 class StoppedError(HostError):
     """A layer was given up because another one had failed."""
 
 
 @dataclass(frozen=True)
 class _Wish:
-    """An image that is asked for: ``name`` in full, ``key`` of its record, empty where it is quicker to look."""
+    """An image that is asked for: ``name`` in full, ``key`` of its record, empty where it is quicker to look.
+
+    ``locked`` is the digest that the lock says, empty without one.
+    """
 
     text: str
     name: Named | Local
     where: Path
     arch: Arch
     key: str
+    locked: str
 
     def __str__(self) -> str:
         return f"{self.text[:200]}, linux/{self.arch.oci}"
@@ -74,8 +92,9 @@ class _Wish:
 class Images:
     """OCI images, with `store` as their memory; safe to use from several threads.
 
-    `offline` asks no registry; `refresh` asks anew what a tag means, once for each image. `registries` tells what is
-    set about them, when it is needed. `alive` is called as bytes arrive; what it raises ends the fetching.
+    `offline` asks no registry; `refresh` asks anew what a tag means, once for each image; a `lock` that is honoured
+    says it instead. `registries` tells what is set about them, when it is needed. `alive` is called as bytes arrive;
+    what it raises ends the fetching.
     """
 
     def __init__(
@@ -85,12 +104,14 @@ class Images:
         registries: Callable[[], Registries] = find,
         offline: bool = False,
         refresh: bool = False,
+        lock: Lock | None = None,
         progress: Callable[[str], None] = silent,
         alive: Callable[[], None] = lambda: None,
     ) -> None:
         if offline and refresh:
             raise UserError("offline and refresh exclude each other", hint="give one of them")
         self.store, self.offline, self.refresh, self.progress = store, offline, refresh, progress
+        self.lock = lock
         self.patience = Patience()  # may be set
         self._find, self._alive = registries, alive
         self._blobs = Blobs(store, progress)
@@ -123,11 +144,15 @@ class Images:
         return OciImage(reference, described.digest, platform, config, layers)
 
     def _wish(self, reference: str, arch: Arch, base: Path) -> _Wish:
-        name = parse_reference(reference)
+        name, locked = parse_reference(reference), ""
+        if self.lock and self.lock.honoured and not self.refresh:
+            locked = self.lock.find_image(arch.name, reference)
         if isinstance(name, Named):
             name = self.registries.qualify(name)
+            name = replace(name, digest=locked or name.digest)
             asked = [str(place) for place in self.registries.places(name)[-1:]]
-            return _Wish(reference, name, base, arch, digest_of([RESOLUTION_VERSION, str(name), asked, arch.oci]))
+            key = digest_of([RESOLUTION_VERSION, str(name), asked, arch.oci])
+            return _Wish(reference, name, base, arch, key, locked)
         where = name.where(base)
         try:
             status = where.stat()
@@ -136,7 +161,7 @@ class Images:
         # an archive is read from end to end before it is known what it holds; a folder has an index
         seen = [str(where.absolute()), status.st_size, status.st_mtime_ns, status.st_ino, status.st_dev]
         key = "" if name.transport == "oci" else digest_of([RESOLUTION_VERSION, str(name), seen, arch.oci])
-        return _Wish(reference, name, where, arch, key)
+        return _Wish(reference, name, where, arch, key, locked)
 
     def _resolved(self, wish: _Wish) -> Descriptor:
         memo = (str(wish.name), wish.arch.name, wish.where)
@@ -148,6 +173,14 @@ class Images:
                 found = self._ask(wish)
                 self._record(wish, found)
             self._known[memo] = found
+        if wish.locked and found.digest != wish.locked:
+            raise UserError(
+                f"{wish} is not what the lock says",
+                details=f"it is    {found.digest}\nlocked:  {wish.locked}",
+                hint="to take it as it is now, resolve anew (refresh), and review what changed",
+            )
+        if self.lock and not self.lock.honoured:
+            self.lock.add_image(wish.arch.name, wish.text, found.digest)
         return found
 
     def _recorded(self, wish: _Wish) -> Descriptor | None:

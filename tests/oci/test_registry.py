@@ -28,6 +28,7 @@ from servers import (
 )
 
 from harness.arch import ARCHES, by_name
+from harness.build.lock import Lock
 from harness.build.pipeline import Builder
 from harness.build.settings import Settings
 from harness.errors import HostError, UserError
@@ -398,3 +399,46 @@ def test_a_build_has_the_settings(registry: str, home: Path, tmp_path: Path, mon
     monkeypatch.setenv("HARNESS_REGISTRIES_CONF", str(tmp_path / "none.conf"))
     with pytest.raises(UserError, match=r"there is no .*none.conf"):
         resolve("registry.example/app:1")
+
+
+def test_a_lock_holds_what_a_tag_once_meant(images: Make, stock: Path, newer: Path, tmp_path: Path) -> None:
+    path = tmp_path / "image.lock"
+    shutil.copytree(stock, tmp_path / "stock")
+    with docker_registry(tmp_path / "moving", tmp_path / "stock") as host:
+        name = f"{host}/app:1"
+        lock = Lock(path)
+        old = images(lock=lock).resolve(name, ARM64, HERE)
+        lock.save()
+        push(newer, host, "app:1")
+        # another host, which has never seen the image
+        assert images("elsewhere", lock=Lock(path)).fetch(name, ARM64, HERE).digest == old
+        for reference, arch in ((f"{host}/app:2", ARM64), (name, by_name("s390x"))):
+            with pytest.raises(UserError, match=f"does not list {reference} for {arch.name}"):
+                images("elsewhere", lock=Lock(path)).resolve(reference, arch, HERE)
+        update = Lock(path, update=True)
+        new = images("elsewhere", lock=update, refresh=True).resolve(name, ARM64, HERE)
+        update.save()
+        assert images("other", lock=Lock(path)).resolve(name, ARM64, HERE) == new != old
+
+
+def test_a_lock_knows_a_layout_that_has_changed(images: Make, layout: Path, newer: Path, tmp_path: Path) -> None:
+    path = tmp_path / "image.lock"
+    (tmp_path / "img").symlink_to(layout)
+    lock = Lock(path)
+    images(lock=lock).resolve("oci:img", ARM64, tmp_path)
+    lock.save()
+    assert images(lock=Lock(path)).fetch("oci:img", ARM64, tmp_path).layers
+    (tmp_path / "img").unlink()
+    (tmp_path / "img").symlink_to(newer)
+    with pytest.raises(UserError, match="oci:img, linux/arm64 is not what the lock says"):
+        images(lock=Lock(path)).resolve("oci:img", ARM64, tmp_path)
+
+
+def test_a_lock_of_before_there_were_images(tmp_path: Path) -> None:
+    path = tmp_path / "image.lock"
+    Lock(path).save()
+    data = json.loads(path.read_text())
+    del data["images"]
+    path.write_text(json.dumps(data))
+    with pytest.raises(UserError, match="does not list app:1 for arm64"):
+        Lock(path).find_image("arm64", "app:1")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-IMAGE_REFERENCE = "a component's name (no `/`, `:` or `@`), or `@pkg:FOLDER` of a local one"
+IMAGE_REFERENCE = "a component's name (no `/`, `:` or `@`), `@pkg:FOLDER` of a local one, or an OCI image"
 _NAMESPACE = "`root` or `host` (the root's), `new`, or a path"
 
 MEANINGS: dict[str, dict[str, str]] = {
@@ -19,9 +19,9 @@ MEANINGS: dict[str, dict[str, str]] = {
     "KernelKeys": {
         "image": IMAGE_REFERENCE + "; needed in one of the files",
         "cmdline": "the kernel's command line; the machine adds its console",
-        "binary": "`kernel`, or not written: a component has one kernel",
-        "tar": "`none` or empty: no modules; else `kernel.tar`, or not written",
-        "ucode": "the cpio of CPU microcode among the kernel component's `files` that begins the initrd, on x86_64",
+        "binary": "the kernel's file in an OCI image, `kernel` unless said; a component has one kernel",
+        "tar": "the archive of its modules in an OCI image, `kernel.tar` unless said; `none` or empty: no modules",
+        "ucode": "the cpio of CPU microcode that begins the initrd, on x86_64: in the OCI image, or one of `files`",
     },
     "Trust": {"image": "ignored", "org": "ignored"},
     "Entry": {
@@ -86,9 +86,9 @@ MEANINGS: dict[str, dict[str, str]] = {
         "cgroups": "control groups to make",
         "mounts": "mounts in the root before the container starts",
         "mkdir": "folders to make in the root before the container starts",
-        "interfaces": "network interfaces to move into it, or to make for it: not built yet",
-        "bindNS": "paths to keep its namespaces at: not built yet",
-        "namespace": "containerd's namespace of a service: none runs here, so refused",
+        "interfaces": "network interfaces to move into it, or to make for it",
+        "bindNS": "paths to keep its namespaces at",
+        "namespace": "containerd's namespace of a service, where LinuxKit's own init runs it",
     },
     "Interface": {
         "name": "the interface's name in the container",
@@ -113,8 +113,8 @@ MEANINGS: dict[str, dict[str, str]] = {
         "name": "a-z, 0-9, `-` and `_`",
         "image": IMAGE_REFERENCE + ": what it holds; nothing unless said",
         "readonly": "containers may bind it with `ro` only",
-        "format": "`filesystem` (its files); `oci` (its layout) is not built yet",
-        "platforms": "of an OCI layout, which platforms to keep: not built yet",
+        "format": "`filesystem`: its files; `oci`: an OCI image as a layout",
+        "platforms": "of an OCI layout, the platforms in it, such as linux/arm64; that which is built unless said",
     },
     "Resources": {
         "devices": "which device classes it may use",

@@ -16,7 +16,7 @@ from harness.oci.fetch import Images
 from harness.patience import Patience
 from harness.store import Store
 
-HASTE = Patience(attempts=3, wait=0.01, longest=0.05, timeout=2)
+HASTE = Patience(attempts=3, wait=0.01, longest=0.05, timeout=30)
 NOISE = bytes(range(256)) * 40  # so that a layer has a middle to break off in
 
 

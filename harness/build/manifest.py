@@ -66,10 +66,15 @@ def _components(root: Root, brought: Mapping[str, Sequence[str]]) -> list[dict[s
             if node.digest not in seen:
                 seen.add(node.digest)
                 own += node.content.size
-            files.append([path, node.content.size, node.digest])
+            files.append([_shown(path), node.content.size, node.digest])
         rows.append({"section": section, "name": name, "reference": reference, "size": size, "own": own,
                      "packages": list(brought.get(reference, ())), "files": files})  # fmt: skip
     return rows
+
+
+def _shown(path: str) -> str:
+    """Return a path as text that can be printed anywhere: a stranger has chosen it, and it may not even be UTF-8."""
+    return path if path.isprintable() else "".join(one if one.isprintable() else repr(one)[1:-1] for one in path)
 
 
 def _belongs(path: str, prefix: str, bundles: set[str]) -> bool:

@@ -129,7 +129,7 @@ def _merge_lines(tree: Tree, path: str, old: Node | None) -> None:
     if old is None or new is None or old is new or old.content is None or new.content is None:
         return
     rows: dict[bytes, bytes] = {}
-    for line in (old.content.read() + b"\n" + new.content.read()).splitlines():
+    for line in (old.content.small(path) + b"\n" + new.content.small(path)).splitlines():
         if line:
             rows.setdefault(line.split(b":", 1)[0], line)
     tree.put(path, plain(b"\n".join(rows.values()) + b"\n", new.mode, new.uid, new.gid))
@@ -257,7 +257,7 @@ def _add_loads(tree: Tree, names: Sequence[str]) -> None:
     """Let the boot load the modules that components need, after those that the YAML's own list names."""
     if names:
         own = tree.get("etc/modules")
-        text = own.content.read() + b"\n" if own is not None and own.content is not None else b""
+        text = own.content.small("etc/modules") + b"\n" if own is not None and own.content is not None else b""
         tree.put("etc/modules", plain(text + "".join(f"{name}\n" for name in names).encode()))
 
 

@@ -10,7 +10,7 @@ import io
 import posixpath
 import tarfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO
@@ -18,6 +18,8 @@ from typing import IO
 from harness.errors import HostError, UserError
 
 CHUNK = 1 << 20
+SMALL = 1 << 20
+OPENED = 64  # files at once
 MAX_LINKS = 40  # as the kernel: one path that follows more has gone in a circle
 
 
@@ -44,6 +46,12 @@ class Slice:
         with io.BytesIO(self.data) if self.path is None else self.path.open("rb") as stream:
             stream.seek(self.offset)
             yield stream
+
+    def small(self, what: str) -> bytes:
+        """Return the content of a file that a person might have written; UserError when it is larger, `what` it is."""
+        if self.size > SMALL:
+            raise UserError(f"{what} is larger than {SMALL >> 20} MiB")
+        return self.read()
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,7 +238,8 @@ def _order(tree: Tree, turn: int) -> list[str]:
 def write(tree: Tree, out: IO[bytes], turn: int = 0) -> None:
     """Write the tree as a tar: paths in order, dated 1970, numeric owners, equal files as hardlinks to the first."""
     first: dict[tuple[str, int, int, int, tuple[tuple[str, str], ...]], str] = {}
-    with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as archive:
+    with ExitStack() as opened, tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        sources: dict[Path, IO[bytes]] = {}
         for path in _order(tree, turn):
             node = tree.nodes[path]
             info = tarfile.TarInfo(path)
@@ -248,5 +257,14 @@ def write(tree: Tree, out: IO[bytes], turn: int = 0) -> None:
                 continue
             first[same] = path
             info.size = node.content.size
-            with node.content.opened() as content:
-                archive.addfile(info, content)
+            source = node.content.path
+            if source is None:
+                archive.addfile(info, io.BytesIO(node.content.data))
+                continue
+            if source not in sources:
+                if len(sources) == OPENED:
+                    opened.close()
+                    sources.clear()
+                sources[source] = opened.enter_context(source.open("rb"))
+            sources[source].seek(node.content.offset)
+            archive.addfile(info, sources[source])

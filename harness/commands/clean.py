@@ -25,6 +25,7 @@ KEY = "[0-9a-f]" * 24 + "*"  # results bear a digest as their name
 KINDS = (
     Kind("images", f"images/{KEY}"),
     Kind("layers", f"layers/{KEY}"),
+    Kind("OCI layers", f"oci-layers/{KEY}"),
     Kind("kernels", f"kernels/{KEY}"),
     Kind("kernel-index", f"kernel-index/{KEY}"),
     Kind("leftovers", "tmp/[0-9]*-*"),

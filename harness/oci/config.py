@@ -18,7 +18,6 @@ from harness.spec.reader import Document, parse
 
 LABEL = "org.mobyproject.config"  # LinuxKit's own
 LICENCES = "org.opencontainers.image.licenses"  # image-spec, annotations.md
-LARGEST = 1 << 20  # bytes of /etc/passwd or /etc/group that are read
 
 
 def labels(image: OciImage) -> Mapping[str, str]:
@@ -80,9 +79,7 @@ def _rows(root: Tree, path: str, image: OciImage) -> list[list[str]]:
     node: Node | None = root.get(path)
     if node is None or node.content is None:
         return []
-    if node.content.size > LARGEST:
-        raise ImageError(f"{image.reference}: its /{path} is larger than {LARGEST >> 20} MiB")
-    lines = node.content.read().decode("utf-8", "replace").splitlines()
+    lines = node.content.small(f"{image.reference}: its /{path}").decode("utf-8", "replace").splitlines()
     return [row for line in lines if len(row := line.split(":")) > 3]
 
 

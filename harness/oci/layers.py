@@ -237,7 +237,7 @@ def _parts(name: str) -> list[str]:
     """Return a path's parts, none for the root; BadTarError when no file may be called so."""
     if len(name.encode("utf-8", "surrogateescape")) >= MAX_PATH:
         raise BadTarError("has a path that is too long")
-    if any(letter < " " or letter == "\x7f" for letter in name):
+    if any(letter < " " or "\x7f" <= letter <= "\x9f" for letter in name):
         raise BadTarError("has a control character in its name")
     parts = [part for part in name.split("/") if part not in ("", ".")]
     if ".." in parts:

@@ -13,6 +13,7 @@ import pytest
 from handmade import M, d, layout, layout_of, packed, tar
 
 from harness.arch import by_name
+from harness.build.explain import lines
 from harness.build.pipeline import Builder
 from harness.build.settings import Settings
 from harness.errors import EXIT_IMAGE, EXIT_USER, UserError
@@ -91,6 +92,15 @@ def test_files_of_several_folders_each_name_their_own_layout(yaml: Path, tmp_pat
     more.write_text("services: [{name: b, image: 'oci:img:1'}]\n")
     image = Builder(Settings()).build(load_image([yaml, more]), ARM)
     assert [row["reference"] for row in image.manifest["images"]] == ["oci:img:1", "oci:sub/img:1"]
+
+
+def test_names_that_are_no_text_are_built_and_can_be_shown(yaml: Path) -> None:
+    layout(yaml.parent / "img", tar(M("x\udcff\u202e", b"odd" * 9000)), Cmd=["/x"])
+    image = build(yaml)
+    assert files_of(image)["x\\udcff\\u202e"] == 27_000
+    assert any("x\\udcff" in line for line in lines(image.manifest, 100))
+    lower = unpacked(image, yaml.parent) / "containers/services/a/lower"
+    assert "x\udcff\u202e" in [path.name for path in lower.iterdir()]
 
 
 def test_an_architecture_that_is_not_there_is_refused(yaml: Path) -> None:

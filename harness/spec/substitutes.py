@@ -6,7 +6,7 @@ each complaint still has its place.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from typing import Any
 from harness.errors import UserError
 from harness.oci import reference as oci
 from harness.spec.checks_image import image_references
-from harness.spec.complaints import KeyPath, spell
+from harness.spec.complaints import spell
 from harness.spec.components import mapping_of
 from harness.spec.model import Substitution
 from harness.spec.reader import Document, Node, read
@@ -61,17 +61,17 @@ def _substituted(document: Document) -> Iterator[Substitution]:
         name, component = found
         parent, _ = document.find(path[:-1])
         parent.value[path[-1]] = Node(component, document.place(path))
-        without = _without(path, parent, name) if isinstance(parent.value, dict) else ()
-        yield Substitution(key=spell(path), reference=written, component=component, without=without)
+        without = _taken_out(parent.value, name) if isinstance(parent.value, dict) else ()
+        command = _table()["once"].get(name, ()) if path[0] == "onboot" else ()
+        if command:
+            place = document.place(path)
+            parent.value["command"] = Node([Node(word, place, raw=word) for word in command], place)
+        yield Substitution(key=spell(path), reference=written, component=component, without=without, command=command)
 
 
-def _without(path: KeyPath, parent: Node, name: str) -> tuple[str, ...]:
-    """Take out what does not fit the component, put in what it needs to end in onboot; return the keys that went."""
-    table: Mapping[str, Mapping[str, tuple[str, ...]]] = _table()
-    gone = tuple(key for key in table["without"].get(name, ()) if key in parent.value)
-    place = parent.value["image"].place
+def _taken_out(entry: dict[str, Node], name: str) -> tuple[str, ...]:
+    """Take out of an entry what does not fit the component; return the keys that went."""
+    gone = tuple(key for key in _table()["without"].get(name, ()) if key in entry)
     for key in gone:
-        del parent.value[key]
-    if path[0] == "onboot" and name in table["once"]:
-        parent.value["command"] = Node([Node(word, place, raw=word) for word in table["once"][name]], place)
+        del entry[key]
     return gone

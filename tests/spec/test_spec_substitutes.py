@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.spec import SpecError, library, load_image
+from harness.spec import SpecError, library, load_image, substitutes
 from harness.spec.components import mapping_of
 from harness.spec.lint import lint
 from harness.spec.model import Substitution
@@ -116,7 +116,16 @@ def test_a_file_of_linuxkits_is_made_of_the_library(example: Path) -> None:
     assert spec.substitutions[7] == Substitution(
         key="onboot[2].image", reference="linuxkit/dhcpcd:0123", component="dhcp", without=("command",)
     )
+    assert spec.substitutions[6].without == ("command",) and spec.substitutions[6].command == rngd.command
     assert len(spec.substitutions) == 12
+
+
+def test_another_table_is_another_image(example: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = load_image([example], library=True).digest
+    table = mapping_of(read(TABLE))
+    for change in ({"once": {}}, {"public": {**table["public"], "nginx": "busybox"}}):
+        monkeypatch.setattr(substitutes, "_table", lambda change=change: {**table, **change})
+        assert load_image([example], library=True).digest != before, change
 
 
 def test_nothing_is_substituted_unless_asked(example: Path) -> None:

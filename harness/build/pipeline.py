@@ -323,8 +323,9 @@ def expectations(spec: ImageSpec, parts: dict[str, Part]) -> dict[str, Any]:
                 "readonly": made.readonly,
                 "binds": [list(pair) for pair in made.binds],
                 "restart": known.restart,
-                "ports": sorted({*ports_of(known), *(port for kind, port in known.ports if kind == "tcp")}),
-                "udp": sorted({port for kind, port in known.ports if kind == "udp"}),
+                "ports": sorted({*ports_of(known), *_listens(known, "tcp")}),
+                "udp": sorted(_listens(known, "udp")),
+                "raw": sorted(_listens(known, "raw")),
             }
     return rows
 
@@ -334,6 +335,10 @@ def ports_of(known: EntrySettings) -> list[int]:
     if known.health is None or known.health.kind not in ("tcp", "http"):
         return []
     return [int(known.health.argument.partition("/")[0])]
+
+
+def _listens(known: EntrySettings, kind: str) -> set[int]:
+    return {number for one, number in known.ports if one == kind}
 
 
 def _guest_digest() -> str:

@@ -14,6 +14,7 @@ PREFIX = "harness."
 Restart = Literal["on-failure", "always", "never"]
 HealthKind = Literal["tcp", "http", "file", "log", "exec"]
 RESTARTS = ("on-failure", "always", "never")
+HIGHEST = {"tcp": 65535, "udp": 65535, "raw": 255}
 LONGEST = 86_400  # seconds
 
 
@@ -33,7 +34,7 @@ class EntrySettings:
     health: Health | None = None
     timeout: int = 60
     ready: int = 60
-    ports: tuple[tuple[str, int], ...] = ()  # (tcp or udp, number)
+    ports: tuple[tuple[str, int], ...] = ()  # (tcp, udp or raw, number)
 
 
 @dataclass(frozen=True)
@@ -78,9 +79,9 @@ def _judge_seconds(value: str) -> str | None:
 
 
 def _judge_ports(value: str) -> str | None:
-    if re.fullmatch(r"(?:tcp|udp):[0-9]{1,5}(?: (?:tcp|udp):[0-9]{1,5})*", value):
-        return None if all(1 <= port <= 65535 for _, port in _ports(value)) else ""
-    spaced = " ".join(re.findall(r"(?:tcp|udp):[0-9]{1,5}", value))
+    if re.fullmatch(r"(?:tcp|udp|raw):[0-9]{1,5}(?: (?:tcp|udp|raw):[0-9]{1,5})*", value):
+        return None if all(1 <= port <= HIGHEST[kind] for kind, port in _ports(value)) else ""
+    spaced = " ".join(re.findall(r"(?:tcp|udp|raw):[0-9]{1,5}", value))
     return spaced if spaced and re.fullmatch(r"[\w:, ]+", value) else ""
 
 
@@ -123,10 +124,10 @@ SETTINGS: dict[str, Setting] = {
         ("services",), "60", "seconds within which the service must become ready", _SECONDS, _judge_seconds
     ),
     "harness.ports": Setting(
-        ("services",),
+        ("onboot", "services"),
         "",
-        "ports on which it listens, besides the one of its health check",
-        "tcp:PORT and udp:PORT, with a space between",
+        "on what it listens besides the port of its health check, or lets the kernel listen",
+        "tcp:PORT, udp:PORT and raw:PROTOCOL (an IP protocol's number), with a space between",
         _judge_ports,
     ),
 }

@@ -195,8 +195,8 @@ def test_all_mistakes_come_at_once(tmp_path: Path) -> None:
         ("annotations: {harness.ready: 10s}", 'expected whole seconds as text, 1 to 86400, did you mean "10"?'),
         ("annotations: {harness.ports: 'tcp:80,udp:53'}", "with a space between, did you mean tcp:80 udp:53?"),
         (
-            "annotations: {harness.ports: 'udp:70000'}",
-            "annotations.harness.ports: found 'udp:70000', expected tcp:PORT",
+            "annotations: {harness.ports: 'raw:700'}",
+            "annotations.harness.ports: found 'raw:700', expected tcp:PORT",
         ),
         ("annotations: {harness.ready: 10}", "annotations.harness.ready: found the number 10, expected text"),
         ("annotations: {harness.timeout: '9'}", "harness.timeout: means nothing in services, expected it in onboot"),

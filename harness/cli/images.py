@@ -194,24 +194,25 @@ def sbom(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Into this file; of several architectures, this folder.")
     ] = None,
+    format_: Annotated[str, typer.Option("--format", help="spdx or cyclonedx.")] = "spdx",
     lock: options.Lock = None,
     offline: options.Offline = False,
     library: options.Library = False,
     json: options.Json = False,
 ) -> int:
-    """Say what an image is made of, with versions and licences, as an SPDX document.
+    """Say what an image is made of, with versions and licences, as an SPDX or CycloneDX document.
 
-    diff compares two: image YAML (A.yml+B.yml), built folders, or SPDX files of any maker; --json is for it, a
+    diff compares two: image YAML (A.yml+B.yml), built folders, or such files of any maker; --json is for it, a
     document is JSON anyway. Exit 0: the same packages, versions and licences, 1: they differ.
 
     \b
     Examples:
       harness sbom cases/images/default.yml --arch arm64 -o default.spdx.json
-      harness sbom cases/images/default.yml --arch all -o sboms
+      harness sbom cases/images/default.yml --arch all --format cyclonedx -o sboms
       harness sbom diff yesterday.spdx.json cases/images/default.yml --arch arm64
     """
     from harness.build.settings import Settings
     from harness.commands import sbom as module
 
-    wish = module.Wish(arch, output, as_json=json)
+    wish = module.Wish(arch, output, format_, as_json=json)
     return module.sbom(words or [], Settings(lock=lock, offline=offline, library=library), wish)

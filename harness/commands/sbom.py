@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from harness.arch import Arch, parse_list
 from harness.build.copyrights import FOLDER
@@ -17,10 +17,14 @@ from harness.commands.specs import read_image
 from harness.errors import EXIT_CASES_FAILED, EXIT_OK, UserError
 from harness.image import Image
 from harness.report.words import visible
-from harness.sbom import diff, spdx
+from harness.sbom import cyclonedx, diff, spdx
 
 DIFF = "diff"
-ENDING = ".spdx.json"
+# of each format: how its files' names end, and what makes it of an SPDX document
+FORMATS: dict[str, tuple[str, Callable[[dict[str, Any]], dict[str, Any]]]] = {
+    "spdx": (".spdx.json", dict),
+    "cyclonedx": (".cdx.json", cyclonedx.document),
+}
 MAX_BYTES = 64 << 20
 EPOCH = "SOURCE_DATE_EPOCH"  # https://reproducible-builds.org/specs/source-date-epoch/
 
@@ -31,6 +35,7 @@ class Wish:
 
     arches: str = "host"
     out: Path | None = None
+    format: str = "spdx"
     as_json: bool = False
 
 
@@ -46,14 +51,17 @@ def sbom(words: Sequence[str], settings: Settings, wish: Wish) -> int:
         return _diff(words[1], words[2], settings, wish)
     if not words:
         raise UserError("no image was named", hint="see harness sbom --help")
+    if wish.format not in FORMATS:
+        raise UserError(f"unknown format {wish.format!r}", hint=f"one of: {', '.join(FORMATS)}")
+    ending, made = FORMATS[wish.format]
     images = _images(words, settings, wish.arches)
     if wish.out is None or len(images) == 1:
         if len(images) > 1:
             raise UserError("several architectures do not fit on one page", hint="-o FOLDER, or one --arch")
-        _write(_text(of(images[0])), wish.out)
+        _write(_text(made(of(images[0]))), wish.out)
     else:
         for image in images:
-            _write(_text(of(image)), wish.out / f"{image.name}-{image.arch.name}{ENDING}")
+            _write(_text(made(of(image))), wish.out / f"{image.name}-{image.arch.name}{ending}")
     return EXIT_OK
 
 
@@ -124,7 +132,7 @@ def _document(text: str, settings: Settings, arches: str) -> dict[str, Any]:
 
 
 def read(path: Path) -> dict[str, Any]:
-    """Return the SPDX 2 document of a JSON file; UserError when it is none."""
+    """Return the SPDX 2 or CycloneDX document of a JSON file; UserError when it is none."""
     try:
         with path.open("rb") as stream:
             content = stream.read(MAX_BYTES + 1)
@@ -133,11 +141,9 @@ def read(path: Path) -> dict[str, Any]:
         raise UserError(f"cannot read {path}: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path} is no JSON: {error}") from error
-    if not (
-        isinstance(document, dict)
-        and str(document.get("spdxVersion", "")).startswith("SPDX-2.")
-        and isinstance(document.get("packages", []), list)
-        and all(isinstance(row, dict) and isinstance(row.get("name"), str) for row in document.get("packages", []))
+    rows = document.get(diff.rows_of(document)) if isinstance(document, dict) else None
+    if not isinstance(rows, list) or not all(
+        isinstance(one, dict) and isinstance(one.get("name"), str) for one in rows
     ):
-        raise UserError(f"{path} is no SPDX 2 document", hint="JSON with spdxVersion SPDX-2.…, of at most 64 MiB")
-    return {"packages": [], **document}
+        raise UserError(f"{path} is no SBOM", hint="SPDX 2 or CycloneDX as JSON, of at most 64 MiB")
+    return cast(dict[str, Any], document)

@@ -1,4 +1,4 @@
-"""What differs between two bills of materials. Pure: works on SPDX 2 documents, whoever made them."""
+"""What differs between two bills of materials. Pure: works on SPDX 2 and CycloneDX documents, whoever made them."""
 
 from __future__ import annotations
 
@@ -38,19 +38,39 @@ class Change:
 def entries(document: Mapping[str, Any]) -> dict[str, Entry]:
     """Return a document's packages by name; what has no version, such as the image itself, is none of them."""
     found: dict[str, list[tuple[str, str]]] = {}
-    for row in document["packages"]:
-        version = row.get("versionInfo")
+    key = rows_of(document)
+    for row in document[key]:
+        version, licence = _cyclonedx(row) if key == "components" else _spdx(row)
         if isinstance(version, str) and version:
-            found.setdefault(row["name"], []).append((version, _licence(row)))
+            found.setdefault(row["name"], []).append((version, licence))
     return {
         name: Entry(*(tuple(sorted({pair[which] for pair in pairs})) for which in (0, 1)))
         for name, pairs in sorted(found.items())
     }
 
 
-def _licence(row: Mapping[str, Any]) -> str:
+def rows_of(document: Mapping[str, Any]) -> str:
+    """Return the key under which a document has its packages; empty when it is of no kind that is known."""
+    if str(document.get("spdxVersion", "")).startswith("SPDX-2."):
+        return "packages"
+    return "components" if document.get("bomFormat") == "CycloneDX" else ""
+
+
+def _spdx(row: Mapping[str, Any]) -> tuple[Any, str]:
     said = (row.get(key) for key in ("licenseConcluded", "licenseDeclared"))
-    return next((one for one in said if isinstance(one, str) and one not in UNSAID), "")
+    return row.get("versionInfo"), next((one for one in said if isinstance(one, str) and one not in UNSAID), "")
+
+
+def _cyclonedx(row: Mapping[str, Any]) -> tuple[Any, str]:
+    licences = row.get("licenses")
+    said = [_said(one) for one in licences if isinstance(one, dict)] if isinstance(licences, list) else []
+    return row.get("version"), " AND ".join(filter(None, said))
+
+
+def _said(choice: Mapping[str, Any]) -> str:
+    licence = choice.get("license")
+    named = [licence.get("id"), licence.get("name")] if isinstance(licence, dict) else []
+    return next((one for one in (choice.get("expression"), *named) if isinstance(one, str)), "")
 
 
 def changes(before: Mapping[str, Entry], after: Mapping[str, Entry]) -> list[Change]:

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
 from spdx_tools.spdx.jsonschema.document_converter import DocumentConverter
 from spdx_tools.spdx.parser.jsonlikedict.json_like_dict_parser import JsonLikeDictParser
 from spdx_tools.spdx.validation.document_validator import validate_full_spdx_document
@@ -18,7 +20,7 @@ from harness.cli import app
 from harness.commands import sbom
 from harness.errors import UserError
 from harness.image import Image
-from harness.sbom import spdx
+from harness.sbom import cyclonedx, diff, spdx
 
 DIGEST = "sha256:" + "ab" * 32
 OCI = {"reference": "registry.example/group/web:1.2", "digest": DIGEST, "platform": "linux/arm64/v8",
@@ -47,6 +49,35 @@ def judge(document: Mapping[str, Any]) -> None:
 
 def test_it_is_valid(image: Image) -> None:
     judge(sbom.of(image))
+
+
+def test_as_cyclonedx_it_is_valid_by_the_official_schema(image: Image) -> None:
+    first = sbom.of(image)
+    document = cyclonedx.document(first)
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(json.dumps(document)) is None
+    assert diff.changes(diff.entries(first), diff.entries(document)) == [], "it says the same"
+    parts = {row["name"]: row for row in document["components"]}
+    assert parts["crun"]["purl"].startswith("pkg:deb/debian/crun@") and parts["kernel"]["type"] == "file"
+    assert {"name": "bootharness:carried", "value": "in init/init"} in parts["crun"]["properties"]
+    texts = {row["licenseId"]: row["extractedText"] for row in first["hasExtractedLicensingInfos"]}
+    (busybox,) = parts["busybox-static"]["licenses"]
+    assert busybox["license"]["text"]["content"] == texts[busybox["license"]["name"]]
+    own = [one["license"]["name"] for one in parts["crun"]["evidence"]["licenses"]]
+    assert own and all(name in parts["crun"]["licenses"][0]["expression"] for name in own)
+
+
+def test_other_peoples_cyclonedx_is_read_too() -> None:
+    licences: list[tuple[object, str]] = [
+        ([{"license": {"id": "MIT"}}, {"license": {"name": "Mine"}}], "MIT AND Mine"),
+        ([{"expression": "MIT OR ISC"}], "MIT OR ISC"),
+        ([], ""),
+        ("MIT", ""),
+        ([1, {"license": 2}], ""),
+    ]
+    for said, expected in licences:
+        rows = [{"name": "a", "version": "1", "licenses": said}, {"name": "b"}, {"name": "c", "version": 3}]
+        found = diff.entries({"bomFormat": "CycloneDX", "components": rows})
+        assert found == {"a": diff.Entry(("1",), (expected,))}
 
 
 def test_it_lists_what_is_in_the_image_and_nothing_else(image: Image) -> None:
@@ -120,6 +151,9 @@ def command(*words: str) -> tuple[int, str]:
 def test_the_command_writes_and_compares(image: Image, tmp_path: Path) -> None:
     code, text = command(str(image.folder))
     assert code == 0 and json.loads(text) == sbom.of(image)
+    code, text = command(str(image.folder), "--format", "cyclonedx")
+    assert code == 0 and json.loads(text)["bomFormat"] == "CycloneDX"
+    assert command(str(image.folder), "--format", "csv")[0] == 2
     first, second = tmp_path / "a.spdx.json", tmp_path / "new" / "b.json"
     assert command(str(image.folder), "-o", str(first))[0] == 0
     changed = json.loads(first.read_text())
@@ -153,10 +187,12 @@ def test_the_command_writes_and_compares(image: Image, tmp_path: Path) -> None:
     [
         ("{", "is no JSON"),
         ("[" * 100_000, "is no JSON"),
-        ("[]", "is no SPDX 2 document"),
-        ('{"spdxVersion": "SPDX-3.0", "packages": []}', "is no SPDX 2 document"),
-        ('{"spdxVersion": "SPDX-2.3", "packages": [1]}', "is no SPDX 2 document"),
-        ('{"spdxVersion": "SPDX-2.3", "packages": {"name": "x"}}', "is no SPDX 2 document"),
+        ("[]", "is no SBOM"),
+        ('{"spdxVersion": "SPDX-3.0", "packages": []}', "is no SBOM"),
+        ('{"spdxVersion": "SPDX-2.3", "packages": [1]}', "is no SBOM"),
+        ('{"spdxVersion": "SPDX-2.3", "packages": {"name": "x"}}', "is no SBOM"),
+        ('{"bomFormat": "CycloneDX", "components": [{"name": 1}]}', "is no SBOM"),
+        ('{"bomFormat": "Other", "components": []}', "is no SBOM"),
     ],
 )
 def test_what_is_no_document_is_refused(content: str, message: str, tmp_path: Path) -> None:

@@ -105,7 +105,10 @@ def test_only_declared_mounts(shell, expect, running):
     folders = shell.run("cd /containers && ls -d */*").text.split()
     ours = {f"/containers/{folder}/{place}" for folder in folders for place in MOUNTED[folder.partition("/")[0]]}
     prepared = judge.prepared(shell.run("cat /containers/*/*/prepare 2>/dev/null").text)
-    assert found - SYSTEM_MOUNTS - ours - prepared == set()
+    declared = {
+        place for section in ("onboot", "services") for row in expect[section].values() for place in row["mounts"]
+    }
+    assert found - SYSTEM_MOUNTS - ours - prepared - declared == set()
     for name, row in expect["services"].items():
         config = bundle(shell, name)
         declared = {mount["destination"].rstrip("/"): mount["type"] for mount in config["mounts"]}

@@ -326,6 +326,7 @@ def expectations(spec: ImageSpec, parts: dict[str, Part]) -> dict[str, Any]:
                 "ports": sorted({*ports_of(known), *_listens(known, "tcp")}),
                 "udp": sorted(_listens(known, "udp")),
                 "raw": sorted(_listens(known, "raw")),
+                "mounts": list(known.mounts),
             }
     return rows
 

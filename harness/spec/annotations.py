@@ -35,6 +35,7 @@ class EntrySettings:
     timeout: int = 60
     ready: int = 60
     ports: tuple[tuple[str, int], ...] = ()  # (tcp, udp or raw, number)
+    mounts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,10 @@ def _ports(value: str) -> tuple[tuple[str, int], ...]:
     return tuple((kind, int(port)) for kind, _, port in (word.partition(":") for word in value.split()))
 
 
+def _judge_mounts(value: str) -> str | None:
+    return None if re.fullmatch(r"/[^\s\x00-\x1f\x7f]*(?: /[^\s\x00-\x1f\x7f]*)*", value) else ""
+
+
 def _judge_health(value: str) -> str | None:
     kind, colon, argument = value.partition(":")
     if kind not in _HEALTH or not colon:
@@ -130,6 +135,13 @@ SETTINGS: dict[str, Setting] = {
         "tcp:PORT, udp:PORT and raw:PROTOCOL (an IP protocol's number), with a space between",
         _judge_ports,
     ),
+    "harness.mounts": Setting(
+        ("onboot", "services"),
+        "",
+        "where it mounts something for the whole system",
+        "paths, with a space between",
+        _judge_mounts,
+    ),
 }
 
 
@@ -165,4 +177,5 @@ def settings(annotations: Mapping[str, str] | None) -> EntrySettings:
         timeout=int(given.get("harness.timeout", "60")),
         ready=int(given.get("harness.ready", "60")),
         ports=_ports(given.get("harness.ports", "")),
+        mounts=tuple(given.get("harness.mounts", "").split()),
     )

@@ -193,6 +193,10 @@ def test_all_mistakes_come_at_once(tmp_path: Path) -> None:
         ("annotations: {harness.health: 'exec:'}", "annotations.harness.health: found 'exec:'"),
         ('annotations: {harness.health: "log:a\\nb"}', "annotations.harness.health: found 'log:a"),
         ("annotations: {harness.ready: 10s}", 'expected whole seconds as text, 1 to 86400, did you mean "10"?'),
+        (
+            "annotations: {harness.mounts: 'var/data'}",
+            "harness.mounts: found 'var/data', expected paths, with a space between",
+        ),
         ("annotations: {harness.ports: 'tcp:80,udp:53'}", "with a space between, did you mean tcp:80 udp:53?"),
         (
             "annotations: {harness.ports: 'raw:700'}",

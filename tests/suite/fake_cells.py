@@ -22,7 +22,16 @@ from harness.suite.cells import Cell, Planned
 SETTINGS = json.loads(os.environ["FAKE_CELLS"])
 X86 = str(cells.paths.MACHINES / "qemu-x86_64.yml")
 LOG = Path(os.environ["FAKE_LOG"])
-SERVICE = {"ports": [80], "udp": [], "raw": [], "binds": [], "capabilities": [], "readonly": True, "restart": "always"}
+SERVICE = {
+    "ports": [80],
+    "udp": [],
+    "raw": [],
+    "mounts": [],
+    "binds": [],
+    "capabilities": [],
+    "readonly": True,
+    "restart": "always",
+}
 MANIFEST = {"schema": 1, "name": "fake", "arch": "x86_64", "spec": {"sha256": "5"}, "components": [],
             "files": [{"name": "kernel", "size": 7, "sha256": "6", "shipped": True}], "root": {"size": 0},
             "expect": {"onboot": {}, "onshutdown": {}, "services": {"web": SERVICE}}}  # fmt: skip

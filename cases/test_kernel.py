@@ -27,6 +27,19 @@ NOISE = (
         why="the driver is built in, and QEMU's CPU has no adjunct processors",
     ),
     Noise(
+        r"^operation not supported error, dev loop\d+, .*:\(WRITE_ZEROES\)"
+        r"|^blk_print_req_error: \d+ callbacks suppressed",
+        why="mkfs and cryptsetup ask loop devices over a tmpfs for zeroes, and write them themselves when told no",
+    ),
+    Noise(
+        r"^block device autoloading is deprecated",
+        why="mdadm opens a new array's node to have the kernel make the array",
+    ),
+    Noise(
+        r"^sd \d+:\d+:\d+:\d+: Power-on or device reset occurred",
+        why="a SCSI disk tells everybody who logs in to it so, once",
+    ),
+    Noise(
         r"^tsc: |^clocksource: |^TSC found unstable|^sched_clock: Marking unstable|^APIC calibration not consistent"
         r"|^Unstable clock detected|^If you want to keep using the local clock|trace_clock=local|on the kernel command",
         arch="x86_64",

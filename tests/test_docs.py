@@ -279,7 +279,7 @@ def test_every_exit_code_is_explained() -> None:
 
 
 def test_every_component_and_machine_is_listed() -> None:
-    for folder, page in ((paths.COMPONENTS, "components.md"), (paths.MACHINES, "machines.md")):
+    for folder, page in ((paths.COMPONENTS, "library.md"), (paths.MACHINES, "machines.md")):
         listed = re.findall(r"^\| `([\w-]+)` \|", (TOP / "docs" / page).read_text(), re.M)
         assert {path.stem for path in folder.glob("*.yml")} <= set(listed), page
 

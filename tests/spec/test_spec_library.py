@@ -197,7 +197,7 @@ def test_what_ships_is_valid(path: Path) -> None:
         case "component":
             assert load_component(path).name == path.stem
         case "machine":
-            machine = load_machine(path.stem)
+            machine = load_machine(str(path))
             assert machine.console == ARCHES[machine.arch].console
         case "plan":
             assert load_plan(path).images

@@ -1,0 +1,30 @@
+"""Debugging tools: each component of images/library-tools.yml does its job."""
+
+import pytest
+
+
+@pytest.mark.needs("onboot/lsof")
+def test_lsof(log):
+    assert "/usr/bin/busybox" in log("onboot.lsof") and "txt" in log("onboot.lsof")
+
+
+@pytest.mark.needs("onboot/strace")
+def test_strace(log):
+    assert 'execve("/usr/bin/busybox"' in log("onboot.strace") and "+++ exited with 0 +++" in log("onboot.strace")
+
+
+@pytest.mark.needs("onboot/gdb")
+def test_gdb(log):
+    said = log("onboot.gdb")
+    assert "from the debugged" in said and "exited normally" in said
+    assert any(name in said for name in ("rip", "pc ", "pswa"))
+
+
+@pytest.mark.needs("onboot/fio")
+def test_fio(log):
+    assert "err= 0" in log("onboot.fio") and "WRITE: bw=" in log("onboot.fio")
+
+
+@pytest.mark.needs("onboot/stress-ng")
+def test_stress_ng(log):
+    assert "successful run completed" in log("onboot.stress-ng")

@@ -36,12 +36,17 @@ NOISE = (
         why="mdadm opens a new array's node to have the kernel make the array",
     ),
     Noise(
+        r"^device-mapper: core: CONFIG_IMA_DISABLE_HTABLE is disabled",
+        why="Debian's kernel is configured so, and says it whenever device mapper is loaded",
+    ),
+    Noise(
         r"^sd \d+:\d+:\d+:\d+: Power-on or device reset occurred",
         why="a SCSI disk tells everybody who logs in to it so, once",
     ),
     Noise(
         r"^tsc: |^clocksource: |^TSC found unstable|^sched_clock: Marking unstable|^APIC calibration not consistent"
-        r"|^Unstable clock detected|^If you want to keep using the local clock|trace_clock=local|on the kernel command",
+        r"|^Unstable clock detected|^If you want to keep using the local clock|trace_clock=local|on the kernel command"
+        r"|^\.\.MP-BIOS bug: 8254 timer not connected to IO-APIC",
         arch="x86_64",
         why="emulated timers run on the host's time: on a busy host they drift against the counted one",
     ),

@@ -105,3 +105,8 @@ def test_nbd_server_and_nbd_client(eventually):
 @pytest.mark.needs("services/iscsi-target", "services/iscsi")
 def test_iscsi_target_and_iscsi(eventually):
     eventually("dd if=/dev/sda bs=512 count=1 2>/dev/null | grep 'over iscsi'")
+
+
+@pytest.mark.needs("onboot/fio")
+def test_fio(log):
+    assert "err= 0" in log("onboot.fio") and "WRITE: bw=" in log("onboot.fio")

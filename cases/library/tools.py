@@ -20,11 +20,6 @@ def test_gdb(log):
     assert any(name in said for name in ("rip", "pc ", "pswa"))
 
 
-@pytest.mark.needs("onboot/fio")
-def test_fio(log):
-    assert "err= 0" in log("onboot.fio") and "WRITE: bw=" in log("onboot.fio")
-
-
 @pytest.mark.needs("onboot/stress-ng")
 def test_stress_ng(log):
     assert "successful run completed" in log("onboot.stress-ng")

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -54,6 +57,14 @@ def test_search_takes_all_words(capsys: pytest.CaptureFixture[str], settings: Se
     assert (said.out, said.err) == ("", "no component has to do with 'nosuchword'\n")
 
 
+def test_a_component_is_found_by_what_it_stands_for(capsys: pytest.CaptureFixture[str], settings: Settings) -> None:
+    assert [one["name"] for one in rows(capsys, settings, "search", "linuxkit/containerd")] == ["init"]
+    (one,) = rows(capsys, settings, "show", "busybox")
+    assert one["stands_for"] == ["alpine", "busybox", "linuxkit/alpine"]
+    assert library("show", ("busybox",), settings) == 0
+    assert "  stands for    alpine busybox linuxkit/alpine\n" in capsys.readouterr().out
+
+
 def test_show_says_how_it_runs(capsys: pytest.CaptureFixture[str], settings: Settings) -> None:
     (one,) = rows(capsys, settings, "show", "nginx")
     config = load_component(paths.COMPONENTS / "nginx.yml").config
@@ -71,6 +82,20 @@ def test_a_component_that_was_built_has_a_size(capsys: pytest.CaptureFixture[str
     layer = make_layer(load_component(paths.COMPONENTS / "dhcp.yml"), ARCHES["arm64"], debian, store)
     (one,) = rows(capsys, settings, "show", "dhcp")
     assert one["size"]["arm64"] == layer.size > 0
+
+
+def test_the_shell_completes_their_names() -> None:
+    for words in ("library show ng", "new dhcp ng", "add ng"):
+        line = f"harness {words}"
+        env = {
+            **os.environ,
+            "_HARNESS_COMPLETE": "complete_bash",
+            "COMP_WORDS": line,
+            "COMP_CWORD": str(line.count(" ")),
+        }
+        program = Path(sys.executable).with_name("harness")
+        done = subprocess.run([program], env=env, capture_output=True, text=True, check=False)
+        assert done.stdout.split() == ["nginx"], words
 
 
 @pytest.mark.parametrize(

@@ -125,12 +125,15 @@ def cache(
 @command
 def library(
     action: Annotated[str, typer.Argument(metavar="list|show|search")],
-    words: Annotated[list[str] | None, typer.Argument(metavar="[NAME… | WORD…]", show_default=False)] = None,
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[NAME… | WORD…]", show_default=False, autocompletion=options.components),
+    ] = None,
     json: options.Json = False,
 ) -> int:
     """Show the components that images are made of.
 
-    search finds those whose name, description or packages have all of the words in them.
+    search finds those with all of the words in their name, description, packages, or the images they stand for.
 
     \b
     Examples:
@@ -146,7 +149,10 @@ def library(
 
 @command
 def new(
-    names: Annotated[list[str], typer.Argument(metavar="NAME…", help="Components, or container images.")],
+    names: Annotated[
+        list[str],
+        typer.Argument(metavar="NAME…", help="Components, or container images.", autocompletion=options.components),
+    ],
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Into this file, which must not exist.")] = None,
 ) -> int:
     """Begin an image: its YAML with a kernel, an init, a network, and what NAME names, ready to boot.
@@ -163,7 +169,12 @@ def new(
 
 @command
 def add(
-    name: Annotated[str, typer.Argument(metavar="COMPONENT", help="A component, or a container image.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="COMPONENT", help="A component, or a container image.", autocompletion=options.components
+        ),
+    ],
     file: Annotated[Path, typer.Argument(metavar="FILE.yml", help="The image's YAML.")],
     section: Annotated[
         str, typer.Option(help="kernel, init, onboot, onshutdown or services.", show_default="the component's own")

@@ -15,6 +15,7 @@ from harness.spec import library as known
 from harness.spec import load_component
 from harness.spec.complaints import nearest
 from harness.spec.model import ComponentSpec
+from harness.spec.substitutes import others
 
 ACTIONS = ("list", "show", "search")
 
@@ -54,7 +55,7 @@ def _named(names: Iterable[str]) -> Iterator[ComponentSpec]:
 def _found(words: Sequence[str]) -> Iterator[ComponentSpec]:
     for path in known().values():
         component = load_component(path)
-        text = " ".join((component.name, component.description, *_packages(component))).lower()
+        text = " ".join((component.name, component.description, *_packages(component), *others(component.name))).lower()
         if all(word.lower() in text for word in words):
             yield component
 
@@ -74,6 +75,7 @@ def row(component: ComponentSpec) -> dict[str, Any]:
         "users": [user.name for user in component.users],
         "binds": list(config.binds or ()),
         "tmpfs": list(config.tmpfs or ()),
+        "stands_for": list(others(component.name)),
     }
 
 
@@ -120,6 +122,7 @@ def _shown(one: dict[str, Any]) -> Iterator[str]:
         "binds": " ".join(one["binds"]),
         "tmpfs": " ".join(one["tmpfs"]),
         "read-only": "yes" if one["readonly"] else "",
+        "stands for": " ".join(one["stands_for"]),
         "size": f"{made}, unpacked" if made else "",
     }
     yield from (f"  {name:12}  {text}" for name, text in facts.items() if text)

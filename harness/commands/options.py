@@ -10,6 +10,14 @@ import typer
 EPILOG = """Exit codes: 0 all is well, 1 cases failed, 2 your input, 3 this host, 4 the machine, 5 the image,
 6 better (of compare), 70 a bug, 130 interrupted."""
 
+
+def components(incomplete: str) -> list[str]:
+    """Return the components whose names begin so, for the shell's completion."""
+    from harness import paths
+
+    return sorted(path.stem for path in paths.COMPONENTS.glob("*.yml") if path.stem.startswith(incomplete))
+
+
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 Images = Annotated[list[Path], typer.Argument(metavar="IMAGE.yml…", help="Image YAML; several are merged in order.")]
 Lock = Annotated[Path | None, typer.Option(help="Honour this lock of package versions; written when absent.")]

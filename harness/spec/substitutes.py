@@ -48,6 +48,13 @@ def component_for(reference: str) -> tuple[str, str] | None:
     return (name, component) if component in library() else None
 
 
+def others(component: str) -> tuple[str, ...]:
+    """Return the images that a component stands for under another name than linuxkit/ITS-NAME, tags left out."""
+    table = _table()
+    linuxkit = (f"{LINUXKIT}/{name}" for name, one in table["linuxkit"].items() if one == component)
+    return tuple(sorted((*linuxkit, *(name for name, one in table["public"].items() if one == component))))
+
+
 def substitute(document: Document) -> tuple[Substitution, ...]:
     """Put the library's components in the place of the images they stand for; return what was done, in file order."""
     return tuple(_substituted(document))

@@ -3,6 +3,7 @@
 from harness.spec.annotations import EntrySettings, Health, settings
 from harness.spec.complaints import Complaint, SpecError
 from harness.spec.components import executable, load_component
+from harness.spec.foreign import is_os, load_os
 from harness.spec.load import load_image, load_machine, load_plan
 from harness.spec.references import host_file, kind_of, library, machines
 
@@ -13,11 +14,13 @@ __all__ = [
     "SpecError",
     "executable",
     "host_file",
+    "is_os",
     "kind_of",
     "library",
     "load_component",
     "load_image",
     "load_machine",
+    "load_os",
     "load_plan",
     "machines",
     "settings",

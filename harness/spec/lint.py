@@ -12,6 +12,8 @@ from harness.errors import UserError
 from harness.spec.checks_image import image_references
 from harness.spec.complaints import Complaint, Problem, SpecError, spell
 from harness.spec.components import Components, check_component, mapping_of
+from harness.spec.foreign import KEY as OS_KEY
+from harness.spec.foreign import OsSpec, check_os
 from harness.spec.load import check_machine, check_plan
 from harness.spec.merge import judge, kernel_of
 from harness.spec.model import ComponentSpec, ImageFile, MachineSpec, Model, Plan
@@ -20,13 +22,14 @@ from harness.spec.references import PACKAGE_FILE, ReferenceKind, kind_of
 from harness.spec.shape import fields_of
 from harness.spec.substitutes import substitute
 
-Kind = Literal["image", "component", "machine", "plan", "unknown"]
+Kind = Literal["image", "component", "machine", "plan", "os", "unknown"]
 GIVEN = ("name", "path", "digest")  # fields that no file holds
 _MODELS: dict[Kind, type[Model]] = {
     "image": ImageFile,
     "component": ComponentSpec,
     "machine": MachineSpec,
     "plan": Plan,
+    "os": OsSpec,
 }
 
 
@@ -92,6 +95,8 @@ def _lint_file(path: Path, *, library: bool) -> Finding:
             complaints = check_machine(document)[1]
         case "plan":
             complaints = check_plan(document)[1]
+        case "os":
+            complaints = check_os(document)[1]
         case _:
             expected = "; ".join(f"{name}: {', '.join(_keys(name))}" for name in _MODELS)
             complaints = [document.complain(Problem((), "nothing says what this file is", expected))]
@@ -119,6 +124,8 @@ def kind_of_file(document: Document) -> Kind:
     if document.file.name == PACKAGE_FILE:
         return "component"
     written = set(mapping_of(document))
+    if OS_KEY in written:
+        return "os"
     scores = {kind: len(written.intersection(_keys(kind))) for kind in _MODELS}
     best = max(scores, key=lambda kind: scores[kind])  # the first of equals: image before component
     return best if scores[best] else "unknown"

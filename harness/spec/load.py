@@ -10,6 +10,7 @@ from harness.errors import UserError
 from harness.spec import checks_library, references
 from harness.spec.complaints import Complaint, SpecError, nearest
 from harness.spec.components import Checked, Components, Made, checked, digest_of_bytes, mapping_of
+from harness.spec.foreign import refuse_os
 from harness.spec.merge import judge, merge
 from harness.spec.model import ImageSpec, MachineSpec, Plan, Substitution
 from harness.spec.reader import Document, Node, read
@@ -26,6 +27,8 @@ def load_image(paths: Sequence[Path], *, library: bool = False) -> ImageSpec:
     if not paths:
         raise UserError("no image file was given", hint="name one YAML file or several")
     documents, components = read_all(paths), Components()
+    for document in documents:
+        refuse_os(document)
     done = tuple(one for document in documents for one in substitute(document)) if library else ()
     files, complaints = judge(documents, components)
     if complaints:

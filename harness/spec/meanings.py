@@ -240,4 +240,29 @@ MEANINGS: dict[str, dict[str, str]] = {
         "ready": "exact milliseconds from the kernel's clock zero to ready",
         "phases": "exact milliseconds by phase, such as `kernel`, `onboot/dhcp`, `total` or `services/web`",
     },
+    "OsSpec": {
+        "os": "which OS it is",
+        "kernel": "the kernel's file; without it the machine's firmware boots `disk`",
+        "initrd": "the initrd's file",
+        "disk": "a disk in raw or qcow2 format; what the OS writes to it is forgotten",
+        "cmdline": "the kernel's command line; the machine adds its console",
+        "milestones": "what shows on the console, in order; the last one is `ready`",
+        "login": "how to get a root shell on the console; needed for `--run`",
+    },
+    "Os": {
+        "name": "its name: up to 40 letters, digits and `_.-`",
+        "arch": "`x86_64`, `arm64` or `s390x`",
+    },
+    "MilestonePattern": {
+        "name": "its name, likewise; `ready` is what the boot time means",
+        "pattern": "a regular expression (RE2's syntax) that is found in its console line, of at most 200 characters",
+    },
+    "Login": {
+        "user": "who logs in",
+        "password": "the password; without one none is awaited",
+        "password_env": "the environment's variable that holds the password, in its place",
+        "prompt": "the end of what asks for the user, as it is",
+        "password_prompt": "the end of what asks for the password",
+        "shell": "the end of the shell's prompt",
+    },
 }

@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from harness.spec.annotations import SETTINGS
+from harness.spec.foreign import Login, MilestonePattern, Os, OsSpec
 from harness.spec.lint import GIVEN
 from harness.spec.meanings import MEANINGS
 from harness.spec.model import (
@@ -85,6 +86,12 @@ PARTS: dict[str, tuple[tuple[str, type[Model]], ...]] = {
     ),
     "Machine": (("the file", MachineSpec), ("`qemu`", Qemu)),
     "Plan": (("the file", Plan), ("each of `images`", PlanImage), ("`budget`, each of `budgets`", Budget)),
+    "Foreign OS": (
+        ("the file", OsSpec),
+        ("`os`", Os),
+        ("each of `milestones`", MilestonePattern),
+        ("`login`", Login),
+    ),
 }
 _INTRODUCTION = """\
 # Reference: every key of every file
@@ -107,7 +114,7 @@ Their values are text: put numbers in quotes.
 
 def keys_of(model: type[BaseModel]) -> dict[str, FieldInfo]:
     """Return a model's fields by key, without those that the loader gives."""
-    own = model in (ComponentSpec, MachineSpec, Plan)
+    own = model in (ComponentSpec, MachineSpec, Plan, OsSpec)
     return {key: field for key, field in fields_of(model).items() if not (own and key in GIVEN)}
 
 

@@ -1,4 +1,5 @@
-"""What can be booted: a folder of files and one manifest. Build makes it, boot takes it, neither knows the other."""
+"""What can be booted. It has two makers, which boot does not tell apart: our build, whose image is a folder of files
+and one manifest, and whoever wrote a short YAML beside the files of a foreign OS."""
 
 from __future__ import annotations
 
@@ -6,13 +7,59 @@ import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from harness.arch import Arch, by_name
 from harness.errors import UserError
 
+if TYPE_CHECKING:
+    from harness.spec.foreign import Login, MilestonePattern, OsSpec
+
 MANIFEST = "manifest.json"
 SCHEMA = 1
+OFF_WORDS = ("harness.then=poweroff",)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The files that a machine is given; without a kernel its firmware boots the disk. Disks are never written."""
+
+    kernel: Path | None = None
+    initrd: Path | None = None
+    disk: Path | None = None
+    probe: Path | None = None  # a cpio segment that brings a shell
+
+
+class Bootable(Protocol):
+    """What boot needs to know of an image."""
+
+    @property
+    def name(self) -> str:
+        """The name that records and messages use."""
+
+    @property
+    def arch(self) -> Arch:
+        """The architecture it is for."""
+
+    @property
+    def parts(self) -> Parts:
+        """Its files."""
+
+    @property
+    def cmdline(self) -> str:
+        """Its own kernel command line; the machine adds its console."""
+
+    @property
+    def off_words(self) -> tuple[str, ...]:
+        """Words on the kernel's command line that make it power off once it is ready; () when it has none."""
+
+    @property
+    def milestones(self) -> tuple[MilestonePattern, ...]:
+        """How its milestones look on the console, in order; () when it writes the harness's boot marks."""
+
+    @property
+    def login(self) -> Login | None:
+        """How to get a root shell on its console; None when there is none."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +113,68 @@ class Image:
         return str(self.manifest["cmdline"])
 
     @property
+    def parts(self) -> Parts:
+        """Its files."""
+        return Parts(kernel=self.kernel, initrd=self.initrd, probe=self.probe)
+
+    @property
+    def off_words(self) -> tuple[str, ...]:
+        """What makes it power off once it is ready."""
+        return OFF_WORDS
+
+    @property
+    def milestones(self) -> tuple[MilestonePattern, ...]:
+        """None: it writes boot marks."""
+        return ()
+
+    @property
+    def login(self) -> Login | None:
+        """None: the probe is its shell."""
+        return None
+
+    @property
     def size(self) -> int:
         """Bytes of all that is shipped to boot it."""
         return sum(int(row["size"]) for row in self.manifest["files"] if row["shipped"])
+
+
+@dataclass(frozen=True)
+class ForeignImage:
+    """A foreign OS as its YAML describes it."""
+
+    spec: OsSpec
+
+    @property
+    def name(self) -> str:
+        """The name in its YAML."""
+        return self.spec.os.name
+
+    @property
+    def arch(self) -> Arch:
+        """The architecture in its YAML."""
+        return by_name(self.spec.os.arch)
+
+    @property
+    def parts(self) -> Parts:
+        """Its files."""
+        return Parts(kernel=self.spec.kernel, initrd=self.spec.initrd, disk=self.spec.disk)
+
+    @property
+    def cmdline(self) -> str:
+        """The kernel command line in its YAML."""
+        return self.spec.cmdline
+
+    @property
+    def off_words(self) -> tuple[str, ...]:
+        """None: nothing is known of its words."""
+        return ()
+
+    @property
+    def milestones(self) -> tuple[MilestonePattern, ...]:
+        """Those of its YAML; the last one is ready."""
+        return self.spec.milestones
+
+    @property
+    def login(self) -> Login | None:
+        """The login in its YAML."""
+        return self.spec.login

@@ -33,8 +33,11 @@ class Choice:
     reason: str
 
 
-def choose(arch: Arch, machine: MachineSpec, kernel: Path, mode: Mode) -> Choice:
-    """Return the accelerator of a boot: what the machine's YAML demands, or under ``auto`` what is proven."""
+def choose(arch: Arch, machine: MachineSpec, kernel: Path | None, mode: Mode) -> Choice:
+    """Return the accelerator of a boot: what the machine's YAML demands, or under ``auto`` what is proven.
+
+    `kernel` is one that is known to boot, with which KVM can be tried; None when there is none.
+    """
     if mode == "exact":
         return Choice("tcg", "exact boots count instructions")
     if machine.qemu.accel == "auto":
@@ -60,7 +63,7 @@ def unusable(arch: Arch, device: Path | None = None) -> str:
     return ""
 
 
-def verdict(arch: Arch, kernel: Path, device: Path | None = None, *, trial_s: float = TRIAL_S) -> Choice:
+def verdict(arch: Arch, kernel: Path | None, device: Path | None = None, *, trial_s: float = TRIAL_S) -> Choice:
     """Return KVM when `kernel` boots under it, else TCG, with the reason.
 
     Tried once per boot of the host, QEMU version and architecture; remembered in the cache folder.
@@ -77,6 +80,8 @@ def verdict(arch: Arch, kernel: Path, device: Path | None = None, *, trial_s: fl
         with FileLock(folder / "accel.lock"):
             known = _load(folder / "accel.json")
             if key not in known:
+                if kernel is None:
+                    return Choice("tcg", "KVM has not been proven here yet: harness doctor tries it")
                 known[key] = _try(arch, kernel, trial_s)
                 _save(folder / "accel.json", known)
             return known[key]

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import re
 
-from harness.boot import failures, milestones
+from harness.boot import failures
 from harness.boot.failures import Failure
-from harness.boot.milestones import Milestone
+from harness.boot.milestones import Finder, Marks, Milestone
 from harness.boot.text import clean
 from harness.boot.transcript import Transcript
 
@@ -15,14 +14,14 @@ LONGEST_LINE = 16 << 10  # bytes; a longer line is cut
 TAIL_BYTES = 16 << 10
 MOST_MILESTONES = 10_000
 READY = "ready"
-_READY_LINE = re.compile(rb" harness: ready\b[^\n]*\n")
 
 
 class Listener:
     """Takes pieces of a console's bytes with the time they came (s since QEMU's start); keeps little of them."""
 
-    def __init__(self, transcript: Transcript) -> None:
+    def __init__(self, transcript: Transcript, finder: Finder | None = None) -> None:
         self.transcript = transcript
+        self.finder = finder or Marks()
         self.milestones: list[Milestone] = []
         self.failure: Failure | None = None
         self.heard_s: float | None = None  # when the last byte came
@@ -38,6 +37,10 @@ class Listener:
         self._pending = rest
         if newline:
             self._lines(whole + newline, host_s)
+        if self._pending and (found := self.finder.glance(self._pending, host_s)):
+            self.milestones += found
+            if found[-1].name == READY:
+                self.sha256_ready = self._sha256.hexdigest()
         if len(self._pending) > LONGEST_LINE:
             self.flush(host_s)
 
@@ -48,23 +51,23 @@ class Listener:
             self._lines(raw, host_s)
 
     def _lines(self, raw: bytes, host_s: float) -> None:
-        self._digest(raw)
         lines = clean(raw)
         if not lines.endswith(b"\n"):
             lines += b"\n"
         self.transcript.write(lines, host_s)
         self._tail = lines[-TAIL_BYTES:] if len(lines) >= TAIL_BYTES else (self._tail + lines)[-TAIL_BYTES:]
+        found, ready = self.finder.find(raw, lines, host_s)
+        self._digest(raw, ready)
         if len(self.milestones) < MOST_MILESTONES:
-            self.milestones += milestones.parse(lines, host_s)
+            self.milestones += found
         if self.failure is None:
             self.failure = failures.find(lines)
 
-    def _digest(self, raw: bytes) -> None:
-        ready = None if self.sha256_ready else _READY_LINE.search(raw)
-        if ready:
-            self._sha256.update(raw[: ready.end()])
+    def _digest(self, raw: bytes, ready: int) -> None:
+        if ready >= 0 and not self.sha256_ready:
+            self._sha256.update(raw[:ready])
             self.sha256_ready = self._sha256.hexdigest()
-            raw = raw[ready.end() :]
+            raw = raw[ready:]
         self._sha256.update(raw)
 
     @property

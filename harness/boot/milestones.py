@@ -1,20 +1,29 @@
-"""Boot marks on the console, and what their counters mean. The syntax is in docs/architecture.md."""
+"""Milestones on the console: boot marks, whose syntax is in docs/architecture.md, or a foreign OS's patterns."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Protocol
 
 from harness.boot.qemu import RTC_BASE
+from harness.boot.text import clean
+from harness.image import Bootable
+from harness.patterns import Pattern, compiled
 
 PREFIX = b" harness: "
 # The kernel's stamp, perhaps its caller (CONFIG_PRINTK_CALLER), then the mark up to the end of its line.
+STAMP = rb"\[ *(?P<s>\d{1,9})\.(?P<us>\d{6})\](?:\[ *[TC]\d+\])? "
 MARK = re.compile(
-    rb"\[ *(?P<s>\d{1,9})\.(?P<us>\d{6})\](?:\[ *[TC]\d+\])? harness: "
+    STAMP + rb"harness: "
     rb"(?P<step>[\w./:@+-]{1,120}(?: [a-z]{1,20})?)(?P<values>(?: [a-z_]+=[\w.:/+-]{1,64}){0,8})[ \r]*$",
     re.MULTILINE,
 )
+_STAMPED = re.compile(STAMP)
+_READY_LINE = re.compile(rb" harness: ready\b[^\n]*\n")
+LONGEST_SEARCHED = 1000  # bytes of a line in which a pattern is looked for
 
 
 @dataclass(frozen=True)
@@ -25,6 +34,88 @@ class Milestone:
     guest_us: int | None
     host_s: float
     values: dict[str, str] = field(default_factory=dict)
+
+
+class Finder(Protocol):
+    """Finds an image's milestones in what its console says."""
+
+    @property
+    def awaited(self) -> str:
+        """What is looked for next, in words; empty when that is not known."""
+
+    def find(self, raw: bytes, lines: bytes, host_s: float) -> tuple[list[Milestone], int]:
+        """Return the milestones in whole lines, given as they came and cleaned, and where in `raw` ready is.
+
+        That is the end of its line, or the beginning where it bears no stamp; -1 when ready is not among them.
+        """
+
+    def glance(self, unfinished: bytes, host_s: float) -> list[Milestone]:
+        """Return the milestones in a line that has not ended: a prompt never does."""
+
+
+def finder(image: Bootable) -> Finder:
+    """Return what finds the milestones of `image`."""
+    return Patterns([(row.name, row.pattern) for row in image.milestones]) if image.milestones else Marks()
+
+
+class Marks:
+    """Finds boot marks."""
+
+    awaited = ""
+
+    def find(self, raw: bytes, lines: bytes, host_s: float) -> tuple[list[Milestone], int]:
+        ready = _READY_LINE.search(raw)
+        return parse(lines, host_s), ready.end() if ready else -1
+
+    def glance(self, unfinished: bytes, host_s: float) -> list[Milestone]:
+        return []
+
+
+class Patterns:
+    """Finds milestones by patterns, one after another: each counts from where the one before was found.
+
+    A line that bears the kernel's stamp gives its milestone the guest's time; another one has the host's alone.
+    """
+
+    def __init__(self, rows: Sequence[tuple[str, str]]) -> None:
+        self._rows = list(rows)
+        self._compiled: list[Pattern] = [compiled(pattern) for _, pattern in rows]
+        self._next = 0
+
+    @property
+    def awaited(self) -> str:
+        if self._next == len(self._rows):
+            return ""
+        name, pattern = self._rows[self._next]
+        return f"no line had the pattern {pattern!r} of the milestone {name!r}"
+
+    def find(self, raw: bytes, lines: bytes, host_s: float) -> tuple[list[Milestone], int]:
+        found: list[Milestone] = []
+        place, at = -1, 0
+        for came, line in zip(raw.split(b"\n"), lines.split(b"\n"), strict=False):
+            if self._next == len(self._rows):
+                break
+            new = self._in(line, host_s)
+            at += len(came) + 1
+            found += new
+            if new and self._next == len(self._rows):
+                place = min(at, len(raw)) if new[-1].guest_us is not None else at - len(came) - 1
+        return found, place
+
+    def glance(self, unfinished: bytes, host_s: float) -> list[Milestone]:
+        # what may bear a stamp is read when it is whole: when its pieces come is the host's affair
+        if self._next == len(self._rows) or (line := clean(unfinished[:LONGEST_SEARCHED])).startswith(b"["):
+            return []
+        return self._in(line, host_s)
+
+    def _in(self, line: bytes, host_s: float) -> list[Milestone]:
+        line = line[:LONGEST_SEARCHED]
+        first = self._next
+        while self._next < len(self._rows) and self._compiled[self._next].search(line):
+            self._next += 1
+        stamp = _STAMPED.match(line)
+        guest_us = int(stamp["s"]) * 1_000_000 + int(stamp["us"]) if stamp else None
+        return [Milestone(name, guest_us, host_s) for name, _ in self._rows[first : self._next]]
 
 
 def parse(text: bytes, host_s: float) -> list[Milestone]:

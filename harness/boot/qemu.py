@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from harness.boot.disk import Disk
 from harness.spec.model import MachineSpec
 
 Accel = Literal["tcg", "kvm"]
@@ -58,15 +59,19 @@ class Launch:
 
     program: str
     machine: MachineSpec
-    kernel: Path
+    kernel: Path | None  # without one the machine's firmware boots the disk
     cmdline: str
     initrd: Path | None = None
+    disk: Disk | None = None
     mode: Mode = "wall"
     accel: Accel = "tcg"
     probe: bool = False
     seed: int = 1
     forwards: tuple[tuple[int, int], ...] = ()
 
+
+# Machine types with a firmware of QEMU's own that boots a disk; the others would need a UEFI in a file.
+FIRMWARE = ("pc", "q35", "s390-ccw-virtio")
 
 # How a person repeats a boot by hand: the console on the terminal, nobody at the other ends.
 BY_HAND = Channels(console="stdio", probe="null", qmp="null")
@@ -80,6 +85,12 @@ def escape(value: str | Path) -> str:
 def cpu(machine: MachineSpec, accel: Accel) -> str:
     """Return the CPU model to ask for: the machine's own, or the host's under KVM."""
     return "host" if accel == "kvm" else machine.qemu.cpu
+
+
+def boots_disks(machine: MachineSpec) -> bool:
+    """Say whether the machine has a firmware that boots a disk without a kernel from outside."""
+    kind = machine.qemu.machine.partition(",")[0]
+    return any(kind == name or kind.startswith(f"{name}-") for name in FIRMWARE)
 
 
 def cmdline(image: str, machine: MachineSpec, append: Sequence[str], *, mode: Mode, probe: bool) -> str:
@@ -113,6 +124,10 @@ def _devices(launch: Launch, probe: str) -> list[str]:
         argv += _device(
             f"virtio-net-{transport.suffix}", "netdev=net", transport.nic, still, "tx=timer" if exact else ""
         )
+    if launch.disk:
+        drive = f"if=none,id=disk,format={launch.disk.format},snapshot=on,file={escape(launch.disk.path)}"
+        first = "" if launch.kernel else "bootindex=1"
+        argv += ["-drive", drive, *_device(f"virtio-blk-{transport.suffix}", "drive=disk", still, first)]
     if launch.probe:
         argv += [*_chardev("probe", probe), *_device(f"virtio-serial-{transport.suffix}", still)]
         argv += _device("virtserialport", "chardev=probe", f"name={PROBE_PORT}")
@@ -128,6 +143,7 @@ def argv(launch: Launch, channels: Channels) -> list[str]:
     words += [*_chardev("console", channels.console), "-serial", "chardev:console"]
     words += [*_chardev("qmp", channels.qmp), "-mon", "chardev=qmp,mode=control"] if channels.qmp else []
     words += _devices(launch, channels.probe)
-    words += ["-kernel", str(launch.kernel)]
+    words += ["-kernel", str(launch.kernel)] if launch.kernel else []
     words += ["-initrd", str(launch.initrd)] if launch.initrd else []
-    return [*words, "-append", launch.cmdline, *qemu.args]
+    words += ["-append", launch.cmdline] if launch.kernel else []
+    return [*words, *qemu.args]

@@ -19,6 +19,8 @@ class BootRecord:
 
     ``ready_us`` counts from the kernel's clock zero, ``power_on_us`` is what came before it; both None when not known.
     ``console_sha256`` is of every byte of the console, ``console_sha256_ready`` up to the end of the ready line.
+    ``foreign``: the milestones are those of a foreign OS's YAML, not boot marks; those without a stamp of the kernel's
+    have no guest's time, and where ready has none the second digest ends before its line.
     """
 
     image: str
@@ -40,6 +42,7 @@ class BootRecord:
     host_ready_s: float | None = None
     console_sha256: str = ""
     console_sha256_ready: str = ""
+    foreign: bool = False
 
     @property
     def key(self) -> dict[str, str]:

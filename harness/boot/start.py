@@ -13,7 +13,9 @@ from harness import arch as arches
 from harness import proc
 from harness.boot import accel, host, qemu
 from harness.boot.accel import Choice
+from harness.boot.disk import disk_of
 from harness.boot.listener import Listener
+from harness.boot.milestones import finder
 from harness.boot.options import BootOptions
 from harness.boot.qemu import BY_HAND, Launch
 from harness.boot.record import BootRecord
@@ -21,7 +23,7 @@ from harness.boot.running import run_qemu, sweep
 from harness.boot.system import System
 from harness.boot.transcript import Transcript
 from harness.errors import HostError, UserError
-from harness.image import Image
+from harness.image import Bootable
 from harness.spec.model import MachineSpec
 
 CPIO_ALIGN = 4
@@ -29,7 +31,7 @@ LAST_PORT = 65535
 
 
 @contextmanager
-def boot(image: Image, machine: MachineSpec, options: BootOptions) -> Iterator[System]:
+def boot(image: Bootable, machine: MachineSpec, options: BootOptions) -> Iterator[System]:
     """Start `image` on `machine` and give the running System; QEMU is gone when the block is left, however.
 
     Raises UserError (image and machine do not fit), HostError (no QEMU, no room), MachineError (QEMU dies).
@@ -39,9 +41,9 @@ def boot(image: Image, machine: MachineSpec, options: BootOptions) -> Iterator[S
         yield _start(image, machine, options, stack)
 
 
-def _check(image: Image, machine: MachineSpec, options: BootOptions) -> None:
+def _check(image: Bootable, machine: MachineSpec, options: BootOptions) -> None:
     if image.arch.name != arches.by_name(machine.arch).name:
-        raise UserError(f"{image.name} was built for {image.arch.name}, but {machine.name} is {machine.arch}")
+        raise UserError(f"{image.name} is for {image.arch.name}, but {machine.name} is {machine.arch}")
     if options.mode == "exact" and not machine.qemu.exact:
         raise UserError(f"{machine.name} cannot count instructions: its YAML says `exact: false`")
     if options.mode == "exact" and (options.forwards or options.reboot):
@@ -50,9 +52,17 @@ def _check(image: Image, machine: MachineSpec, options: BootOptions) -> None:
         raise UserError(f"{machine.name} has no network to forward ports into")
     if wrong := [port for port in options.forwards if not 0 < port <= LAST_PORT]:
         raise UserError(f"{wrong[0]} is no TCP port to forward: 1 to {LAST_PORT}")
-    for file in (image.kernel, image.initrd, *([image.probe] if options.probe else [])):
+    parts = image.parts
+    if options.probe and parts.probe is None:
+        raise UserError(f"{image.name} has no probe: nothing of ours is put into a foreign OS")
+    if parts.kernel is None and not qemu.boots_disks(machine):
+        raise UserError(
+            f"{machine.name} has no firmware that boots a disk (UEFI and ISO images are not supported yet)",
+            hint="give the OS's kernel and initrd in its YAML, beside the disk",
+        )
+    for file in filter(None, (parts.kernel, parts.initrd, parts.disk, parts.probe if options.probe else None)):
         if not file.is_file():
-            raise UserError(f"{image.folder} has no file {file.name!r}", hint="build the image again")
+            raise UserError(f"{file.parent} has no file {file.name!r}", hint="build the image again")
 
 
 def join(parts: list[Path], out: Path) -> None:
@@ -77,19 +87,21 @@ def join_by_hand(parts: list[Path], out: Path) -> str:
     return f"({'; '.join(steps)}) > {shlex.quote(str(out))}"
 
 
-def _start(image: Image, machine: MachineSpec, options: BootOptions, stack: ExitStack) -> System:
-    arch, joined, parts = image.arch, options.out / "initrd", [image.initrd, image.probe]
+def _start(image: Bootable, machine: MachineSpec, options: BootOptions, stack: ExitStack) -> System:
+    arch, joined, parts = image.arch, options.out / "initrd", image.parts
+    segments = [part for part in (parts.initrd, parts.probe) if part]
     version = host.qemu_version(arch)
     options.out.mkdir(parents=True, exist_ok=True)
-    choice = accel.choose(arch, machine, image.kernel, options.mode)
+    choice = accel.choose(arch, machine, None if image.milestones else parts.kernel, options.mode)
     if options.probe:
         stack.callback(joined.unlink, missing_ok=True)
-        join(parts, joined)
+        join(segments, joined)
     launch = Launch(
         program=proc.resolve(arch.qemu),
         machine=machine,
-        kernel=image.kernel,
-        initrd=joined if options.probe else image.initrd,
+        kernel=parts.kernel,
+        initrd=joined if options.probe else parts.initrd,
+        disk=disk_of(parts.disk) if parts.disk else None,
         cmdline=qemu.cmdline(image.cmdline, machine, options.append, mode=options.mode, probe=options.probe),
         mode=options.mode,
         accel=choice.name,
@@ -99,7 +111,7 @@ def _start(image: Image, machine: MachineSpec, options: BootOptions, stack: Exit
     )
     by_hand = shlex.join(qemu.argv(launch, BY_HAND))
     if options.probe:
-        by_hand = f"{join_by_hand(parts, joined)} && {by_hand}"
+        by_hand = f"{join_by_hand(segments, joined)} && {by_hand}"
     stack.callback(sweep, options.out)
     start = time.monotonic()
     running = run_qemu(launch, options.out)
@@ -112,7 +124,7 @@ def _start(image: Image, machine: MachineSpec, options: BootOptions, stack: Exit
         options=options,
         launch=launch,
         running=running,
-        listener=Listener(transcript),
+        listener=Listener(transcript, finder(image)),
         blank=blank,
         by_hand=by_hand,
         clock=lambda: time.monotonic() - start,
@@ -139,7 +151,7 @@ def _transcript(options: BootOptions, blank: BootRecord, by_hand: str) -> Transc
 
 
 def _blank(
-    image: Image,
+    image: Bootable,
     machine: MachineSpec,
     options: BootOptions,
     launch: Launch,
@@ -150,6 +162,7 @@ def _blank(
     return BootRecord(
         image=image.name,
         arch=image.arch.name,
+        foreign=bool(image.milestones),
         machine=machine.name,
         mode=options.mode,
         probed=options.probe,

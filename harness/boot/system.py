@@ -15,6 +15,7 @@ from harness.boot.channels import Source
 from harness.boot.console import Console
 from harness.boot.consoleshell import ConsoleShell
 from harness.boot.listener import READY, Listener
+from harness.boot.login import log_in
 from harness.boot.milestones import Milestone
 from harness.boot.options import BootOptions
 from harness.boot.probe import ProbeShell
@@ -25,12 +26,15 @@ from harness.boot.record import BootRecord
 from harness.boot.running import Running, run_qemu
 from harness.boot.shell import Shell, ShellDeadError
 from harness.errors import HarnessError, ImageError, MachineError, UserError
-from harness.image import Image
+from harness.image import Bootable
 from harness.spec.model import MachineSpec
 
 T = TypeVar("T")
 TICK_S = 0.2  # how often QEMU is looked at while nothing is heard
 SETTLE_S = 0.5  # how long a dying kernel may finish its words
+# not every shell's own poweroff is heeded by systemd
+FOREIGN_OFF = "systemctl poweroff || poweroff"
+BUTTON_S = 30.0  # for a system to power off once its button is pressed
 DRAIN_S = 10.0  # for what a dead QEMU had said to be read
 UNREADY = "unready"
 FIRST = "init"  # the first mark of every boot
@@ -44,7 +48,7 @@ class System:
     Errors: ImageError for what the guest did (panic, oops, unready, silence, off too early), MachineError for QEMU.
     """
 
-    image: Image
+    image: Bootable
     machine: MachineSpec
     options: BootOptions
     launch: Launch
@@ -59,6 +63,7 @@ class System:
         self._ended = False
         self._turn = threading.Lock()  # who holds it starts or ends QEMU
         self.probe: ProbeShell | None = None
+        self._on_console: ConsoleShell | None = None
         if self.running.probe:
             self.probe = ProbeShell(self.running.probe, self.check, self._boots, self.options.timeout_multiplier)
         self.console = Console(self.running.source, self.listener, self.clock, self._again)
@@ -87,10 +92,20 @@ class System:
 
     @property
     def shell(self) -> Shell:
-        """The shell of a probed boot; MachineError when this one is not."""
-        if self.probe is None:
+        """The shell of a probed boot, or of a login on the console; MachineError when there is neither."""
+        if self.probe is not None:
+            return self.probe
+        if self.image.login is None:
             raise MachineError("this boot has no shell: it was not probed", hint="boot with BootOptions(probe=True)")
-        return self.probe
+        if self._on_console is None:
+            try:
+                log_in(self.console, self.image.login, self.check, self.options.timeout_multiplier)
+            except ImageError as error:
+                if error.details:  # it is the machine's own story
+                    raise
+                raise self.error(ImageError, error.message, hint=error.hint) from None
+            self._on_console = self.console_shell()
+        return self._on_console
 
     def console_shell(self) -> ConsoleShell:
         """Return a shell over the console itself, for a guest that shows a root shell there."""
@@ -145,21 +160,32 @@ class System:
         if self.listener.failure:
             raise self._failure()
 
-    def power_off(self, timeout: float = 60) -> None:
-        """Power off: cleanly through the probe's shell where there is one, else at once. Waits until it is off."""
-        if self.process.poll() is None and self.probe is not None:
+    def power_off(self, timeout: float = 60) -> bool:
+        """Power off, and wait until it is off; say whether it went off cleanly.
+
+        Through the shell where there is one; a foreign OS that has none, or ignores it, by the machine's button; else
+        at once.
+        """
+        wall = self.options.mode == "wall"
+        if self.process.poll() is None and (self.probe is not None or (self.image.login and wall)):
             try:
-                self.probe.run("poweroff", 10)
+                self.shell.run("poweroff" if self.probe else FOREIGN_OFF, 10)
             except ShellDeadError:
                 pass  # it may be gone before it can answer; whether it is off is seen below
             except MachineError:
                 if self.process.poll() is None:
                     raise
-            self.wait_off(timeout)
+            if self.probe is not None or self.process.wait(timeout * self.options.timeout_multiplier) is not None:
+                self.wait_off(timeout)
+        if self.process.poll() is None and self.image.milestones and wall:
+            self._ask(lambda qmp: qmp.execute("system_powerdown"))
+            self.process.wait(BUTTON_S * self.options.timeout_multiplier)
+        clean = self.process.poll() == 0
         with self._turn:
             self._ended = True
             self.process.kill()
         self._hear_out()
+        return clean
 
     def reset(self) -> None:
         """Press the reset button; wait with ``after=len(system.milestones)`` taken before."""
@@ -299,7 +325,9 @@ class System:
             )
         silent = max(0.0, self.clock() - heard)
         return self.error(
-            ImageError, f"no {what} within {limit:g} s{self._where()}; nothing was heard for the last {silent:.1f} s"
+            ImageError,
+            f"no {what} within {limit:g} s{self._where()}; nothing was heard for the last {silent:.1f} s",
+            details=self.listener.finder.awaited,
         )
 
     def _failure(self) -> HarnessError:

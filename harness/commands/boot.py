@@ -16,8 +16,8 @@ from harness.commands.frame import progress
 from harness.commands.scratch import scratch
 from harness.commands.specs import read_image
 from harness.errors import UserError
-from harness.image import MANIFEST, Image
-from harness.spec import load_machine
+from harness.image import MANIFEST, Bootable, ForeignImage, Image
+from harness.spec import is_os, load_machine, load_os
 from harness.spec.model import MachineSpec
 
 
@@ -40,6 +40,8 @@ def boot(images: Sequence[Path], machine: str, settings: Settings, wish: Wish) -
     _check(wish)
     spec = load_machine(machine)
     image = image_of(images, spec, settings)
+    if wish.command is not None and not (image.parts.probe or image.login):
+        raise UserError(f"{image.name} has no shell to run a command in", hint="give its YAML a `login`")
     with scratch("boot", wish.out) as out:
         if wish.explain:
             return _explained(image, spec, out, wish)
@@ -55,44 +57,50 @@ def _check(wish: Wish) -> None:
                             hint="leave --exact and --explain out")  # fmt: skip
 
 
-def image_of(images: Sequence[Path], machine: MachineSpec, settings: Settings) -> Image:
-    """Return what `images` describe (YAML files merged in order, or one built folder), built for the machine."""
+def image_of(images: Sequence[Path], machine: MachineSpec, settings: Settings) -> Bootable:
+    """Return what `images` describe (YAML files merged in order, one built folder, or a foreign OS's YAML) to boot it.
+
+    What has to be built is built for the machine's architecture.
+    """
     if len(images) == 1 and images[0].is_dir():
         image = Image(images[0])
         if image.arch.name != machine.arch:
             raise UserError(f"{images[0]} is built for {image.arch.name}, {machine.name} is {machine.arch}",
                             hint=f"{MANIFEST} says what an image is for")  # fmt: skip
         return image
+    if len(images) == 1 and is_os(images[0]):
+        return ForeignImage(load_os(images[0]))
     from harness.build.pipeline import Builder
 
     return Builder(settings, progress=progress).build(read_image(images, settings), by_name(machine.arch))
 
 
-def _exact(image: Image, machine: MachineSpec, out: Path, wish: Wish) -> int:
+def _exact(image: Bootable, machine: MachineSpec, out: Path, wish: Wish) -> int:
     progress(f"{image.name} on {machine.name}: two exact boots")
-    pair = exact_pair(image, machine, out, append=(*wish.append, "harness.then=poweroff"), timeout=wish.timeout)
+    pair = exact_pair(image, machine, out, append=wish.append, timeout=wish.timeout)
     record = pair.first
     if wish.as_json:
         records = [json.loads(one.dumps()) for one in (pair.first, pair.second)]
         print(json.dumps({"repeats": pair.repeats, "moved": pair.moved, "records": records}, indent=1))
     else:
         _table(record, exact=True)
-        print("twice the same to the microsecond" if pair.repeats else f"NOT the same twice: {pair.moved} moved")
+        print(pair.verdict)
     return 0
 
 
-def _explained(image: Image, machine: MachineSpec, out: Path, wish: Wish) -> int:
+def _explained(image: Bootable, machine: MachineSpec, out: Path, wish: Wish) -> int:
     from harness.commands import explain
 
-    progress(f"{image.name} on {machine.name}: two exact boots, and one with the kernel's trace")
-    explain.show(*explain.explain(image, machine, out, append=wish.append, timeout=wish.timeout), as_json=wish.as_json)
+    find = explain.foreign if image.milestones else explain.explain
+    explain.show(find(image, machine, out, append=wish.append, timeout=wish.timeout), as_json=wish.as_json)
     return 0
 
 
-def _wall(image: Image, machine: MachineSpec, out: Path, wish: Wish) -> int:
+def _wall(image: Bootable, machine: MachineSpec, out: Path, wish: Wish) -> int:
     interactive = wish.command is None and not wish.as_json and sys.stdin.isatty() and sys.stdout.isatty()
-    options = BootOptions(mode="wall", out=out, probe=wish.command is not None, append=wish.append,
-                          forwards=wish.forwards, timeout=wish.timeout)  # fmt: skip
+    probe = wish.command is not None and image.parts.probe is not None
+    options = BootOptions(mode="wall", out=out, probe=probe, append=wish.append, forwards=wish.forwards,
+                          timeout=wish.timeout)  # fmt: skip
     with started(image, machine, options) as system:
         for guest, host in sorted(system.forwards.items()):
             progress(f"port {guest} of the guest is 127.0.0.1:{host}")
@@ -106,7 +114,8 @@ def _wall(image: Image, machine: MachineSpec, out: Path, wish: Wish) -> int:
                 print(system.record.dumps())
             else:
                 _table(system.record, exact=False)
-        system.power_off()
+        if not system.power_off() and image.milestones:
+            progress(f"{image.name} did not power off by itself: its QEMU was ended")
         return code
 
 
@@ -121,14 +130,18 @@ def _command(system: System, command: str, *, as_json: bool) -> int:
 
 
 def _table(record: BootRecord, *, exact: bool) -> None:
-    """Print the milestones: the guest's clock in ms, the host's for a wall boot, and how long each step took."""
+    """Print the milestones: the guest's clock in ms, the host's for a wall boot, and how long each step took.
+
+    One that has no time of the guest's shows the host's alone.
+    """
     print(f"{record.image} on {record.machine}, QEMU {record.qemu_version}, {record.accel}")
     if record.power_on_us is not None:
         print(f"{record.power_on_us / 1000:12.3f} ms from power-on to the kernel's clock zero")
     before = 0
     for mark in record.milestones:
+        host = "" if exact and mark.guest_us is not None else f"{mark.host_s * 1000:10.0f} ms host"
         if mark.guest_us is None:
+            print(f"{'-':>12}    {'-':>10} {host} {mark.name}")
             continue
-        host = "" if exact else f"{mark.host_s * 1000:10.0f} ms host"
         print(f"{mark.guest_us / 1000:12.3f} ms {(mark.guest_us - before) / 1000:+10.3f} {host} {mark.name}")
         before = mark.guest_us

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.arch import by_name
-from harness.boot.exact import POWER_OFF, exact_boot
+from harness.boot.exact import exact_boot
 from harness.boot.record import BootRecord
 from harness.build.pipeline import Builder
 from harness.build.settings import Settings
@@ -57,7 +57,7 @@ def boots(
     for number, shake in enumerate(SHAKES):
         image = Builder(replace(settings, turn=shake.turn)).build(spec, by_name(target.arch))
         pad = ("x" * (shake.padding - 1),) if shake.padding else ()  # a word that means nothing to anybody
-        record = exact_boot(image, target, out / str(number), append=(*POWER_OFF, *pad), seed=shake.seed)
+        record = exact_boot(image, target, out / str(number), append=pad, seed=shake.seed)
         steps = step_figures(image, target, out / f"{number}-steps", append=pad, seed=shake.seed)
         yield shake, record, figures(record) | steps
 

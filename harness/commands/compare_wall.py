@@ -15,12 +15,12 @@ from harness.commands.compare import EXITS, Wish, sides
 from harness.commands.frame import progress
 from harness.commands.scratch import scratch
 from harness.errors import UserError
-from harness.image import Image
+from harness.image import Bootable
 from harness.measure.phases import READY, figures
 from harness.measure.statistics import Comparison, compare_pairs, fewest_pairs
 from harness.spec.model import MachineSpec
 
-Side = tuple[Image, MachineSpec]
+Side = tuple[Bootable, MachineSpec]
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def _pairs(both: tuple[Side, Side], count: int, out: Path) -> Iterator[tuple[dic
         yield made[0], made[1]
 
 
-def _wall(image: Image, machine: MachineSpec, out: Path) -> dict[str, int]:
+def _wall(image: Bootable, machine: MachineSpec, out: Path) -> dict[str, int]:
     with boot(image, machine, BootOptions(mode="wall", out=out)) as system:
         system.wait_ready()
         return on_the_host(system.record)

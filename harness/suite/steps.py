@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness.boot.exact import POWER_OFF, exact_boot
+from harness.boot.exact import exact_boot
 from harness.boot.record import BootRecord
-from harness.image import Image
+from harness.image import Bootable
 from harness.measure import trace
 from harness.measure.phases import Phase, alone
 from harness.spec.model import MachineSpec
@@ -15,7 +15,7 @@ Figures = dict[str, int]
 
 
 def traced_boot(
-    image: Image,
+    image: Bootable,
     machine: MachineSpec,
     out: Path,
     *,
@@ -25,13 +25,13 @@ def traced_boot(
     seed: int = 1,
 ) -> tuple[BootRecord, list[Phase]]:
     """Boot once in exact time with the kernel's trace on; return the record and the kernel's steps."""
-    words = (*append, *trace.APPEND, *POWER_OFF)
+    words = (*append, *trace.APPEND)
     record = exact_boot(image, machine, out, append=words, timeout=timeout, multiplier=multiplier, seed=seed)
     return record, trace.steps(trace.events((out / "console.raw").read_bytes()))
 
 
 def step_figures(
-    image: Image,
+    image: Bootable,
     machine: MachineSpec,
     out: Path,
     *,

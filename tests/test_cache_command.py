@@ -31,11 +31,26 @@ def test_export_and_import(filled: str, tmp_path: Path, monkeypatch: pytest.Monk
     assert (tmp_path / "other" / "debs" / filled / "package.deb").read_bytes() == b"a package"
 
 
+def test_blobs_too(filled: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    digests = [hashlib.new(algorithm, b"a blob").hexdigest() for algorithm in ("sha256", "sha512")]
+    for digest in digests:
+        (tmp_path / "cache/blobs" / digest).mkdir(parents=True)
+        (tmp_path / "cache/blobs" / digest / "blob").write_bytes(b"a blob")
+    cache("export", tmp_path / "out")
+    monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "other"))
+    assert cache("import", tmp_path / "out") == 0
+    for digest in digests:
+        assert (tmp_path / "other/blobs" / digest / "blob").read_bytes() == b"a blob"
+    (tmp_path / "out" / f"{digests[1]}.blob").write_bytes(b"another")
+    with pytest.raises(UserError, match="damaged"):
+        cache("import", tmp_path / "out")
+
+
 def test_json(filled: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for action in ("export", "import"):
         assert cache(action, tmp_path / "out", as_json=True) == 0
         said = capsys.readouterr()
-        assert json.loads(said.out) == {"action": action, "packages": 1, "folder": str(tmp_path / "out")}
+        assert json.loads(said.out) == {"action": action, "packages": 1, "blobs": 0, "folder": str(tmp_path / "out")}
         assert said.err == ""
 
 

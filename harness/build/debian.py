@@ -243,43 +243,7 @@ class Debian:
         self._verified.add(package.sha256)
         return True
 
-    def export_cache(self, folder: Path) -> int:
-        """Write every .deb of the store into `folder` as SHA256.deb; return how many. HostError when it cannot."""
-        try:
-            return self._export(folder)
-        except OSError as error:
-            raise HostError(f"cannot export the cache: {error}", hint="name a folder that you may write") from error
-
-    def _export(self, folder: Path) -> int:
-        folder.mkdir(parents=True, exist_ok=True)
-        debs = sorted((self.store.root / "debs").glob(f"*/{DEB}"))
-        for deb in debs:
-            target = folder / f"{deb.parent.name}.deb"
-            if not target.exists():
-                scratch = target.with_name(f".{target.name}.{os.getpid()}")
-                shutil.copyfile(deb, scratch)
-                scratch.replace(target)
-        return len(debs)
-
-    def import_cache(self, folder: Path) -> int:
-        """Take every SHA256.deb of an exported `folder` into the store; return how many.
-
-        Raises UserError when the folder is not there or a file is not what its name says.
-        """
-        if not folder.is_dir():
-            raise UserError(f"no exported cache at {folder}")
-        debs = sorted(folder.glob("*.deb"))
-        for deb in debs:
-            if file_digest(deb) != deb.stem:
-                raise UserError(f"{deb} is damaged: its SHA-256 is not its name", hint="export the cache again")
-            self.store.make("debs", deb.stem, lambda work, deb=deb: _copy(deb, work / DEB))  # type: ignore[misc]
-        return len(debs)
-
 
 def _move(source: Path, target: Path) -> None:
     source.chmod(0o644)
     source.rename(target)
-
-
-def _copy(source: Path, target: Path) -> None:
-    shutil.copyfile(source, target)

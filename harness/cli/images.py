@@ -103,13 +103,13 @@ def lint(
 @command
 def cache(
     action: Annotated[str, typer.Argument(metavar="export|import")],
-    folder: Annotated[Path, typer.Argument(help="Where the packages go to, or come from.")],
+    folder: Annotated[Path, typer.Argument(help="Where the downloads go to, or come from.")],
     json: options.Json = False,
 ) -> int:
-    """Keep the downloaded packages elsewhere, or take them back.
+    """Keep the downloaded packages and OCI images elsewhere, or take them back.
 
     With a lock (harness build --lock FILE) and an exported cache an image can be built again, byte for byte, when the
-    mirror no longer has its packages.
+    mirror no longer has its packages, or the registry its images.
 
     \b
     Examples:

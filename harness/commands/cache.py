@@ -1,4 +1,4 @@
-"""`harness cache`: the downloaded packages kept elsewhere, for the day on which the mirror has them no more."""
+"""`harness cache`: what was downloaded kept elsewhere, for the day on which nobody has it any more."""
 
 from __future__ import annotations
 
@@ -6,23 +6,22 @@ import json
 import sys
 from pathlib import Path
 
-from harness.build.debian import Debian
-from harness.build.settings import Settings
+from harness import exports, paths
 from harness.errors import UserError
 from harness.store import Store
 
+ACTIONS = {"export": (exports.export, "into"), "import": (exports.take, "from")}
+
 
 def cache(action: str, folder: Path, *, as_json: bool = False) -> int:
-    """Export every package of the cache into `folder`, or import what such a folder holds."""
-    settings = Settings()
-    debian = Debian(Store(settings.cache), suite=settings.suite, mirror=settings.mirror)
-    actions = {"export": (debian.export_cache, "into"), "import": (debian.import_cache, "from")}
-    if action not in actions:
+    """Export every package and blob of the cache into `folder`, or import what such a folder holds."""
+    if action not in ACTIONS:
         raise UserError(f"cannot {action} a cache", hint="harness cache export FOLDER, or import FOLDER")
-    act, where = actions[action]
-    count = act(folder)
+    act, where = ACTIONS[action]
+    counts = act(Store(paths.cache_dir()), folder)
     if as_json:
-        print(json.dumps({"action": action, "packages": count, "folder": str(folder)}))
+        print(json.dumps({"action": action, **counts, "folder": str(folder)}))
     else:
-        print(f"{count} packages {where} {folder}", file=sys.stderr)
+        what = f"{counts['packages']} packages and {counts['blobs']} blobs of OCI images"
+        print(f"{what} {where} {folder}", file=sys.stderr)
     return 0

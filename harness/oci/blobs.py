@@ -123,6 +123,13 @@ class Blobs:
             self._good.add(wanted.digest)
         return _blob(path, wanted)
 
+    def size(self, digest: str) -> int | None:
+        """Return how large the blob in the store is, None when it is not there."""
+        try:
+            return (self.store.path("blobs", hexadecimal(digest)) / FILE).stat().st_size
+        except FileNotFoundError:
+            return None
+
     def keep(self, wanted: Descriptor, send: Sender, alive: Callable[[], None] = lambda: None) -> Blob:
         """Return the blob, brought in by `send` when the store lacks it.
 

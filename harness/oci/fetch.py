@@ -191,7 +191,19 @@ class Images:
             found = Descriptor.model_validate_json(self._path(wish).read_bytes())
             return found if self._manifest(found, wish) else None
         except (FileNotFoundError, ValueError, ImageError):
-            return None  # absent, or cut short: ask again
+            return self._imported(wish)  # absent, or cut short
+
+    def _imported(self, wish: _Wish) -> Descriptor | None:
+        """Return what a digest means that came with an imported cache, or None: ask again."""
+        digest = wish.name.digest if isinstance(wish.name, Named) else ""
+        size = self._blobs.size(digest) if digest else None
+        if size is None or size > LARGEST:
+            return None
+        found = Descriptor(media_type=MANIFEST, digest=digest, size=size)
+        try:
+            return found if self._manifest(found, wish) else None
+        except ImageError:
+            return None
 
     def _path(self, wish: _Wish) -> Path:
         return self.store.root / "resolved" / f"{wish.key}.json"

@@ -17,6 +17,7 @@ from harness.arch import Arch, parse_list
 from harness.build.debian import DEB, Debian
 from harness.build.pipeline import Builder
 from harness.build.settings import Settings
+from harness.exports import take
 from harness.image import Image
 from harness.patience import Patience
 from harness.spec import load_image
@@ -37,7 +38,7 @@ class Offline:
     def builder(self, cache: Path, **settings: object) -> Builder:
         """Return a builder with a cache of its own that holds the packages."""
         builder = Builder(Settings(cache=cache, lock=self.lock, offline=True, **settings))  # type: ignore[arg-type]
-        builder.debian.import_cache(self.debs)
+        take(builder.store, self.debs)
         return builder
 
     def build(self, cache: Path, arches: str = "arm64", **settings: object) -> list[Image]:

@@ -18,6 +18,7 @@ from harness.build.debian import DEB
 from harness.build.lock import Lock
 from harness.build.mirror import MirrorError
 from harness.errors import EXIT_USER, HostError, UserError
+from harness.exports import export, take
 
 ARM = ARCHES["arm64"]
 
@@ -230,7 +231,7 @@ def test_an_exported_cache_serves_what_left_the_mirror(make, repository, mirror,
     packages = here.resolve(["tool"], ARM).packages
     here.fetch_all(packages)
     lock.save()
-    assert here.export_cache(exported) == len(packages)
+    assert export(here.store, exported)["packages"] == len(packages)
     for package in packages:
         (repository.root / package.filename).unlink()
     there = make("elsewhere", lock=Lock(path))
@@ -240,22 +241,22 @@ def test_an_exported_cache_serves_what_left_the_mirror(make, repository, mirror,
     assert "exported cache" in caught.value.hint
     mirror.close()
     there = make("elsewhere", lock=Lock(path), offline=True)
-    assert there.import_cache(exported) == len(packages)
+    assert take(there.store, exported)["packages"] == len(packages)
     there.fetch_all(there.resolve(["tool"], ARM).packages)
 
 
 def test_an_exported_cache_that_was_tampered_with_is_refused(make, tmp_path) -> None:
     debian = make()
     debian.fetch_all(debian.resolve(["tool"], ARM).packages)
-    debian.export_cache(tmp_path / "exported")
+    export(debian.store, tmp_path / "exported")
     victim = sorted((tmp_path / "exported").iterdir())[0]
     victim.write_bytes(b"evil")
-    with pytest.raises(UserError, match="is damaged: its SHA-256 is not its name"):
-        make("elsewhere").import_cache(tmp_path / "exported")
+    with pytest.raises(UserError, match="is damaged: its digest is not its name"):
+        take(make("elsewhere").store, tmp_path / "exported")
     with pytest.raises(HostError, match="cannot export the cache"):
-        debian.export_cache(victim / "below-a-file")
+        export(debian.store, victim / "below-a-file")
     with pytest.raises(UserError, match="no exported cache"):
-        make("elsewhere").import_cache(tmp_path / "nowhere")
+        take(make("elsewhere").store, tmp_path / "nowhere")
 
 
 def test_the_hosts_hooks_do_not_run(make, tmp_path, monkeypatch) -> None:

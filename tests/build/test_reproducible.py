@@ -19,12 +19,13 @@ from pathlib import Path
 from harness.arch import parse_list
 from harness.build.pipeline import Builder
 from harness.build.settings import Settings
+from harness.exports import take
 from harness.spec import load_image
 
 spec, lock, debs, cache, arches, umask = sys.argv[1:]
 os.umask(int(umask, 8))
 builder = Builder(Settings(cache=Path(cache), lock=Path(lock), offline=True))
-builder.debian.import_cache(Path(debs))
+take(builder.store, Path(debs))
 images = builder.build_all(load_image([Path(spec)]), parse_list(arches))
 print(json.dumps({"uid": os.getuid(), "folders": [str(image.folder) for image in images]}))
 """

@@ -32,6 +32,7 @@ from harness.build.lock import Lock
 from harness.build.pipeline import Builder
 from harness.build.settings import Settings
 from harness.errors import HostError, UserError
+from harness.exports import export, take
 from harness.oci.fetch import Images
 from harness.oci.registries import find
 from harness.oci.trouble import RegistryError
@@ -442,3 +443,18 @@ def test_a_lock_of_before_there_were_images(tmp_path: Path) -> None:
     path.write_text(json.dumps(data))
     with pytest.raises(UserError, match="does not list app:1 for arm64"):
         Lock(path).find_image("arm64", "app:1")
+
+
+def test_a_lock_and_an_exported_cache_need_no_registry(images: Make, stock: Path, tmp_path: Path) -> None:
+    lock = Lock(tmp_path / "image.lock")
+    with docker_registry(tmp_path / "short", stock) as host:
+        name = f"{host}/app:1"
+        here = images(lock=lock)
+        image = here.fetch(name, ARM64, HERE)
+        lock.save()
+    assert export(here.store, tmp_path / "exported")["blobs"] == 5  # the manifest, the config, three layers
+    there = images("elsewhere", lock=Lock(tmp_path / "image.lock"), offline=True)
+    with pytest.raises(HostError, match="is not in the cache, and this build is offline"):
+        there.fetch(name, ARM64, HERE)
+    take(there.store, tmp_path / "exported")
+    assert there.fetch(name, ARM64, HERE).digest == image.digest

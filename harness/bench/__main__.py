@@ -13,7 +13,7 @@ from pathlib import Path
 
 from harness import paths
 from harness.arch import ARCHES
-from harness.bench import boots, boottime, builds, histories, page, reports, wall
+from harness.bench import boots, boottime, builds, histories, images, page, reports, wall
 from harness.bench.context import Bench, Context
 from harness.bench.figures import Figure, Report
 from harness.boot import host
@@ -29,6 +29,7 @@ BENCHES = {
     for bench in (
         Bench("size", "shipped megabytes of both images", builds.size),
         Bench("build", "seconds that `harness build` takes: nothing changed, one service changed", builds.build),
+        Bench("oci", "memory of merging a large OCI image, seconds of a build once one has changed", images.oci),
         Bench("exact", "exact milliseconds to ready, on every machine, by phase", boots.exact),
         Bench("overhead", "wall time to ready through the harness over QEMU run bare", boots.overhead),
         Bench("matrix", "seconds of the whole matrix, everything built", builds.warm),

@@ -14,6 +14,7 @@ from time import monotonic, time
 import httpx2
 from httpx2 import URL
 
+from harness.errors import UserError
 from harness.oci.registries import Place
 from harness.oci.trouble import Kind, RegistryError, failed, kind_of, words
 from harness.patience import Patience
@@ -188,8 +189,13 @@ def _verify(place: Place) -> ssl.SSLContext | bool:
     if folder is None:
         return True
     context = ssl.create_default_context()
-    for authority in sorted(folder.glob("*.crt")):
-        context.load_verify_locations(authority)
-    for ours in sorted(folder.glob("*.cert")):
-        context.load_cert_chain(ours, ours.with_suffix(".key"))
+    for path in sorted((*folder.glob("*.crt"), *folder.glob("*.cert"))):
+        try:
+            if path.suffix == ".crt":
+                context.load_verify_locations(path)
+            else:
+                context.load_cert_chain(path, path.with_suffix(".key"))
+        except (OSError, ssl.SSLError) as error:
+            hint = "a certificate as PEM; X.cert needs X.key beside it"
+            raise UserError(f"{path} cannot be used: {error}", hint=hint) from None
     return context

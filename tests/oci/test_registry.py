@@ -330,12 +330,11 @@ def test_a_blocked_name(images: Make, home: Path) -> None:
 
 
 @contextmanager
-def tls(stock: Path, folder: Path):
+def tls(stock: Path, folder: Path, **more: object):
     folder.mkdir()
     pair = make_pair(folder, "registry")
-    with docker_registry(
-        folder, stock, http={"tls": {"certificate": str(pair.certificate), "key": str(pair.key)}}
-    ) as host:
+    files = {"certificate": str(pair.certificate), "key": str(pair.key), **more}
+    with docker_registry(folder, stock, http={"tls": files}) as host:
         yield host, pair
 
 
@@ -353,6 +352,26 @@ def test_certificates(images: Make, stock: Path, tmp_path: Path, home: Path, mon
         (folder / "ca.crt").unlink()
         conf(home, f'[[registry]]\nlocation = "{host}"\ninsecure = true\n')
         images("insecure").fetch(f"{host}/app:1", ARM64, HERE)
+
+
+def test_a_certificate_of_ours(images: Make, stock: Path, tmp_path: Path, home: Path) -> None:
+    ours = make_pair(tmp_path, "ours")
+    with tls(stock, tmp_path / "tls", clientcas=[str(ours.certificate)]) as (host, pair):
+        folder = home / ".config/containers/certs.d" / host
+        folder.mkdir(parents=True)
+        shutil.copy(pair.certificate, folder / "ca.crt")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("harness.oci.registries.is_loopback", lambda _: False)
+            with pytest.raises(RegistryError, match="does not answer"):
+                images().fetch(f"{host}/app:1", ARM64, HERE)
+            shutil.copy(ours.certificate, folder / "ours.cert")
+            with pytest.raises(UserError, match=r"ours\.cert"):
+                images().fetch(f"{host}/app:1", ARM64, HERE)
+            shutil.copy(ours.key, folder / "ours.key")
+            images().fetch(f"{host}/app:1", ARM64, HERE)
+            (folder / "ca.crt").write_text("junk")
+            with pytest.raises(UserError, match=r"ca\.crt"):
+                images("other").fetch(f"{host}/app:1", ARM64, HERE)
 
 
 def test_plain_http_only_where_it_is_said(

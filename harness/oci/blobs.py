@@ -125,10 +125,14 @@ class Blobs:
 
     def size(self, digest: str) -> int | None:
         """Return how large the blob in the store is, None when it is not there."""
-        try:
-            return (self.store.path("blobs", hexadecimal(digest)) / FILE).stat().st_size
-        except FileNotFoundError:
-            return None
+        return _size(self.store.path("blobs", hexadecimal(digest)) / FILE)
+
+    def arrived(self, wanted: Descriptor) -> int:
+        """Return how many bytes of a blob are here, also of one that is on its way."""
+        return self.size(wanted.digest) or _size(self._partial(wanted)) or 0
+
+    def _partial(self, wanted: Descriptor) -> Path:
+        return self.store.root / "partial" / hexadecimal(wanted.digest)
 
     def keep(self, wanted: Descriptor, send: Sender, alive: Callable[[], None] = lambda: None) -> Blob:
         """Return the blob, brought in by `send` when the store lacks it.
@@ -147,7 +151,7 @@ class Blobs:
 
     def _receive(self, wanted: Descriptor, send: Sender, alive: Callable[[], None], work: Path) -> None:
         # the lock of its key is held: nobody else writes to this file
-        partial = self.store.root / "partial" / hexadecimal(wanted.digest)
+        partial = self._partial(wanted)
         receiver = Receiver(wanted, partial, alive)
         try:
             if not receiver.whole:
@@ -160,6 +164,13 @@ class Blobs:
             receiver.close()
         partial.chmod(0o644)
         partial.replace(work / FILE)
+
+
+def _size(path: Path) -> int | None:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return None
 
 
 def _digest(stream: IO[bytes], wanted: Descriptor) -> str:

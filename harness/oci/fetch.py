@@ -27,6 +27,7 @@ from harness.store import Store, digest_of
 RESOLUTION_VERSION = 1
 DEEPEST = 3  # indexes within indexes
 WORKERS = 4  # layers at a time
+PERIOD = 10.0  # seconds between two words of how far a fetch has come
 
 
 def silent(_: str) -> None:
@@ -250,10 +251,10 @@ class Images:
             count = "1 layer" if len(missing) == 1 else f"{len(missing)} layers"
             self.progress(f"{wish}: fetching {count}, {sum(layer.size for layer in missing) / 1e6:.1f} MB")
             with self._source(wish) as source:
-                self._fetch(source, missing)
+                self._fetch(wish, source, missing)
         return tuple(self._blob(layer) for layer in manifest.layers)
 
-    def _fetch(self, source: Source, missing: list[Descriptor]) -> None:
+    def _fetch(self, wish: _Wish, source: Source, missing: list[Descriptor]) -> None:
         from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait  # a build of nothing needs none
 
         stop = threading.Event()
@@ -266,8 +267,13 @@ class Images:
         with ThreadPoolExecutor(max_workers=WORKERS) as pool:
             futures = [pool.submit(self._blobs.keep, one, partial(source.blob, one), alive) for one in missing]
             try:
-                done, _ = wait(futures, return_when=FIRST_EXCEPTION)
-                failed = any(future.exception() for future in done)
+                while True:
+                    done, left = wait(futures, timeout=PERIOD, return_when=FIRST_EXCEPTION)
+                    failed = any(future.exception() for future in done)
+                    if failed or not left:
+                        break
+                    arrived, whole = sum(map(self._blobs.arrived, missing)), sum(one.size for one in missing)
+                    self.progress(f"{wish}: {arrived / 1e6:.0f} of {whole / 1e6:.0f} MB")
             except BaseException:
                 failed = True
                 raise

@@ -19,6 +19,7 @@ from servers import PASSWORD, USER, Fault, Liar, Reply, Seen, Server, make_pair
 
 from harness.arch import by_name
 from harness.errors import HarnessError, ImageError, UserError
+from harness.oci import fetch as fetching
 from harness.oci import transport
 from harness.oci.blobs import ContentError
 from harness.oci.fetch import Images
@@ -121,6 +122,14 @@ def test_a_date_to_wait_for(images: Make, liar: Liar) -> None:
     liar.spoil("manifests/", status(503, Retry_After="Wed, 21 Oct 2015 07:28:00 GMT"))
     liar.spoil("manifests/", status(503, Retry_After="tomorrow"))
     fetch(images(), liar)
+
+
+def test_a_long_fetch_says_how_far_it_is(images: Make, liar: Liar, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fetching, "PERIOD", 0.01)
+    liar.spoil("blobs/", lambda _, reply: replace(reply, pause=0.2), times=4)
+    said: list[str] = []
+    fetch(images(progress=said.append), liar)
+    assert f"{liar.host}/app:1, linux/arm64: 0 of 0 MB" in said
 
 
 # resuming

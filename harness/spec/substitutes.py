@@ -6,7 +6,7 @@ each complaint still has its place.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from harness.spec.checks_image import image_references
 from harness.spec.complaints import spell
 from harness.spec.components import mapping_of
 from harness.spec.model import Substitution
-from harness.spec.reader import Document, Node, read
+from harness.spec.reader import Document, Node, Place, plain, read
 from harness.spec.references import library
 
 TABLE = Path(__file__).with_suffix(".yml")
@@ -29,8 +29,8 @@ def _table() -> dict[str, Any]:
     return mapping_of(read(TABLE))
 
 
-def component_for(reference: str) -> tuple[str, str] | None:
-    """Return the image's plain name and the component that stands for it, or None when none does."""
+def component_for(reference: str, section: str = "services") -> tuple[str, str] | None:
+    """Return the image's plain name and the component that stands for it in a section, or None when none does."""
     try:
         named = oci.parse(reference)
     except UserError:  # it is judged later
@@ -40,7 +40,8 @@ def component_for(reference: str) -> tuple[str, str] | None:
         return None
     first, _, name = named.repository.rpartition("/")
     if first == LINUXKIT:
-        component = table["linuxkit"].get(name, name)
+        others = {**table["linuxkit"]["any"], **table["linuxkit"].get(section, {})}
+        component = others.get(name, name)
     elif first in ("", PUBLIC):
         component = table["public"].get(name, "")
     else:
@@ -51,8 +52,9 @@ def component_for(reference: str) -> tuple[str, str] | None:
 def others(component: str) -> tuple[str, ...]:
     """Return the images that a component stands for under another name than linuxkit/ITS-NAME, tags left out."""
     table = _table()
-    linuxkit = (f"{LINUXKIT}/{name}" for name, one in table["linuxkit"].items() if one == component)
-    return tuple(sorted((*linuxkit, *(name for name, one in table["public"].items() if one == component))))
+    public = (name for name, one in table["public"].items() if one == component)
+    rows = (row for section in table["linuxkit"].values() for row in section.items())
+    return tuple(sorted({*public, *(f"{LINUXKIT}/{name}" for name, one in rows if one == component)}))
 
 
 def substitute(document: Document) -> tuple[Substitution, ...]:
@@ -62,23 +64,48 @@ def substitute(document: Document) -> tuple[Substitution, ...]:
 
 def _substituted(document: Document) -> Iterator[Substitution]:
     for path, written in list(image_references(mapping_of(document))):
-        found = component_for(written) if any(sign in written for sign in "/:@") else None
+        section = str(path[0])
+        found = component_for(written, section) if any(sign in written for sign in "/:@") else None
         if found is None:
             continue
         name, component = found
-        parent, _ = document.find(path[:-1])
-        parent.value[path[-1]] = Node(component, document.place(path))
-        without = _taken_out(parent.value, name) if isinstance(parent.value, dict) else ()
-        command = _table()["once"].get(name, ()) if path[0] == "onboot" else ()
-        if command:
-            place = document.place(path)
-            parent.value["command"] = Node([Node(word, place, raw=word) for word in command], place)
-        yield Substitution(key=spell(path), reference=written, component=component, without=without, command=command)
+        place = document.place(path)
+        parent = document.find(path[:-1])[0].value
+        parent[path[-1]] = Node(component, place)
+        done = Substitution(key=spell(path), reference=written, component=component)
+        yield _fitted(done, parent, name, section, place) if isinstance(parent, dict) else done
 
 
-def _taken_out(entry: dict[str, Node], name: str) -> tuple[str, ...]:
-    """Take out of an entry what does not fit the component; return the keys that went."""
-    gone = tuple(key for key in _table()["without"].get(name, ()) if key in entry)
-    for key in gone:
-        del entry[key]
-    return gone
+def _fitted(done: Substitution, entry: dict[str, Node], name: str, section: str, place: Place) -> Substitution:
+    """Make what an entry says besides its image fit the component; return the substitution with what that was."""
+    table = _table()
+    without = tuple(key for key in table["without"].get(name, ()) if key in entry)
+    said = [entry.pop(key) for key in without if key == "command"]
+    for key in without:
+        entry.pop(key, None)
+    env = tuple(_told(table["told"].get(name, {}), plain(said[0]))) if said else ()
+    command = table["once"].get(name, ()) if section == "onboot" else ()
+    if env:
+        before = entry["env"].value if "env" in entry else []
+        if isinstance(before, list):
+            entry["env"] = Node([*before, *(Node(word, place, raw=word) for word in env)], place)
+    if command:
+        entry["command"] = Node([Node(word, place, raw=word) for word in command], place)
+    return done.model_copy(update={"without": without, "env": env, "command": command})
+
+
+def _told(row: Mapping[str, Any], command: object) -> Iterator[str]:
+    """Yield, as an environment, what a command of the other's program says; what has no variable is left out."""
+    options, words = row.get("options", {}), list(row.get("words", ()))
+    rest = [word for word in command if isinstance(word, str)][1:] if isinstance(command, tuple) else []
+    while rest:
+        word = rest.pop(0)
+        option, equals, value = word.lstrip("-").partition("=")
+        if not word.startswith("-"):
+            name, value = (words.pop(0) if words else ""), word
+        else:
+            name = options.get(option, "")
+            if option in options and not equals:
+                value = rest.pop(0) if rest else ""
+        if name:
+            yield f"{name}={value}"

@@ -17,25 +17,10 @@ from harness.build.settings import Settings
 from harness.cli import app
 from harness.image import Image
 from harness.spec import load_component
+from harness.spec.lint import lint
 from harness.store import Store
 
-LINUXKIT = """\
-kernel: {image: "linuxkit/kernel:6.6.13", cmdline: "console=ttyAMA0", ucode: intel-ucode.cpio}
-init: ["linuxkit/init:v1.0", "linuxkit/runc:v1.0", "linuxkit/containerd:v1.0", "linuxkit/ca-certificates:v1.0"]
-onboot:
-  - {name: sysctl, image: "linuxkit/sysctl:v1.0"}
-  - {name: rngd1, image: "linuxkit/rngd:v1.0", command: ["/sbin/rngd", "-1"]}
-  - name: dhcpcd
-    image: linuxkit/dhcpcd:v1.0
-    command: ["/sbin/dhcpcd", "--nobackground", "-f", "/dhcpcd.conf", "-1"]
-services:
-  - {name: getty, image: "linuxkit/getty:v1.0", env: [INSECURE=true]}
-  - {name: rngd, image: "linuxkit/rngd:v1.0"}
-  - name: web
-    image: nginx:1.25-alpine
-    capabilities: [CAP_NET_BIND_SERVICE, CAP_CHOWN, CAP_SETUID, CAP_SETGID, CAP_DAC_OVERRIDE]
-    binds: ["/etc/resolv.conf:/etc/resolv.conf"]
-"""
+EXAMPLES = {path.stem: path for path in sorted((Path(__file__).parent / "linuxkit").glob("*.yml"))}
 
 
 def run(*words: str | Path) -> str:
@@ -56,9 +41,8 @@ def test_a_container_image_boots(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert "the app is up in a box\napp\n" in said
 
 
-def test_a_file_of_linuxkits_boots(tmp_path: Path) -> None:
-    path = tmp_path / "theirs.yml"
-    path.write_text(LINUXKIT)
+def test_a_file_of_linuxkits_boots() -> None:
+    path = EXAMPLES["webserver"]
     said = run("boot", path, "--library", "-m", "qemu-arm64", "--json")
     record = json.loads(said[said.index("{") :])
     assert record["milestones"][-1]["name"] == "ready"
@@ -67,6 +51,20 @@ def test_a_file_of_linuxkits_boots(tmp_path: Path) -> None:
     rows = {row["key"]: row for row in Image(Path(built["folder"])).manifest["substitutions"]}
     assert rows["onboot[2].image"] == {
         "key": "onboot[2].image", "reference": "linuxkit/dhcpcd:v1.0", "component": "dhcp", "without": ["command"],
-        "command": [],
+        "env": [], "command": [],
     }  # fmt: skip
-    assert len(rows) == 11
+    assert len(rows) == 13
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_files_as_linuxkits_users_write_them_need_no_registry(name: str) -> None:
+    (finding,) = lint([EXAMPLES[name]], library=True)
+    assert finding.complaints == ()
+    assert [one.text for one in finding.references if not one.component] == []
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_they_are_built_for_all_architectures(name: str) -> None:
+    said = run("build", EXAMPLES[name], "--library", "--json")
+    assert [row["arch"] for row in json.loads(said[said.index("[\n") :])] == list(ARCHES)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -70,8 +71,8 @@ def example(tmp_path: Path) -> Path:
         ("linuxkit/getty:v1.0", "getty"),
         (f"linuxkit/getty:v1.0{DIGEST}", "getty"),
         ("docker.io/linuxkit/getty:v1.0", "getty"),
-        ("linuxkit/dhcpcd:v1", "dhcp"),
-        ("linuxkit/containerd:v1", "init"),
+        ("linuxkit/dhcpcd:v1", "dhcpcd"),
+        ("linuxkit/containerd:v1", "containerd"),
         ("nginx:1.19.5-alpine", "nginx"),
         ("library/nginx", "nginx"),
         (f"docker.io/library/nginx{DIGEST}", "nginx"),
@@ -92,11 +93,58 @@ def test_what_stands_for_what(reference: str, component: str | None) -> None:
     assert (found[1] if found else None) == component
 
 
-def test_the_table_names_components_that_are_there() -> None:
-    table = mapping_of(read(TABLE))
-    assert {*table["linuxkit"].values(), *table["public"].values()} <= set(library())
-    same = {name for name, component in table["linuxkit"].items() if name == component}
-    assert same == set(), "those need no row"
+@pytest.mark.parametrize(
+    ("section", "name", "component"),
+    [("init", "containerd", "init"), ("init", "runc", "init"), ("onboot", "dhcpcd", "dhcp"), ("onboot", "ip", "ip")],
+)
+def test_what_stands_in_one_section_only(section: str, name: str, component: str) -> None:
+    assert component_for(f"linuxkit/{name}:v1", section) == (name, component)
+
+
+def test_the_table_names_what_is_there() -> None:
+    table, known = mapping_of(read(TABLE)), library()
+    others = [one for row in table["linuxkit"].values() for one in row.values()]
+    assert {*others, *table["public"].values(), *table["without"], *table["once"], *table["told"]} <= set(known)
+    for name, row in table["told"].items():
+        assert "command" in table["without"][name]
+        for variable in filter(None, (*row.get("options", {}).values(), *row.get("words", ()))):
+            assert variable in known[name].read_text(), f"{name} is not told {variable}"
+
+
+@pytest.mark.parametrize(
+    ("name", "command", "env"),
+    [
+        ("format", ["/usr/bin/format", "-type", "ext4", "--label=DATA", "-verbose", "/dev/vda"],
+         ("TYPE=ext4", "LABEL=DATA", "DEVICE=/dev/vda")),
+        ("format", ["/usr/bin/format", "-partition", "2", "-label"], ("LABEL=",)),
+        ("mount", ["/usr/bin/mountie", "-label", "DATA", "/var/lib/data", "more"],
+         ("LABEL=DATA", "MOUNTPOINT=/var/lib/data")),
+        ("swap", ["/swap.sh", "--path", "/var/swap", "--size", "64M", "--condition", "partition:/dev/sda1:/var"],
+         ("FILE=/var/swap", "SIZE=64M")),
+        ("poweroff", ["/bin/sh", "/poweroff.sh", "10"], ("SECONDS_UNTIL_OFF=10",)),
+        ("trim-after-delete", ["/usr/bin/trim-after-delete", "--", "/sbin/fstrim", "/var"], ("FOLDER=/var",)),
+        ("metadata", ["/usr/bin/metadata", "aws"], ()),
+    ],
+)  # fmt: skip
+def test_what_their_commands_say_is_told_in_the_environment(
+    tmp_path: Path, name: str, command: list[str], env: tuple[str, ...]
+) -> None:
+    path = tmp_path / "x.yml"
+    entry = {"name": "a", "image": f"linuxkit/{name}:v1", "command": command, "env": ["A=1"]}
+    path.write_text(json.dumps({"kernel": {"image": "kernel"}, "services": [entry]}))
+    spec = load_image([path], library=True)
+    assert (spec.services[0].command, spec.services[0].env) == (None, ("A=1", *env))
+    (done,) = spec.substitutions
+    assert (done.component, done.without, done.env) == (name, ("command",), env)
+    assert str(done).endswith(f", with {' '.join(env)}" if env else ", without its command")
+
+
+def test_a_command_that_is_wrong_is_no_bug(tmp_path: Path) -> None:
+    path = tmp_path / "x.yml"
+    for command, env in (("text", []), ([1, {"a": 2}], []), (["/usr/bin/mountie"], 3), ({}, [])):
+        entry = {"name": "a", "image": "linuxkit/mount:v1", "command": command, "env": env}
+        path.write_text(json.dumps({"kernel": {"image": "kernel"}, "services": [entry]}))
+        assert len(lint([path], library=True)[0].complaints) == (env == 3)
 
 
 def test_a_file_of_linuxkits_is_made_of_the_library(example: Path) -> None:

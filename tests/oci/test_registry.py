@@ -477,3 +477,20 @@ def test_a_lock_and_an_exported_cache_need_no_registry(images: Make, stock: Path
         there.fetch(name, ARM64, HERE)
     take(there.store, tmp_path / "exported")
     assert there.fetch(name, ARM64, HERE).digest == image.digest
+
+
+def test_a_digest_is_never_asked_about_again(images: Make, liar: Liar, layout: Path) -> None:
+    name = f"{liar.host}/app@{index_of(layout)['arm64']}"
+    images().fetch(name, ARM64, HERE)
+    asked = len(liar.seen)
+    images(refresh=True).fetch(name, ARM64, HERE)
+    assert len(liar.seen) == asked
+
+
+def test_a_name_that_has_moved_is_asked_about_again(images: Make, registry: str, home: Path) -> None:
+    name = "registry.example/app:1"
+    conf(home, f'[[registry]]\nprefix = "registry.example"\nlocation = "{registry}/team/deep"\n')
+    images().resolve(name, ARM64, HERE)
+    conf(home, f'[[registry]]\nprefix = "registry.example"\nlocation = "{registry}/nowhere"\n')
+    with pytest.raises(UserError, match="there is no registry.example/app:1"):
+        images().resolve(name, ARM64, HERE)

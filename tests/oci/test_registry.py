@@ -492,5 +492,5 @@ def test_a_name_that_has_moved_is_asked_about_again(images: Make, registry: str,
     conf(home, f'[[registry]]\nprefix = "registry.example"\nlocation = "{registry}/team/deep"\n')
     images().resolve(name, ARM64, HERE)
     conf(home, f'[[registry]]\nprefix = "registry.example"\nlocation = "{registry}/nowhere"\n')
-    with pytest.raises(UserError, match="there is no registry.example/app:1"):
+    with pytest.raises(UserError, match=r"there is no registry\.example/app:1"):
         images().resolve(name, ARM64, HERE)

@@ -97,15 +97,21 @@ def _fitted(done: Substitution, entry: dict[str, Node], name: str, section: str,
 def _told(row: Mapping[str, Any], command: object) -> Iterator[str]:
     """Yield, as an environment, what a command of the other's program says; what has no variable is left out."""
     options, words = row.get("options", {}), list(row.get("words", ()))
-    rest = [word for word in command if isinstance(word, str)][1:] if isinstance(command, tuple) else []
-    while rest:
-        word = rest.pop(0)
+    left = [word for word in command if isinstance(word, str)][1:] if isinstance(command, tuple) else []
+    more = []
+    while left:
+        word = left.pop(0)
         option, equals, value = word.lstrip("-").partition("=")
-        if not word.startswith("-"):
-            name, value = (words.pop(0) if words else ""), word
-        else:
+        if word.startswith("-"):
             name = options.get(option, "")
             if option in options and not equals:
-                value = rest.pop(0) if rest else ""
+                value = left.pop(0) if left else ""
+        elif words:
+            name, value = words.pop(0), word
+        else:
+            name = ""
+            more.append(word)
         if name:
             yield f"{name}={value}"
+    if more and "rest" in row:
+        yield f"{row['rest']}={' '.join(more)}"

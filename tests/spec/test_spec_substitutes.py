@@ -107,7 +107,8 @@ def test_the_table_names_what_is_there() -> None:
     assert {*others, *table["public"].values(), *table["without"], *table["once"], *table["told"]} <= set(known)
     for name, row in table["told"].items():
         assert "command" in table["without"][name]
-        for variable in filter(None, (*row.get("options", {}).values(), *row.get("words", ()))):
+        told = (*row.get("options", {}).values(), *row.get("words", ()), row.get("rest"))
+        for variable in filter(None, told):
             assert variable in known[name].read_text(), f"{name} is not told {variable}"
 
 
@@ -124,6 +125,7 @@ def test_the_table_names_what_is_there() -> None:
         ("poweroff", ["/bin/sh", "/poweroff.sh", "10"], ("SECONDS_UNTIL_OFF=10",)),
         ("trim-after-delete", ["/usr/bin/trim-after-delete", "--", "/sbin/fstrim", "/var"], ("FOLDER=/var",)),
         ("metadata", ["/usr/bin/metadata", "aws"], ()),
+        ("modprobe", ["modprobe", "-a", "loop", "dm-crypt"], ("MODULES=loop dm-crypt",)),
     ],
 )  # fmt: skip
 def test_what_their_commands_say_is_told_in_the_environment(

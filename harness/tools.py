@@ -24,6 +24,7 @@ TOOLS: dict[str, Tool] = {
         Tool("apt-get", "apt", "resolving and downloading packages"),
         Tool("apt-cache", "apt", "reading package records"),
         Tool("tar2sqfs", "squashfs-tools-ng", "writing the root filesystem"),
+        Tool("rdsquashfs", "squashfs-tools-ng", "reading it back"),
         Tool("depmod", "kmod", "the order of kernel modules"),
         Tool("setpriv", "util-linux", "ending QEMU with its parent"),
         *(Tool(row.qemu, row.qemu_package, f"booting {row.name}") for row in ARCHES.values()),

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import random
 import subprocess
 from pathlib import Path
 
@@ -29,6 +30,16 @@ def test_every_compression_makes_the_same_bytes_twice(tree: Tree, tmp_path: Path
     listed = subprocess.run(["rdsquashfs", "-d", str(one)], check=True, capture_output=True, text=True).stdout
     assert "usr/bin/b 0755 0 0" in listed
     assert {path.name for path in tmp_path.iterdir()} == {"one", "two"}, "no temporary file stays"
+
+
+@pytest.mark.parametrize("compression", COMPRESSIONS)
+def test_a_large_file_whose_end_does_not_shrink_can_be_read(tree: Tree, tmp_path: Path, compression: str) -> None:
+    data = b"module" * 40_000
+    data = data[:131_072] + random.Random(1).randbytes(473)
+    tree.put("usr/lib/signed.ko", plain(data))
+    formats.squashfs(tree, tmp_path / "image", compression)
+    argv = ["rdsquashfs", "-c", "usr/lib/signed.ko", str(tmp_path / "image")]
+    assert subprocess.run(argv, check=True, capture_output=True).stdout == data
 
 
 def test_high_compression_is_worth_its_time(tree: Tree, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from harness.build.rootfs import Part
 from harness.errors import UserError
 from harness.oci.config import LICENCES, config_of, labels, user_of
 from harness.oci.image import OciImage
-from harness.oci.layers import Limits
+from harness.oci.layers import Alive, Limits, idle
 from harness.oci.merge import merge as merge_layers
 from harness.spec import checks
 from harness.spec.complaints import spell
@@ -19,9 +19,12 @@ from harness.spec.model import ImageSpec
 from harness.store import Store
 
 
-def make_part(image: OciImage, limits: Limits, store: Store) -> Part:
-    """Return an image's part of a build. ImageError when a layer is hostile, SpecError when its label is wrong."""
-    tree = merge_layers(image, limits, store)
+def make_part(image: OciImage, limits: Limits, store: Store, alive: Alive = idle) -> Part:
+    """Return an image's part of a build; `alive` is called as layers are unpacked.
+
+    Raises ImageError when a layer is hostile, SpecError when its label is wrong.
+    """
+    tree = merge_layers(image, limits, store, alive)
     return Part(image.reference, tree, config_of(image), user=user_of(image, tree))
 
 

@@ -196,7 +196,7 @@ class Builder:
         parts = {reference: _part(inputs.components[reference], layer) for reference, layer in layers.items()}
         for reference in dict.fromkeys(one for one in spec.references[1:] if one in images):
             self.progress(f"{spec.name} {arch.name}: {reference}")
-            parts[reference] = make_part(images[reference], limits, self.store)
+            parts[reference] = make_part(images[reference], limits, self.store, self._together.check)
         judge(spec, parts, images)
         self.progress(f"{spec.name} {arch.name}: kernel")
         asked = interface_modules(spec, parts) | modules_of(inputs)

@@ -15,6 +15,7 @@ from harness.build.files import content
 from harness.build.ids import named_ids, number
 from harness.build.prepare import MADE_AT_BOOT
 from harness.build.tree import Node, Tree, clean, folder, plain, symlink
+from harness.errors import UserError
 from harness.spec import executable
 from harness.spec.checks import SECTIONS
 from harness.spec.model import Entry, EntryConfig, File, ImageSpec, Volume
@@ -99,7 +100,10 @@ def assemble(
         for index, entry in enumerate(getattr(spec, section)):
             place = entry.name if section == "services" else f"{index:03d}-{entry.name}"
             prefix = f"containers/{section}/{clean(place)}"
-            _add_bundle(tree, prefix, entry, parts[entry.image], ids, volumes, ours=ours)
+            try:
+                _add_bundle(tree, prefix, entry, parts[entry.image], ids, volumes, ours=ours)
+            except UserError as error:
+                raise UserError(f"{section}: {entry.name}: {entry.image}: {error.message}", hint=error.hint) from error
             root.owners.append((section, entry.name, entry.image, prefix))
     _add_files(tree, late, spec, ids)
     _add_loads(tree, loads)
@@ -166,6 +170,7 @@ def _add_bundle(
         _bind_source(tree, mount, made)
         _mount_point(tree, inner, mount, made)
     prepare.make_places(tree, inner, made.runtime)
+    _make_cwd(inner, made.config["process"]["cwd"])
     # LinuxKit's containers find these two even where the image has none
     for path in ("etc/resolv.conf", "etc/hosts"):
         if inner.get(path) is None and inner.nodes.get(path) is None:
@@ -197,6 +202,12 @@ def _mount_point(root: Tree, inner: Tree, mount: Mapping[str, str], made: bundle
         # a link that leads nowhere yet: the mount would follow it
         inner.nodes.pop(inner.resolve_parent(place))
     inner.put(place, node)
+
+
+def _make_cwd(inner: Tree, path: str) -> None:
+    """Make the folder in which the container starts, as Docker does: an image need not have it."""
+    if path.strip("/") and path.strip("/").split("/", 1)[0] not in MADE_AT_BOOT and inner.get(path) is None:
+        inner.put(path, folder())
 
 
 def _named_as_file(path: str, made: bundles.Bundle) -> bool:

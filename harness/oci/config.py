@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from harness.build.bundle import merge
+from harness.build.bundle import DEFAULT_ENV, merge
 from harness.build.tree import Node, Tree
 from harness.errors import ImageError
 from harness.oci.image import OciImage
@@ -30,9 +30,10 @@ def config_of(image: OciImage) -> EntryConfig:
     """Return the label's keys over Entrypoint and Cmd, Env and WorkingDir. SpecError when the label is wrong."""
     said = _process(image)
     command = (*(said.get("Entrypoint") or ()), *(said.get("Cmd") or ()))
-    own = EntryConfig(
-        command=command or None, env=tuple(said.get("Env") or ()) or None, cwd=said.get("WorkingDir") or None
-    )
+    env = tuple(said.get("Env") or ())
+    if env and not any(one.startswith("PATH=") for one in env):
+        env += DEFAULT_ENV  # as Docker: its command may be a bare name
+    own = EntryConfig(command=command or None, env=env or None, cwd=said.get("WorkingDir") or None)
     text = labels(image).get(LABEL)
     return merge(own, _label(text, image.reference)) if text else own
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Literal, cast
@@ -27,6 +27,11 @@ UNSUSPECTED = 64 << 20  # bytes below which nobody asks for the ratio
 KEPT_XATTRS = (f"{XATTR}security.capability", f"{XATTR}user.")  # others belong to a policy or overlay of the builder's
 
 Action = Literal["put", "link", "hide", "clear"]
+Alive = Callable[[], None]
+
+
+def idle() -> None:
+    """Let whatever goes on go on."""
 
 
 @dataclass(frozen=True)
@@ -61,16 +66,17 @@ def refusal(image: OciImage, blob: Blob, what: str, path: str = "") -> LayerErro
     )
 
 
-def unpack(image: OciImage, number: int, limits: Limits, store: Store) -> Path:
+def unpack(image: OciImage, number: int, limits: Limits, store: Store, alive: Alive = idle) -> Path:
     """Return the folder of the store with the content and the table of an image's layer, made when it is missing.
 
+    `alive` is called as it is read; what it raises ends that.
     Raises LayerError when the layer is damaged, hostile, beyond `limits`, or not the one that the image's config names.
     """
     blob = image.layers[number]
     diff_id = _diff_ids(image)[number]
     key = digest_of([versions.OCI_LAYER, diff_id])
     # what was made under higher limits is judged by its table's size
-    return store.make("oci-layers", key, lambda work: _unpack(work, image, blob, diff_id, limits))
+    return store.make("oci-layers", key, lambda work: _unpack(work, image, blob, diff_id, limits, alive))
 
 
 def table_size(path: Path) -> int:
@@ -105,7 +111,7 @@ def _diff_ids(image: OciImage) -> list[str]:
     return [str(one) for one in found]
 
 
-def _unpack(work: Path, image: OciImage, blob: Blob, diff_id: str, limits: Limits) -> None:
+def _unpack(work: Path, image: OciImage, blob: Blob, diff_id: str, limits: Limits, alive: Alive) -> None:
     name = ""
     try:
         with (
@@ -114,7 +120,7 @@ def _unpack(work: Path, image: OciImage, blob: Blob, diff_id: str, limits: Limit
             (work / CONTENT).open("wb") as spool,
             (work / TABLE).open("w", encoding="ascii") as table,
         ):
-            source = _Source(raw, blob.size, limits.size)
+            source = _Source(raw, blob.size, limits.size, alive)
             reading = _Reading(Tar(source), spool, limits.entries)
             for member in reading.tar.members():
                 name = member.name
@@ -133,8 +139,8 @@ def _unpack(work: Path, image: OciImage, blob: Blob, diff_id: str, limits: Limit
 class _Source:
     """A layer's bytes, unpacked: counted, bounded and hashed on their way."""
 
-    def __init__(self, raw: IO[bytes], packed: int, limit: int) -> None:
-        self._raw, self._packed, self._limit = raw, packed, limit
+    def __init__(self, raw: IO[bytes], packed: int, limit: int, alive: Alive) -> None:
+        self._raw, self._packed, self._limit, self._alive = raw, packed, limit, alive
         self._hash = hashlib.sha256()
         self._block, self._at, self._size = b"", 0, 0
 
@@ -158,6 +164,7 @@ class _Source:
             pass
 
     def _fill(self) -> bool:
+        self._alive()
         self._block, self._at = self._raw.read(1 << 18), 0
         self._size += len(self._block)
         self._hash.update(self._block)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from harness.build.tree import MAX_LINKS, Node, Tree, folder
 from harness.oci import layers
 from harness.oci.image import OciImage
-from harness.oci.layers import Entry, Limits
+from harness.oci.layers import Alive, Entry, Limits, idle
 from harness.store import Store
 
 
@@ -27,15 +27,15 @@ class _Place:
     below: dict[str, _Place] = field(default_factory=dict)
 
 
-def merge(image: OciImage, limits: Limits, store: Store) -> Tree:
-    """Return the image's root; file contents stay in the store.
+def merge(image: OciImage, limits: Limits, store: Store, alive: Alive = idle) -> Tree:
+    """Return the image's root; file contents stay in the store. `alive` is called as layers are unpacked.
 
     Raises LayerError when a layer is damaged or hostile, or all together are beyond `limits`.
     """
     root = Root(limits.entries)
     size = entries = tables = 0
     for number, blob in enumerate(image.layers):
-        path = layers.unpack(image, number, limits, store)
+        path = layers.unpack(image, number, limits, store, alive)
         tables += layers.table_size(path)
         if tables > limits.table:
             raise layers.refusal(image, blob, f"makes the image hold more names than {limits.table >> 20} MiB")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from handmade import M, d, layout, layout_of, packed, tar
+from handmade import M, d, layout, layout_of, ln, packed, tar
 
 from harness.arch import by_name
 from harness.build.explain import lines
@@ -101,6 +101,16 @@ def test_names_that_are_no_text_are_built_and_can_be_shown(yaml: Path) -> None:
     assert any("x\\udcff" in line for line in lines(image.manifest, 100))
     lower = unpacked(image, yaml.parent) / "containers/services/a/lower"
     assert "x\udcff\u202e" in [path.name for path in lower.iterdir()]
+
+
+def test_the_folder_that_it_starts_in_is_made_and_odd_roots_end_in_plain_words(yaml: Path) -> None:
+    layout(yaml.parent / "img", tar(M("x")), Cmd=["/x"], WorkingDir="/srv/app")
+    assert (unpacked(build(yaml), yaml.parent) / "containers/services/a/lower/srv/app").is_dir()
+    for layer, words in ((tar(M("etc")), "/etc is in the way"), (tar(ln("etc", "etc")), "links go in a circle")):
+        layout(yaml.parent / "img", layer, Cmd=["/x"])
+        with pytest.raises(UserError, match="services: a: oci:img:1: /etc") as caught:
+            build(yaml)
+        assert words in str(caught.value)
 
 
 def test_an_architecture_that_is_not_there_is_refused(yaml: Path) -> None:

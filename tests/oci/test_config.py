@@ -40,9 +40,9 @@ def process_of(folder: Path, keys: dict[str, Any] | None = None, **more: Any) ->
 
 
 def test_the_yaml_goes_over_the_label_and_that_over_the_config(tmp_path: Path) -> None:
-    said = {"Entrypoint": ["/e"], "Cmd": ["c"], "Env": ["A=1"], "WorkingDir": "/w"}
+    said = {"Entrypoint": ["/e"], "Cmd": ["c"], "Env": ["PATH=/p"], "WorkingDir": "/w"}
     process = process_of(tmp_path, **said)
-    assert (process["args"], process["env"], process["cwd"]) == (["/e", "c"], ["A=1"], "/w")
+    assert (process["args"], process["env"], process["cwd"]) == (["/e", "c"], ["PATH=/p"], "/w")
     label = {"command": ["/l"], "cwd": "/lw", "capabilities": ["CAP_KILL"], "env": ["L=1"]}
     process = process_of(tmp_path, label=label, **said)
     assert (process["args"], process["env"], process["cwd"]) == (["/l"], ["L=1"], "/lw")
@@ -51,6 +51,12 @@ def test_the_yaml_goes_over_the_label_and_that_over_the_config(tmp_path: Path) -
     process = process_of(tmp_path, keys, label=label, **said)
     assert (process["args"], process["env"], process["cwd"]) == (["/y"], [], "/lw")
     assert process["capabilities"]["bounding"] == ["CAP_CHOWN", "CAP_KILL"]
+
+
+def test_a_path_is_added_where_the_images_environment_has_none(tmp_path: Path) -> None:
+    env = process_of(tmp_path, {"command": ("x",)}, Env=["A=1"])["env"]
+    assert env[0] == "A=1" and env[1].startswith("PATH=/usr/local/sbin:") and len(env) == 2
+    assert process_of(tmp_path, {"command": ("x",)}, Env=["PATH=/p"])["env"] == ["PATH=/p"]
 
 
 @pytest.mark.parametrize("empty", [{}, {"Entrypoint": None, "Cmd": None, "Env": None, "Labels": None, "User": None}])

@@ -141,3 +141,13 @@ def test_an_honest_image_within_the_same_limits_is_taken(store: Store, tmp_path:
     """What the limits refuse is refused for its size: nearly as much is fine."""
     members = [M(f"{number}", bytes([number % 256]) * 1000) for number in range(500)]
     assert len(merge(image(tmp_path, gzip.compress(tar(*members))), LIMITS, store).nodes) == 500
+
+
+def test_an_interrupt_ends_the_unpacking_and_leaves_nothing(store: Store, tmp_path: Path) -> None:
+    def alive() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        merge(image(tmp_path, tar(M("x"))), LIMITS, store, alive)
+    assert not (tmp_path / "cache/oci-layers").exists() or not list((tmp_path / "cache/oci-layers").iterdir())
+    assert list((tmp_path / "cache/tmp").iterdir()) == []

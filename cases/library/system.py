@@ -68,7 +68,7 @@ def test_dhcp(shell):
 @pytest.mark.needs("onboot/metadata")
 def test_metadata(shell, log):
     assert shell.run("cat /run/config/user-data", check=True).text == "from the cloud\n"
-    assert "/dev/loop1" in log("onboot.metadata")
+    assert "from /dev/loop1p1" in log("onboot.metadata")
 
 
 @pytest.mark.needs("services/getty")
@@ -174,6 +174,6 @@ def test_tss_and_swtpm(eventually):
 
 @pytest.mark.needs("services/getty")
 def test_poweroff(boot, variant):
-    more = "services: [{name: off, image: poweroff, env: [SECONDS_UNTIL_OFF=1]}]"
+    more = "services: [{name: off, image: poweroff, command: [/bin/sh, /poweroff.sh, '1']}]"
     system = boot(image=variant(more), probe=False, until="off")
     assert [mark.name for mark in system.milestones if mark.name in ("shutdown", "off")] == ["shutdown", "off"]

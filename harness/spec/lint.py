@@ -20,7 +20,7 @@ from harness.spec.model import ComponentSpec, ImageFile, MachineSpec, Model, Pla
 from harness.spec.reader import Document, read
 from harness.spec.references import PACKAGE_FILE, ReferenceKind, kind_of
 from harness.spec.shape import fields_of
-from harness.spec.substitutes import substitute
+from harness.spec.substitutes import component_for, substitute
 
 Kind = Literal["image", "component", "machine", "plan", "os", "unknown"]
 GIVEN = ("name", "path", "digest")  # fields that no file holds
@@ -107,12 +107,16 @@ def _lint_image(document: Document, *, library: bool) -> Finding:
     written = {spell(path): reference for path, reference in image_references(mapping_of(document))}
     stands = {one.key: one.component for one in substitute(document)} if library else {}
     data = mapping_of(document)
+    could = sum(kind_of(text) == "oci" and component_for(text, str(path[0])) is not None
+                for path, text in image_references(data))  # fmt: skip
     kernel = bool(kernel_of(data))
     # a file without a kernel is a part of an image: what it names may be in the others
     complaints = judge([document], Components(), whole=kernel)[1]
     references = tuple(Reference(key, text, kind_of(text), stands.get(key, "")) for key, text in written.items())
-    notes = () if kernel else ("names no kernel: it builds only together with a file that does",)
-    return Finding(document.file, "image", SpecError(complaints).complaints, references, notes)
+    notes = [] if kernel else ["names no kernel: it builds only together with a file that does"]
+    if could:
+        notes.append(f"components of the library do the job of {could} of its images: --library takes them")
+    return Finding(document.file, "image", SpecError(complaints).complaints, references, tuple(notes))
 
 
 def kind_of_file(document: Document) -> Kind:

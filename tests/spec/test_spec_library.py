@@ -174,7 +174,7 @@ def test_lint_tells_kinds_apart(tmp_path: Path) -> None:
         ("services[0].image", "nginx", "component"),
     ]
     assert "names no kernel" in found["part"].notes[0]
-    assert not found["image"].notes
+    assert found["image"].notes == ("components of the library do the job of 1 of its images: --library takes them",)
 
 
 def test_lint_of_nothing(tmp_path: Path) -> None:

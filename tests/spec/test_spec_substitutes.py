@@ -218,3 +218,5 @@ def test_lint_says_what_stands_for_what(example: Path) -> None:
     assert found["init[1]"] == ("linuxkit/runc:4567", "init")
     (plain,) = lint([example])
     assert {one.component for one in plain.references} == {""}
+    assert plain.notes == ("components of the library do the job of 12 of its images: --library takes them",)
+    assert finding.notes == ()

@@ -1,0 +1,167 @@
+"""Foreign OSes, really booted: Debian's systemd, a busybox that asks for a login, our own image as somebody else's."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from harness import proc
+from harness.arch import by_name
+from harness.boot import BootOptions, boot
+from harness.build.debian import Debian
+from harness.build.layer import make_layer
+from harness.build.pipeline import Builder
+from harness.build.settings import Settings
+from harness.errors import ImageError
+from harness.image import ForeignImage, Image
+from harness.spec import load_component, load_machine, load_os
+
+HARNESS = str(Path(sys.executable).with_name("harness"))
+Files = Callable[[str, str], Path]
+SYSTEMD = """\
+os: {name: debian, arch: arm64}
+kernel: vmlinuz
+initrd: initrd
+cmdline: cryptomgr.notests systemd.log_target=kmsg printk.devkmsg=on systemd.show_status=false
+milestones:
+  - {name: systemd, pattern: 'systemd\\[1\\]: .*running in system mode'}
+  - {name: basic, pattern: 'Reached target basic\\.target'}
+  - {name: ready, pattern: 'systemd\\[1\\]: Startup finished in'}
+login: {password_env: DEBIAN_PASSWORD}
+"""
+BUSYBOX = """\
+os: {name: busybox, arch: s390x}
+kernel: vmlinuz
+initrd: initrd
+cmdline: quiet cryptomgr.notests
+milestones:
+  - {name: mounted, pattern: 'rc: mounted'}
+  - {name: ready, pattern: 'login: $'}
+login: {password: secret}
+"""
+STAMPED = BUSYBOX.replace("'login: $'", "'rc: done'")
+
+
+@pytest.fixture(scope="module")
+def files(images: Callable[[str], Image], tmp_path_factory: pytest.TempPathFactory) -> Files:
+    """Give a folder with kernel and initrd of the OS that the component NAME.yml beside this file is."""
+
+    def made(name: str, arch: str) -> Path:
+        folder = tmp_path_factory.mktemp(name)
+        (folder / "vmlinuz").symlink_to(images(arch).kernel)
+        store = Builder(Settings()).store
+        layer = make_layer(load_component(Path(__file__).with_name(f"{name}.yml")), by_name(arch), Debian(store), store)
+        with (folder / "initrd").open("wb") as out:
+            argv = [proc.resolve("bsdtar"), "--format=newc", "-cf", "-", f"@{layer.tar}"]
+            subprocess.run(argv, stdout=out, check=True)
+        return folder
+
+    return made
+
+
+@pytest.fixture(scope="module")
+def systemd(files: Files) -> Path:
+    return files("systemd", "arm64")
+
+
+@pytest.fixture(scope="module")
+def busybox(files: Files) -> Path:
+    return files("busybox", "s390x")
+
+
+def harness(*words: object, **env: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([HARNESS, *map(str, words)], stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                          timeout=600, check=False, env={**os.environ, **env})  # fmt: skip
+
+
+def written(folder: Path, text: str, name: str = "os.yml") -> Path:
+    (folder / name).write_text(text)
+    return folder / name
+
+
+def test_systemd_is_explained_to_the_microsecond_and_to_its_units(systemd: Path, tmp_path: Path) -> None:
+    yaml = written(systemd, SYSTEMD)
+    done = harness("boot", yaml, "-m", "qemu-arm64", "--explain", "--json", "-o", tmp_path, DEBIAN_PASSWORD="secret")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    records = [json.loads((tmp_path / name / "record.json").read_text()) for name in ("1", "2")]
+    assert found["repeats"] is True
+    assert found["ready_us"] == records[0]["ready_us"] == records[1]["ready_us"] > 100_000
+    assert records[0]["console_sha256_ready"] == records[1]["console_sha256_ready"]
+    assert [phase["name"] for phase in found["phases"]] == ["to systemd", "to basic", "to ready"]
+    assert sum(phase["us"] for phase in found["phases"]) == found["ready_us"]
+    units = {phase["name"]: phase for phase in found["systemd"]}
+    assert units["work.service"]["under"] == "userspace" and units["work.service"]["us"] > 0
+    assert units["kernel"]["us"] == units["userspace"]["start_us"] > 0
+    assert "did not power off" not in done.stderr
+
+
+def test_a_command_runs_after_the_login(busybox: Path) -> None:
+    yaml = written(busybox, BUSYBOX)
+    done = harness("boot", yaml, "-m", "qemu-s390x", "--run", "cat /proc/cmdline; exit 3", "--append", "own.word")
+    assert done.returncode == 3, done.stderr
+    assert done.stdout == "quiet cryptomgr.notests console=ttysclp0 own.word\n"
+    assert "did not power off" not in done.stderr
+
+
+def test_a_wrong_password_is_told_with_what_was_seen(busybox: Path, tmp_path: Path) -> None:
+    yaml = written(busybox, BUSYBOX.replace("secret", "wrong"))
+    done = harness("boot", yaml, "-m", "qemu-s390x", "-o", tmp_path)
+    assert done.returncode == 5
+    assert "busybox on qemu-s390x: no login: root was refused" in done.stderr
+    assert "Login incorrect" in done.stderr
+    # by now it was ready, and its milestones with and without the kernel's stamp were found
+    marks = json.loads((tmp_path / "record.json").read_text())["milestones"]
+    assert [(mark["name"], mark["guest_us"] is None) for mark in marks] == [("mounted", False), ("ready", True)]
+
+
+def test_what_a_foreign_os_does_more_is_found(busybox: Path) -> None:
+    one = written(busybox, STAMPED, "one.yml")
+    two = written(busybox, STAMPED.replace("notests", "notests work=40000"), "two.yml")
+    done = harness("compare", one, two, "-m", "qemu-s390x", "--json")
+    assert done.returncode == 1, done.stderr
+    found = json.loads(done.stdout)
+    (cell,) = found["cells"]
+    assert (found["answer"], cell["culprit"]) == ("worse", "to ready")
+
+
+def test_a_pattern_that_never_shows_is_told_and_the_button_powers_off(busybox: Path, tmp_path: Path) -> None:
+    text = (
+        BUSYBOX.partition("login: {")[0].replace("name: ready", "name: asked") + "  - {name: ready, pattern: never}\n"
+    )
+    options = BootOptions(mode="wall", out=tmp_path)
+    with boot(ForeignImage(load_os(written(busybox, text))), load_machine("qemu-s390x"), options) as system:
+        system.wait_for("asked")
+        with pytest.raises(ImageError, match="no ready within 1 s after 'asked'") as caught:
+            system.wait_ready(timeout=1)
+        assert "no line had the pattern 'never' of the milestone 'ready'" in str(caught.value)
+        assert "(none) login:" in str(caught.value) and "transcript: " in str(caught.value)
+        assert system.power_off()
+    assert "The system is going down NOW!" in (tmp_path / "transcript.txt").read_text()
+
+
+# Writes itself to the disk's second sector with the BIOS, then its words to the first serial port.
+SECTOR = bytes.fromhex(
+    "31c0 8ed8 8ec0 8ed0 bc007c fb b80103 b90200 b600 bb007c cd13 be2a7c baf803 ac 84c0 7403 ee ebf8 f4 ebfd"
+)
+
+
+def test_the_firmware_boots_a_disk_and_nothing_is_written_to_it(tmp_path: Path) -> None:
+    disk = SECTOR + b"sector says login:\0"
+    disk += b"\0" * (510 - len(disk)) + b"\x55\xaa"
+    disk += b"\0" * (4095 * 512)
+    (tmp_path / "disk.img").write_bytes(disk)
+    yaml = written(
+        tmp_path,
+        "os: {name: sector, arch: x86_64}\ndisk: disk.img\nmilestones: [{name: ready, pattern: 'says login:'}]\n",
+    )
+    options = BootOptions(mode="wall", out=tmp_path / "out")
+    with boot(ForeignImage(load_os(yaml)), load_machine("qemu-x86_64"), options) as system:
+        assert system.wait_ready().guest_us is None
+    assert (tmp_path / "disk.img").read_bytes() == disk

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import jsonschema
@@ -13,8 +16,9 @@ from referencing.jsonschema import DRAFT4
 
 from harness.build.bundle import Bundle, make
 from harness.build.contract import linuxkits, ours
+from harness.errors import UserError
 from harness.spec.model import BindNS, Entry, EntryConfig, ImageFile, Interface, Mount, Runtime
-from harness.spec.reader import read
+from harness.spec.reader import Node, read
 from harness.spec.shape import check
 
 SCHEMAS = Path(__file__).with_name("data") / "runtime-spec"
@@ -94,3 +98,74 @@ def test_what_hostile_names_say_stays_a_name(tmp_path: Path) -> None:
     script += ours(made, PREFIX)["namespaces"].replace("set -e\n", "")
     subprocess.run(["sh"], input=script.encode(), cwd=tmp_path, check=False, capture_output=True)
     assert list(tmp_path.iterdir()) == []
+
+
+def leaves(value: object, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
+    """Yield the path of every scalar of a document."""
+    pairs = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, tuple) else ()
+    found = False
+    for key, below in pairs:
+        found = True
+        yield from leaves(below, (*path, key))
+    if not found:
+        yield path
+
+
+def changed(value: object, path: tuple[str | int, ...], to: object) -> object:
+    """Return a document with another value at a path; without it when that is None."""
+    if not path:
+        return to
+    first, *rest = path
+    items = dict(value.items() if isinstance(value, dict) else enumerate(value))  # type: ignore[attr-defined, call-overload]
+    if not rest and to is None:
+        del items[first]
+    else:
+        items[first] = changed(items[first], tuple(rest), to)
+    return items if isinstance(value, dict) else tuple(items.values())
+
+
+def made_of(entry: object) -> list[dict[str, str]]:
+    """Return the files of an entry's bundle for each init; nothing where the entry is wrong."""
+    whole = replace(read(EVERYTHING), root=node({"services": (entry,)}))
+    file, problems = check(ImageFile, whole, {})
+    if file is None or problems:
+        return []
+    made = make(file.services[0], EntryConfig(), {"web": 100, "1": 1}, {"data": True})
+    return [ours(made, PREFIX), linuxkits(made)]
+
+
+def node(value: object) -> Node:
+    if isinstance(value, dict):
+        return Node({key: node(below) for key, below in value.items()}, (1, 1))
+    return Node([node(below) for below in value] if isinstance(value, tuple) else value, (1, 1), str(value))
+
+
+WEB = read(EVERYTHING).data["services"][0]
+# what a plain key says, `.add` says no more
+ADDED = {key: value for key, value in WEB.items() if key not in ("capabilities", "binds")}
+
+
+def others(value: object) -> Iterator[object]:
+    """Yield what to put in a value's place: nothing at all, and another one of its type."""
+    yield None
+    yield not value if isinstance(value, bool) else value + 1024 if isinstance(value, int) else f"{value}x"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [path for path in leaves(WEB) if path[0] not in ("name", "image")],
+    ids=lambda path: ".".join(map(str, path)),
+)
+def test_every_key_of_a_container_makes_a_difference(path: tuple[str | int, ...]) -> None:
+    """What it says is in config.json or in what the init reads: it differs without it, or with another value."""
+    entry = ADDED if str(path[0]).endswith(".add") else WEB
+    whole, value = made_of(entry), entry
+    assert whole
+    for key in path:
+        value = value[key]
+    for other in others(value):
+        with contextlib.suppress(ValueError, UserError):  # which the spec's checks refuse before
+            files = made_of(changed(entry, path, other))
+            if files and files != whole:
+                return
+    raise AssertionError(f"{path} makes no difference")

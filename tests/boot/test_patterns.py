@@ -23,6 +23,7 @@ from harness.measure import systemd
 from harness.measure.phases import figures
 
 ROWS = [("first", r"one\b"), ("second", "two"), ("ready", "login: $")]
+WORDS = [ROWS[0], ("ready", "^some words$")]
 STAMPED = [*ROWS[:2], ("ready", "up and ready")]
 SAID = (
     b"[    0.100000] two comes too early\r\n[    0.250000] \x1b[1mone\x1b[0m of many\r\nsome words\r\n"
@@ -41,17 +42,21 @@ def found(listener: Listener) -> list[tuple[str, int | None]]:
     return [(one.name, one.guest_us) for one in listener.milestones]
 
 
-@given(st.lists(st.integers(0, len(SAID)), max_size=6), st.sampled_from([ROWS, STAMPED]))
-def test_pieces_do_not_matter(
-    tmp_path_factory: pytest.TempPathFactory, cuts: list[int], rows: list[tuple[str, str]]
-) -> None:
-    places = [0, *sorted(cuts), len(SAID)]
-    pieces = [SAID[start:end] for start, end in pairwise(places)]
+# by rows: the times of their milestones, and the bytes at which ready's digest ends
+FOUND = {
+    "prompt": (ROWS, [250_000, 1_500_000, None], b"debian"),
+    "stamped": (STAMPED, [250_000, 1_500_000, 2_000_001], b"[    3."),
+    "unstamped": (WORDS, [250_000, None], b"some words"),
+}
+
+
+@given(st.lists(st.integers(0, len(SAID)), max_size=6), st.sampled_from(sorted(FOUND)))
+def test_pieces_do_not_matter(tmp_path_factory: pytest.TempPathFactory, cuts: list[int], kind: str) -> None:
+    rows, times, until = FOUND[kind]
+    pieces = [SAID[start:end] for start, end in pairwise([0, *sorted(cuts), len(SAID)])]
     listener = heard(tmp_path_factory.mktemp("t"), rows, pieces)
-    ready = None if rows is ROWS else 2_000_001
-    assert found(listener) == [("first", 250_000), ("second", 1_500_000), ("ready", ready)]
-    until = SAID.index(b"debian") if rows is ROWS else SAID.index(b"[    3.")
-    assert listener.sha256_ready == hashlib.sha256(SAID[:until]).hexdigest()
+    assert found(listener) == [(name, time) for (name, _), time in zip(rows, times, strict=True)]
+    assert listener.sha256_ready == hashlib.sha256(SAID[: SAID.index(until)]).hexdigest()
 
 
 def test_a_line_may_have_several_and_its_end_is_not_looked_at(tmp_path: Path) -> None:

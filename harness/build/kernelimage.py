@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import lzma
+import re
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -31,6 +32,7 @@ MAX_MODULE = 128 << 20  # of a module, unpacked
 MAX_LOADED = 100  # modules that the first stage can load (guest/native/stage1.c)
 # what the first stage loads before it can mount the root, and the probe for its channel, where it is not built in
 PART = KernelPart(modules=(), stage1=("loop", "squashfs"), probe=("virtio_pci", "virtio_mmio", "virtio_console"))
+_NAME = re.compile(r"[A-Za-z0-9_]{1,56}", re.ASCII)  # the kernel's MODULE_NAME_LEN
 XZ = b"\xfd7zXZ\0"
 MODULES = ("lib/modules", "usr/lib/modules")
 
@@ -151,6 +153,9 @@ def _order(index: ModuleIndex, names: Iterable[str], image: OciImage) -> list[st
         found = index.order(names)
     except RecursionError:
         raise ImageError(f"{image.reference}: its modules.dep is a chain without end") from None
+    odd = next((name for name in found if not _NAME.fullmatch(name)), None)
+    if odd is not None:
+        raise ImageError(f"{image.reference}: its modules.dep names the module {odd[:60]!r}")
     if len(found) > MAX_LOADED:
         raise ImageError(f"{image.reference}: needs {len(found)} modules before its root, at most {MAX_LOADED} can be")
     return found

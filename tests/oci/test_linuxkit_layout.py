@@ -208,6 +208,7 @@ def test_a_kernel_without_modules(build: Build, kernel: KernelFiles) -> None:
 
 DEP = M("lib/modules/1/modules.dep", b"loop.ko: squashfs.ko\nsquashfs.ko:\n")  # needs it first
 XZ = b"\xfd7zXZ\0junk"
+NUL = b"loop.ko: a\0b.ko\na\0b.ko:\nsquashfs.ko:\n"
 CHAIN = b"".join(f"m{n}.ko: m{n + 1}.ko\n".encode() for n in range(5000)) + b"loop.ko: m0.ko\nsquashfs.ko:\n"
 
 
@@ -220,6 +221,7 @@ CHAIN = b"".join(f"m{n}.ko: m{n + 1}.ko\n".encode() for n in range(5000)) + b"lo
         (tar(M("../x")), "", "leads out of the root"),
         (tar(d("lib/modules/1"), d("lib/modules/2")), "", "modules of several kernels: 1, 2"),
         (tar(d("lib/modules/1")), "", "neither built in nor as a module: loop, squashfs"),
+        (tar(d("lib/modules/1"), M("lib/modules/1/modules.dep", NUL)), "", "names the module 'a\\x00b'"),
         (tar(d("lib/modules/1"), DEP), "", "its modules.dep names 'lib/modules/1/squashfs.ko', which is not there"),
         (tar(d("lib/modules/1"), M("lib/modules/1/modules.dep", CHAIN)), "", "chain without end"),
         (tar(d("lib/modules/1"), DEP, M("lib/modules/1/squashfs.ko", XZ)), "", "squashfs.ko' is damaged: is cut"),

@@ -26,7 +26,7 @@ from harness.suite import fixtures
 
 TOP = paths.TOP
 PAGES = sorted([TOP / "README.md", TOP / "CONTRIBUTING.md", *(TOP / "docs").glob("*.md")])
-YAMLS = ("image", "component", "machine", "plan")
+YAMLS = ("image", "component", "machine", "plan", "os")
 RUN_WORDS = {"matrix", "test", "bench", "harness", "help"}
 ROOTS = ("harness", "cases", "machines", "tests", "docs", ".ci")
 COMMAND = typer.main.get_command(app)
@@ -101,6 +101,8 @@ def furnish(folder: Path, upto: Block) -> None:
     """Put into `folder` what a reader of the page has by now: the checkout, and the page's files so far."""
     for name in ("cases", "machines"):
         (folder / name).symlink_to(TOP / name)
+    for name in ("vmlinuz", "initrd.img"):
+        (folder / name).touch()
     for block in blocks(upto.page):
         if block.line >= upto.line and "plan" not in upto.info:
             break

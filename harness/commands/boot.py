@@ -114,9 +114,14 @@ def _wall(image: Bootable, machine: MachineSpec, out: Path, wish: Wish) -> int:
                 print(system.record.dumps())
             else:
                 _table(system.record, exact=False)
-        if not system.power_off() and image.milestones:
-            progress(f"{image.name} did not power off by itself: its QEMU was ended")
+        power_off(system)
         return code
+
+
+def power_off(system: System) -> None:
+    """Power off, and say so when a system that has its own ways to do so had to be ended."""
+    if not system.power_off() and system.image.milestones:
+        progress(f"{system.image.name} did not power off: its QEMU was ended")
 
 
 def _command(system: System, command: str, *, as_json: bool) -> int:

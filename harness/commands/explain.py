@@ -12,6 +12,7 @@ from pathlib import Path
 from harness.boot import BootOptions, boot
 from harness.boot.exact import ExactPair, exact_pair
 from harness.commands import waterfall
+from harness.commands.boot import power_off
 from harness.commands.frame import progress
 from harness.image import Bootable
 from harness.measure import systemd, trace
@@ -49,7 +50,7 @@ def foreign(image: Bootable, machine: MachineSpec, out: Path, *, append: tuple[s
     with boot(image, machine, BootOptions(mode="wall", out=out / "asked", append=append, timeout=timeout)) as system:
         system.wait_ready()
         said = system.shell.run(systemd.COMMAND, SYSTEMD_S)
-        system.power_off()
+        power_off(system)
     return Explained(pair, phases(pair.first), systemd.phases(said.text) if said.code == 0 else [])
 
 

@@ -165,3 +165,13 @@ def test_the_firmware_boots_a_disk_and_nothing_is_written_to_it(tmp_path: Path) 
     with boot(ForeignImage(load_os(yaml)), load_machine("qemu-x86_64"), options) as system:
         assert system.wait_ready().guest_us is None
     assert (tmp_path / "disk.img").read_bytes() == disk
+
+
+def test_a_machine_without_a_firmware_of_its_own_says_so(tmp_path: Path) -> None:
+    (tmp_path / "disk.img").touch()
+    text = "os: {name: x, arch: arm64}\ndisk: disk.img\nmilestones: [{name: ready, pattern: x}]\n"
+    done = harness("boot", written(tmp_path, text), "-m", "qemu-arm64")
+    assert done.returncode == 2
+    assert "qemu-arm64 has no firmware that boots a disk" in done.stderr
+    done = harness("boot", written(tmp_path, text), "-m", "qemu-arm64", "--run", "true")
+    assert "x has no shell to run a command in" in done.stderr

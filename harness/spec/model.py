@@ -264,13 +264,12 @@ class Substitution(Model):
     reference: str  # as the file has it
     component: str
     without: Strings = ()  # keys beside it that count no more: they are for the other's program
-    env: Strings = ()  # what those said, in the component's own words
     command: Strings = ()  # what the component runs there, where that is not its own command
 
     def __str__(self) -> str:
         without = f", without its {' and '.join(self.without)}" if self.without else ""
-        instead = f", with {' '.join((*self.env, *self.command))}" if self.env or self.command else ""
-        return f"{self.key}: {self.reference} is the library's {self.component}{without}{instead}"
+        command = f", as {' '.join(self.command)}" if self.command else ""
+        return f"{self.key}: {self.reference} is the library's {self.component}{without}{command}"
 
 
 class ImageSpec(Model):

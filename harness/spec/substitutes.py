@@ -6,7 +6,7 @@ each complaint still has its place.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from harness.spec.checks_image import image_references
 from harness.spec.complaints import spell
 from harness.spec.components import mapping_of
 from harness.spec.model import Substitution
-from harness.spec.reader import Document, Node, Place, plain, read
+from harness.spec.reader import Document, Node, Place, read
 from harness.spec.references import library
 
 TABLE = Path(__file__).with_suffix(".yml")
@@ -80,38 +80,9 @@ def _fitted(done: Substitution, entry: dict[str, Node], name: str, section: str,
     """Make what an entry says besides its image fit the component; return the substitution with what that was."""
     table = _table()
     without = tuple(key for key in table["without"].get(name, ()) if key in entry)
-    said = [entry.pop(key) for key in without if key == "command"]
     for key in without:
-        entry.pop(key, None)
-    env = tuple(_told(table["told"].get(name, {}), plain(said[0]))) if said else ()
+        del entry[key]
     command = table["once"].get(name, ()) if section == "onboot" else ()
-    if env:
-        before = entry["env"].value if "env" in entry else []
-        if isinstance(before, list):
-            entry["env"] = Node([*before, *(Node(word, place, raw=word) for word in env)], place)
     if command:
         entry["command"] = Node([Node(word, place, raw=word) for word in command], place)
-    return done.model_copy(update={"without": without, "env": env, "command": command})
-
-
-def _told(row: Mapping[str, Any], command: object) -> Iterator[str]:
-    """Yield, as an environment, what a command of the other's program says; what has no variable is left out."""
-    options, words = row.get("options", {}), list(row.get("words", ()))
-    left = [word for word in command if isinstance(word, str)][1:] if isinstance(command, tuple) else []
-    more = []
-    while left:
-        word = left.pop(0)
-        option, equals, value = word.lstrip("-").partition("=")
-        if word.startswith("-"):
-            name = options.get(option, "")
-            if option in options and not equals:
-                value = left.pop(0) if left else ""
-        elif words:
-            name, value = words.pop(0), word
-        else:
-            name = ""
-            more.append(word)
-        if name:
-            yield f"{name}={value}"
-    if more and "rest" in row:
-        yield f"{row['rest']}={' '.join(more)}"
+    return done.model_copy(update={"without": without, "command": command})

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from backports import zstd
-from handmade import CAPABILITY, M, d, hard, layout, ln, packed, tar
+from handmade import CAPABILITY, M, d, hard, layout, layout_of, ln, packed, tar
 
 from harness import paths
 from harness.arch import by_name
@@ -232,3 +232,21 @@ def test_an_image_that_is_no_kernel_is_refused(build: Build, archive: bytes | No
     with pytest.raises(ImageError) as caught:
         build(tar(*members), keys)
     assert words in str(caught.value)
+
+
+def test_microcode_begins_the_initrd_where_a_kernel_looks_for_it(tmp_path: Path) -> None:
+    ucode = b"070701" + b"0" * 500
+    layer = tar(M("kernel", b"kernel"), M("intel.cpio", ucode), M("amd.cpio", b"no cpio"))
+    layout_of(tmp_path / "kernel", {"x86_64": [layer], "arm64": [layer]})
+
+    def build(name: str, arch: str) -> bytes:
+        keys = f"image: 'oci:kernel:1', tar: none, ucode: {name}"
+        (tmp_path / "image.yml").write_text(f"kernel: {{{keys}}}\ninit: [init]\n")
+        return Builder(Settings()).build(load_image([tmp_path / "image.yml"]), by_name(arch)).initrd.read_bytes()
+
+    assert build("intel.cpio", "x86_64").startswith(ucode + bytes(2) + b"070701")
+    assert ucode not in build("intel.cpio", "arm64")
+    with pytest.raises(ImageError, match="nothing to begin an initrd with"):
+        build("amd.cpio", "x86_64")
+    with pytest.raises(ImageError, match="has no file /gone"):
+        build("gone", "x86_64")

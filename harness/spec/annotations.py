@@ -63,7 +63,7 @@ _HEALTH = {
     "tcp": re.compile(r"[0-9]{1,5}"),
     "http": re.compile(r"[0-9]{1,5}(?:/[!#-&(-\[\]-~]*)?"),
     "file": re.compile(r"/[^\x00-\x1f\x7f]+"),
-    "log": re.compile(r"[^\x00-\x1f\x7f]+"),
+    "log": re.compile(r"[^\x00-\x1f\x7f]{1,1000}"),
     "exec": re.compile(r"[^\x00-\x1f\x7f]*[^\x00-\x20\x7f][^\x00-\x1f\x7f]*"),
 }
 

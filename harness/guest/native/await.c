@@ -1,7 +1,7 @@
-/* await [NAME SECONDS KIND ARGUMENT]...: waits until every service is seen healthy once or its time is over, and marks
- * each but those with a dash before their name (docs/guest.md). KIND: started; tcp PORT; file PATH. Exit code 0: all
- * healthy, 1: some were not, 2: misuse. Without arguments: waits until nobody else has wanted the processor for three
- * milliseconds.
+/* await [NAME SECONDS KIND ARGUMENT]...: waits until every service is seen healthy once or its time is over, and
+ * marks each but those with a dash before their name (docs/guest.md). KIND: started; tcp PORT; file PATH; log TEXT.
+ * Exit code 0: all healthy, 1: some were not, 2: misuse. Without arguments: waits until nobody else has wanted the
+ * processor for three milliseconds.
  *
  * A shell that asks again and again takes a tenth of a boot's processor, one byte of /proc/net/tcp a system call. This
  * asks at the lowest priority, so that a boot that is busy is not slowed by being asked, and notices within a
@@ -19,11 +19,11 @@
 #define QUIET 30 /* short pauses */
 
 #if defined(__x86_64__)
-enum { NR_nanosleep = 35, NR_setpriority = 141, NR_sched_setscheduler = 144, NR_clock_gettime = 228 };
+enum { NR_pread64 = 17, NR_nanosleep = 35, NR_setpriority = 141, NR_sched_setscheduler = 144, NR_clock_gettime = 228 };
 #elif defined(__aarch64__)
-enum { NR_nanosleep = 101, NR_clock_gettime = 113, NR_sched_setscheduler = 119, NR_setpriority = 140 };
+enum { NR_pread64 = 67, NR_nanosleep = 101, NR_clock_gettime = 113, NR_sched_setscheduler = 119, NR_setpriority = 140 };
 #elif defined(__s390x__)
-enum { NR_setpriority = 97, NR_sched_setscheduler = 156, NR_nanosleep = 162, NR_clock_gettime = 260 };
+enum { NR_setpriority = 97, NR_sched_setscheduler = 156, NR_nanosleep = 162, NR_pread64 = 180, NR_clock_gettime = 260 };
 #endif
 
 struct time {
@@ -130,13 +130,37 @@ static int listens(const char *table, long port)
     return 0;
 }
 
-static int healthy(char **check)
+/* Whether the service's log holds the text, which is shorter than `text`; what is before `seen` does not. */
+static int says(const char *name, const char *wanted, long *seen)
+{
+    struct line line;
+    long fd = sys_open(path_of(&line, "/var/log/", name, ".log"), O_RDONLY | O_CLOEXEC), length = 0, got, found = 0;
+    if (fd < 0)
+        return 0;
+    while (wanted[length])
+        length++;
+    while (!found && (got = sys5(NR_pread64, fd, (long)text, sizeof(text), *seen, 0)) >= length && got > 0) {
+        long at = 0, same = 0;
+        for (; at + length <= got && !found; at++) {
+            for (same = 0; same < length && text[at + same] == wanted[same];)
+                same++;
+            found = same == length;
+        }
+        *seen += got - length + 1;
+    }
+    sys_close(fd);
+    return found;
+}
+
+static int healthy(char **check, long *seen)
 {
     const char *kind = check[2], *argument = check[3];
     if (equal(kind, "tcp")) {
         long port = number(argument, 10, NULL);
         return listens(sockets[0], port) || listens(sockets[1], port);
     }
+    if (equal(kind, "log"))
+        return says(check[0] + (*check[0] == '-'), argument, seen);
     return equal(kind, "file") ? exists(argument) : started(check[0] + (*check[0] == '-'));
 }
 
@@ -195,6 +219,7 @@ static void mark(const char *name, const char *step)
 __attribute__((used)) void entry(long *stack)
 {
     static char done[MOST];
+    static long seen[MOST];
     struct time pause = {0, PAUSE_NS};
     long count = (stack[0] - 1) / 4, left = count, began = now();
     char **checks = (char **)(stack + 2);
@@ -218,7 +243,7 @@ __attribute__((used)) void entry(long *stack)
         slurp("/proc/net/tcp6", sockets[1], sizeof(sockets[1]));
         for (long i = 0; i < count; i++) {
             char **check = checks + 4 * i;
-            int well = !done[i] && healthy(check);
+            int well = !done[i] && healthy(check, &seen[i]);
             if (done[i] || (!well && passed < number(check[1], 10, NULL)))
                 continue;
             if (*check[0] != '-')

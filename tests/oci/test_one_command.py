@@ -65,6 +65,8 @@ def test_files_as_linuxkits_users_write_them_need_no_registry(name: str) -> None
 
 @pytest.mark.long
 @pytest.mark.parametrize("name", EXAMPLES)
-def test_they_are_built_for_all_architectures(name: str) -> None:
+def test_they_are_built_for_all_architectures_and_boot(name: str) -> None:
     said = run("build", EXAMPLES[name], "--library", "--json")
     assert [row["arch"] for row in json.loads(said[said.index("[\n") :])] == list(ARCHES)
+    for machine in ("qemu-x86_64", "qemu-arm64", "qemu-s390x"):
+        run("boot", EXAMPLES[name], "--library", "-m", machine, "--json")  # ends well when it came to ready

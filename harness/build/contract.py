@@ -37,10 +37,26 @@ def ours(made: Bundle, prefix: str) -> dict[str, str]:
     return files
 
 
-def linuxkits(made: Bundle) -> dict[str, str]:
-    """Return the files of a bundle for LinuxKit's init, by name: it reads the runtime section itself."""
+def linuxkits(made: Bundle, prefix: str) -> dict[str, str]:
+    """Return the files of a bundle in the folder `prefix` for LinuxKit's init, by name.
+
+    It does what the runtime section says by itself (pkg/init of LinuxKit v1.8), and the mounts before it, which put the
+    container's root together.
+    """
     runtime = made.runtime.model_dump(by_alias=True, exclude_defaults=True, exclude_none=True)
+    runtime["mounts"] = [*_root_mounts(made, f"/{prefix}"), *runtime.get("mounts", ())]
     return {"config.json": _json(made.config), "runtime.json": _json(runtime)}
+
+
+def _root_mounts(made: Bundle, place: str) -> list[dict[str, Any]]:
+    root, tmp = f"{place}/rootfs", f"{place}/tmp"
+    if made.readonly:
+        return [{"destination": root, "source": root, "options": ["bind"]}]
+    layers = [f"lowerdir={place}/lower", f"upperdir={tmp}/upper", f"workdir={tmp}/work"]
+    return [
+        {"destination": tmp, "type": "tmpfs", "source": "tmpfs"},
+        {"destination": root, "type": "overlay", "source": "overlay", "options": layers},
+    ]
 
 
 def _json(value: dict[str, Any]) -> str:

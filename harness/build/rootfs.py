@@ -86,16 +86,17 @@ def assemble(
         if tree.nodes.get(path) is None:
             tree.put(path, node)
     ids = named_ids(spec)
+    # else an init of an OCI image runs the containers: LinuxKit's, or one that knows its layout
+    ours = any(parts[reference].guest for reference in spec.init)
     for volume in spec.volumes:
-        _add_volume(tree, volume, layouts[volume.name] if volume.format == "oci" else _tree(parts, volume.image))
+        files = layouts[volume.name] if volume.format == "oci" else _tree(parts, volume.image)
+        _add_volume(tree, volume, files, ours=ours)
         if volume.image:
             root.owners.append(("volumes", volume.name, volume.image, f"containers/volumes/{volume.name}"))
     volumes = {volume.name: volume.readonly for volume in spec.volumes}
     # before the bundles, which look whether what they bind is a file or a folder
     late = [file for file in spec.files if clean(file.path).split("/", 1)[0] == "containers"]
     _add_files(tree, [file for file in spec.files if file not in late], spec, ids)
-    # else an init of an OCI image runs the containers: LinuxKit's, or one that knows its layout
-    ours = any(parts[reference].guest for reference in spec.init)
     for section in SECTIONS:
         for index, entry in enumerate(getattr(spec, section)):
             place = entry.name if section == "services" else f"{index:03d}-{entry.name}"
@@ -180,7 +181,7 @@ def _add_bundle(
     if not made.readonly:
         tree.put(f"{prefix}/rootfs", folder())
         tree.put(f"{prefix}/tmp", folder())
-    files = contract.ours(made, prefix) if ours else contract.linuxkits(made)
+    files = contract.ours(made, prefix) if ours else contract.linuxkits(made, prefix)
     for name, text in files.items():
         tree.put(f"{prefix}/{name}", plain(text.encode()))
 
@@ -230,20 +231,22 @@ def _tree(parts: Mapping[str, Part], reference: str) -> Tree | None:
     return parts[reference].tree if reference else None
 
 
-def _add_volume(tree: Tree, volume: Volume, files: Tree | None) -> None:
+def _add_volume(tree: Tree, volume: Volume, files: Tree | None, *, ours: bool) -> None:
     """Lay out a volume with its content: `merged` is what containers bind.
 
-    A writable one is mounted at boot: an overlay over `lower` where it has content, else memory alone.
+    A writable one is mounted at boot: an overlay over `lower` where it has content, else memory alone. LinuxKit's init
+    mounts each one, and needs all three folders for it.
     """
     merged = bundles.volume_folder(volume.name)
     prefix = posixpath.dirname(merged)
+    mounted = not volume.readonly or not ours
     tree.put(merged, folder())
-    if not volume.readonly:
+    if mounted:
         tree.put(f"{prefix}/tmp", folder())
-    if files is not None:
-        content = merged if volume.readonly else f"{prefix}/lower"
+    if files is not None or not ours:
+        content = f"{prefix}/lower" if mounted else merged
         tree.put(content, folder())
-        tree.merge(files, content)
+        tree.merge(files or Tree(), content)
 
 
 def _add_files(tree: Tree, files: Sequence[File], spec: ImageSpec, ids: Mapping[str, int]) -> None:

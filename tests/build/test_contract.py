@@ -47,7 +47,7 @@ def test_every_key_of_the_yaml_makes_a_config_that_is_valid(validator: jsonschem
     volumes = {volume.name: volume.readonly for volume in spec.volumes}
     for entry in entries:
         made = make(entry, EntryConfig(), {one.name: 100 for one in entries}, volumes)
-        for files in (ours(made, PREFIX), linuxkits(made)):
+        for files in (ours(made, PREFIX), linuxkits(made, PREFIX)):
             validator.validate(json.loads(files["config.json"]))
 
 
@@ -71,14 +71,22 @@ def test_our_init_finds_its_settings_and_linuxkits_its_runtime() -> None:
     made = bundle(**runtime)
     assert set(ours(made, PREFIX)) == {"config.json", "settings", "prepare", "namespaces"}
     assert set(ours(bundle(), PREFIX)) == {"config.json", "settings"}
-    theirs = linuxkits(made)
+    theirs = linuxkits(made, PREFIX)
     assert set(theirs) == {"config.json", "runtime.json"} and "hooks" not in json.loads(theirs["config.json"])
     assert json.loads(theirs["runtime.json"]) == {
         "mkdir": ["/run/x"], "bindNS": {"net": "/run/n"}, "namespace": "web",
-        "mounts": [{"type": "tmpfs", "destination": "/run/y"}],
+        "mounts": [
+            {"destination": f"/{PREFIX}/tmp", "type": "tmpfs", "source": "tmpfs"},
+            {"destination": f"/{PREFIX}/rootfs", "type": "overlay", "source": "overlay",
+             "options": [f"lowerdir=/{PREFIX}/lower", f"upperdir=/{PREFIX}/tmp/upper", f"workdir=/{PREFIX}/tmp/work"]},
+            {"type": "tmpfs", "destination": "/run/y"},
+        ],
         "interfaces": [{"name": "eth1", "add": "veth", "peer": "veth1", "createInRoot": True}],
     }  # fmt: skip
-    assert json.loads(linuxkits(bundle())["runtime.json"]) == {}
+    entry = Entry(name="web", image="x", command=("/x",), readonly=True)
+    readonly = json.loads(linuxkits(make(entry, EntryConfig(), {}), PREFIX)["runtime.json"])
+    root = f"/{PREFIX}/rootfs"
+    assert readonly == {"mounts": [{"destination": root, "source": root, "options": ["bind"]}]}
 
 
 def test_the_hook_names_its_script_and_runs_it_in_the_roots_namespaces(validator: jsonschema.Draft4Validator) -> None:
@@ -131,7 +139,7 @@ def made_of(entry: object) -> list[dict[str, str]]:
     if file is None or problems:
         return []
     made = make(file.services[0], EntryConfig(), {"web": 100, "1": 1}, {"data": True})
-    return [ours(made, PREFIX), linuxkits(made)]
+    return [ours(made, PREFIX), linuxkits(made, PREFIX)]
 
 
 def node(value: object) -> Node:

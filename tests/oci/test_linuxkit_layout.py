@@ -26,23 +26,38 @@ from harness.oci.config import LABEL
 from harness.spec import library, load_component, load_image, load_machine
 
 ARM = by_name("arm64")
-# a stand-in for LinuxKit's: what it does with the folders is what the layout promises
-INIT = b"""#!/bin/sh
+# a stand-in for LinuxKit's: it does with each bundle what runtime.json says, and no more
+INIT = rb"""#!/bin/sh
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin
 echo "<10>harness: boot" >/dev/kmsg
 modprobe -a overlay virtio_mmio virtio_pci virtio_net
-open() {
-  [ -d "$1/lower" ] || return 0
-  mount -t tmpfs tmpfs "$1/tmp" && mkdir "$1/tmp/upper" "$1/tmp/work" &&
-    mount -t overlay -o "lowerdir=$1/lower,upperdir=$1/tmp/upper,workdir=$1/tmp/work" overlay "$1/$2"
+prepare() {
+  awk '{ n = split($0, f, "\"") }
+    /^ "/ { section = f[2] }
+    section == "mkdir" && /^  "/ { print "mkdir -p " f[2] }
+    section != "mounts" { next }
+    /^  [{]/ { to = from = type = options = made = "" }
+    /^   "destination"/ { to = f[4] }
+    /^   "source"/ { from = f[4] }
+    /^   "type"/ { type = "-t " f[4] }
+    /^    "/ {
+      options = (options ? options "," : "-o ") f[2]
+      if (f[2] ~ /^(upper|work)dir=/) made = made " " substr(f[2], index(f[2], "=") + 1)
+    }
+    /^  [}]/ { print "mkdir -p " to made; print "mount " type " " options " " from " " to }
+  ' "$1/runtime.json" | sh -e
 }
-for volume in /containers/volumes/*; do [ ! -d "$volume/tmp" ] || open "$volume" merged; done
+for volume in /containers/volumes/*; do
+  mount -t tmpfs tmpfs "$volume/tmp" && mkdir "$volume/tmp/upper" "$volume/tmp/work" &&
+    mount -t overlay -o "lowerdir=$volume/lower,upperdir=$volume/tmp/upper,workdir=$volume/tmp/work" overlay \
+      "$volume/merged" || echo "<10>harness: volumes/${volume##*/} failed" >/dev/kmsg
+done
 for bundle in /containers/onboot/*; do
-  open "$bundle" rootfs
+  prepare "$bundle"
   runc --root /run/runc run --bundle "$bundle" "${bundle##*/}" </dev/null >"/var/${bundle##*/}.log" 2>&1
 done
 for bundle in /containers/services/*; do
-  open "$bundle" rootfs
+  prepare "$bundle"
   name=${bundle##*/}
   runc --root /run/runc run --bundle "$bundle" "$name" </dev/null >"/var/$name.log" 2>&1 &
   until grep -q served "/var/$name.log"; do usleep 20000; done
@@ -62,6 +77,8 @@ files: [{path: etc/given, contents: "given\\n", mode: "0644"}]
 volumes:
   - {name: data, image: "oci:tool:1"}
   - {name: layout, image: "oci:tool:1", format: oci}
+  - {name: fixed, image: "oci:tool:1", readonly: true}
+  - {name: empty}
 """
 
 
@@ -136,8 +153,12 @@ def test_containers_lie_where_linuxkit_looks_for_them(system: System) -> None:
         "/containers/onboot/000-first:\nconfig.json\nlower\nrootfs\nruntime.json\ntmp\n\n"
         "/containers/services/web:\nconfig.json\nrootfs\nruntime.json"
     )
-    assert json.loads(ask(system, "cat /containers/onboot/000-first/runtime.json")) == {"mkdir": ["/run/made"]}
-    assert ask(system, "ls /containers/volumes/data") == "lower\nmerged\ntmp"
+    runtime = json.loads(ask(system, "cat /containers/onboot/000-first/runtime.json"))
+    assert runtime["mkdir"] == ["/run/made"] and len(runtime["mounts"]) == 2
+    assert ask(system, "ls -d /run/made") == "/run/made"
+    for name in ("data", "layout", "fixed", "empty"):
+        assert ask(system, f"ls /containers/volumes/{name}") == "lower\nmerged\ntmp"
+    assert not [mark for mark in system.milestones if mark.name.startswith("volumes/")]
     assert ask(system, "cat /containers/volumes/data/merged/etc/motd") == "from a layer"
     assert ask(system, "ls /containers/volumes/layout/merged") == "blobs\nindex.json\noci-layout"
 
@@ -152,7 +173,9 @@ def test_containers_ran_as_yaml_label_and_config_say(system: System) -> None:
 
 def test_a_layers_owners_modes_links_and_capabilities_are_in_the_root(system: System) -> None:
     place = "/containers/services/web/rootfs"
-    assert ask(system, f"stat -c '%a %u %h' {place}/bin/ping") == "4755 3 6", "three containers, two names each"
+    assert ask(system, f"stat -c '%a %u %h' {place}/bin/ping") == "4755 3 8", (
+        "two names in each of two containers and two volumes"
+    )
     assert ask(system, f"stat -c %a {place}/empty") == "1777"
 
 

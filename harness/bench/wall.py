@@ -7,11 +7,11 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Event
 
 from harness.arch import by_name
 from harness.bench.context import IMAGES, Context, Finding
 from harness.bench.figures import Figure
-from harness.bench.load import busy
 from harness.boot import BootOptions, boot
 from harness.build.pipeline import Builder
 from harness.build.settings import Settings
@@ -23,7 +23,7 @@ from harness.spec.model import MachineSpec
 MACHINE = "qemu-arm64"  # the quickest to boot by the host's clock
 SLOWER = 0.1
 PROBE_LOOPS = 20_000
-LOOPS, AT_ONCE = 2, 4  # busy loops, and trials that run side by side: each is load for the others
+AT_ONCE = 4  # trials that run side by side, twice as many as the cores of most hosts: each is load for the others
 LONGEST_S = 300.0
 
 
@@ -52,11 +52,11 @@ def _seconds(image: Image, machine: MachineSpec, out: Path) -> float:
 
 
 def wall(context: Context) -> Iterator[Finding]:
-    """Boot two images by turns, trial after trial, some side by side, beside busy loops."""
+    """Boot two images by turns, trial after trial, some side by side."""
     trials, pairs = context.times(20, 2), context.times(30, 12)
     machine = load_machine(MACHINE)
-    base = _image(context, 0, machine)
-    with busy(LOOPS), ThreadPoolExecutor(AT_ONCE) as pool:
+    base, stop = _image(context, 0, machine), Event()
+    with ThreadPoolExecutor(AT_ONCE) as pool:
         loops = _turns(context, base, machine)
         slow = _image(context, loops, machine)
 
@@ -64,6 +64,8 @@ def wall(context: Context) -> Iterator[Finding]:
             found: dict[str, list[float]] = {"same": [], "slower": []}
             sides = {"same": base, "slower": slow}
             for turn in range(pairs):
+                if stop.is_set():
+                    raise KeyboardInterrupt
                 context.say(f"wall: trial {number + 1} of {trials}, pair {turn + 1} of {pairs}")
                 folder = context.folder("wall", str(number), str(turn))
                 for side in sorted(sides, reverse=turn % 2 == 1):
@@ -71,10 +73,16 @@ def wall(context: Context) -> Iterator[Finding]:
             return Trial(tuple(found["same"]), tuple(found["slower"]))
 
         futures = [pool.submit(trial, number) for number in range(trials)]
+        done = []
         try:
-            done = [future.result() for future in futures]
-        finally:
+            for future in futures:
+                done.append(future.result())
+        except BaseException:  # who interrupts gets what is done
+            stop.set()
             pool.shutdown(cancel_futures=True)
+            if done:
+                yield from figures(done, loops)
+            raise
     yield from figures(done, loops)
 
 
@@ -105,7 +113,7 @@ def figures(done: Sequence[Trial], loops: int) -> Iterator[Figure]:
     """Return what the trials come to. One in twenty may be missed, and one in twenty invented."""
     found = [compare_pairs(list(zip(one.same, one.slower, strict=True))) for one in done]
     none = [compare_pairs(pairs) for pairs in unchanged(done)]
-    beside = f"{len(done[0].same)} pairs each; {LOOPS} busy loops and {AT_ONCE - 1} other boots beside"
+    beside = f"{len(done[0].same)} pairs each, {AT_ONCE - 1} other boots beside"
     yield Figure(f"minimal on {MACHINE}, a tenth slower: not found", "trials",
                  (float(sum(one.verdict != "worse" for one in found)),), len(found) / 20,
                  note=f"of {len(found)}, {beside}; {loops} turns of a shell's loop")  # fmt: skip

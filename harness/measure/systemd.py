@@ -6,11 +6,13 @@ Its own words for it are in systemd-analyze(1); the properties that it is made o
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 
 from harness.measure.phases import Phase
 
 MOST_UNITS = 10_000
+_NAME = re.compile(r"[A-Za-z0-9:_.@\\-]{1,255}")  # systemd.unit(5); the guest's words reach a terminal
 _STAMPS = ("KernelTimestampMonotonic", "InitRDTimestampMonotonic", "UserspaceTimestampMonotonic",
            "FinishTimestampMonotonic", "FirmwareTimestampMonotonic", "LoaderTimestampMonotonic")  # fmt: skip
 _UNIT = ("Id", "InactiveExitTimestampMonotonic", "ActiveEnterTimestampMonotonic", "InactiveEnterTimestampMonotonic")
@@ -59,8 +61,8 @@ def _units(blocks: list[dict[str, str]], line: list[Phase]) -> Iterator[Phase]:
         # what does its work and is gone never becomes active (systemd-analyze blame takes the same two)
         ended = _us(unit, "ActiveEnterTimestampMonotonic") or _us(unit, "InactiveEnterTimestampMonotonic")
         around = next((one for one in line if one.start_us <= began < one.start_us + one.us), None)
-        if name and around is not None and began and began < ended <= end:
-            yield Phase(name[:100], began, ended - began, under=around.name)
+        if _NAME.fullmatch(name) and around is not None and began and began < ended <= end:
+            yield Phase(name, began, ended - began, under=around.name)
 
 
 def _us(values: Mapping[str, str], key: str) -> int:

@@ -141,6 +141,10 @@ InactiveExitTimestampMonotonic=0
 ActiveEnterTimestampMonotonic=0
 InactiveEnterTimestampMonotonic=0
 
+Id=\x1b[2Jevil.service
+InactiveExitTimestampMonotonic=3500000
+ActiveEnterTimestampMonotonic=8500000
+
 Id=later.timer
 InactiveExitTimestampMonotonic=8900000
 ActiveEnterTimestampMonotonic=19000000

@@ -115,10 +115,10 @@ def test_openntpd(eventually):
 
 
 @pytest.mark.disturbs
-@pytest.mark.needs("services/host-timesync-daemon", "services/socat")
+@pytest.mark.needs("services/host-timesync-daemon", "services/speaker")
 def test_host_timesync_daemon(shell, inside):
     shell.run("date -s @1000000000", check=True)
-    said = inside("socat", "/bin/sh", "-c", f"echo {int(time.time())} | socat -t 30 - VSOCK-CONNECT:1:62372")
+    said = inside("speaker", "/bin/sh", "-c", f"echo {int(time.time())} | socat -t 30 - VSOCK-CONNECT:1:62372")
     assert abs(int(said) - time.time()) < 60
     assert abs(int(shell.run("date +%s", check=True).text) - time.time()) < 60
 
@@ -161,9 +161,9 @@ def test_watchdog(shell):
     assert int(shell.run("cat /sys/class/watchdog/watchdog0/timeleft", check=True).text) > 40
 
 
-@pytest.mark.needs("services/qemu-ga", "services/vsudd", "services/socat")
+@pytest.mark.needs("services/qemu-ga", "services/vsudd", "services/speaker")
 def test_qemu_ga_and_vsudd(inside):
-    said = inside("socat", "/bin/sh", "-c", f"echo '{AGENT}' | socat -t 10 - VSOCK-CONNECT:1:2000")
+    said = inside("speaker", "/bin/sh", "-c", f"echo '{AGENT}' | socat -t 10 - VSOCK-CONNECT:1:2000")
     assert '"guest-ping"' in said
 
 

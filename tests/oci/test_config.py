@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from handmade import M, image, tar
+from handmade import M, image, ln, tar
 
 from harness.build.bundle import make
 from harness.build.images import judge, make_part, record
@@ -87,6 +87,14 @@ def test_a_user_that_the_image_does_not_know_is_refused(tmp_path: Path, user: st
     with pytest.raises(ImageError, match="which its /etc") as caught:
         part_of(tmp_path, User=user)
     assert "\x1b" not in str(caught.value)
+
+
+def test_accounts_that_nobody_wrote_are_not_read(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="registry.example/hostile:1: its /etc/passwd is larger than 1 MiB"):
+        part_of(tmp_path, tar(M("etc/passwd", b"x" * ((1 << 20) + 1))), User="web")
+    loop = tar(ln("etc", "etc"))
+    with pytest.raises(UserError, match="circle"):
+        part_of(tmp_path, loop, User="web")
 
 
 def test_whoever_says_a_user_takes_nothing_of_the_images(tmp_path: Path) -> None:

@@ -90,7 +90,7 @@ def test_a_user_that_the_image_does_not_know_is_refused(tmp_path: Path, user: st
 
 
 def test_accounts_that_nobody_wrote_are_not_read(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="registry.example/hostile:1: its /etc/passwd is larger than 1 MiB"):
+    with pytest.raises(UserError, match="its /etc/passwd is larger than 1 MiB"):
         part_of(tmp_path, tar(M("etc/passwd", b"x" * ((1 << 20) + 1))), User="web")
     loop = tar(ln("etc", "etc"))
     with pytest.raises(UserError, match="circle"):

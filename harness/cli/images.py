@@ -49,7 +49,9 @@ def build(
 
 @command
 def boot(
-    images: Annotated[list[Path], typer.Argument(metavar="IMAGE…", help="Image YAML files, one built folder, or an OS's YAML.")],
+    images: Annotated[
+        list[Path], typer.Argument(metavar="IMAGE…", help="Image YAML files, one built folder, or an OS's YAML.")
+    ],
     machine: Annotated[str, typer.Option("--machine", "-m", help="A machine's name, or its YAML.")],
     exact: Annotated[bool, typer.Option("--exact", help="Two counted boots: exact times, and their proof.")] = False,
     explain: Annotated[

@@ -6,11 +6,12 @@ import itertools
 import signal
 import subprocess
 import sys
+import threading
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from asking import Make, fetch, largest_layer, status
+from asking import ARM64, HERE, Make, fetch, largest_layer, status
 from servers import Fault, Liar, Reply, Seen
 
 from harness.errors import UserError
@@ -165,6 +166,7 @@ def test_bytes_of_before_that_are_damaged(images: Make, liar: Liar, layout: Path
 
 SCRIPT = """
 import sys
+import threading
 from pathlib import Path
 from harness.arch import by_name
 from harness.oci.fetch import Images
@@ -239,3 +241,25 @@ def test_an_interrupt_ends_the_download(images: Make, liar: Liar, layout: Path) 
     with pytest.raises(KeyboardInterrupt):
         fetch(made, liar)
     fetch(images(), liar)
+
+
+def test_one_layer_that_fails_ends_the_others(images: Make, liar: Liar, layout: Path) -> None:
+    digest, size = largest_layer(layout)
+    began = threading.Event()
+
+    def slow(_: Seen, reply: Reply) -> Reply:
+        began.set()
+        return replace(reply, slow=0.01)
+
+    def late(_: Seen, __: Reply) -> Reply:
+        began.wait(30)
+        return Reply(403)
+
+    image = images("before").fetch(f"{liar.host}/app:1", ARM64, HERE)
+    other = next(layer.digest for layer in image.layers if layer.digest != digest)
+    liar.spoil(digest, slow)
+    liar.spoil(other, late)
+    made = images()
+    with pytest.raises(RegistryError, match="refuses to give it"):
+        fetch(made, liar)
+    assert (made.store.root / "partial" / digest.partition(":")[2]).stat().st_size < size

@@ -21,7 +21,7 @@ from harness.spec.model import BindNS, Entry, EntryConfig, ImageFile, Interface,
 from harness.spec.reader import Node, read
 from harness.spec.shape import check
 
-SCHEMAS = Path(__file__).with_name("data") / "runtime-spec"
+SCHEMAS = Path("/usr/share/gocode/src/github.com/opencontainers/runtime-spec/schema")  # Debian's golang-github-opencontainers-specs-dev
 EVERYTHING = Path(__file__).parents[1] / "spec/data/everything.yml"
 PREFIX = "containers/services/web"
 
@@ -29,6 +29,8 @@ PREFIX = "containers/services/web"
 @pytest.fixture(scope="module")
 def validator() -> jsonschema.Draft4Validator:
     """Judges a config.json by the runtime specification's schema."""
+    if not SCHEMAS.is_dir():
+        pytest.skip("golang-github-opencontainers-specs-dev is not installed")
     loaded = {path.name: json.loads(path.read_text()) for path in SCHEMAS.glob("*.json")}
     resources = [(name, DRAFT4.create_resource(schema)) for name, schema in loaded.items()]
     top = loaded["config-schema.json"]

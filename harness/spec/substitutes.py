@@ -36,13 +36,13 @@ def component_for(reference: str, section: str = "services") -> tuple[str, str] 
     except UserError:  # it is judged later
         return None
     table = _table()
-    if not isinstance(named, oci.Named) or named.registry not in ("", *table["registries"]):
+    if not isinstance(named, oci.Named):
         return None
     first, _, name = named.repository.rpartition("/")
     if first == LINUXKIT:
         others = {**table["linuxkit"]["any"], **table["linuxkit"].get(section, {})}
         component = others.get(name, name)
-    elif first in ("", PUBLIC):
+    elif first == PUBLIC or (not first and not named.registry):  # a registry's own nginx may be anything
         component = table["public"].get(name, "")
     else:
         return None

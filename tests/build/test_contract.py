@@ -21,7 +21,8 @@ from harness.spec.model import BindNS, Entry, EntryConfig, ImageFile, Interface,
 from harness.spec.reader import Node, read
 from harness.spec.shape import check
 
-SCHEMAS = Path("/usr/share/gocode/src/github.com/opencontainers/runtime-spec/schema")  # Debian's golang-github-opencontainers-specs-dev
+# of Debian's golang-github-opencontainers-specs-dev
+SCHEMAS = Path("/usr/share/gocode/src/github.com/opencontainers/runtime-spec/schema")
 EVERYTHING = Path(__file__).parents[1] / "spec/data/everything.yml"
 PREFIX = "containers/services/web"
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import io
 import shutil
 import tarfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,7 +12,6 @@ from debian_mirror import SUITE, Item, Mirror, Repository, make_deb
 from harness.arch import ARCHES
 from harness.build import deb
 from harness.build.debian import Debian
-from harness.build.globs import matcher
 from harness.build.layer import Layer, make_layer
 from harness.build.libraries import policy_name
 from harness.errors import HostError, UserError
@@ -361,23 +360,6 @@ def test_a_deb_cut_short(tmp_path, cut: int) -> None:
 )
 def test_policy_names(soname: str, package: str) -> None:
     assert policy_name(soname) == package
-
-
-@pytest.mark.parametrize(
-    ("globs", "yes", "no"),
-    [
-        (("usr/bin/*",), ("usr/bin/x", "usr/bin/d/y"), ("usr/sbin/x", "usr/bin")),
-        (("/bin/x",), ("usr/bin/x",), ("usr/bin/xy", "bin/x")),
-        (("usr/**/*.so",), ("usr/a.so", "usr/lib/x/a.so"), ("usr/lib/a.so.1",)),
-        (("etc/rc?.d", "a[!b]c"), ("etc/rc3.d/S", "axc"), ("etc/rc10.d/S", "abc")),
-        (("a.b+c",), ("a.b+c",), ("aXb+c", "a.bbc")),
-        ((), (), ("x",)),
-    ],
-)
-def test_globs(globs: Sequence[str], yes: Sequence[str], no: Sequence[str]) -> None:
-    fits = matcher(*globs)
-    assert all(map(fits, yes))
-    assert not any(map(fits, no))
 
 
 @pytest.fixture(scope="module")

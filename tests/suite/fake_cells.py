@@ -41,7 +41,9 @@ HOST = {"cores": 2, "load": 0.5}
 def record(**more):
     facts = {"host": HOST, "qemu_version": "7", "accel": "tcg", "accel_reason": "so", "ready_us": 700123}
     return SimpleNamespace(
-        **facts | {"power_on_us": 5000, "host_ready_s": 1.5, "milestones": (), "key": {"mode": "exact"}} | more
+        **facts
+        | {"power_on_us": 5000, "host_ready_s": 1.5, "milestones": (), "key": {"mode": "exact"}, "foreign": False}
+        | more
     )
 
 

@@ -165,7 +165,7 @@ def test_what_does_not_fit_is_refused_before_anything_starts(
     image, fine = toy_image(HANG), BootOptions(mode="wall", out=tmp_path / "out")
     exact = replace(fine, mode="exact")
     wrong: list[tuple[MachineSpec, BootOptions, str]] = [
-        (machine("s390x"), fine, "built for arm64"),
+        (machine("s390x"), fine, "toy is for arm64, but qemu-s390x is s390x"),
         (change(machine("arm64"), exact=False), exact, "cannot count instructions"),
         (machine("arm64"), replace(exact, forwards=(80,)), "no events from outside"),
         (change(machine("arm64"), network=False), replace(fine, forwards=(80,)), "no network"),

@@ -172,7 +172,7 @@ class System:
                 self.shell.run("poweroff" if self.probe else FOREIGN_OFF, 10)
             except ShellDeadError:
                 pass  # it may be gone before it can answer; whether it is off is seen below
-            except MachineError:
+            except (ImageError, MachineError):
                 if self.process.poll() is None:
                     raise
             if self.probe is not None or self.process.wait(timeout * self.options.timeout_multiplier) is not None:

@@ -19,7 +19,7 @@ from harness.measure.compare import Comparison, compare
 from harness.measure.floor import Floors, measure
 from harness.measure.phases import figures
 from harness.spec import load_image, load_machine
-from harness.suite.steps import step_figures
+from harness.suite.steps import step_figures, traced_boot
 
 MACHINE = {"x86_64": "qemu-x86_64", "arm64": "qemu-arm64", "s390x": "qemu-s390x"}
 LONGEST_S = 300.0
@@ -82,7 +82,7 @@ class Lab:
         machine = load_machine(MACHINE[self.arch.name])
         image = Builder(Settings()).build(load_image([spec]), self.arch)
         record = exact_boot(image, machine, folder / "plain", timeout=LONGEST_S)
-        return figures(record) | step_figures(image, machine, folder / "steps")
+        return figures(record) | step_figures(*traced_boot(image, machine, folder / "steps"))
 
     def floors(self) -> Floors:
         """Calibrate the image that the trials start from."""

@@ -18,7 +18,7 @@ from harness.measure.compare import STEPS
 from harness.measure.floor import measure
 from harness.measure.phases import figures
 from harness.spec import load_image, load_machine
-from harness.suite.steps import step_figures
+from harness.suite.steps import step_figures, traced_boot
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def boots(
         image = Builder(replace(settings, turn=shake.turn)).build(spec, by_name(target.arch))
         pad = ("x" * (shake.padding - 1),) if shake.padding else ()  # a word that means nothing to anybody
         record = exact_boot(image, target, out / str(number), append=pad, seed=shake.seed)
-        steps = step_figures(image, target, out / f"{number}-steps", append=pad, seed=shake.seed)
+        steps = step_figures(*traced_boot(image, target, out / f"{number}-steps", append=pad, seed=shake.seed))
         yield shake, record, figures(record) | steps
 
 

@@ -24,7 +24,7 @@ from harness.measure.phases import figures
 from harness.spec import load_machine
 from harness.spec.model import MachineSpec
 from harness.suite.cells import shown, split
-from harness.suite.steps import step_figures
+from harness.suite.steps import step_figures, traced_boot
 
 if TYPE_CHECKING:
     from harness.history import History
@@ -152,7 +152,7 @@ def _booted(wish: Wish, settings: Settings) -> Found:
         if (wish.explain or made[0] != made[1]) and not any(side[0].milestones for side in both):
             for side, name, into in zip(both, "ab", made, strict=True):
                 progress(f"{side[0].name} on {side[1].name}: once more, step by step")
-                into.update(step_figures(*side, folder / f"{name}-steps"))
+                into.update(step_figures(*traced_boot(*side, folder / f"{name}-steps")))
             found = compare(made[0], made[1], floors)
     cell = " and ".join(dict.fromkeys(f"{image.name} on {machine.name}" for image, machine in both))
     names = wish.before, wish.after

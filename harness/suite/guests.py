@@ -143,11 +143,11 @@ class Guests:
         return pair
 
     def _steps(self, cell: Cell) -> dict[str, int]:
-        from harness.suite.steps import step_figures
+        from harness.suite.steps import step_figures, traced_boot
 
         self.run.events.tell("booting", cell=cell.id, what="steps")
         return step_figures(
-            cell.built, cell.spec, self.out(cell, "steps"), timeout=EXACT_S, multiplier=self.run.patience
+            *traced_boot(cell.built, cell.spec, self.out(cell, "steps"), timeout=EXACT_S, multiplier=self.run.patience)
         )
 
     def _tell(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import TypeVar
 
 Made = TypeVar("Made")
@@ -47,8 +48,10 @@ class Together:
 def _interrupt_children() -> None:
     import psutil
 
-    for child in psutil.Process().children():
-        try:
+    try:
+        children = psutil.Process().children()
+    except psutil.NoSuchProcess:  # /proc is of another PID namespace, as in some containers
+        return
+    for child in children:
+        with suppress(psutil.NoSuchProcess):
             child.send_signal(signal.SIGINT)
-        except psutil.NoSuchProcess:
-            continue

@@ -1,0 +1,133 @@
+"""A real board: where its console, its power and its shell are, as frozen objects.
+
+Secrets are never in the file: a key that ends in ``_env`` names the environment's variable that holds one.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from harness.spec.model import Limit, Model, Strings
+
+Port = Annotated[int, Field(ge=1, le=65535)]
+Text = Annotated[str, Field(min_length=1)]
+
+
+class SshTarget(Model):
+    """A machine reached over SSH. Files are relative to the machine's YAML; ``~`` is the home folder."""
+
+    host: Text
+    port: Port = 22
+    user: Text = "root"
+    key: str = ""  # the agent's and the home folder's keys when empty
+    key_password_env: str = ""
+    password_env: str = ""
+    known_hosts: str = ""  # the user's and the host's own when empty
+    jump: Strings = ()  # [user@]host[:port], the first one first
+
+
+class SshConsole(SshTarget):
+    """A console that a command on another machine gives."""
+
+    command: str = ""  # the login shell in a terminal when empty
+
+
+class BoardConsole(Model):
+    """Where a board's console is: exactly one of ``serial``, ``ssh`` and ``command``."""
+
+    serial: str | None = None  # a device or any URL of pySerial's
+    baud: Annotated[int, Field(ge=50)] = 115200
+    rtscts: bool = False
+    ssh: SshConsole | None = None
+    command: Strings | None = None
+
+
+class PowerCommands(Model):
+    """Programs that switch a board, each an argv."""
+
+    on: Strings
+    off: Strings
+    cycle: Strings | None = None  # off, a pause and on unless given
+    status: Strings | None = None  # prints a line with the word on or off
+
+
+class PowerHttp(Model):
+    """A power switch that takes HTTP requests."""
+
+    on: Text
+    off: Text
+    method: Literal["GET", "POST", "PUT"] = "GET"
+    on_body: str = ""
+    off_body: str = ""
+    content_type: str = "application/json"
+    user: str = ""
+    password_env: str = ""
+    token_env: str = ""  # sent as `Authorization: Bearer`
+
+
+class PowerSnmp(Model):
+    """An outlet of a power distribution unit that speaks SNMP: an integer that is set."""
+
+    host: Text
+    port: Port = 161
+    oid: Text
+    on: int = 1
+    off: int = 2
+    version: Literal["1", "2c", "3"] = "2c"
+    community_env: str = ""  # `private` unless given
+    user: str = ""  # of version 3, as all below
+    auth: Literal["SHA", "SHA-256", "SHA-512", "MD5"] = "SHA"
+    auth_password_env: str = ""
+    privacy: Literal["AES", "DES"] = "AES"
+    privacy_password_env: str = ""
+
+
+class PowerPdudaemon(Model):
+    """An outlet that a pdudaemon switches."""
+
+    url: Text  # of its HTTP listener
+    pdu: Text  # the PDU's name in its configuration
+    outlet: int
+
+
+class PowerIpmi(Model):
+    """A server whose management controller speaks IPMI over the LAN."""
+
+    host: Text
+    port: Port = 623
+    interface: Literal["lan", "lanplus"] = "lanplus"
+    user: str = ""
+    password_env: str = ""
+    cipher: Annotated[int, Field(ge=0, le=17)] | None = None
+
+
+class PowerRedfish(Model):
+    """A server whose management controller speaks Redfish."""
+
+    url: Text  # https://HOST
+    system: str = ""  # its id; the only one's when empty
+    user: str = ""
+    password_env: str = ""
+    ca: str = ""  # a file with the certificates to trust
+
+
+class BoardPower(Model):
+    """How a board is switched: exactly one of the ways, besides ``pause``."""
+
+    command: PowerCommands | None = None
+    http: PowerHttp | None = None
+    snmp: PowerSnmp | None = None
+    pdudaemon: PowerPdudaemon | None = None
+    ipmi: PowerIpmi | None = None
+    redfish: PowerRedfish | None = None
+    manual: bool = False
+    pause: Limit = 2.0  # seconds between off and on
+
+
+class Board(Model):
+    """A board and how it is reached."""
+
+    console: BoardConsole | None = None
+    power: BoardPower = Field(default_factory=lambda: BoardPower(manual=True))
+    ssh: SshTarget | None = None  # a shell into the booted system
+    secrets_env: Strings = ()  # further variables that hold secrets, for the commands' own use

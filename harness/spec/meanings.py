@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from harness.spec.meanings_board import BOARD
+
 IMAGE_REFERENCE = "a component's name (no `/`, `:` or `@`), `@pkg:FOLDER` of a local one, or an OCI image"
 _NAMESPACE = "`root` or `host` (the root's), `new`, or a path"
 
@@ -223,6 +225,7 @@ MEANINGS: dict[str, dict[str, str]] = {
         "exact": "instruction counting works on it",
         "exact_cmdline": "what the kernel is told in exact boots, besides `cmdline`",
     },
+    **BOARD,
     "Plan": {
         "images": "the images",
         "machines": "machines by name, or paths of machine files relative to the plan",

@@ -9,6 +9,19 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from harness.spec.annotations import SETTINGS
+from harness.spec.board import (
+    Board,
+    BoardConsole,
+    BoardPower,
+    PowerCommands,
+    PowerHttp,
+    PowerIpmi,
+    PowerPdudaemon,
+    PowerRedfish,
+    PowerSnmp,
+    SshConsole,
+    SshTarget,
+)
 from harness.spec.foreign import Login, MilestonePattern, Os, OsSpec
 from harness.spec.lint import GIVEN
 from harness.spec.meanings import MEANINGS
@@ -84,7 +97,21 @@ PARTS: dict[str, tuple[tuple[str, type[Model]], ...]] = {
         ("each of `concatenate`", Concatenate),
         ("`kernel`", KernelPart),
     ),
-    "Machine": (("the file", MachineSpec), ("`qemu`", Qemu)),
+    "Machine": (
+        ("the file", MachineSpec),
+        ("`qemu`", Qemu),
+        ("`board`", Board),
+        ("`board.console`", BoardConsole),
+        ("`board.console.ssh`", SshConsole),
+        ("`board.ssh`", SshTarget),
+        ("`board.power`", BoardPower),
+        ("`board.power.command`", PowerCommands),
+        ("`board.power.http`", PowerHttp),
+        ("`board.power.snmp`", PowerSnmp),
+        ("`board.power.pdudaemon`", PowerPdudaemon),
+        ("`board.power.ipmi`", PowerIpmi),
+        ("`board.power.redfish`", PowerRedfish),
+    ),
     "Plan": (("the file", Plan), ("each of `images`", PlanImage), ("`budget`, each of `budgets`", Budget)),
     "Foreign OS": (
         ("the file", OsSpec),

@@ -89,9 +89,9 @@ def _power(power: Mapping[str, Any], at: KeyPath) -> Iterator[Problem]:
         third = snmp.get("version") == "3"
         for key in ("user", "auth", "auth_password_env", "privacy", "privacy_password_env"):
             if key in snmp and not third:
-                yield Problem((*at, "snmp", key), "means nothing before version 3 of SNMP", at_key=True)
+                yield Problem((*at, "snmp", key), "is for SNMP's version 3", at_key=True)
         if third and not snmp.get("user"):
-            yield Problem((*at, "snmp"), "version 3 of SNMP without its `user`", "a user's name")
+            yield Problem((*at, "snmp"), "SNMP's version 3 without its `user`", "a user's name")
 
 
 def _target(target: Mapping[str, Any], at: KeyPath) -> Iterator[Problem]:
@@ -139,7 +139,5 @@ def _secrets(data: Mapping[str, Any], at: KeyPath) -> Iterator[Problem]:
 
 
 def _variable(name: str, at: KeyPath) -> Iterator[Problem]:
-    if not _VARIABLE.fullmatch(name):
-        yield Problem(
-            at, f"{name[:3]}… is no variable's name", "the name of the variable that holds it, not the secret"
-        )
+    if not _VARIABLE.fullmatch(name):  # it may be the secret itself: it is not shown
+        yield Problem(at, "is no variable's name", "the name of the variable that holds the secret")

@@ -72,6 +72,7 @@ def compare(
     machine: Annotated[list[str] | None, typer.Option("--machine", "-m", help="For images: one, or one each.")] = None,
     explain: Annotated[bool, typer.Option("--explain", help="Look at every initcall and module in any case.")] = False,
     pairs: Annotated[int, typer.Option(help="Compare wall times of this many pairs of boots instead.", min=0)] = 0,
+    library: options.Library = False,
     where: options.Where = None,
     json: options.Json = False,
 ) -> int:
@@ -94,7 +95,7 @@ def compare(
 
     wish = module.Wish(before, after, machines=tuple(machine or ()), explain=explain, pairs=pairs, history=where,
                        as_json=json)  # fmt: skip
-    return module.run(wish, Settings())
+    return module.run(wish, Settings(library=library))
 
 
 @command
@@ -102,6 +103,7 @@ def calibrate(
     images: options.Images,
     machine: Annotated[str, typer.Option("--machine", "-m", help="A machine's name, or its YAML.")],
     no_history: Annotated[bool, typer.Option("--no-history", help="Only print the floors.")] = False,
+    library: options.Library = False,
     where: options.Where = None,
     json: options.Json = False,
 ) -> int:
@@ -118,7 +120,8 @@ def calibrate(
     from harness.build.settings import Settings
     from harness.commands import calibrate as module
 
-    return module.calibrate(images, machine, Settings(), history=where, keep=not no_history, as_json=json)
+    settings = Settings(library=library)
+    return module.calibrate(images, machine, settings, history=where, keep=not no_history, as_json=json)
 
 
 @command

@@ -14,10 +14,11 @@ from harness.boot.record import BootRecord
 from harness.build.pipeline import Builder
 from harness.build.settings import Settings
 from harness.commands.scratch import scratch
+from harness.commands.specs import read_image
 from harness.measure.compare import STEPS
 from harness.measure.floor import measure
 from harness.measure.phases import figures
-from harness.spec import load_image, load_machine
+from harness.spec import load_machine
 from harness.suite.steps import step_figures, traced_boot
 
 
@@ -53,7 +54,7 @@ def boots(
     images: Sequence[Path], machine: str, settings: Settings, out: Path
 ) -> Iterator[tuple[Shake, BootRecord, dict[str, int]]]:
     """Boot the image that `images` describe under each perturbation in turn: as it is, and step by step."""
-    spec, target = load_image(images), load_machine(machine)
+    spec, target = read_image(images, settings), load_machine(machine)
     for number, shake in enumerate(SHAKES):
         image = Builder(replace(settings, turn=shake.turn)).build(spec, by_name(target.arch))
         pad = ("x" * (shake.padding - 1),) if shake.padding else ()  # a word that means nothing to anybody

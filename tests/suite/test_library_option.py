@@ -8,7 +8,14 @@ import sys
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from harness.arch import Arch
+from harness.build.pipeline import Builder
+from harness.cli import app
+from harness.errors import EXIT_HOST, HostError
+from harness.image import Image
+from harness.spec.model import ImageSpec
 from harness.suite.builds import How
 from harness.suite.cells import Wanted, check, planned
 
@@ -39,6 +46,22 @@ def test_cells_are_planned_with_it(theirs: Path) -> None:
 def test_workers_know_of_it() -> None:
     assert How.from_json(json.loads(json.dumps(How(library=True).to_json()))) == How(library=True)
     assert How(library=True).settings.library
+
+
+@pytest.mark.parametrize("words", [("compare", "THEIRS", "THEIRS"), ("calibrate", "THEIRS", "--no-history")])
+def test_boots_to_be_compared_are_built_with_it(
+    words: tuple[str, ...], theirs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def build(_: Builder, spec: ImageSpec, __: Arch) -> Image:
+        asked.append(spec.references)
+        raise HostError("enough")
+
+    monkeypatch.setattr(Builder, "build", build)
+    argv = [str(theirs) if word == "THEIRS" else word for word in words]
+    done = CliRunner().invoke(app, [*argv, "-m", "qemu-arm64", "--library"])
+    assert (asked, done.exit_code) == ([("kernel", "init", "nginx")], EXIT_HOST)
 
 
 def test_a_run_of_their_file(theirs: Path, tmp_path: Path) -> None:

@@ -6,11 +6,13 @@ from __future__ import annotations
 EXIT_OK = 0
 EXIT_CASES_FAILED = 1
 EXIT_WORSE = 1
+EXIT_REFUSED = 1  # of `harness certify` and `harness verify`
 EXIT_USER = 2
 EXIT_HOST = 3
 EXIT_MACHINE = 4
 EXIT_IMAGE = 5
 EXIT_BETTER = 6  # of `harness compare`, whose 1 is worse
+EXIT_NOT_REPEATED = 7  # of `harness verify`: all is true that could be checked here
 EXIT_BUG = 70
 EXIT_INTERRUPTED = 130
 
@@ -76,3 +78,10 @@ class ImageError(HarnessError):
 
     exit_code = EXIT_IMAGE
     whose = "the image"
+
+
+class EvidenceError(HarnessError):
+    """An evidence archive is not what was signed, or does not show what it says."""
+
+    exit_code = EXIT_REFUSED
+    whose = "the evidence"

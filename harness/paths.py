@@ -9,6 +9,7 @@ PACKAGE = Path(__file__).resolve().parent
 TOP = PACKAGE.parent  # a checkout's top folder, or site-packages: cases/ and machines/ lie beside harness/ in both
 COMPONENTS = PACKAGE / "components"
 GUEST = PACKAGE / "guest"
+PROFILES = PACKAGE / "profiles"
 MACHINES = TOP / "machines"
 CASES = TOP / "cases"
 

@@ -54,7 +54,22 @@ def matrix(request: Request, *, as_json: bool = False) -> int:
     Raises what ended the run before its first case; results.json is written nevertheless.
     """
     cases = check(request.wanted, tell)
-    folder = _folder(request.results)
+    folder = results_folder(request.results)
+    found = run_cases(request, cases, folder)
+    if as_json:
+        print(json_.dumps(found, indent=1))
+    else:
+        _show(found, folder)
+    verdict = gate.settle(request.after, found, folder, as_json=as_json)
+    _report(folder, sys.stderr if as_json else sys.stdout)
+    return verdict
+
+
+def run_cases(request: Request, cases: Sequence[Path | str], folder: Path) -> dict[str, Any]:
+    """Run `cases` (files, folders, pytest's node ids; all when empty) into `folder`, showing it; return its results.
+
+    Raises what ended the run before its first case; results.json is written nevertheless.
+    """
     code = _watched(_argv(request, cases, folder), folder)
     told = read(folder)
     error = _early_end(told, folder, code)
@@ -63,13 +78,7 @@ def matrix(request: Request, *, as_json: bool = False) -> int:
         raise error
     if found is None:
         raise KeyboardInterrupt
-    if as_json:
-        print(json_.dumps(found, indent=1))
-    else:
-        _show(found, folder)
-    verdict = gate.settle(request.after, found, folder, as_json=as_json)
-    _report(folder, sys.stderr if as_json else sys.stdout)
-    return verdict
+    return found
 
 
 def from_words(
@@ -84,7 +93,8 @@ def from_words(
     return matrix(Request(wanted, how=how, extra=tuple(extra), **rest), as_json=as_json)
 
 
-def _folder(given: Path | None) -> Path:
+def results_folder(given: Path | None) -> Path:
+    """Return the folder that a run writes to, made ready: `given`, else results/TIME, which results/latest names."""
     if given is not None:
         return folder_.take(given.absolute(), also=(JUNIT, LOG, gate.FILE, report.RUN))
     folder = folder_.new(Path("results").absolute(), time.strftime("%Y%m%d-%H%M%S"))
@@ -94,7 +104,7 @@ def _folder(given: Path | None) -> Path:
     return folder_.take(folder)
 
 
-def _argv(request: Request, cases: Sequence[Path], folder: Path) -> list[str]:
+def _argv(request: Request, cases: Sequence[Path | str], folder: Path) -> list[str]:
     from harness.boot import limits
 
     wanted = request.wanted

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 EPILOG = """Exit codes: 0 all is well, 1 cases failed, 2 your input, 3 this host, 4 the machine, 5 the image,
-6 better (of compare), 70 a bug, 130 interrupted."""
+6 better (of compare), 7 not repeatable here (of verify), 70 a bug, 130 interrupted."""
 
 
 def components(incomplete: str) -> list[str]:

@@ -189,7 +189,7 @@ def test_two_runs_that_begin_in_the_same_second_have_folders_of_their_own(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(time, "strftime", lambda *_: "now")
-    assert [matrix._folder(None).name for _ in range(3)] == ["now", "now-2", "now-3"]
+    assert [matrix.results_folder(None).name for _ in range(3)] == ["now", "now-2", "now-3"]
     assert (tmp_path / "results/latest").resolve().name == "now-3"
 
 

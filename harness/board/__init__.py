@@ -1,0 +1,1 @@
+"""Real boards: their consoles, their power, and whose turn it is."""

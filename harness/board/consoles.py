@@ -1,0 +1,192 @@
+"""A board's console: a serial line, a command on another machine, or a program here."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import time
+import tty
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import serial
+
+from harness import proc
+from harness.board.ssh import Connection
+from harness.boot.channels import GATHER_S, PIECE, SEND_S, PipeSource, Source
+from harness.boot.process import QemuProcess
+from harness.errors import MachineError, UserError
+from harness.spec.board import BoardConsole, SshConsole
+
+if TYPE_CHECKING:
+    from paramiko import Channel
+
+POLL_S = 0.05  # how long a serial port is waited for at once: changing that later would set the line up anew
+# the program's terminal becomes its controlling one: it is hung up when the harness lets go
+ON_TERMINAL = 'exec "$@" <"$0" >"$0" 2>&1'
+WIDTH, HEIGHT = 200, 50
+END_S = 1.0  # for a command that has closed its output to end
+_ERRNO = re.compile(r"\[Errno -?\d+\] ([^:\[]+)")
+
+
+class BoardSource(Source):
+    """A console's bytes; ``why`` says how it ended, once `read` has returned None."""
+
+    why: str
+
+
+class SerialSource(BoardSource):
+    """A serial line, near or far."""
+
+    def __init__(self, console: BoardConsole) -> None:
+        """Open ``console.serial``; MachineError when it cannot be had, UserError when pySerial knows no such line."""
+        self._name, self.why = console.serial or "", ""
+        near = "://" not in self._name
+        # few servers answer for lines that have no modem control, and a console needs none
+        asked = "" if not self._name.startswith("rfc2217:") else "&" if "?" in self._name else "?"
+        try:
+            with warnings.catch_warnings(action="ignore", category=DeprecationWarning):  # of pySerial's own doing
+                self._port = serial.serial_for_url(
+                    self._name + (asked and f"{asked}ign_set_control"),
+                    baudrate=console.baud,
+                    rtscts=console.rtscts,
+                    timeout=POLL_S,
+                    write_timeout=SEND_S if near else None,  # rfc2217 of pySerial's refuses one
+                    **({"exclusive": True} if near else {}),
+                )
+        except ValueError as error:
+            raise UserError(f"the console {self._name} is no line of pySerial's: {error}") from error
+        except (serial.SerialException, OSError) as error:
+            if "expected a string in the form" in str(error):
+                raise UserError(f"the console {self._name} is no line of pySerial's: {error}") from error
+            raise MachineError(
+                f"the console {self._name} cannot be opened: {_reason(error)}",
+                hint="is it plugged in, this user's to open (group dialout), and in no other program's hands?"
+                if near
+                else "is the console server running there, and the port free?",
+            ) from error
+
+    def read(self, timeout: float) -> bytes | None:
+        end = time.monotonic() + timeout
+        try:
+            while not (data := bytes(self._port.read(1))):
+                if time.monotonic() >= end:
+                    return b""
+            time.sleep(GATHER_S)
+            while (more := self._port.in_waiting) and len(data) < PIECE:
+                data += self._port.read(min(more, PIECE - len(data)))
+        except (serial.SerialException, OSError, TypeError) as error:  # a port that is closed meanwhile is None
+            self.why = f"the line {self._name} was lost: {_reason(error)}"
+            return None
+        return data
+
+    def write(self, data: bytes) -> None:
+        try:
+            self._port.write(data)
+        except serial.SerialTimeoutException as error:
+            raise MachineError(f"the console takes no input for {SEND_S:g} s") from error
+        except (serial.SerialException, OSError) as error:
+            raise MachineError(f"the console takes no input: {_reason(error)}") from error
+
+    def close(self) -> None:
+        self._port.close()
+
+
+class SshSource(BoardSource):
+    """The console that a command gives on a machine reached over SSH."""
+
+    def __init__(self, connection: Connection, command: str) -> None:
+        """Start it there in a terminal; errors as `Connection.channel`'s."""
+        self._connection, self.why = connection, ""
+        self._channel: Channel = connection.channel()
+        self._channel.get_pty("dumb", WIDTH, HEIGHT)
+        if command:
+            self._channel.exec_command(command)
+        else:
+            self._channel.invoke_shell()
+        self._what = f"{command or 'the shell'} on {connection.target.host}"
+
+    def read(self, timeout: float) -> bytes | None:
+        self._channel.settimeout(timeout)
+        try:
+            data: bytes = self._channel.recv(PIECE)
+        except TimeoutError:
+            return b""
+        except OSError as error:
+            self.why = f"{self._what} was lost: {error}"
+            return None
+        if not data:
+            code = self._channel.recv_exit_status() if self._channel.status_event.wait(END_S) else None
+            self.why = f"{self._what} ended" + (f" with exit code {code}" if code is not None and code >= 0 else "")
+        return data or None
+
+    def write(self, data: bytes) -> None:
+        self._channel.settimeout(SEND_S)
+        try:
+            self._channel.sendall(data)
+        except OSError as error:
+            raise MachineError(f"the console takes no input: {error or 'it is full'}") from error
+
+    def close(self) -> None:
+        self._channel.close()
+        self._connection.close()
+
+
+class CommandSource(PipeSource, BoardSource):
+    """A program's terminal; the program ends with it, and with the harness however that ends."""
+
+    def __init__(self, argv: tuple[str, ...], log: Path) -> None:
+        """Start the program; HostError when it is not there. `log` takes what goes wrong before it has its terminal."""
+        ours, its = pty.openpty()
+        try:
+            tty.setraw(its)
+            program = [proc.resolve(argv[0]), *argv[1:]]
+            self._process = QemuProcess(["/bin/sh", "-c", ON_TERMINAL, os.ttyname(its), *program], log)
+        except BaseException:
+            os.close(ours)
+            os.close(its)
+            raise
+        self._its = its  # kept while it is open: before the program has opened it, reading would find nobody there
+        super().__init__(ours, ours)
+        self.alive = lambda: self._process.poll() is None
+        self._argv, self.why = argv, ""
+
+    def read(self, timeout: float) -> bytes | None:
+        alive = self.alive()
+        data = super().read(timeout)
+        if data is None or (not data and not alive):
+            code = self._process.wait(END_S)
+            self.why = f"{self._argv[0]} ended" + (f" with exit code {code}" if code is not None else "")
+            return None
+        return data
+
+    def close(self) -> None:
+        self._process.kill()
+        os.close(self._its)
+        super().close()
+
+
+def open_console(console: BoardConsole, base: Path, out: Path) -> BoardSource:
+    """Open a board's console. `base` is the folder of the machine's YAML, `out` the boot's.
+
+    MachineError when it cannot be reached, UserError when the YAML is wrong about it, HostError without the program.
+    """
+    if console.serial is not None:
+        return SerialSource(console)
+    if console.command is not None:
+        return CommandSource(console.command, out / "console.log")
+    assert isinstance(console.ssh, SshConsole)
+    connection = Connection(console.ssh, base)
+    try:
+        return SshSource(connection, console.ssh.command)
+    except BaseException:
+        connection.close()
+        raise
+
+
+def _reason(error: Exception) -> str:
+    """Return the innermost of an error's words: pySerial's wrap the system's own."""
+    *_, last = [error, *_ERRNO.findall(str(error))]
+    return str(last).strip() or type(error).__name__

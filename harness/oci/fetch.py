@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
@@ -133,15 +133,18 @@ class Images:
         """
         return self._resolved(self._wish(reference, arch, base)).digest
 
-    def fetch(self, reference: str, arch: Arch, base: Path) -> OciImage:
-        """Return the image, every blob of it in the store and checked. Raises as `resolve` does."""
+    def fetch(self, reference: str, arch: Arch, base: Path, *, files_only: bool = False) -> OciImage:
+        """Return the image, every blob of it in the store and checked. Raises as `resolve` does.
+
+        `files_only` is for who wants the layers' files alone: of a layer that has been unpacked, the blob is not read.
+        """
         wish = self._wish(reference, arch, base)
         with self.store.telling("an OCI image"):
             described = self._resolved(wish)
             manifest = self._manifest(described, wish)
             assert manifest is not None  # _resolved has seen to it
             platform, config = read_config(self._blob(manifest.config).path.read_bytes(), manifest, arch, wish.text)
-            layers = self._layers(wish, manifest)
+            layers = self._layers(wish, manifest, config["rootfs"]["diff_ids"] if files_only else ())
         return OciImage(reference, described.digest, platform, config, layers)
 
     def _wish(self, reference: str, arch: Arch, base: Path) -> _Wish:
@@ -244,15 +247,30 @@ class Images:
         read_config(config.path.read_bytes(), manifest, wish.arch, wish.text)
         return found
 
-    def _layers(self, wish: _Wish, manifest: Manifest) -> tuple[Blob, ...]:
+    def _layers(self, wish: _Wish, manifest: Manifest, diff_ids: Sequence[str]) -> tuple[Blob, ...]:
+        unpacked = self._unpacked(manifest, diff_ids)
+
+        def find(layer: Descriptor) -> Blob | None:
+            return self._blobs.unread(layer) if layer.digest in unpacked else self._blobs.find(layer)
+
         wanted = {layer.digest: layer for layer in manifest.layers}
-        missing = [layer for layer in wanted.values() if self._blobs.find(layer) is None]
+        missing = [layer for layer in wanted.values() if find(layer) is None]
         if missing:
             count = "1 layer" if len(missing) == 1 else f"{len(missing)} layers"
             self.progress(f"{wish}: fetching {count}, {sum(layer.size for layer in missing) / 1e6:.1f} MB")
             with self._source(wish) as source:
                 self._fetch(wish, source, missing)
-        return tuple(self._blob(layer) for layer in manifest.layers)
+        found = [find(layer) for layer in manifest.layers]
+        return tuple(one for one in found if one is not None)  # all: what was missing has been fetched
+
+    def _unpacked(self, manifest: Manifest, diff_ids: Sequence[str]) -> set[str]:
+        """Return the digests of the layers whose files the store has: they were checked as they were unpacked."""
+        if not diff_ids:
+            return set()
+        from harness.oci.layers import is_unpacked  # a build of nothing needs none
+
+        both = zip(manifest.layers, diff_ids, strict=True)
+        return {layer.digest for layer, diff_id in both if is_unpacked(diff_id, self.store)}
 
     def _fetch(self, wish: _Wish, source: Source, missing: list[Descriptor]) -> None:
         from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait  # a build of nothing needs none

@@ -18,6 +18,7 @@ from harness.oci.image import Blob, OciImage
 from harness.oci.tarstream import MAX_PATH, XATTR, BadTarError, Member, Tar
 from harness.store import Store, digest_of
 
+KIND = "oci-layers"
 CONTENT, TABLE = "content", "entries.jsonl"
 WHITEOUT, OPAQUE, AUFS = ".wh.", ".wh..wh..opq", ".wh..wh."  # image-spec, layer.md; the last is aufs's own
 MAX_NAME = 255  # Linux's NAME_MAX
@@ -74,9 +75,17 @@ def unpack(image: OciImage, number: int, limits: Limits, store: Store, alive: Al
     """
     blob = image.layers[number]
     diff_id = _diff_ids(image)[number]
-    key = digest_of([versions.OCI_LAYER, diff_id])
     # what was made under higher limits is judged by its table's size
-    return store.make("oci-layers", key, lambda work: _unpack(work, image, blob, diff_id, limits, alive))
+    return store.make(KIND, _key(diff_id), lambda work: _unpack(work, image, blob, diff_id, limits, alive))
+
+
+def is_unpacked(diff_id: str, store: Store) -> bool:
+    """Say whether the store has a layer's content and table, so that `unpack` would not read its blob."""
+    return store.has(KIND, _key(diff_id))
+
+
+def _key(diff_id: str) -> str:
+    return digest_of([versions.OCI_LAYER, diff_id])
 
 
 def table_size(path: Path) -> int:

@@ -17,6 +17,8 @@ from servers import Fault, Liar, Reply, Seen
 from harness.errors import UserError
 from harness.oci import fetch as fetching
 from harness.oci import transport
+from harness.oci.layers import Limits
+from harness.oci.merge import merge
 from harness.oci.trouble import RegistryError
 from harness.patience import Patience
 
@@ -227,6 +229,20 @@ def test_a_damaged_cache_is_mended(images: Make, liar: Liar) -> None:
     fetch(images(progress=said.append), liar)
     assert f"{layer.digest} is damaged in the cache: fetching it again" in said
     assert len(liar.asked(layer.digest)) == 2
+
+
+def test_a_layer_whose_files_are_there_is_not_read_again(images: Make, liar: Liar) -> None:
+    name, made = f"{liar.host}/app:1", images()
+    said: list[str] = []
+    image = fetch(made, liar)
+    files = merge(image, Limits(), made.store)
+    image.layers[0].path.write_bytes(b"x" * image.layers[0].size)  # who read it would say so
+    again = images(progress=said.append).fetch(name, ARM64, HERE, files_only=True)
+    assert again == image and merge(again, Limits(), made.store) == files
+    assert not [one for one in said if "damaged" in one]
+    image.layers[0].path.write_bytes(b"x")
+    images().fetch(name, ARM64, HERE, files_only=True)
+    assert len(liar.asked(image.layers[0].digest)) == 2, "what is not whole comes again"
 
 
 def test_an_interrupt_ends_the_download(images: Make, liar: Liar, layout: Path) -> None:

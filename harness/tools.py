@@ -31,6 +31,16 @@ TOOLS: dict[str, Tool] = {
     )
 }
 
+# only the boards whose YAML says so need these
+BOARD_TOOLS: dict[str, Tool] = {
+    tool.program: tool
+    for tool in (
+        Tool("ipmitool", "ipmitool", "power by IPMI", ("-V",)),
+        Tool("snmpset", "snmp", "power by SNMP"),
+        Tool("snmpget", "snmp", "asking for the power by SNMP"),
+    )
+}
+
 
 def find(program: str) -> str | None:
     """Return the program's full path, also from the sbin folders an ordinary user's PATH leaves out."""
@@ -39,5 +49,5 @@ def find(program: str) -> str | None:
 
 def package_of(program: str) -> str | None:
     """Return the Debian package that brings `program`, or None when the harness does not know it."""
-    tool = TOOLS.get(program)
+    tool = TOOLS.get(program) or BOARD_TOOLS.get(program)
     return tool.package if tool else None

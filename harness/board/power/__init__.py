@@ -1,0 +1,109 @@
+"""A board's power: on, off, both in turn, and always off when its block is left."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.board.power import byhand, commands, http, ipmi, pdudaemon, redfish, snmp
+from harness.errors import HarnessError, MachineError
+from harness.spec.board import BoardPower
+
+CONFIRM_S = 30.0  # for a switch that can be asked to show what it was told: controllers take their time
+POLL_S = 0.5
+
+
+@dataclass(frozen=True)
+class Way:
+    """A kind of switch: one function that puts it on (True) or off, one that says how it stands (None: unknown)."""
+
+    put: Callable[[Any, Path, bool], None]
+    get: Callable[[Any, Path], bool | None]
+
+
+WAYS: dict[str, Way] = {
+    "command": Way(commands.put, commands.get),
+    "http": Way(http.put, http.get),
+    "snmp": Way(snmp.put, snmp.get),
+    "pdudaemon": Way(pdudaemon.put, pdudaemon.get),
+    "ipmi": Way(ipmi.put, ipmi.get),
+    "redfish": Way(redfish.put, redfish.get),
+    "manual": Way(byhand.put, byhand.get),
+}
+
+
+class Switch:
+    """The power switch of one board.
+
+    Every method raises MachineError when the switch fails, HostError when a program for it is missing, UserError when a
+    secret is not in the environment.
+    """
+
+    def __init__(self, power: BoardPower, base: Path, name: str = "the board", confirm_s: float = CONFIRM_S) -> None:
+        """`base` is the folder of the machine's YAML, `name` the machine's; `confirm_s` in seconds."""
+        self.way = next(way for way in WAYS if getattr(power, way))
+        self._name, self._base, self._pause, self._confirm_s = name, base, power.pause, confirm_s
+        self._spec = name if self.way == "manual" else getattr(power, self.way)
+
+    def on(self) -> None:
+        """Switch on, and see that it is where that can be asked."""
+        self._put(True)
+
+    def off(self) -> None:
+        """Switch off, and see that it is where that can be asked."""
+        self._put(False)
+
+    def cycle(self) -> None:
+        """Switch off and on."""
+        if self.way == "command" and self._spec.cycle:
+            self._tell(lambda: commands.cycle(self._spec, self._base), "power-cycled")
+            return
+        self.off()
+        time.sleep(self._pause)
+        self.on()
+
+    def status(self) -> bool | None:
+        """Say whether it is on; None where that cannot be asked."""
+        return self._tell(lambda: WAYS[self.way].get(self._spec, self._base), "asked for its power")
+
+    def _put(self, on: bool) -> None:
+        what = "on" if on else "off"
+        self._tell(lambda: WAYS[self.way].put(self._spec, self._base, on), f"switched {what}")
+        end = time.monotonic() + self._confirm_s
+        while (now := self.status()) is not None and now != on:
+            if time.monotonic() >= end:
+                raise MachineError(
+                    f"{self._name} was switched {what} but still says it is {'on' if now else 'off'}",
+                    hint=f"is it the right outlet or controller? see `power.{self.way}` in the machine's YAML",
+                )
+            time.sleep(POLL_S)
+
+    def _tell(self, action: Callable[[], Any], what: str) -> Any:
+        try:
+            return action()
+        except MachineError as error:
+            raise MachineError(
+                f"{self._name} cannot be {what}: {error.message}", hint=error.hint, details=error.details
+            ) from error
+
+
+@contextmanager
+def powered(switch: Switch) -> Iterator[Switch]:
+    """Give the switch, and put it off when the block is left, however.
+
+    What went wrong in the block is told before what goes wrong with switching off.
+    """
+    try:
+        yield switch
+    except BaseException as error:
+        try:
+            switch.off()
+        except HarnessError as second:
+            if isinstance(error, HarnessError):
+                error.details = "\n".join(filter(None, (error.details, f"then: {second.message}")))
+        raise
+    switch.off()

@@ -26,7 +26,7 @@ from harness.suite import fixtures
 
 TOP = paths.TOP
 PAGES = sorted([TOP / "README.md", TOP / "CONTRIBUTING.md", *(TOP / "docs").glob("*.md")])
-YAMLS = ("image", "component", "machine", "plan", "os")
+YAMLS = ("image", "component", "machine", "plan", "os", "profile", "waivers")
 RUN_WORDS = {"matrix", "test", "bench", "harness", "help"}
 ROOTS = ("harness", "cases", "machines", "tests", "docs", ".ci")
 COMMAND = typer.main.get_command(app)
@@ -86,8 +86,8 @@ def slug(heading: str) -> str:
 
 
 def named(block: Block) -> str:
-    """The file that a YAML block says it is, in its first line's comment."""
-    match = re.match(r"# ((?:[\w-]+/)?[\w-]+\.yml)\n", block.text)
+    """The file that a block says it is, in its first line's comment."""
+    match = re.match(r"# ((?:[\w-]+/)?[\w-]+\.(?:yml|py))\n", block.text)
     return match[1] if match else "block.yml"
 
 
@@ -107,6 +107,8 @@ def furnish(folder: Path, upto: Block) -> None:
         if block.line >= upto.line and "plan" not in upto.info:
             break
         if block.info[:1] == ("yaml",) and block.line != upto.line:
+            put(folder, block)
+        if block.info[:1] == ("python",) and named(block).endswith(".py"):
             put(folder, block)
         if block.info == ("python", "case"):
             (folder / "my-cases").mkdir(exist_ok=True)

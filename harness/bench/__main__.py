@@ -13,7 +13,7 @@ from pathlib import Path
 
 from harness import paths
 from harness.arch import ARCHES
-from harness.bench import boots, boottime, builds, histories, images, page, reports, wall
+from harness.bench import boots, boottime, builds, certificates, histories, images, page, reports, serial, wall
 from harness.bench.context import Bench, Context
 from harness.bench.figures import Figure, Report
 from harness.boot import host
@@ -38,6 +38,8 @@ BENCHES = {
         Bench("history", "seconds of `harness history`, 100,000 boots stored", histories.history),
         Bench("report", "seconds of the pages of a run of six cells, and over time of 100,000 boots", reports.report),
         Bench("repeats", "distinct exact boots among a hundred, the host overloaded", boots.repeats),
+        Bench("certify", "changed evidence accepted, true evidence that does not boot again", certificates.certify),
+        Bench("serial", "wrong results accepted of commands over a serial line that lies", serial.serial),
         Bench("wall", "a boot slower by a tenth, found by wall time on a loaded host; false alarms", wall.wall),
     )
 }

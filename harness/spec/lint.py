@@ -17,12 +17,14 @@ from harness.spec.foreign import OsSpec, check_os
 from harness.spec.load import check_machine, check_plan
 from harness.spec.merge import judge, kernel_of
 from harness.spec.model import ComponentSpec, ImageFile, MachineSpec, Model, Plan
+from harness.spec.profile import KEY as PROFILE_KEY
+from harness.spec.profile import WAIVERS_KEY, ProfileSpec, Waivers, check_profile, check_waivers
 from harness.spec.reader import Document, read
 from harness.spec.references import PACKAGE_FILE, ReferenceKind, kind_of
 from harness.spec.shape import fields_of
 from harness.spec.substitutes import component_for, substitute
 
-Kind = Literal["image", "component", "machine", "plan", "os", "unknown"]
+Kind = Literal["image", "component", "machine", "plan", "os", "profile", "waivers", "unknown"]
 GIVEN = ("name", "path", "digest")  # fields that no file holds
 _MODELS: dict[Kind, type[Model]] = {
     "image": ImageFile,
@@ -30,7 +32,11 @@ _MODELS: dict[Kind, type[Model]] = {
     "machine": MachineSpec,
     "plan": Plan,
     "os": OsSpec,
+    "profile": ProfileSpec,
+    "waivers": Waivers,
 }
+# a key that no other kind has says what a file is
+_BY_KEY: dict[str, Kind] = {OS_KEY: "os", PROFILE_KEY: "profile", WAIVERS_KEY: "waivers"}
 
 
 @dataclass(frozen=True)
@@ -97,6 +103,10 @@ def _lint_file(path: Path, *, library: bool) -> Finding:
             complaints = check_plan(document)[1]
         case "os":
             complaints = check_os(document)[1]
+        case "profile":
+            complaints = check_profile(document)[1]
+        case "waivers":
+            complaints = check_waivers(document)[1]
         case _:
             expected = "; ".join(f"{name}: {', '.join(_keys(name))}" for name in _MODELS)
             complaints = [document.complain(Problem((), "nothing says what this file is", expected))]
@@ -128,8 +138,8 @@ def kind_of_file(document: Document) -> Kind:
     if document.file.name == PACKAGE_FILE:
         return "component"
     written = set(mapping_of(document))
-    if OS_KEY in written:
-        return "os"
+    if named := [kind for key, kind in _BY_KEY.items() if key in written]:
+        return named[0]
     scores = {kind: len(written.intersection(_keys(kind))) for kind in _MODELS}
     best = max(scores, key=lambda kind: scores[kind])  # the first of equals: image before component
     return best if scores[best] else "unknown"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from harness.spec.meanings_board import BOARD
+from harness.spec.meanings_profile import PROFILE
 
 IMAGE_REFERENCE = "a component's name (no `/`, `:` or `@`), `@pkg:FOLDER` of a local one, or an OCI image"
 _NAMESPACE = "`root` or `host` (the root's), `new`, or a path"
@@ -226,6 +227,7 @@ MEANINGS: dict[str, dict[str, str]] = {
         "exact_cmdline": "what the kernel is told in exact boots, besides `cmdline`",
     },
     **BOARD,
+    **PROFILE,
     "Plan": {
         "images": "the images",
         "machines": "machines by name, or paths of machine files relative to the plan",

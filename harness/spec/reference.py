@@ -49,6 +49,7 @@ from harness.spec.model import (
     User,
     Volume,
 )
+from harness.spec.profile import ProfileSpec, Requirement, Rule, Waiver, Waivers
 from harness.spec.resources import (
     BlockIO,
     Cpu,
@@ -119,6 +120,12 @@ PARTS: dict[str, tuple[tuple[str, type[Model]], ...]] = {
         ("each of `milestones`", MilestonePattern),
         ("`login`", Login),
     ),
+    "Profile": (
+        ("the file", ProfileSpec),
+        ("each of `requirements`", Requirement),
+        ("each of `not_applicable`", Rule),
+    ),
+    "Waivers": (("the file", Waivers), ("each of `waivers`", Waiver)),
 }
 _INTRODUCTION = """\
 # Reference: every key of every file
@@ -141,7 +148,7 @@ Their values are text: put numbers in quotes.
 
 def keys_of(model: type[BaseModel]) -> dict[str, FieldInfo]:
     """Return a model's fields by key, without those that the loader gives."""
-    own = model in (ComponentSpec, MachineSpec, Plan, OsSpec)
+    own = model in (ComponentSpec, MachineSpec, Plan, OsSpec, ProfileSpec, Waivers)
     return {key: field for key, field in fields_of(model).items() if not (own and key in GIVEN)}
 
 

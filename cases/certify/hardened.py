@@ -1,0 +1,106 @@
+"""The profile `hardened`: what the kernel defends itself with, no setuid file, no module that nobody has signed.
+
+The kernel's options and settings are those that the Kernel Self-Protection Project recommends
+(https://kspp.github.io/Recommended_Settings) and that a running kernel shows."""
+
+from harness.suite import judge
+
+ALL = ("x86_64", "arm64", "s390x")
+# A function that the kernel has only with this option, and the architectures that have the option.
+BUILT_IN = {
+    "CONFIG_HARDENED_USERCOPY": ("__check_object_size", ALL),
+    "CONFIG_FORTIFY_SOURCE": ("fortify_panic", ALL),
+    "CONFIG_STACKPROTECTOR": ("__stack_chk_fail", ("x86_64", "arm64")),
+    "CONFIG_STRICT_KERNEL_RWX": ("mark_rodata_ro", ALL),
+    "CONFIG_STRICT_MODULE_RWX": ("module_enable_ro", ALL),
+    "CONFIG_SLAB_FREELIST_RANDOM": ("cache_random_seq_create", ALL),
+    "CONFIG_LIST_HARDENED or CONFIG_DEBUG_LIST": ("__list_add_valid", ALL),
+    "CONFIG_SECCOMP_FILTER": ("__seccomp_filter", ALL),
+    "CONFIG_SECURITY_YAMA": ("yama_ptrace_access_check", ALL),
+    "CONFIG_VMAP_STACK": ("free_vm_stack_cache", ALL),
+}
+# The least value that is safe, of settings that Debian's kernel has by itself.
+SETTINGS = {
+    "kernel/randomize_va_space": 2,
+    "kernel/dmesg_restrict": 1,
+    "kernel/unprivileged_bpf_disabled": 1,
+    "kernel/perf_event_paranoid": 2,
+    "fs/protected_symlinks": 1,
+    "fs/protected_hardlinks": 1,
+}
+# Likewise, of settings that an image has to make.
+MORE_SETTINGS = {
+    "kernel/kptr_restrict": 1,
+    "kernel/kexec_load_disabled": 1,
+    "kernel/yama/ptrace_scope": 1,
+    "net/core/bpf_jit_harden": 2,
+    "fs/protected_fifos": 1,
+    "fs/protected_regular": 1,
+}
+# The greatest value that is safe.
+OFF = {"vm/unprivileged_userfaultfd": 0, "fs/suid_dumpable": 0}
+MORE_OFF = {"dev/tty/ldisc_autoload": 0}
+# Where files can be run from.
+SETUID = (
+    "find / -xdev -type f \\( -perm -4000 -o -perm -2000 \\); find {places} -xdev -type f -perm /6000 2>/dev/null; :"
+)
+SIGNED = b"~Module signature appended~\n"  # how a signed module ends, kernel/module_signature.c
+UNSIGNED = """
+find / -xdev -type f \\( -name '*.ko' -o -name '*.ko.*' \\) | while IFS= read -r file; do
+  case $file in *.ko) [ "$(tail -c 28 "$file")" = "~Module signature appended~" ] && continue ;; esac
+  echo "$file"
+done
+"""
+
+
+def test_kernel_defends_itself(shell, machine):
+    wanted = {symbol: option for option, (symbol, arches) in BUILT_IN.items() if machine.arch in arches}
+    pattern = "|".join(wanted)
+    said = shell.run(f"grep -wE '{pattern}' /proc/kallsyms", timeout=120).text
+    found = {line.split()[2] for line in said.splitlines() if len(line.split()) > 2}
+    missing = sorted(option for symbol, option in wanted.items() if symbol not in found)
+    assert not missing, f"the kernel is without {', '.join(missing)}"
+
+
+def test_memory_is_cleared_when_it_is_given_out(shell):
+    log = shell.run("dmesg", check=True).text
+    line = next((one for one in log.splitlines() if "mem auto-init:" in one), "")
+    assert "heap alloc:on" in line, (
+        f"the kernel is without CONFIG_INIT_ON_ALLOC_DEFAULT_ON: {line or 'it says nothing'}"
+    )
+
+
+def settings(shell, least, most):
+    """What is set otherwise; a setting that the kernel does not have cannot be set wrongly."""
+    names = " ".join(least | most)
+    said = shell.run(f'cd /proc/sys && for f in {names}; do [ -e $f ] && echo "$f $(cat $f)"; done; :', check=True).text
+    found = {name: int(value) for name, value in (line.split(" ", 1) for line in said.splitlines())}
+    wrong = [
+        f"{name} is {found[name]}, at least {value}" for name, value in least.items() if found.get(name, value) < value
+    ]
+    return wrong + [
+        f"{name} is {found[name]}, at most {value}" for name, value in most.items() if found.get(name, 0) > value
+    ]
+
+
+def test_settings_of_the_kernel(shell):
+    assert settings(shell, SETTINGS, OFF) == []
+
+
+def test_settings_that_the_image_makes(shell):
+    assert settings(shell, MORE_SETTINGS, MORE_OFF) == []
+
+
+def test_no_setuid_file(shell):
+    kinds = {"tmpfs", "overlay", "ext4", "xfs", "btrfs", "ramfs"}
+    rows = judge.mounts(shell.run("cat /proc/1/mountinfo", check=True).text)
+    places = sorted(one.place for one in rows if one.kind in kinds and one.place != "/") or ["/tmp"]
+    found = shell.run(SETUID.format(places=" ".join(places)), timeout=120).text.splitlines()
+    assert found == [], "files that give whoever runs them another user's rights"
+
+
+def test_modules_are_signed(shell, image):
+    data = image.initrd.read_bytes()
+    first = data[: data.index(b"root.squashfs\0")]
+    assert first.count(SIGNED) == len([name for name in judge.cpio_names(first) if name.endswith(".ko")])
+    assert shell.run(UNSIGNED, timeout=120, check=True).text.splitlines() == []

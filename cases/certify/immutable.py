@@ -1,0 +1,104 @@
+"""The profile `immutable`: nothing makes the system writable, a changed root shows, state lies where it is declared."""
+
+import hashlib
+import shlex
+
+import pytest
+
+from harness.image import Image
+from harness.suite import judge
+
+# What forgets everything when the machine goes off, or holds no files at all.
+_VOLATILE = (
+    "tmpfs ramfs devtmpfs devpts proc sysfs cgroup2 cgroup mqueue hugetlbfs securityfs debugfs tracefs bpf pstore "
+    "configfs fusectl binfmt_misc nsfs rpc_pipefs"
+)
+VOLATILE = frozenset(_VOLATILE.split())
+READ_ONLY = frozenset(("squashfs", "erofs", "iso9660"))
+MEASURED = "echo 3 >/proc/sys/vm/drop_caches; exec dd if=/dev/loop0 bs=64k 2>/dev/null"
+SQUASHFS = b"hsqs"
+MADE = 8  # where its superblock has the time at which it was made: four bytes that nobody reads
+WRITTEN = "of the image before"
+
+
+def mounts(shell, pid="1"):
+    return judge.mounts(shell.run(f"cat /proc/{pid}/mountinfo 2>/dev/null").text)
+
+
+def test_no_mount_of_the_system_can_be_made_writable(shell, expect):
+    declared = declared_places(expect)
+    readable = [one for one in mounts(shell) if "ro" in one.flags | one.super_flags and one.place not in declared]
+    found = []
+    for mount in readable:
+        place = shlex.quote(mount.place)
+        shell.run(f"mount -o remount,rw {place}; mount -o remount,rw,bind {place}")
+        if shell.run(f"true >{place}/.written && rm -f {place}/.written").code == 0:
+            found.append(mount.place)
+        shell.run(f"mount -o remount,ro,bind {place}; mount -o remount,ro {place}")
+    assert found == [], f"made writable: {', '.join(found)}"
+
+
+def test_a_changed_root_is_detected(boot, image, tmp_path):
+    """One bit of the root is other than it was built: the system boots, and the root's digest tells."""
+    for name in ("manifest.json", "kernel", "probe"):
+        (tmp_path / name).symlink_to(image.folder / name)
+    content = bytearray(image.initrd.read_bytes())
+    root = content.index(SQUASHFS, content.index(b"root.squashfs\0"))
+    content[root + MADE] ^= 1
+    (tmp_path / "initrd").write_bytes(content)
+    system = boot(image=Image(tmp_path))
+    measured = system.shell.run(MEASURED, timeout=120, check=True).stdout[: image.manifest["root"]["size"]]
+    assert hashlib.sha256(measured).hexdigest() == hashlib.sha256(content[root : root + len(measured)]).hexdigest()
+    assert hashlib.sha256(measured).hexdigest() != image.manifest["root"]["sha256"], "the change did not show"
+
+
+def declared_places(expect):
+    return {place for section in ("onboot", "services") for row in expect[section].values() for place in row["mounts"]}
+
+
+def lasting(found, declared):
+    """The mounts that keep what is written to them and that nobody declared; an overlay keeps it in its upper layer."""
+    kept = []
+    places = {one.place: one.kind for one in found}
+    for one in found:
+        if "ro" in one.flags | one.super_flags or one.kind in VOLATILE | READ_ONLY or is_below(one.place, declared):
+            continue
+        upper = next((flag.partition("=")[2] for flag in one.super_flags if flag.startswith("upperdir=")), "")
+        if one.kind == "overlay" and (kind_at(upper, places) in VOLATILE or is_below(upper, declared)):
+            continue
+        kept.append(f"{one.place} ({one.kind})")
+    return kept
+
+
+def is_below(path, places):
+    return any(path == place or path.startswith(f"{place}/") for place in places)
+
+
+def kind_at(path, places):
+    """The kind of file system that a path lies on."""
+    above = [place for place in places if place in ("/", path) or path.startswith(f"{place}/")]
+    return places[max(above, key=len)] if above and path else ""
+
+
+def test_state_lives_in_declared_volumes_only(shell, expect, running):
+    declared = declared_places(expect)
+    assert lasting(mounts(shell), declared) == []
+    for name, pid in running.items():
+        binds = {destination for source, destination in expect["services"][name]["binds"] if is_below(source, declared)}
+        inside = [one for one in mounts(shell, pid) if one.place != "/"]  # its root is an overlay of the system's
+        assert lasting(inside, declared | binds) == [], name
+
+
+@pytest.mark.needs("onboot")
+def test_replacing_the_image_keeps_the_volumes(boot, variant, expect):
+    places = sorted(place for row in expect["onboot"].values() for place in row["mounts"])
+    if not places:
+        pytest.skip("the image declares no mount of its own")
+    first = boot()
+    for place in places:
+        first.shell.run(f"echo {WRITTEN} >{shlex.quote(place)}/.kept && sync", check=True)
+    assert first.power_off()
+    second = boot(image=variant("files:\n  - {path: etc/replaced, contents: another image}\n"))
+    second.shell.run("cat /etc/replaced", check=True)
+    lost = [place for place in places if WRITTEN not in second.shell.run(f"cat {shlex.quote(place)}/.kept").text]
+    assert lost == []

@@ -1,0 +1,142 @@
+"""What the cases found, judged by a profile's requirements. Pure: the same outcomes give the same verdicts."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from harness.spec.profile import Level, Requirement, Waiver, parts_of
+
+Verdict = Literal["passed", "failed", "not run", "not applicable", "waived"]
+Result = Literal["PASSED", "WARNED", "FAILED"]  # in-toto's words for a whole run of tests
+BAD: tuple[Verdict, ...] = ("failed", "not run")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one case came to: ``passed``, ``failed`` or ``skipped``, and what it said.
+
+    ``case`` is its file's name and its function, as ``test_root.py::test_name``.
+    """
+
+    case: str
+    outcome: str
+    message: str = ""
+    transcript: str = ""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A requirement, what came of it, and why; ``cases`` are the outcomes it was judged by."""
+
+    id: str
+    text: str
+    level: Level
+    verdict: Verdict
+    why: str = ""
+    cases: tuple[Outcome, ...] = ()
+    waiver: Mapping[str, str] | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as plain data."""
+        return {**asdict(self), "cases": [asdict(one) for one in self.cases]}
+
+
+def outcomes(events: Iterable[Mapping[str, Any]]) -> list[Outcome]:
+    """Return what each case of a run's events came to in the end; a case that was collected twice is there twice."""
+    last: dict[str, Outcome] = {}
+    for event in events:
+        if event.get("event") == "case":
+            case = named(event["case"])
+            last[event["case"]] = Outcome(case, event["outcome"], event["message"], event.get("transcript", ""))
+    return list(last.values())
+
+
+def named(nodeid: str) -> str:
+    """Return a pytest node id as its file's name and its function: folders and parameters are the run's affair."""
+    path, _, function = nodeid.partition("::")
+    name = path.rpartition("/")[2]
+    return f"{name}::{function.partition('[')[0]}" if function else name
+
+
+def judge(
+    requirements: Iterable[Requirement],
+    found: Sequence[Outcome],
+    *,
+    arch: str,
+    conditions: Collection[str],
+    waivers: Iterable[Waiver] = (),
+    today: str,
+) -> list[Judged]:
+    """Judge each requirement on a machine of `arch` of which `conditions` hold; `today` is YYYY-MM-DD.
+
+    A case that did not run, or was skipped, shows nothing: what no rule excuses is then "not run".
+    """
+    excuses = {one.requirement: one for one in waivers}
+    return [_waived(_judged(one, found, arch, conditions), excuses.get(one.id), today) for one in requirements]
+
+
+def _judged(one: Requirement, found: Sequence[Outcome], arch: str, conditions: Collection[str]) -> Judged:
+    def verdict(what: Verdict, why: str, cases: Iterable[Outcome] = ()) -> Judged:
+        return Judged(one.id, one.text, one.level, what, why, tuple(cases))
+
+    mine = {case: [out for out in found if _is_of(out, case)] for case in one.cases}
+    flat = [out for outs in mine.values() for out in outs]
+    if failed := [out for out in flat if out.outcome == "failed"]:
+        return verdict("failed", f"{failed[0].case}: {first_line(failed[0].message)}", flat)
+    if reason := excused(one, arch, conditions):
+        return verdict("not applicable", reason, flat)
+    if missing := [case for case, outs in mine.items() if not outs]:
+        return verdict("not run", f"{missing[0]} was not run", flat)
+    if skipped := [out for out in flat if out.outcome != "passed"]:
+        return verdict("not run", f"{skipped[0].case} was skipped: {first_line(skipped[0].message)}", flat)
+    return verdict("passed", "", flat)
+
+
+def excused(one: Requirement, arch: str, conditions: Collection[str]) -> str:
+    """Return why a requirement is not applicable by its own rules; empty when it is."""
+    if one.architectures and arch not in one.architectures:
+        return f"asked for on {', '.join(one.architectures)} only"
+    return next((rule.why for rule in one.not_applicable if rule.when in conditions), "")
+
+
+def _is_of(out: Outcome, case: str) -> bool:
+    file, function = parts_of(case)
+    name = file.rpartition("/")[2]
+    return out.case == f"{name}::{function}" if function else out.case.partition("::")[0] == name
+
+
+def first_line(text: str) -> str:
+    """Return the first line of what a case said."""
+    return next((line.strip() for line in text.splitlines() if line.strip()), "")
+
+
+def _waived(found: Judged, waiver: Waiver | None, today: str) -> Judged:
+    if waiver is None or found.verdict not in BAD:
+        return found
+    facts = waiver.model_dump()
+    why = f"{found.verdict}: {found.why}"
+    if waiver.until < today:
+        return Judged(found.id, found.text, found.level, found.verdict,
+                      f"{found.why} (its waiver ended on {waiver.until})", found.cases, facts)  # fmt: skip
+    return Judged(found.id, found.text, found.level, "waived", why, found.cases, facts)
+
+
+def result(found: Iterable[Judged]) -> Result:
+    """Return what all of it comes to: FAILED by a mandatory requirement, WARNED by a recommended or a waived one."""
+    rows = list(found)
+    if not rows or any(one.verdict in BAD and one.level == "mandatory" for one in rows):
+        return "FAILED"
+    return "WARNED" if any(one.verdict in (*BAD, "waived") for one in rows) else "PASSED"
+
+
+def counts(found: Iterable[Judged]) -> dict[str, int]:
+    """Return how many requirements came to each verdict."""
+    return dict(Counter(one.verdict for one in found))
+
+
+def applicable(requirements: Iterable[Requirement], arch: str, conditions: Collection[str]) -> list[Requirement]:
+    """Return the requirements whose cases have to run."""
+    return [one for one in requirements if not excused(one, arch, conditions)]

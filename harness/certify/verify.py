@@ -1,0 +1,219 @@
+"""Is the evidence true? Everything in it that can be checked without trusting who made it, but for booting again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, Literal
+
+from pydantic import TypeAdapter, ValidationError
+
+from harness import paths
+from harness.boot.exact import moved
+from harness.boot.listener import Listener
+from harness.boot.milestones import finder
+from harness.boot.record import BootRecord
+from harness.boot.transcript import Transcript
+from harness.certify import archive, evidence, judge, statement
+from harness.certify.archive import Member
+from harness.certify.keys import PublicKey
+from harness.certify.statement import Statement
+from harness.errors import EvidenceError, HarnessError
+from harness.image import Image
+from harness.spec.profile import Requirement, Waiver, load_profile
+from harness.store import file_digest
+
+MAX_PARSED = 256 << 20  # bytes of a file that is read into memory
+How = Literal["checked", "re-executed", "not checked", "not re-executed"]
+_RECORD: TypeAdapter[BootRecord] = TypeAdapter(BootRecord)
+_REQUIREMENTS: TypeAdapter[tuple[Requirement, ...]] = TypeAdapter(tuple[Requirement, ...])
+_WAIVERS: TypeAdapter[tuple[Waiver, ...]] = TypeAdapter(tuple[Waiver, ...])
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at: how, and what came of it."""
+
+    how: How
+    text: str
+
+
+@dataclass(frozen=True)
+class Unpacked:
+    """An archive whose every bit was checked, its files in `folder`."""
+
+    statement: Statement
+    folder: Path
+
+    @property
+    def certificate(self) -> dict[str, Any]:
+        """The certificate that was signed."""
+        return self.statement.certificate
+
+    def content(self, name: str) -> bytes:
+        """Return a file's content; EvidenceError when it is not there, or too large to be read at once."""
+        sizes = {member.name: member.size for member in self.statement.body.members}
+        if name not in sizes:
+            raise EvidenceError(f"the archive has no {name}")
+        if sizes[name] > MAX_PARSED:
+            raise EvidenceError(f"{name} has {sizes[name]} bytes: more than any harness writes")
+        return (self.folder / name).read_bytes()
+
+
+def unpack(path: Path, folder: Path) -> Unpacked:
+    """Check every bit of an archive, and put its files into `folder`; EvidenceError names what was changed."""
+    with archive.opened(path) as (envelope, stream), ExitStack() as stack:
+        found = statement.read(envelope, archive.ENVELOPE)
+
+        def take(member: Member) -> IO[bytes]:
+            target = folder / member.name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            return stack.enter_context(target.open("wb"))
+
+        archive.read(stream, found.body, take)
+    return Unpacked(found, folder)
+
+
+def check(found: Unpacked, trusted: Sequence[PublicKey]) -> list[Finding]:
+    """Check all that an archive says against what is in it, and against this harness; EvidenceError: it is not so."""
+    members = found.statement.body.members
+    try:
+        return [
+            Finding("checked", f"every bit: {len(members)} files, {sum(one.size for one in members) / 1e6:.1f} MB"),
+            _signer(found.statement.key, trusted),
+            _verdicts(found),
+            _image(found),
+            *_boots(found),
+            _profile(found.certificate),
+            _cases(found.certificate),
+        ]
+    except (KeyError, TypeError, ValueError, AttributeError, ValidationError, RecursionError) as error:
+        raise EvidenceError(f"the certificate is not one of this harness's: {type(error).__name__}: {error}") from None
+
+
+def _signer(key: PublicKey, trusted: Sequence[PublicKey]) -> Finding:
+    if not trusted:
+        return Finding("not checked", f"who signed: {key.id}; --key FILE with the public keys that you trust")
+    if key not in trusted:
+        raise EvidenceError(f"it was signed by {key.id}, whom you do not trust",
+                            details="\n".join(f"trusted: {one.id}" for one in trusted))  # fmt: skip
+    return Finding("checked", f"the signature: {key.id}, whom you trust")
+
+
+def _verdicts(found: Unpacked) -> Finding:
+    """Judge again, by the outcomes that the run's events tell."""
+    made = found.certificate
+    if not evidence.same(made, found.content(evidence.CERTIFICATE)):
+        raise EvidenceError(f"{evidence.CERTIFICATE} is not the certificate that was signed")
+    told = [json.loads(line) for line in found.content(evidence.EVENTS).splitlines()]
+    again = judge.judge(
+        _REQUIREMENTS.validate_python(_tuples(made["profile"]["requirements"])),
+        judge.outcomes(told),
+        arch=made["machine"]["arch"],
+        conditions=made["conditions"],
+        waivers=_WAIVERS.validate_python(_tuples(made["waivers"])),
+        today=made["when"][:10],
+    )
+    rows = json.loads(json.dumps([one.to_json() for one in again]))
+    for now, then in zip(rows, made["requirements"], strict=True):
+        if now != then:
+            raise EvidenceError(f"the certificate calls {then['id']} {then['verdict']}, "
+                                f"but what the cases found makes it {now['verdict']}")  # fmt: skip
+    outcome = judge.result(again)
+    if {outcome} != {made["result"], found.statement.predicate["result"]}:
+        raise EvidenceError(f"the certificate says {made['result']}, but what the cases found makes it {outcome}")
+    return Finding("checked", f"the verdicts: {len(rows)} requirements, judged again by what the cases found")
+
+
+def _tuples(value: Any) -> Any:
+    """Return plain data with tuples for lists, as the models want it."""
+    if isinstance(value, list):
+        return tuple(map(_tuples, value))
+    return {key: _tuples(part) for key, part in value.items()} if isinstance(value, dict) else value
+
+
+def _image(found: Unpacked) -> Finding:
+    there = {member.name: {"size": member.size, "sha256": member.sha256} for member in found.statement.body.members}
+    for group in (found.certificate["image"]["files"], found.certificate["cases"]["files"]):
+        for name, row in group.items():
+            if there.get(name) != row:
+                raise EvidenceError(f"the certificate speaks of another {name} than the archive has")
+    manifest = Image(found.folder / evidence.IMAGE).manifest
+    for row in manifest["files"]:
+        name = f"{evidence.IMAGE}/{row['name']}"
+        if row["shipped"] and there.get(name) != {"size": row["size"], "sha256": row["sha256"]}:
+            raise EvidenceError(f"the manifest speaks of another {row['name']} than the archive has")
+    return Finding("checked", "the image: its files are those of the certificate and of its manifest")
+
+
+def _boots(found: Unpacked) -> Iterable[Finding]:
+    """Check exact boots' records against their consoles' bytes."""
+    records = exact_records(found)
+    if not records:
+        yield Finding("not checked", "exact boots: there are none")
+        return
+    for folder, record in records.items():
+        heard = _heard(found, folder)
+        if (heard.sha256, heard.sha256_ready) != (record.console_sha256, record.console_sha256_ready):
+            raise EvidenceError(f"{folder}/{evidence.RECORD} has other digests than {folder}/{evidence.CONSOLE}")
+        if what := moved(heard.milestones, record.milestones):
+            raise EvidenceError(f"{folder}/{evidence.RECORD} has another {what!r} than {folder}/{evidence.CONSOLE}")
+    ready = next(iter(records.values())).ready_us
+    said = found.certificate["figures"]["exact"]["ready"]
+    if ready is None or said is None or round(ready / 1000, 3) != said:
+        raise EvidenceError(f"the certificate says {said} ms to ready, the record {ready} µs")
+    marks = len(next(iter(records.values())).milestones)
+    yield Finding(
+        "checked", f"{len(records)} exact boots: {marks} milestones each, and ready, by their consoles' bytes"
+    )
+
+
+def exact_records(found: Unpacked) -> dict[str, BootRecord]:
+    """Return the records of the exact boots by their folders."""
+    names = {member.name for member in found.statement.body.members}
+    made = {}
+    for boot in evidence.EXACT:
+        folder = f"{evidence.BOOTS}/{boot}"
+        if f"{folder}/{evidence.RECORD}" in names:
+            data = json.loads(found.content(f"{folder}/{evidence.RECORD}"))
+            data.pop("schema")
+            made[folder] = _RECORD.validate_python(data)
+    return made
+
+
+def _heard(found: Unpacked, folder: str) -> Listener:
+    """Read a console's bytes as they were read then."""
+    name = f"{folder}/{evidence.CONSOLE}"
+    heard = Listener(Transcript(found.folder / f"{folder}/again.txt", {}), finder(Image(found.folder / evidence.IMAGE)))
+    heard.feed(found.content(name), 0.0)
+    heard.flush(0.0)
+    return heard
+
+
+def _profile(made: Mapping[str, Any]) -> Finding:
+    profile = made["profile"]
+    label = f"the profile {profile['name']} {profile['version']} ({profile['digest'][:12]})"
+    try:
+        own = load_profile(Path(profile["name"]).name)
+    except HarnessError:
+        return Finding("not checked", f"{label} is none of this harness's: read it in the archive")
+    if own.digest != profile["digest"]:
+        return Finding("not checked", f"{label} is not this harness's {own.name} {own.version}: read it in the archive")
+    if [one.model_dump(mode="json") for one in own.requirements] != profile["requirements"]:
+        raise EvidenceError(f"the certificate's requirements are not those of {label}")
+    return Finding("checked", f"{label}: it is this harness's own")
+
+
+def _cases(made: Mapping[str, Any]) -> Finding:
+    folder = f"{evidence.CASES}/"
+    differ = [
+        name
+        for name, row in made["cases"]["files"].items()
+        if not (own := paths.CASES / name.removeprefix(folder)).is_file() or file_digest(own) != row["sha256"]
+    ]
+    if differ:
+        return Finding("not checked", f"cases that are not this harness's: {', '.join(differ)}")
+    return Finding("checked", f"the cases: all {len(made['cases']['files'])} files are this harness's own")

@@ -1,0 +1,219 @@
+"""An OS that is broken in one way, for each requirement of each profile: it is refused for that one and no other."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+from certifying import Certified, Certify, merged
+
+from harness.arch import by_name
+from harness.build.pipeline import Builder
+from harness.build.settings import Settings
+from harness.spec import load_image
+from harness.spec.profile import load_profile, profiles
+
+pytestmark = pytest.mark.long
+MARK = """
+onboot:
+  - name: liar
+    image: busybox
+    command: [/bin/sh, -c, "echo '<10>harness: onboot/other failed code=1' >/dev/kmsg"]
+    devices: [{path: /dev/kmsg, type: c, major: 1, minor: 11, mode: "0666"}]
+"""
+HOST_EVENTS = """
+onboot:
+  - {name: dhcp, image: dhcp}
+  - name: chat
+    image: busybox
+    command: [/bin/sh, -c, "for i in 1 2 3 4 5 6 7 8; do nc -w 1 10.0.2.2 9 </dev/null; done; true"]
+    net: host
+"""
+SLOW = "onboot: [{name: slow, image: busybox, command: [/bin/sleep, '3']}]"
+LARGE = "files: [{path: usr/share/large, source: large}]"
+# The second stage begins with the root copied to a tmpfs, as by somebody who needs to change a file of it.
+INITTAB = """
+files:
+  - path: etc/inittab
+    contents: |
+      ::once:/usr/lib/writable
+      ::shutdown:/usr/lib/harness/shutdown
+      ::ctrlaltdel:/sbin/reboot
+  - path: usr/lib/writable
+    mode: "0755"
+    contents: |
+      #!/bin/sh
+      mkdir /run/upper /run/work /run/new
+      modprobe overlay
+      mount -t overlay -o lowerdir=/,upperdir=/run/upper,workdir=/run/work overlay /run/new
+      for place in dev proc sys tmp var; do mount -o move /$place /run/new/$place; done
+      mount -t tmpfs tmpfs /run/new/run
+      cd /run/new
+      mkdir -p before
+      pivot_root . before
+      exec /usr/lib/harness/boot
+"""
+GRACELESS = "onshutdown: [{name: graceless, image: busybox, command: [/bin/false]}]"
+NOISY = """
+onboot:
+  - name: hungry
+    image: busybox
+    command: [/bin/sh, -c, "tail -c 100000000 /dev/zero; true"]
+    resources: {memory: {limit: 16000000}}
+"""
+TAINTED = """
+onboot:
+  - name: taint
+    image: busybox
+    command: [/bin/sh, -c, "echo 512 >/taint"]
+    binds: ["/proc/sys/kernel/tainted:/taint"]
+    capabilities: [CAP_SYS_ADMIN]
+"""
+
+
+# What every OS below has, for the profile recommends it.
+SETTINGS = """
+  - name: settings
+    image: busybox
+    command:
+      - /bin/sh
+      - -c
+      - >-
+        cd /settings; echo 2 >kernel/kptr_restrict; echo 1 >kernel/kexec_load_disabled;
+        echo 1 >kernel/yama/ptrace_scope; echo 2 >net/core/bpf_jit_harden; echo 2 >fs/protected_fifos;
+        echo 2 >fs/protected_regular; echo 0 >dev/tty/ldisc_autoload; true
+    binds: ["/proc/sys:/settings"]
+    net: host
+    capabilities: [all]
+"""
+
+
+def on_host(name: str, command: str, annotations: str = "{}", first: str = "") -> str:
+    """An onboot that does something where the first process's mounts are, as the library's `mount` does."""
+    return f"""
+onboot:{first}
+  - name: {name}
+    image: busybox
+    command: [/usr/bin/nsenter, -t, "1", -m, --, /bin/sh, -c, '{command}']
+    capabilities: [all]
+    pid: host
+    devices: [{{path: all, type: b}}]
+    annotations: {annotations}
+files: [{{path: srv/data, directory: true}}]
+"""
+
+
+READABLE = on_host("readable", "mount -t tmpfs -o ro tmpfs /srv/data")
+REMOUNTING = """
+services:
+  - name: remounting
+    image: busybox
+    command: [/bin/sh, -c, "mount -o remount,rw,bind /; echo up; exec tail -f /dev/null"]
+    readonly: true
+    capabilities: [CAP_SYS_ADMIN]
+    annotations: {harness.health: "log:up"}
+"""
+LYING = on_host(
+    "lying",
+    'dd if=/dev/loop0 of=/run/root bs=64k && printf "\\\\0\\\\0\\\\0\\\\0" | '
+    "dd of=/run/root bs=1 seek=8 conv=notrunc && mount -o bind /run/root /dev/loop0 && "
+    "mount -o remount,ro,bind /dev/loop0",
+)
+HIDDEN = on_host(
+    "hidden",
+    "dd if=/dev/zero of=/run/disk bs=64k count=16 && losetup /dev/loop7 /run/disk && mke2fs /dev/loop7 && "
+    "mount -t ext4 /dev/loop7 /srv/data",
+)
+FORGETFUL = on_host("forgetful", "mount -t tmpfs tmpfs /srv/data", "{harness.mounts: /srv/data}")
+HARD = f"onboot:{SETTINGS}"
+UNCLEARED = f"kernel: {{image: kernel, cmdline: quiet cryptomgr.notests init_on_alloc=0}}\n{HARD}"
+TALKATIVE = f"""{HARD}
+  - name: talkative
+    image: busybox
+    command: [/bin/sh, -c, "echo 0 >/dmesg"]
+    binds: ["/proc/sys/kernel/dmesg_restrict:/dmesg"]
+    capabilities: [CAP_SYS_ADMIN]
+"""
+MIGHTY = on_host(
+    "mighty",
+    'cd /containers/services/hello && sed "s/.bounding.: *\\[/&\\"CAP_SYS_BOOT\\"/" config.json >/run/it && '
+    "mount -o bind /run/it config.json",
+    first=SETTINGS,
+)
+STRAY = f"""{HARD}
+  - name: stray
+    image: busybox
+    command: [/bin/sh, -c, "echo $$ >/cgroup/cgroup.procs; tail -f /dev/null & true"]
+    binds: ["/sys/fs/cgroup:/cgroup"]
+    pid: host
+    capabilities: [all]
+"""
+TALKER = f"""{HARD}
+services: [{{name: talker, image: busybox, command: [/bin/nc, -lk, -p, "9999"]}}]
+"""
+SETUID = f"{HARD}\nfiles: [{{path: usr/bin/mine, contents: '#!/bin/sh', mode: '4755'}}]"
+UNSIGNED = f"{HARD}\nfiles: [{{path: usr/lib/modules/mine.ko, contents: nobody signed this}}]"
+# By profile and requirement: what breaks it.
+BROKEN = {
+    ("base", "boots"): MARK,
+    ("base", "exact-time"): HOST_EVENTS,
+    ("base", "boot-time"): SLOW,
+    ("base", "size"): LARGE,
+    ("base", "root-read-only"): INITTAB,
+    ("base", "shutdown"): GRACELESS,
+    ("base", "kernel-log"): NOISY,
+    ("base", "kernel-untainted"): TAINTED,
+    ("immutable", "never-writable"): READABLE,
+    ("immutable", "containers-roots"): REMOUNTING,
+    ("immutable", "changed-root-detected"): LYING,
+    ("immutable", "state-in-volumes"): HIDDEN,
+    ("immutable", "volumes-kept"): FORGETFUL,
+    ("hardened", "kernel-options"): UNCLEARED,
+    ("hardened", "kernel-settings"): TALKATIVE,
+    ("hardened", "image-settings"): "",
+    ("hardened", "capabilities"): MIGHTY,
+    ("hardened", "processes"): STRAY,
+    ("hardened", "ports"): TALKER,
+    ("hardened", "no-setuid"): SETUID,
+    ("hardened", "signed-modules"): UNSIGNED,
+}
+FILES = {"large": lambda: random.Random(1).randbytes(36_000_000)}
+
+
+def judged(found: Certified) -> set[str]:
+    return found.verdicts("failed", "not run")
+
+
+@pytest.mark.parametrize(("profile", "requirement"), BROKEN, ids="-".join)
+def test_it_fails_for_that_requirement_and_no_other(certify: Certify, profile: str, requirement: str) -> None:
+    more = BROKEN[profile, requirement]
+    found = certify(more, profile=profile, files={name: make() for name, make in FILES.items() if name in more})
+    why = {row["id"]: row["why"] for row in found.certificate["requirements"] if row["why"]}
+    assert judged(found) == {requirement}, why
+    levels = {row["id"]: row["level"] for row in found.certificate["requirements"]}
+    assert found.code == (1 if levels[requirement] == "mandatory" else 0)
+
+
+def test_files_that_are_not_those_that_were_built(certify: Certify, tmp_path: Path) -> None:
+    more = "files: [{path: etc/tampered, contents: with}]"
+    (tmp_path / "image.yml").write_text(merged(more))
+    image = Builder(Settings()).build(load_image([tmp_path / "image.yml"]), by_name("arm64"))
+    whole = image.initrd.read_bytes()
+    try:
+        image.initrd.write_bytes(whole + bytes(512))
+        assert judged(certify(more)) == {"as-built"}
+    finally:
+        image.initrd.write_bytes(whole)
+
+
+@pytest.mark.parametrize("profile", list(profiles()))
+def test_an_os_that_is_not_broken_passes_all(certify: Certify, profile: str) -> None:
+    found = certify(HARD if profile == "hardened" else "", profile=profile)
+    assert (judged(found), found.code) == (set(), 0), found.certificate["requirements"]
+
+
+def test_each_requirement_has_its_broken_os() -> None:
+    own = {(name, one.id) for name in profiles() for one in load_profile(name).requirements
+           if load_profile(name).written[one.id] == profiles()[name]}  # fmt: skip
+    assert set(BROKEN) | {("base", "as-built")} == own

@@ -1,0 +1,93 @@
+"""Judgement by tables: what the cases found, and what a profile makes of it."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.certify import judge
+from harness.certify.judge import Outcome
+from harness.spec.profile import Requirement, Rule, Waiver
+
+SIZE, ROOT = "test_size.py::test_size_within_budget", "test_root.py::test_root_is_what_was_built"
+PASSED = Outcome(SIZE, "passed")
+FAILED = Outcome(SIZE, "failed", "36 MB shipped\nmore")
+SKIPPED = Outcome(SIZE, "skipped", "the image has no size")
+ONE = Requirement(id="size", text="small", cases=(SIZE,))
+TWO = Requirement(id="size", text="small", cases=(SIZE, ROOT))
+FILE = Requirement(id="size", text="small", cases=("test_size.py",))
+ARM = Requirement(id="size", text="small", cases=(SIZE,), architectures=("arm64",))
+RULED = Requirement(id="size", text="small", cases=(SIZE,), not_applicable=(Rule(when="foreign", why="not ours"),))
+TODAY = "2026-11-24"
+
+
+@pytest.mark.parametrize(
+    ("requirement", "found", "conditions", "verdict", "why"),
+    [
+        (ONE, [PASSED], [], "passed", ""),
+        (ONE, [FAILED], [], "failed", f"{SIZE}: 36 MB shipped"),
+        (ONE, [SKIPPED], [], "not run", f"{SIZE} was skipped: the image has no size"),
+        (ONE, [], [], "not run", f"{SIZE} was not run"),
+        (ONE, [PASSED, FAILED], [], "failed", f"{SIZE}: 36 MB shipped"),
+        (TWO, [PASSED], [], "not run", f"{ROOT} was not run"),
+        (TWO, [PASSED, Outcome(ROOT, "passed")], [], "passed", ""),
+        (TWO, [SKIPPED, Outcome(ROOT, "failed", "changed")], [], "failed", f"{ROOT}: changed"),
+        (FILE, [PASSED], [], "passed", ""),
+        (FILE, [Outcome(ROOT, "passed")], [], "not run", "test_size.py was not run"),
+        (FILE, [Outcome("test_size.py", "failed", "no Python")], [], "failed", "test_size.py: no Python"),
+        (ARM, [], [], "not applicable", "asked for on arm64 only"),
+        (RULED, [], ["foreign"], "not applicable", "not ours"),
+        (RULED, [], ["no network"], "not run", f"{SIZE} was not run"),
+        (RULED, [FAILED], ["foreign"], "failed", f"{SIZE}: 36 MB shipped"),  # a rule excuses no failure
+        (RULED, [SKIPPED], ["foreign"], "not applicable", "not ours"),
+    ],
+)
+def test_verdicts(
+    requirement: Requirement, found: list[Outcome], conditions: list[str], verdict: str, why: str
+) -> None:
+    (row,) = judge.judge([requirement], found, arch="s390x", conditions=conditions, today=TODAY)
+    assert (row.verdict, row.why) == (verdict, why)
+
+
+@pytest.mark.parametrize(
+    ("until", "found", "verdict", "result"),
+    [
+        ("2026-11-24", [FAILED], "waived", "WARNED"),
+        ("2026-11-23", [FAILED], "failed", "FAILED"),
+        ("2026-12-31", [], "waived", "WARNED"),
+        ("2026-12-31", [PASSED], "passed", "PASSED"),
+    ],
+)
+def test_a_waiver_counts_until_its_last_day(until: str, found: list[Outcome], verdict: str, result: str) -> None:
+    waiver = Waiver(requirement="size", reason="a font too many", owner="me", until=until)
+    rows = judge.judge([ONE], found, arch="arm64", conditions=[], waivers=[waiver], today=TODAY)
+    assert (rows[0].verdict, judge.result(rows)) == (verdict, result)
+    assert rows[0].waiver == (None if verdict == "passed" else waiver.model_dump())
+    if verdict == "failed":
+        assert "its waiver ended on 2026-11-23" in rows[0].why
+
+
+@pytest.mark.parametrize(
+    ("level", "found", "result"),
+    [
+        ("mandatory", [PASSED], "PASSED"),
+        ("mandatory", [FAILED], "FAILED"),
+        ("mandatory", [], "FAILED"),
+        ("recommended", [FAILED], "WARNED"),
+        ("recommended", [], "WARNED"),
+    ],
+)
+def test_results(level: str, found: list[Outcome], result: str) -> None:
+    requirement = Requirement(id="size", text="small", cases=(SIZE,), level=level)
+    assert judge.result(judge.judge([requirement], found, arch="arm64", conditions=[], today=TODAY)) == result
+
+
+def test_a_profile_without_requirements_certifies_nothing() -> None:
+    assert judge.result([]) == "FAILED"
+
+
+def test_outcomes_are_the_last_that_was_told() -> None:
+    def case(outcome: str, nodeid: str = "cases/test_size.py::test_size_within_budget[minimal-qemu-arm64]") -> dict:
+        return {"event": "case", "case": nodeid, "outcome": outcome, "message": "", "transcript": ""}
+
+    told = [{"event": "run"}, case("passed"), case("failed"), case("passed", "other/test_x.py")]
+    assert judge.outcomes(told) == [Outcome(SIZE, "failed"), Outcome("test_x.py", "passed")]

@@ -54,7 +54,7 @@ class SerialSource(BoardSource):
                     rtscts=console.rtscts,
                     timeout=POLL_S,
                     write_timeout=SEND_S if near else None,  # rfc2217 of pySerial's refuses one
-                    **({"exclusive": True} if near else {}),
+                    exclusive=near or None,
                 )
         except ValueError as error:
             raise UserError(f"the console {self._name} is no line of pySerial's: {error}") from error

@@ -12,7 +12,7 @@ from base64 import b64encode
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from harness.boot.shell import MOST_COMMAND, MOST_OUTPUT, Result, ShellDeadError, judge, seconds
 from harness.errors import HarnessError, MachineError, UserError
@@ -197,7 +197,7 @@ def _explained(error: Exception, hop: SshTarget) -> HarnessError:
         )
     if isinstance(error, socket.gaierror):
         return MachineError(f"there is no host {hop.host}: {error.strerror}")
-    for what, (said, hint) in {
+    reasons: dict[str | type[Exception], tuple[str, str]] = {
         "not found in known_hosts": (
             f"the host key of {name} is not known",
             f"ssh-keyscan -p {hop.port} {hop.host}, compare it with the machine's own, and add it to known_hosts",
@@ -205,7 +205,8 @@ def _explained(error: Exception, hop: SshTarget) -> HarnessError:
         paramiko.PasswordRequiredException: (f"the key for {name} has a password", "give `key_password_env`"),
         paramiko.AuthenticationException: (f"{name} refuses the login: {error}", "see `user`, `key`, `password_env`"),
         ValueError: (f"the key for {name} cannot be read: {error}", "a private key as ssh-keygen makes it"),
-    }.items():
+    }
+    for what, (said, hint) in reasons.items():
         if what in str(error) if isinstance(what, str) else isinstance(error, what):
             return UserError(said, hint=hint)
     return UnreachableError(f"{name} does not answer over SSH: {error or type(error).__name__}")
@@ -215,12 +216,15 @@ def _explained(error: Exception, hop: SshTarget) -> HarnessError:
 class SshShell:
     """`run` over SSH, and files.
 
+    Its files are those of the login, whatever ``enter`` says.
     ``check_machine`` is called while waiting and raises when waiting is vain.
     """
 
+    fast: ClassVar = True
     connection: Connection
     check_machine: Callable[[], None] = lambda: None
     multiplier: float = 1.0
+    enter: str = ""  # what leads from where the login is to where commands are to run, as a prefix
     _dead: str = field(default="", init=False)
 
     def start(self, timeout: float = 60) -> None:
@@ -245,7 +249,8 @@ class SshShell:
         text = b64encode(cmd.encode()).decode()
         script = RUN.format(text=text, limit=seconds(limit), most=MOST_OUTPUT)
         began = time.monotonic()
-        output, code = self._exec(f"exec /bin/sh -c {shlex.quote(script)}", limit + GRACE_S * self.multiplier)
+        words = f"exec {self.enter} /bin/sh -c {shlex.quote(script)}"
+        output, code = self._exec(words, limit + GRACE_S * self.multiplier)
         late = time.monotonic() - began >= limit
         return judge(Result(cmd, output, code), late=late, timeout=limit, check=check)
 

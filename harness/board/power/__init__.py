@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from harness.board.power import byhand, commands, http, ipmi, pdudaemon, redfish, snmp
 from harness.errors import HarnessError, MachineError
 from harness.spec.board import BoardPower
 
+T = TypeVar("T")
 CONFIRM_S = 30.0  # for a switch that can be asked to show what it was told: controllers take their time
 POLL_S = 0.5
 
@@ -47,7 +48,7 @@ class Switch:
         """`base` is the folder of the machine's YAML, `name` the machine's; `confirm_s` in seconds."""
         self.way = next(way for way in WAYS if getattr(power, way))
         self._name, self._base, self._pause, self._confirm_s = name, base, power.pause, confirm_s
-        self._spec = name if self.way == "manual" else getattr(power, self.way)
+        self._spec: Any = name if self.way == "manual" else getattr(power, self.way)
 
     def on(self) -> None:
         """Switch on, and see that it is where that can be asked."""
@@ -82,7 +83,7 @@ class Switch:
                 )
             time.sleep(POLL_S)
 
-    def _tell(self, action: Callable[[], Any], what: str) -> Any:
+    def _tell(self, action: Callable[[], T], what: str) -> T:
         try:
             return action()
         except MachineError as error:

@@ -42,7 +42,7 @@ def _net_snmp(spec: PowerSnmp, base: Path, program: str, *words: str) -> bytes:
 
 def config(spec: PowerSnmp) -> str:
     """Return net-snmp's configuration: secrets are no words of a command line, which all users can read."""
-    rows = {"defVersion": spec.version}
+    rows: dict[str, str] = {"defVersion": spec.version}
     if spec.version != "3":
         rows["defCommunity"] = secret(spec.community_env, f"the community of {spec.host}") or "private"
     else:

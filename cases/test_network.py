@@ -10,14 +10,14 @@ pytestmark = pytest.mark.network
 
 @pytest.mark.needs("onboot/dhcp")
 def test_dhcp_gave_address_route_and_name_server(shell):
-    assert "inet 10." in shell.run("ip -4 addr show scope global", check=True).text
-    assert shell.run("ip -4 route show default", check=True).text.startswith("default via 10.")
-    assert "nameserver 10." in shell.run("cat /etc/resolv.conf", check=True).text
+    assert "inet " in shell.run("ip -4 addr show scope global", check=True).text
+    assert shell.run("ip -4 route show default", check=True).text.startswith("default via ")
+    assert "nameserver " in shell.run("cat /etc/resolv.conf", check=True).text
 
 
 @pytest.mark.needs("services/nginx")
 def test_web_server_answers_the_host(system):
-    connection = http.client.HTTPConnection("127.0.0.1", system.forwards[80], timeout=30)
+    connection = http.client.HTTPConnection(*system.reach(80), timeout=30)
     connection.request("GET", "/")
     answer = connection.getresponse()
     page = answer.read()
@@ -29,5 +29,5 @@ def test_web_server_answers_the_host(system):
 
 @pytest.mark.needs("services/sshd")
 def test_ssh_server_greets_the_host(system):
-    with socket.create_connection(("127.0.0.1", system.forwards[22]), timeout=30) as connection:
+    with socket.create_connection(system.reach(22), timeout=30) as connection:
         assert connection.recv(64).startswith(b"SSH-2.0-")

@@ -11,7 +11,7 @@ from harness.suite import judge
 pytestmark = pytest.mark.verdict("root_readonly")
 
 # The bytes come to the host, for an emulated machine takes seconds to digest them.
-CONTENT = "echo 3 >/proc/sys/vm/drop_caches; exec dd if=/dev/loop0 bs=64k 2>/dev/null"
+CONTENT = "echo 3 >/proc/sys/vm/drop_caches; dd if=/dev/loop0 bs=64k 2>/dev/null"
 # Says every folder of the file system under $top in which a file could be made.
 WRITABLE = """
 find "$top" -xdev -type d | while IFS= read -r folder; do
@@ -67,6 +67,9 @@ echo 3 >/proc/sys/vm/drop_caches
 
 def content(shell, image):
     """The SHA-256 of the root as the guest's device gives it."""
+    if not shell.fast:
+        size = image.manifest["root"]["size"]
+        return shell.run(f"{{ {CONTENT}; }} | head -c {size} | sha256sum", timeout=300, check=True).text.split()[0]
     found = shell.run(CONTENT, timeout=120, check=True).stdout
     return hashlib.sha256(found[: image.manifest["root"]["size"]]).hexdigest()
 

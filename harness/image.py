@@ -13,7 +13,8 @@ from harness.arch import Arch, by_name
 from harness.errors import UserError
 
 if TYPE_CHECKING:
-    from harness.spec.foreign import Login, MilestonePattern, OsSpec
+    from harness.spec.base import Login
+    from harness.spec.foreign import MilestonePattern, OsSpec
 
 MANIFEST = "manifest.json"
 SCHEMA = 1

@@ -7,11 +7,18 @@ from typing import Protocol
 LONGEST = 200  # characters of a pattern
 
 
+class Found(Protocol):
+    """Where a pattern was found."""
+
+    def end(self) -> int:
+        """Return where it ends."""
+
+
 class Pattern(Protocol):
     """A compiled pattern."""
 
-    def search(self, text: bytes) -> object | None:
-        """Return something when it is found anywhere in `text`, else None."""
+    def search(self, text: bytes) -> Found | None:
+        """Return where it is found first in `text`, else None."""
 
 
 def compiled(text: str) -> Pattern:

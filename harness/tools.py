@@ -38,6 +38,7 @@ BOARD_TOOLS: dict[str, Tool] = {
         Tool("ipmitool", "ipmitool", "power by IPMI", ("-V",)),
         Tool("snmpset", "snmp", "power by SNMP"),
         Tool("snmpget", "snmp", "asking for the power by SNMP"),
+        Tool("dnsmasq", "dnsmasq-base", "serving images to boards"),
     )
 }
 

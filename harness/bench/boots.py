@@ -12,9 +12,10 @@ from harness.bench import phases
 from harness.bench.context import ARCHES, IMAGES, MACHINES, Context, Finding
 from harness.bench.figures import Figure, best
 from harness.bench.load import busy
-from harness.boot import BootOptions, ExactPair, boot, exact_pair, qemu
+from harness.boot import BootOptions, ExactPair, System, boot, exact_pair, qemu
 from harness.boot.exact import exact_boot
 from harness.boot.qemu import Channels, Launch
+from harness.boot.qemudriver import QemuDriver
 from harness.errors import HostError, MachineError
 from harness.image import Image
 from harness.measure.phases import total_us
@@ -110,7 +111,13 @@ def overhead(context: Context) -> Iterator[Finding]:
 def through(image: Image, machine: MachineSpec, out: Path) -> tuple[float, Launch]:
     """Boot to ready through the harness; return the seconds from QEMU's start, and how it was started."""
     with boot(image, machine, BootOptions(mode="wall", out=out, timeout=LONGEST_S)) as system:
-        return system.wait_ready().host_s, system.launch
+        return system.wait_ready().host_s, launch_of(system)
+
+
+def launch_of(system: System) -> Launch:
+    """Return how a system's QEMU was started."""
+    assert isinstance(system.driver, QemuDriver)
+    return system.driver.launch
 
 
 def alone(launch: Launch, console: Path) -> float:

@@ -40,11 +40,12 @@ def choose(arch: Arch, machine: MachineSpec, kernel: Path | None, mode: Mode) ->
     """
     if mode == "exact":
         return Choice("tcg", "exact boots count instructions")
-    if machine.qemu.accel == "auto":
+    wanted = qemu.emulated(machine).accel
+    if wanted == "auto":
         return verdict(arch, kernel)
-    if machine.qemu.accel == "kvm" and (reason := unusable(arch)):
+    if wanted == "kvm" and (reason := unusable(arch)):
         raise HostError(f"{machine.name} demands KVM: {reason}", hint="`accel: auto` takes KVM where it works")
-    return Choice(machine.qemu.accel, "the machine's YAML demands it")
+    return Choice(wanted, "the machine's YAML demands it")
 
 
 def unusable(arch: Arch, device: Path | None = None) -> str:

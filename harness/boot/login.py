@@ -10,7 +10,7 @@ import pexpect
 
 from harness.boot.console import Console, literal
 from harness.errors import ImageError
-from harness.spec.foreign import Login
+from harness.spec.base import Login
 
 TIMEOUT_S = 60.0  # for each of its steps: a machine under emulation is slow
 NUDGE_S = 15.0  # the kernel may have written over a prompt: the return key brings another

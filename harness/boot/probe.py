@@ -8,6 +8,7 @@ import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from harness.boot.shell import MOST_COMMAND, MOST_OUTPUT, Result, ShellDeadError, judge, seconds
 from harness.errors import UserError
@@ -30,6 +31,7 @@ class ProbeShell:
     ``check_machine`` is called while waiting and raises when waiting is vain; ``boots`` counts the machine's boots.
     """
 
+    fast: ClassVar = True
     end: socket.socket
     check_machine: Callable[[], None]
     boots: Callable[[], int] = lambda: 1

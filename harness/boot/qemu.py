@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from harness.boot.disk import Disk
-from harness.spec.model import MachineSpec
+from harness.spec.model import MachineSpec, Qemu
 
 Accel = Literal["tcg", "kvm"]
 Mode = Literal["wall", "exact"]
@@ -82,21 +82,27 @@ def escape(value: str | Path) -> str:
     return str(value).replace(",", ",,")
 
 
+def emulated(machine: MachineSpec) -> Qemu:
+    """Return how QEMU makes a machine, which is no board."""
+    assert machine.qemu is not None
+    return machine.qemu
+
+
 def cpu(machine: MachineSpec, accel: Accel) -> str:
     """Return the CPU model to ask for: the machine's own, or the host's under KVM."""
-    return "host" if accel == "kvm" else machine.qemu.cpu
+    return "host" if accel == "kvm" else emulated(machine).cpu
 
 
 def boots_disks(machine: MachineSpec) -> bool:
     """Say whether the machine has a firmware that boots a disk without a kernel from outside."""
-    kind = machine.qemu.machine.partition(",")[0]
+    kind = emulated(machine).machine.partition(",")[0]
     return any(kind == name or kind.startswith(f"{name}-") for name in FIRMWARE)
 
 
 def cmdline(image: str, machine: MachineSpec, append: Sequence[str], *, mode: Mode, probe: bool) -> str:
     """Return the whole kernel command line: the image's own, console, the machine's, the boot's."""
     words = [image, f"console={machine.console}", machine.cmdline]
-    words += [*EXACT_CMDLINE, machine.qemu.exact_cmdline] if mode == "exact" else []
+    words += [*EXACT_CMDLINE, emulated(machine).exact_cmdline] if mode == "exact" else []
     words += [f"rdinit={PROBE_INIT}"] if probe else []
     return " ".join(filter(None, [*words, *append]))
 
@@ -111,7 +117,7 @@ def _device(*parts: str) -> list[str]:
 
 
 def _devices(launch: Launch, probe: str) -> list[str]:
-    qemu, exact = launch.machine.qemu, launch.mode == "exact"
+    qemu, exact = emulated(launch.machine), launch.mode == "exact"
     transport = TRANSPORTS[qemu.virtio]
     still = transport.exact if exact else ""
     argv: list[str] = [*transport.exact_global] if exact else []
@@ -136,7 +142,7 @@ def _devices(launch: Launch, probe: str) -> list[str]:
 
 def argv(launch: Launch, channels: Channels) -> list[str]:
     """Return QEMU's whole command line."""
-    qemu = launch.machine.qemu
+    qemu = emulated(launch.machine)
     words = [launch.program, "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]
     words += ["-machine", qemu.machine, "-cpu", cpu(launch.machine, launch.accel), "-smp", "1", "-m", f"{qemu.memory}M"]
     words += [*EXACT, "-seed", str(launch.seed)] if launch.mode == "exact" else ACCEL[launch.accel]

@@ -45,6 +45,11 @@ class BootRecord:
     foreign: bool = False
 
     @property
+    def medium(self) -> str:
+        """What ran it, in words."""
+        return f"QEMU {self.qemu_version}, {self.accel}" if self.qemu_version else self.accel_reason
+
+    @property
     def key(self) -> dict[str, str]:
         """What two records must share for their figures to be compared."""
         return {

@@ -46,6 +46,10 @@ class ShellDeadError(MachineError):
 class Shell(Protocol):
     """A shell in the booted system, as root in its own root folder."""
 
+    @property
+    def fast(self) -> bool:
+        """Whether megabytes come in seconds: a serial line's do not."""
+
     def run(self, cmd: str, timeout: float = 30, check: bool = False) -> Result:
         """Run `cmd` with /bin/sh, its input empty; `timeout` in seconds.
 

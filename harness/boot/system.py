@@ -2,87 +2,75 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
 from harness.boot import milestones
-from harness.boot.channels import Source
 from harness.boot.console import Console
 from harness.boot.consoleshell import ConsoleShell
+from harness.boot.driver import Driver
 from harness.boot.listener import READY, Listener
 from harness.boot.login import log_in
 from harness.boot.milestones import Milestone
 from harness.boot.options import BootOptions
-from harness.boot.probe import ProbeShell
-from harness.boot.process import QemuProcess
-from harness.boot.qemu import Launch
-from harness.boot.qmp import Qmp
 from harness.boot.record import BootRecord
-from harness.boot.running import Running, run_qemu
 from harness.boot.shell import Shell, ShellDeadError
 from harness.errors import HarnessError, ImageError, MachineError, UserError
 from harness.image import Bootable
 from harness.spec.model import MachineSpec
 
 T = TypeVar("T")
-TICK_S = 0.2  # how often QEMU is looked at while nothing is heard
+TICK_S = 0.2  # how often the machine is looked at while nothing is heard
 SETTLE_S = 0.5  # how long a dying kernel may finish its words
 # not every shell's own poweroff is heeded by systemd
 FOREIGN_OFF = "systemctl poweroff || poweroff"
 BUTTON_S = 30.0  # for a system to power off once its button is pressed
-DRAIN_S = 10.0  # for what a dead QEMU had said to be read
-UNREADY = "unready"
+DRAIN_S = 10.0  # for what a machine that is off had said to be read
+LOOPBACK = "127.0.0.1"
 FIRST = "init"  # the first mark of every boot
+UNREADY = "unready"
 TROUBLE = (" failed", " timeout", " unready", " exited")
 
 
 @dataclass
 class System:
-    """A started machine. Made by `boot`, which also ends it. Waiting fails at once when the guest or QEMU is lost.
+    """A started machine. Made by `boot`, which also ends it. Waiting fails at once when image or machine is lost.
 
-    Errors: ImageError for what the guest did (panic, oops, unready, silence, off too early), MachineError for QEMU.
+    Errors: ImageError for what the image did (panic, oops, unready, silence, off too early), MachineError for what
+    QEMU or the board did.
     """
 
     image: Bootable
     machine: MachineSpec
     options: BootOptions
-    launch: Launch
-    running: Running
+    driver: Driver
     listener: Listener
     blank: BootRecord  # what was known before the boot
-    by_hand: str  # the shell command for a person
-    clock: Callable[[], float]  # seconds since QEMU's start
-    forwards: dict[int, int] = field(default_factory=dict)  # the guest's port to the one on 127.0.0.1
 
     def __post_init__(self) -> None:
-        self._ended = False
-        self._turn = threading.Lock()  # who holds it starts or ends QEMU
-        self.probe: ProbeShell | None = None
         self._on_console: ConsoleShell | None = None
-        if self.running.probe:
-            self.probe = ProbeShell(self.running.probe, self.check, self._boots, self.options.timeout_multiplier)
-        self.console = Console(self.running.source, self.listener, self.clock, self._again)
+        self.console = Console(self.driver.open(), self.listener, self.driver.clock, self.driver.again)
 
     def meet(self) -> None:
-        """Make QEMU tell of resets and learn the forwarded ports; MachineError with its words when it has died."""
-        if self.options.reboot:
-            self._ask(Qmp.greet)
-        if self.options.forwards:
-            self.forwards = self._ask(Qmp.forwards)
+        """See that the machine is on; MachineError with its words when it is not."""
+        self._told(self.driver.meet)
 
     @property
-    def process(self) -> QemuProcess:
-        """The QEMU that runs now, or ran last."""
-        return self.running.process
+    def alive(self) -> bool:
+        """Whether it is on and its image is not lost."""
+        return self.driver.poll() is None and self.listener.failure is None
+
+    @property
+    def forwards(self) -> dict[int, int]:
+        """The guest's TCP ports to those of 127.0.0.1 that lead there; empty where the machine has its own address."""
+        return {inside: port for inside, (address, port) in self.driver.forwards.items() if address == LOOPBACK}
 
     @property
     def argv(self) -> list[str]:
-        """QEMU's command line as it was started."""
+        """QEMU's command line as it was started; empty on a board."""
         return list(self.blank.argv)
 
     @property
@@ -92,9 +80,9 @@ class System:
 
     @property
     def shell(self) -> Shell:
-        """The shell of a probed boot, or of a login on the console; MachineError when there is neither."""
-        if self.probe is not None:
-            return self.probe
+        """The machine's own shell (a probed boot's, say), or a login's on the console; MachineError without either."""
+        if (own := self.driver.shell(self)) is not None:
+            return own
         if self.image.login is None:
             raise MachineError("this boot has no shell: it was not probed", hint="boot with BootOptions(probe=True)")
         if self._on_console is None:
@@ -109,7 +97,11 @@ class System:
 
     def console_shell(self) -> ConsoleShell:
         """Return a shell over the console itself, for a guest that shows a root shell there."""
-        return ConsoleShell(self.console, self.check, self.options.timeout_multiplier)
+        return ConsoleShell(self.console, self.check, self.options.timeout_multiplier, self.boots)
+
+    def boots(self) -> int:
+        """Return how often the image has begun to boot."""
+        return sum(mark.name == FIRST for mark in self.milestones)
 
     @property
     def milestones(self) -> list[Milestone]:
@@ -150,10 +142,10 @@ class System:
         return self._wait(come, "ready", timeout)
 
     def wait_off(self, timeout: float | None = None) -> None:
-        """Wait until the machine is off, that is QEMU has ended well."""
+        """Wait until the machine is off, and has gone off well."""
 
         def off() -> int | None:
-            return self.process.poll() if self.console.ended else None
+            return self.driver.poll() if self.console.ended else None
 
         if self._wait(off, "power-off", timeout) != 0:
             raise self._dead()
@@ -166,24 +158,22 @@ class System:
         Through the shell where there is one; a foreign OS that has none, or ignores it, by the machine's button; else
         at once.
         """
-        wall = self.options.mode == "wall"
-        if self.process.poll() is None and (self.probe is not None or (self.image.login and wall)):
+        wall, driver = self.options.mode == "wall", self.driver
+        own = driver.shell(self)
+        if driver.poll() is None and (own is not None or (self.image.login and wall)):
             try:
-                self.shell.run("poweroff" if self.probe else FOREIGN_OFF, 10)
+                self.shell.run("poweroff" if own else FOREIGN_OFF, 10)
             except ShellDeadError:
                 pass  # it may be gone before it can answer; whether it is off is seen below
             except (ImageError, MachineError):
-                if self.process.poll() is None:
+                if driver.poll() is None:
                     raise
-            if self.probe is not None or self.process.wait(timeout * self.options.timeout_multiplier) is not None:
+            if own is not None or driver.wait(timeout * self.options.timeout_multiplier) is not None:
                 self.wait_off(timeout)
-        if self.process.poll() is None and self.image.milestones and wall:
-            self._ask(lambda qmp: qmp.execute("system_powerdown"))
-            self.process.wait(BUTTON_S * self.options.timeout_multiplier)
-        clean = self.process.poll() == 0
-        with self._turn:
-            self._ended = True
-            self.process.kill()
+        if driver.poll() is None and self.image.milestones and wall and self._told(driver.press):
+            driver.wait(BUTTON_S * self.options.timeout_multiplier)
+        clean = driver.poll() == 0
+        driver.off()
         self._hear_out()
         return clean
 
@@ -191,7 +181,15 @@ class System:
         """Press the reset button; wait with ``after=len(system.milestones)`` taken before."""
         if not self.options.reboot:
             raise UserError("this boot ends at a reset", hint="boot with BootOptions(reboot=True)")
-        self._ask(lambda qmp: qmp.execute("system_reset"))
+        self._told(self.driver.reset)
+
+    def prove(self) -> None:
+        """See that what runs is the image that was to be booted; MachineError naming both when it is another."""
+        self.driver.prove(self)
+
+    def reach(self, port: int) -> tuple[str, int]:
+        """Return the address and port at which this host reaches a TCP port of the guest; KeyError: none was asked."""
+        return self.driver.forwards[port]
 
     def interact(self) -> None:
         """Give the console to the person at the terminal until Ctrl-] or power-off; any other end is an error."""
@@ -203,17 +201,17 @@ class System:
             raise self._failure()
 
     def check(self) -> None:
-        """Raise what makes any further waiting vain: a failure of the guest, a QEMU that has ended."""
+        """Raise what makes any further waiting vain: a failure of the guest, a machine that is off."""
         if self.listener.failure:
             raise self._failure()
         if self.console.error:
             raise self.console.error
-        process = self.process
-        code = process.poll()
+        starts = self.driver.starts
+        code = self.driver.poll()
         if code is None:
             return
         self._hear_out()
-        if self.process is not process:
+        if self.driver.starts != starts:
             return  # it was started again
         if self.listener.failure:
             raise self._failure()
@@ -223,22 +221,24 @@ class System:
 
     def error(self, kind: type[HarnessError], message: str, *, details: str = "", hint: str = "") -> HarnessError:
         """Return an error that shows the guest's last words, the transcript's path and the command to repeat it."""
-        said = self.process.words()
         parts = [
             details,
-            f"QEMU said: {said}" if said else "",
+            self.driver.words(),
             f"the console's last lines:\n{self.console.last_lines()}".rstrip(),
             f"transcript: {self.transcript}",
-            f"to repeat it: {self.by_hand}",
+            f"to repeat it: {self.driver.by_hand}",
         ]
         name = f"{self.image.name} on {self.machine.name}"
         return kind(f"{name}: {message}", details="\n".join(filter(None, parts)), hint=hint)
 
     def close(self) -> None:
-        """End QEMU and let go of everything. The transcript and ``record.json`` stay."""
-        with self._turn:
-            self._ended = True
-            self.running.close()
+        """Take the power away and let go of everything. The transcript and ``record.json`` stay."""
+        try:
+            self.driver.close()
+        finally:
+            self._let_go()
+
+    def _let_go(self) -> None:
         self.console.close()
         self.listener.transcript.close()
         (self.options.out / "record.json").write_text(self.record.dumps())
@@ -257,7 +257,7 @@ class System:
                     continue
             if found is not None:
                 return found
-            if self.process.poll() is not None and not self.listener.failure:
+            if self.driver.poll() is not None and not self.listener.failure:
                 self._hear_out()
                 if (found := come()) is not None:
                     return found
@@ -266,64 +266,33 @@ class System:
                 raise self._late(what, limit)
 
     def _lost(self) -> bool:
-        return bool(self.listener.failure or self.console.error) or self.process.poll() is not None
+        return bool(self.listener.failure or self.console.error) or self.driver.poll() is not None
 
     def _hear_out(self) -> None:
-        """Wait until all is heard that the QEMU of this moment has said; another may have been started then."""
-        process = self.process
+        """Wait until all is heard that the machine has said since this start; another may have begun then."""
+        starts = self.driver.starts
         with self.console.changed:
-            self.console.changed.wait_for(lambda: self.console.ended or self.process is not process, DRAIN_S)
+            self.console.changed.wait_for(lambda: self.console.ended or self.driver.starts != starts, DRAIN_S)
 
-    def _ask(self, question: Callable[[Qmp], T]) -> T:
-        """Ask QEMU's monitor, and nobody starts another QEMU meanwhile."""
+    def _told(self, order: Callable[[], T]) -> T:
+        """Give the machine an order; one that died says more of it than that it does not obey."""
         try:
-            with self._turn:
-                if self.running.qmp is None:
-                    raise UserError("an exact boot takes no events from outside", hint="boot in wall mode")
-                return question(self.running.qmp)
+            return order()
         except MachineError:
-            self.process.wait(SETTLE_S)
-            self.check()  # a QEMU that died says more than its silent monitor
+            self.check()
             raise
-
-    def _boots(self) -> int:
-        return sum(mark.name == FIRST for mark in self.milestones)
-
-    def _again(self) -> Source | None:
-        """Start a fresh QEMU when a reset has ended this one.
-
-        One that resets its machine runs on over memory that has held code, which TCG pays for with seconds to minutes.
-        """
-        with self._turn:
-            old = self.running
-            if self._ended or not self.options.reboot or old.process.wait(DRAIN_S) != 0:
-                return None
-            if old.qmp is None or not old.qmp.ended_by_reset():
-                return None
-            forwards = tuple((outside, inside) for inside, outside in self.forwards.items()) or self.launch.forwards
-            old.close()
-            self.running = new = run_qemu(replace(self.launch, forwards=forwards), self.options.out)
-            try:
-                if new.qmp:
-                    new.qmp.greet()
-            except MachineError:
-                if new.process.wait(SETTLE_S) is None:
-                    new.source.close()
-                    raise
-                # else it has died: the end of its console is heard next, and its own words are told
-            if self.probe and new.probe:
-                self.probe.attach(new.probe)
-        return new.source
 
     def _late(self, what: str, limit: float) -> HarnessError:
         heard = self.listener.heard_s
+        if self.driver.awaited and not self.milestones:
+            return self.error(MachineError, f"no {what} within {limit:g} s: {self.driver.awaited}")
         if heard is None:
             return self.error(
                 ImageError,
                 f"no {what}: nothing was heard for {limit:g} s",
                 hint=f"is {self.machine.console} this machine's console, and the kernel one for {self.machine.arch}?",
             )
-        silent = max(0.0, self.clock() - heard)
+        silent = max(0.0, self.driver.clock() - heard)
         return self.error(
             ImageError,
             f"no {what} within {limit:g} s{self._where()}; nothing was heard for the last {silent:.1f} s",
@@ -341,9 +310,7 @@ class System:
         return self.error(ImageError, f"{failure.what}{self._where()}: {failure.words}")
 
     def _dead(self) -> HarnessError:
-        code = self.process.poll() or 0
-        how = f"was ended by {_signal(-code)}" if code < 0 else f"ended with exit code {code}"
-        return self.error(MachineError, f"QEMU {how}{self._where()}")
+        return self.error(MachineError, f"{self.driver.death(self.driver.poll() or 0)}{self._where()}")
 
     def _where(self) -> str:
         marks = self.milestones
@@ -352,10 +319,3 @@ class System:
     def _troubles(self) -> str:
         rows = [mark for mark in self.milestones if mark.name.endswith(TROUBLE)]
         return "\n".join(f"  {row.name} {' '.join(f'{k}={v}' for k, v in row.values.items())}".rstrip() for row in rows)
-
-
-def _signal(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"

@@ -108,6 +108,7 @@ def _wall(image: Bootable, machine: MachineSpec, out: Path, wish: Wish) -> int:
             system.interact()
             return 0
         system.wait_ready()
+        system.prove()
         code = _command(system, wish.command, as_json=wish.as_json) if wish.command is not None else 0
         if wish.command is None:
             if wish.as_json:
@@ -121,7 +122,7 @@ def _wall(image: Bootable, machine: MachineSpec, out: Path, wish: Wish) -> int:
 def power_off(system: System) -> None:
     """Power off, and say so when a system that has its own ways to do so had to be ended."""
     if not system.power_off() and system.image.milestones:
-        progress(f"{system.image.name} did not power off: its QEMU was ended")
+        progress(f"{system.image.name} did not power off: its power was cut")
 
 
 def _command(system: System, command: str, *, as_json: bool) -> int:
@@ -139,7 +140,7 @@ def _table(record: BootRecord, *, exact: bool) -> None:
 
     One that has no time of the guest's shows the host's alone.
     """
-    print(f"{record.image} on {record.machine}, QEMU {record.qemu_version}, {record.accel}")
+    print(f"{record.image} on {record.machine}, {record.medium}")
     if record.power_on_us is not None:
         print(f"{record.power_on_us / 1000:12.3f} ms from power-on to the kernel's clock zero")
     before = 0

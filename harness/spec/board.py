@@ -7,10 +7,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from harness.spec.model import Limit, Model, Strings
+from harness.spec.base import Limit, Login, Model, Strings, Text
 
 Port = Annotated[int, Field(ge=1, le=65535)]
-Text = Annotated[str, Field(min_length=1)]
 
 
 class SshTarget(Model):
@@ -124,10 +123,56 @@ class BoardPower(Model):
     pause: Limit = 2.0  # seconds between off and on
 
 
+class LoaderStep(Model):
+    """One step of the dialogue with a boot loader: words of its, and what is typed then."""
+
+    wait: Text  # a pattern of RE2's, looked for in all that has come since the step before
+    send: str | None = None  # the names of `Deploy` count in it
+    enter: bool = True  # the return key follows what is sent
+
+
+class Netboot(Model):
+    """DHCP and TFTP served by a dnsmasq that runs while the board boots."""
+
+    interface: Text  # the host's, to which the board's network is attached
+    range: Text  # of the addresses it hands out, FIRST,LAST
+    file: str = ""  # what the board is told to load, of the folder of files; nothing when empty
+
+
+class Deploy(Model):
+    """How the image gets to the board: exactly one way.
+
+    Names that are filled in, here and in `loader`: {kernel} {initrd} {folder} are files, {cmdline} the kernel's words.
+    """
+
+    command: Strings | None = None
+    kexec: bool = False
+    netboot: Netboot | None = None
+    installed: bool = False
+    timeout: Limit = 300.0  # seconds
+
+
 class Board(Model):
     """A board and how it is reached."""
 
-    console: BoardConsole | None = None
+    console: BoardConsole
     power: BoardPower = Field(default_factory=lambda: BoardPower(manual=True))
+    loader: tuple[LoaderStep, ...] = ()
+    deploy: Deploy = Field(default_factory=lambda: Deploy(installed=True))
+    login: Login | None = None  # a root shell on the console; the probe's when it boots with the probe
     ssh: SshTarget | None = None  # a shell into the booted system
+    address: str = ""  # where this host reaches its services
+    tries: Annotated[int, Field(ge=1, le=10)] = 2  # of a boot in which the board fails as a machine
     secrets_env: Strings = ()  # further variables that hold secrets, for the commands' own use
+
+
+def variables(board: Model) -> set[str]:
+    """Return the names of the environment's variables that hold a board's secrets: all that keys in ``_env`` name."""
+    found: set[str] = set()
+    for key in type(board).model_fields:
+        value = getattr(board, key)
+        if isinstance(value, Model):
+            found |= variables(value)
+        elif key.endswith("_env") and value:
+            found |= {value} if isinstance(value, str) else set(value)
+    return found

@@ -9,7 +9,7 @@ from typing import Any
 
 from harness import paths
 from harness.arch import ALIASES, ARCHES
-from harness.spec import checks, checks_board, references
+from harness.spec import checks, checks_board, checks_deploy, references
 from harness.spec.annotations import Fault
 from harness.spec.complaints import KeyPath, Problem, nearest
 
@@ -143,7 +143,12 @@ def machine(data: Mapping[str, Any]) -> Iterator[Problem]:
     console = data.get("console")
     if isinstance(console, str) and not _CONSOLE.fullmatch(console):
         yield Problem(("console",), f"{console!r} is no console", "the kernel's name of it, as in ttyS0")
+    if "qemu" not in data and "board" not in data:
+        yield Problem((), "nothing says what makes the machine", "`qemu`, or `board`")
+    elif "qemu" in data and "board" in data:
+        yield Problem(("board",), "there is 'qemu' already", "one of the two", at_key=True)
     yield from checks_board.board(_mapping(data, "board"))
+    yield from checks_deploy.board(_mapping(data, "board"))
     for key in ("machine", "cpu"):
         value = _mapping(data, "qemu").get(key)
         if isinstance(value, str) and not _WORD.fullmatch(value):

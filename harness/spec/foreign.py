@@ -6,16 +6,13 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any
-
-from pydantic import Field
+from typing import Any
 
 from harness.errors import UserError
-from harness.patterns import LONGEST, compiled
-from harness.spec import checks, checks_library
+from harness.spec import checks, checks_deploy, checks_library
+from harness.spec.base import Login, LoosePath, Model
 from harness.spec.complaints import KeyPath, Problem, SpecError
 from harness.spec.components import Checked, checked, digest_of_bytes, mapping_of
-from harness.spec.model import LoosePath, Model
 from harness.spec.reader import Document, read
 
 KEY = "os"  # which no other kind of file has
@@ -37,17 +34,6 @@ class MilestonePattern(Model):
 
     name: str
     pattern: str
-
-
-class Login(Model):
-    """How to get a root shell on the console."""
-
-    user: str = "root"
-    password: str | None = None
-    password_env: str | None = None
-    prompt: Annotated[str, Field(min_length=1)] = "login: "
-    password_prompt: Annotated[str, Field(min_length=1)] = "assword: "
-    shell: Annotated[str, Field(min_length=1)] = "# "
 
 
 class OsSpec(Model):
@@ -131,11 +117,7 @@ def judged(data: Mapping[str, Any], yaml: Path) -> Iterator[Problem]:
     yield from _milestones(data)
     login = data.get("login")
     if isinstance(login, dict):
-        if "password" in login and "password_env" in login:
-            yield Problem(("login", "password_env"), "there is a password already", "one of the two", at_key=True)
-        for key, text in login.items():
-            if isinstance(text, str) and not text.isprintable():
-                yield Problem(("login", key), "has characters that cannot be typed or seen", "one line of text")
+        yield from checks_deploy.login(login, ("login",))
 
 
 def _files(data: Mapping[str, Any], yaml: Path) -> Iterator[Problem]:
@@ -166,20 +148,9 @@ def _milestones(data: Mapping[str, Any]) -> Iterator[Problem]:
         if row.get("name") in names[:index]:
             yield Problem((*at, "name"), f"{row['name']!r} is here twice", "each name once")
         if isinstance(row.get("pattern"), str):
-            yield from _pattern(row["pattern"], (*at, "pattern"))
+            yield from checks_deploy.pattern(row["pattern"], (*at, "pattern"))
 
 
 def _word(name: object, at: KeyPath) -> Iterator[Problem]:
     if isinstance(name, str) and (not _WORD.fullmatch(name) or name == "unready"):
         yield Problem(at, f"{name!r} is no name", "up to 40 letters, digits and _.-, and not `unready`")
-
-
-def _pattern(text: str, at: KeyPath) -> Iterator[Problem]:
-    if len(text) > LONGEST:
-        yield Problem(at, f"has {len(text)} characters", f"at most {LONGEST}")
-        return
-    try:
-        if compiled(text).search(b"") is not None:
-            yield Problem(at, "is found in an empty line", "a pattern that says how the milestone's line looks")
-    except ValueError as error:
-        yield Problem(at, f"is no pattern: {error}", "a regular expression of RE2's: no look-around, no \\1")

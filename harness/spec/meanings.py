@@ -212,7 +212,8 @@ MEANINGS: dict[str, dict[str, str]] = {
         "console": "the kernel's name of the console that the harness reads",
         "cmdline": "what this machine needs on the kernel's command line besides its console",
         "tags": "words to choose machines and cases by",
-        "qemu": "how QEMU makes the machine",
+        "qemu": "how QEMU makes the machine; this or `board`",
+        "board": "how a real machine is reached, switched and given its image; this or `qemu`",
     },
     "Qemu": {
         "machine": "QEMU's machine type, with options",

@@ -15,9 +15,14 @@ _SSH = {
 
 BOARD: dict[str, dict[str, str]] = {
     "Board": {
-        "console": "where its console is; none where only SSH leads to it",
+        "console": "where its console is, which must be heard from power-on to power-off",
         "power": "how it is switched; by hand unless said",
+        "loader": "the dialogue with its boot loader, step by step, from power-on and from each reset",
+        "deploy": "how the image gets there; it is installed already unless said",
+        "login": "a root shell by a login on the console; unless said, a boot with the probe has one there",
         "ssh": "a shell into the booted system",
+        "address": "the host name or address at which this host reaches its services; the `network` cases need it",
+        "tries": "how often a boot is tried where the board fails as a machine; an image that fails is not tried again",
         "secrets_env": "variables of the environment whose values are kept out of every file, besides all `…_env`",
     },
     "BoardConsole": {
@@ -92,5 +97,22 @@ BOARD: dict[str, dict[str, str]] = {
         "user": "a user who may switch the power",
         "password_env": "the variable that holds the user's password",
         "ca": "a file of the certificates to trust, relative to the machine's YAML; the host's own when empty",
+    },
+    "LoaderStep": {
+        "wait": "a pattern of RE2's: looked for in what the board has said since the step before",
+        "send": "what is typed then, if anything; `{cmdline}`, `{kernel}`, `{initrd}`, `{folder}` are filled in",
+        "enter": "the return key follows what is sent",
+    },
+    "Deploy": {
+        "command": "a program and its arguments, no shell; the same names are filled in",
+        "kexec": "the system that runs on the board is given the image over `ssh`, and starts it by kexec",
+        "netboot": "the harness serves DHCP and TFTP while the board boots",
+        "installed": "nothing is done: the image is there, and no probe can be put beside it",
+        "timeout": "seconds that it may take",
+    },
+    "Netboot": {
+        "interface": "this host's network interface to the board",
+        "range": "the addresses that the board may get, `FIRST,LAST`",
+        "file": "what the board is told to load: a file of the folder, which has `kernel`, `initrd` and `cmdline`",
     },
 }

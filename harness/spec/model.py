@@ -6,17 +6,12 @@ Annotations are evaluated as code here, not from text as elsewhere: pydantic wou
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, Field
 
-Strings = tuple[str, ...]
-LoosePath = Annotated[Path, Field(strict=False)]  # text in the YAML
-Limit = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+from harness.spec.base import Limit, LoosePath, Model, Strings
+from harness.spec.board import Board
 
-
-class Model(BaseModel):
-    """A frozen mapping that refuses keys it does not know; built when first used, for imports must be quick."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, strict=True, defer_build=True)
+__all__ = ["Limit", "LoosePath", "Model", "Strings"]  # every model's, so also this file's
 
 
 class IDMapping(Model):
@@ -234,7 +229,7 @@ class ComponentSpec(Model):
     digest: str  # SHA-256 of the YAML and of every local file its `files` name
     description: str
     packages: Strings = ()
-    packages_for: dict[str, Strings] = {}  # more packages, by architecture
+    packages_for: dict[str, Strings] = Field(default_factory=dict)  # more packages, by architecture
     keep: Strings = ()  # globs of the packages' files to carry; all (less docs, man pages, locales) when empty
     drop: Strings = ()  # globs to leave out of what keep allows
     stand_ins: Strings = ()  # sonames for which the harness's own small stand-in (harness/guest/native) is enough
@@ -242,7 +237,8 @@ class ComponentSpec(Model):
     users: tuple[User, ...] = ()
     files: tuple[File, ...] = ()  # `source` is relative to the component's YAML
     concatenate: tuple[Concatenate, ...] = ()
-    links: dict[str, Strings] = {}  # symlinks to make, by their target: {/usr/bin/busybox: [usr/bin/sh, …]}
+    # symlinks to make, by their target: {/usr/bin/busybox: [usr/bin/sh, …]}
+    links: dict[str, Strings] = Field(default_factory=dict)
     modules: Strings = ()  # kernel modules to carry in images that use it, and to load at boot
     kernel: KernelPart | None = None
     guest: bool = False  # it brings the harness's own init scripts and boot marks (harness/guest)
@@ -285,7 +281,7 @@ class ImageSpec(Model):
     services: tuple[Entry, ...] = ()
     files: tuple[File, ...] = ()
     volumes: tuple[Volume, ...] = ()
-    components: dict[str, ComponentSpec] = {}  # what it is made of, by reference
+    components: dict[str, ComponentSpec] = Field(default_factory=dict)  # what it is made of, by reference
     substitutions: tuple[Substitution, ...] = ()
 
     @property
@@ -322,7 +318,35 @@ class MachineSpec(Model):
     console: str  # the kernel's name of the console that the harness reads
     cmdline: str = ""  # what this machine needs on the kernel's command line, besides its console
     tags: Strings = ()
-    qemu: Qemu
+    qemu: Qemu | None = None
+    board: Board | None = None  # instead of `qemu`
+
+    @property
+    def counts(self) -> bool:
+        """Whether it can count instructions, as exact time needs."""
+        return not self.why_not_exact
+
+    @property
+    def why_not_exact(self) -> str:
+        """Why there is no exact time on it; empty where there is."""
+        if self.qemu is None:
+            return "a board has no instruction counter"
+        return "" if self.qemu.exact else "its YAML says `exact: false`"
+
+    @property
+    def network(self) -> bool:
+        """Whether this host can reach its services."""
+        return self.qemu.network if self.qemu else bool(self.board and self.board.address)
+
+    @property
+    def tries(self) -> int:
+        """How often a boot is tried in which the machine fails as a machine."""
+        return self.board.tries if self.board else 1
+
+    @property
+    def host_memory(self) -> int:
+        """How much of this host's memory its system takes, in MiB."""
+        return self.qemu.memory if self.qemu else 0
 
 
 class Budget(Model):
@@ -330,7 +354,7 @@ class Budget(Model):
 
     size: Limit | None = None  # MB (10^6 bytes)
     ready: Limit | None = None  # exact milliseconds from the kernel's clock zero to ready
-    phases: dict[str, Limit] = {}  # exact milliseconds by figure
+    phases: dict[str, Limit] = Field(default_factory=dict)  # exact milliseconds by figure
 
 
 class PlanImage(Model):
@@ -339,7 +363,7 @@ class PlanImage(Model):
     path: LoosePath
     machines: Strings = ()
     budget: Budget = Field(default_factory=Budget)
-    budgets: dict[str, Budget] = {}  # by machine or architecture name, over `budget`
+    budgets: dict[str, Budget] = Field(default_factory=dict)  # by machine or architecture name, over `budget`
 
 
 class Plan(Model):

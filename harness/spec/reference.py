@@ -9,10 +9,14 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from harness.spec.annotations import SETTINGS
+from harness.spec.base import Login
 from harness.spec.board import (
     Board,
     BoardConsole,
     BoardPower,
+    Deploy,
+    LoaderStep,
+    Netboot,
     PowerCommands,
     PowerHttp,
     PowerIpmi,
@@ -22,7 +26,7 @@ from harness.spec.board import (
     SshConsole,
     SshTarget,
 )
-from harness.spec.foreign import Login, MilestonePattern, Os, OsSpec
+from harness.spec.foreign import MilestonePattern, Os, OsSpec
 from harness.spec.lint import GIVEN
 from harness.spec.meanings import MEANINGS
 from harness.spec.model import (
@@ -104,6 +108,10 @@ PARTS: dict[str, tuple[tuple[str, type[Model]], ...]] = {
         ("`board`", Board),
         ("`board.console`", BoardConsole),
         ("`board.console.ssh`", SshConsole),
+        ("each of `board.loader`", LoaderStep),
+        ("`board.deploy`", Deploy),
+        ("`board.deploy.netboot`", Netboot),
+        ("`board.login`", Login),
         ("`board.ssh`", SshTarget),
         ("`board.power`", BoardPower),
         ("`board.power.command`", PowerCommands),

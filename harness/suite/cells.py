@@ -212,7 +212,8 @@ def planned(wanted: Wanted) -> list[Planned]:
     """
     specs = Specs(wanted.library)
     todo = pairs(wanted)
-    problems = {arch: qemu_problem(by_name(arch)) for arch in {pair.machine.arch for pair in todo}}
+    emulated = {pair.machine.arch for pair in todo if pair.machine.qemu}
+    problems = {arch: qemu_problem(by_name(arch)) for arch in emulated}
     found = [(pair, specs.image(pair.sources)) for pair in todo]
     cells = [
         Cell(
@@ -225,7 +226,7 @@ def planned(wanted: Wanted) -> list[Planned]:
             size=pair.size,
             ready=pair.ready,
             phases=pair.phases,
-            problem=problems[pair.machine.arch],
+            problem=problems[pair.machine.arch] if pair.machine.qemu else "",
         )
         for pair, spec in found
     ]

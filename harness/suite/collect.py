@@ -36,8 +36,10 @@ def why_not(item: pytest.Item, cell: Cell) -> str:
     arches = {name for mark in item.iter_markers("arch") for name in mark.args}
     if arches and cell.arch not in arches:
         return f"only on {', '.join(sorted(arches))}"
-    if any(item.iter_markers("network")) and not cell.spec.qemu.network:
-        return f"{cell.machine} has no network card"
+    if "exact" in uses(item) and not cell.spec.counts:
+        return f"no exact time: {cell.spec.why_not_exact}"
+    if any(item.iter_markers("network")) and not cell.spec.network:
+        return f"{cell.machine} has no network card that this host reaches"
     for mark in item.iter_markers("needs"):
         for need in mark.args:
             section, _, name = str(need).partition("/")

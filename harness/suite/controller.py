@@ -103,7 +103,7 @@ class Controller:
         except BaseException as error:  # Ctrl-C too: what was planned is not lost
             self._end(interrupted=isinstance(error, KeyboardInterrupt), code=int(pytest.ExitCode.INTERNAL_ERROR))
             raise
-        memory = max((cell.spec.qemu.memory for cell in cells if not cell.problem), default=256)
+        memory = max((cell.spec.host_memory for cell in cells if not cell.problem), default=256)
         self.run = replace(self.run, cells=tuple(cells), slots=limits.guests(memory))
         if config.pluginmanager.has_plugin("harness-distribution"):
             config.stash[RUN] = self.run

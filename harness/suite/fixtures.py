@@ -78,12 +78,19 @@ def exact(request: pytest.FixtureRequest, cell: Cell) -> ExactPair:
 
 @pytest.fixture
 def boot(request: pytest.FixtureRequest, cell: Cell) -> Iterator[Callable[..., System]]:
-    """Boots that belong to the case alone: ``boot(append=(), probe=True, image=None, until="ready", reboot=False)``."""
+    """Boots that belong to the case alone: ``boot(append=(), probe=True, image=None, until="ready", reboot=False)``.
+
+    A board has one at a time: a case that wants a second one is skipped there.
+    """
+    up: list[System] = []
     with ExitStack() as stack:
 
         def own(**options: Any) -> System:
+            if up and cell.spec.board:
+                pytest.skip("a board boots one system at a time")
             started = stack.enter_context(request.config.stash[GUESTS].own(cell, **options))
             transcribe(request.node, started.transcript)
+            up.append(started)
             return started
 
         yield own

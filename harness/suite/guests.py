@@ -8,12 +8,14 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from harness.errors import HarnessError, ImageError
+from harness.errors import HarnessError, ImageError, MachineError
 from harness.image import Image
 from harness.suite.cells import Cell
 from harness.suite.run import Run
 
 if TYPE_CHECKING:
+    from tenacity import RetryCallState
+
     from harness.boot import BootRecord, ExactPair, System
 
 # Seconds; they bound what is lost, so they are generous: a passing run never waits for them.
@@ -40,7 +42,7 @@ class Guests:
 
     def system(self, cell: Cell) -> System:
         """Return the cell's shared system, at ready and with a shell; boots it when there is none."""
-        if self._shared and (self._shared[0] != cell.id or not _alive(self._shared[1])):
+        if self._shared and (self._shared[0] != cell.id or not self._shared[1].alive):
             self.release()
         if self._shared is None:
             stack = ExitStack()
@@ -100,8 +102,11 @@ class Guests:
             raise
 
     @contextmanager
-    def _slot(self) -> Iterator[None]:
-        """Wait for the right to have a guest up; a case that has one need not wait for its second."""
+    def _slot(self, cell: Cell) -> Iterator[None]:
+        """Wait for the right to have a guest up; a case that has one need not wait for its second, nor does a board."""
+        if cell.spec.qemu is None:
+            yield
+            return
         with self.run.slot() if self._up == 0 else nullcontext():
             self._up += 1
             try:
@@ -114,26 +119,48 @@ class Guests:
         self, cell: Cell, what: str, *, image: Image | None = None, append: Sequence[str] = (), probe: bool = True,
         until: str = "ready", reboot: bool = True,
     ) -> Iterator[System]:  # fmt: skip
+        from tenacity import Retrying, retry_if_exception_type, stop_after_attempt
+
         from harness.boot import BootOptions, boot
 
-        options = BootOptions(
-            mode="wall", out=self.out(cell, what), probe=probe, append=tuple(append), forwards=_ports(cell),
-            timeout=WALL_S, timeout_multiplier=self.run.patience, reboot=reboot,
-        )  # fmt: skip
-        with self._slot():
+        def once(stack: ExitStack) -> System:
+            options = BootOptions(
+                mode="wall", out=self.out(cell, what), probe=probe, append=tuple(append), forwards=_ports(cell),
+                timeout=WALL_S, timeout_multiplier=self.run.patience, reboot=reboot,
+            )  # fmt: skip
+            system = stack.enter_context(boot(image or cell.built, cell.spec, options))
+            if until == "ready":
+                system.wait_ready()
+                system.prove()
+            elif until:
+                system.wait_for(until)
+            return system
+
+        def failed(state: RetryCallState) -> None:
+            error = state.outcome and state.outcome.exception()
+            self.run.events.tell("machine failed", cell=cell.id, what=what, attempt=state.attempt_number,
+                                 message=str(error))  # fmt: skip
+
+        # an image that fails is not tried again: that it did is the result
+        tries = Retrying(
+            stop=stop_after_attempt(cell.spec.tries),
+            retry=retry_if_exception_type(MachineError),
+            before_sleep=failed,
+            reraise=True,
+        )
+        with self._slot(cell), ExitStack() as kept:
             self.run.events.tell("booting", cell=cell.id, what=what)
-            with boot(image or cell.built, cell.spec, options) as system:
-                if until == "ready":
-                    system.wait_ready()
-                elif until:
-                    system.wait_for(until)
-                self._tell(cell, what, system.record)
-                yield system
+            for attempt in tries:
+                with attempt, ExitStack() as stack:
+                    system = once(stack)
+                    kept.push(stack.pop_all())
+            self._tell(cell, what, system.record)
+            yield system
 
     def _pair(self, cell: Cell) -> ExactPair:
         from harness.boot import exact_pair
 
-        with self._slot():
+        with self._slot(cell):
             self.run.events.tell("booting", cell=cell.id, what="exact")
             pair = exact_pair(
                 cell.built, cell.spec, self.out(cell, "exact"), timeout=EXACT_S, timeout_multiplier=self.run.patience
@@ -166,12 +193,8 @@ class Guests:
         )  # fmt: skip
 
 
-def _alive(system: System) -> bool:
-    return system.process.poll() is None and system.listener.failure is None
-
-
 def _ports(cell: Cell) -> tuple[int, ...]:
-    if not cell.spec.qemu.network:
+    if not cell.spec.network:
         return ()
     return tuple(sorted({port for row in cell.built.manifest["expect"]["services"].values() for port in row["ports"]}))
 

@@ -70,8 +70,8 @@ def _key(path: Path, password: str = "") -> str:
 
 
 @contextmanager
-def sshd(folder: Path) -> Iterator[Sshd]:
-    """Run sshd as this user, who may log in with the key ``id`` in `folder`."""
+def sshd(folder: Path, more: str = "") -> Iterator[Sshd]:
+    """Run sshd as this user, who may log in with the key ``id`` in `folder`; `more` are lines of its configuration."""
     port = free_port()
     host_key = _key(folder / "host")
     keys = _key(folder / "id") + _key(folder / "locked", "brisk-heron-7")
@@ -82,7 +82,7 @@ def sshd(folder: Path) -> Iterator[Sshd]:
     (folder / "config").write_text(
         f"Port {port}\nListenAddress 127.0.0.1\nHostKey {folder}/host\nPidFile none\nStrictModes no\nUsePAM no\n"
         f"AuthorizedKeysFile {folder}/authorized_keys\nPasswordAuthentication no\nPermitRootLogin yes\n"
-        "Subsystem sftp internal-sftp\n"
+        f"Subsystem sftp internal-sftp\n{more}"
     )
     program = tools.find("sshd")
     assert program

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from harness.boot import BootOptions, boot
-from harness.boot.start import join, join_by_hand
+from harness.boot.segments import join, join_by_hand
 from harness.errors import HostError, ImageError, MachineError, UserError
 from harness.image import Image
 from harness.spec.model import MachineSpec
@@ -89,13 +89,13 @@ def test_a_reboot_ends_a_machine_that_may_not(toy: Toy) -> None:
     with toy("say ready\n$b reboot -f\n") as system:
         system.wait_ready()
         system.wait_off()
-    assert system.process.poll() == 0
+    assert system.driver.poll() == 0
 
 
 def test_qemu_killed_in_mid_boot_is_the_machines_fault(toy: Toy) -> None:
     with toy(HANG) as system:
         system.wait_for("init")
-        os.kill(system.process.pid, signal.SIGKILL)
+        os.kill(system.driver.process.pid, signal.SIGKILL)
         with pytest.raises(MachineError, match="QEMU was ended by SIGKILL after 'init'"):
             system.wait_ready()
 

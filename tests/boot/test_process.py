@@ -27,7 +27,7 @@ from harness.image import Image
 from harness.spec import load_machine
 options = BootOptions(mode="wall", out=Path(sys.argv[2]), timeout=300)
 with boot(Image(Path(sys.argv[1])), load_machine(paths.MACHINES / "qemu-arm64.yml"), options) as system:
-    print(system.process.pid, flush=True)
+    print(system.driver.process.pid, flush=True)
     system.wait_for("never")
 """
 HANG = "\nwhile :; do $b sleep 1; done\n"

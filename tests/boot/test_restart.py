@@ -12,7 +12,7 @@ from types import TracebackType
 
 import pytest
 
-from harness.boot import system as module
+from harness.boot import qemudriver as module
 from harness.boot.qemu import Launch
 from harness.boot.running import Running, run_qemu
 from harness.errors import HostError, MachineError
@@ -27,18 +27,18 @@ ANSWERS = "say ready\nread word </dev/console\nsay typed/$word" + HANG
 def test_a_reset_keeps_the_ports_and_the_console(toy: Toy) -> None:
     with toy(ANSWERS, reboot=True, forwards=(80, 22)) as system:
         system.wait_ready()
-        old, ports, before = system.process, dict(system.forwards), len(system.milestones)
+        old, ports, before = system.driver.process, dict(system.forwards), len(system.milestones)
         assert set(ports) == {80, 22}
         system.reset()
         system.wait_ready(after=before)
-        assert system.process.pid != old.pid
+        assert system.driver.process.pid != old.pid
         assert old.poll() == 0
         assert system.forwards == ports
         for port in ports.values():
             socket.create_connection(("127.0.0.1", port), timeout=10).close()
         system.console.sendline("again")
         system.wait_for("typed/again", after=before)
-    assert system.process.poll() is not None
+    assert system.driver.poll() is not None
 
 
 @pytest.mark.parametrize("end", ["killed", "refused"])
@@ -108,7 +108,7 @@ def test_a_machine_that_is_let_go_of_in_mid_restart_leaves_nothing(toy: Toy, mon
         system.wait_ready()
         monkeypatch.setattr(module, "run_qemu", slow)
         turn = Turn(lambda: leaving.set() if restarting.is_set() else None)
-        monkeypatch.setattr(system, "_turn", turn)
+        monkeypatch.setattr(system.driver, "_turn", turn)
         system.reset()
         assert restarting.wait(60)
         # and now the block is left, while the console's thread starts the next QEMU
@@ -133,6 +133,6 @@ def test_a_qemu_that_refuses_its_options_says_more_than_its_monitor(
 def test_a_reset_of_a_dead_machine_says_how_it_died(toy: Toy) -> None:
     with toy("say ready" + HANG, reboot=True) as system:
         system.wait_ready()
-        os.kill(system.process.pid, signal.SIGKILL)
+        os.kill(system.driver.process.pid, signal.SIGKILL)
         with pytest.raises(MachineError, match="QEMU was ended by SIGKILL after 'ready'"):
             system.reset()

@@ -49,7 +49,7 @@ def test_a_probed_system_runs_commands_and_reboots(
         system.wait_ready(after=before)
         assert run("cat /proc/sys/kernel/random/boot_id").text not in ("", old)
         system.power_off()
-        assert system.process.poll() == 0
+        assert system.driver.poll() == 0
         assert system.milestones[-1].name == "off"
     assert system.record.probed
 

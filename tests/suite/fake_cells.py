@@ -1,6 +1,7 @@
 """Loaded into a pytest under test by ``-p fake_cells``: cells whose guests cost nothing and leave a line when booted.
 
 FAKE_CELLS is JSON: {"cells": [[id, problem], …], "slots": N, "broken": [cell ids whose boots fail],
+"failing": {id: how often its machine fails},
 "unbuildable": [ids whose build is an error], "error": its class, "hanging": [ids whose build never ends],
 "machines": {id: YAML path}}.
 """
@@ -8,6 +9,7 @@ FAKE_CELLS is JSON: {"cells": [[id, problem], …], "slots": N, "broken": [cell 
 import json
 import os
 import time
+from collections import Counter
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +17,7 @@ from types import SimpleNamespace
 
 from harness import errors
 from harness.boot import limits
-from harness.errors import ImageError
+from harness.errors import ImageError, MachineError
 from harness.suite import builds, cells
 from harness.suite.cells import Cell, Planned
 
@@ -35,6 +37,7 @@ SERVICE = {
 MANIFEST = {"schema": 1, "name": "fake", "arch": "x86_64", "spec": {"sha256": "5"}, "components": [],
             "files": [{"name": "kernel", "size": 7, "sha256": "6", "shipped": True}], "root": {"size": 0},
             "expect": {"onboot": {}, "onshutdown": {}, "services": {"web": SERVICE}}}  # fmt: skip
+FAILED = Counter()
 HOST = {"cores": 2, "load": 0.5}
 
 
@@ -92,10 +95,13 @@ def boot(image, machine, options):
     log("patience", options.timeout_multiplier)
     if cell in SETTINGS.get("broken", ()):
         raise ImageError(f"{cell}: the kernel panicked", details="its last words")
+    FAILED[cell] += 1
+    if FAILED[cell] <= SETTINGS.get("failing", {}).get(cell, 0):
+        raise MachineError(f"{cell}: the line is dead")
     log("up", time.monotonic())
     try:
         yield SimpleNamespace(
-            process=SimpleNamespace(poll=lambda: None), listener=SimpleNamespace(failure=None), record=record(),
+            alive=True, prove=lambda: None, record=record(),
             transcript=options.out / "transcript.txt", wait_ready=lambda: None, wait_for=lambda mark: None, shell=None,
         )  # fmt: skip
     finally:

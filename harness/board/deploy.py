@@ -1,0 +1,134 @@
+"""How an image gets to a board, and how the board is made to start it: a table of ways."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import time
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness import proc
+from harness.board.loader import filled
+from harness.board.ssh import Connection, SshShell
+from harness.boot.process import QemuProcess
+from harness.boot.segments import join
+from harness.errors import HostError, MachineError
+from harness.spec.board import Board
+
+SERVED_S = 5.0  # for dnsmasq to listen
+RESIDENT_S = 300.0  # for the system that runs on the board to come up
+LOAD_S = 120.0
+CMDLINE = "cmdline"
+
+
+@dataclass(frozen=True)
+class Files:
+    """What is brought: a folder with ``kernel``, ``initrd`` and ``cmdline``, and the kernel's words themselves."""
+
+    folder: Path
+    cmdline: str
+
+    @property
+    def names(self) -> Mapping[str, str]:
+        """What is filled in, by name."""
+        paths = {name: str(self.folder / name) for name in ("kernel", "initrd")}
+        return {**paths, "folder": str(self.folder), CMDLINE: self.cmdline}
+
+
+@dataclass(frozen=True)
+class Bench:
+    """The board that an image is brought to, and the folder of its boot; `stack` ends what is started for it."""
+
+    board: Board
+    base: Path  # the folder of the machine's YAML
+    out: Path
+    stack: ExitStack
+
+
+def gather(kernel: Path | None, segments: list[Path], cmdline: str, folder: Path) -> Files:
+    """Put copies of an image's files into a fresh folder, to be taken from there; HostError when they do not fit."""
+    try:
+        folder.mkdir()
+        if kernel:
+            shutil.copyfile(kernel, folder / "kernel")
+        if segments:
+            join(segments, folder / "initrd")
+        (folder / CMDLINE).write_text(f"{cmdline}\n")
+    except OSError as error:
+        raise HostError(f"cannot put the image's files together: {error}") from error
+    return Files(folder, cmdline)
+
+
+def bring(bench: Bench, files: Files) -> None:
+    """Do what has to be done before the board is switched on; HostError or MachineError when it cannot be."""
+    deploy = bench.board.deploy
+    if deploy.command is not None:
+        argv = [filled(word, files.names) for word in deploy.command]
+        try:
+            proc.run(argv, cwd=bench.base, timeout=deploy.timeout)
+        except proc.CommandError as error:
+            raise MachineError(f"the image cannot be brought there: {error.message}", details=error.details) from error
+    elif deploy.netboot is not None:
+        _serve(bench, files)
+
+
+def _serve(bench: Bench, files: Files) -> None:
+    """Serve DHCP and TFTP by a dnsmasq that ends with the boot; HostError when it may not."""
+    net = bench.board.deploy.netboot
+    assert net is not None
+    argv = [
+        "dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--pid-file=", "--log-facility=-", "--log-dhcp",
+        "--no-hosts", "--no-resolv", "--port=0", f"--interface={net.interface}", "--bind-interfaces",
+        f"--user={_user()}", f"--dhcp-range={net.range},10m", "--dhcp-authoritative",
+        f"--dhcp-leasefile={bench.out / 'dnsmasq.leases'}", "--enable-tftp", f"--tftp-root={files.folder.absolute()}",
+        *([f"--dhcp-boot={net.file}"] if net.file else []),
+    ]  # fmt: skip
+    server = QemuProcess(argv, bench.out / "dnsmasq.log")
+    bench.stack.callback(server.kill)
+    end = time.monotonic() + SERVED_S
+    while "started" not in (words := server.words()):
+        if server.poll() is not None or time.monotonic() > end:
+            raise HostError(
+                f"the image cannot be served on {net.interface}: dnsmasq does not listen",
+                details=words,
+                hint="DHCP and TFTP have ports below 1024: run as root, or setcap cap_net_bind_service,cap_net_admin,"
+                "cap_net_raw+ep on dnsmasq; and nobody else may serve DHCP there",
+            )
+        time.sleep(0.05)
+
+
+def _user() -> str:
+    import pwd
+
+    return pwd.getpwuid(os.getuid()).pw_name
+
+
+def kexec(bench: Bench, files: Files) -> None:
+    """Give the image to the system that runs on the board, and make that start it; MachineError when it does not."""
+    target = bench.board.ssh
+    assert target is not None
+    shell = SshShell(Connection(target, bench.base))
+    try:
+        shell.start(RESIDENT_S)
+        there = shell.run("mktemp -d", check=True).text.strip()
+        paths = {name: f"{there}/{name}" for name in ("kernel", "initrd")}
+        for name, path in paths.items():
+            if (files.folder / name).exists():
+                shell.put(files.folder / name, path)
+        initrd = f"--initrd={paths['initrd']}" if (files.folder / "initrd").exists() else ""
+        load = f"kexec -l {paths['kernel']} {initrd} --command-line={shlex.quote(files.cmdline)}"
+        done = shell.run(load, LOAD_S)
+        if done.code:
+            raise MachineError(
+                f"the system on the board does not take the image: kexec -l ended with exit code {done.code}",
+                details=done.text,
+                hint="has it kexec-tools, and is it root's login?",
+            )
+        # answered first: what it starts ends the connection
+        shell.run("(sleep 1; kexec -e) </dev/null >/dev/null 2>&1 &", check=True)
+    finally:
+        shell.close()

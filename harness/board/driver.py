@@ -1,0 +1,253 @@
+"""A board as a driver: reserved, given its image, switched on, answered at its boot loader, and switched off."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.board import deploy, proof
+from harness.board.consoles import BoardSource, open_console
+from harness.board.deploy import Bench, Files
+from harness.board.line import Line
+from harness.board.loader import Dialogue, filled
+from harness.board.power import Switch
+from harness.board.shells import PerBoot, Rooted
+from harness.board.ssh import Connection, SshShell
+from harness.boot import host, qemu
+from harness.boot.channels import Source
+from harness.boot.driver import Prepared
+from harness.boot.login import log_in
+from harness.boot.options import BootOptions
+from harness.boot.record import BootRecord
+from harness.boot.shell import Shell
+from harness.errors import UserError
+from harness.image import Bootable, Image
+from harness.spec.base import Login
+from harness.spec.board import Board
+from harness.spec.model import MachineSpec
+
+if TYPE_CHECKING:
+    from harness.boot.system import System
+
+PROBE_WORD = "harness.probe=console"  # asks the probe for a root shell on the console
+TICK_S = 0.1
+FOLDER = "deploy"
+SSH = 22
+GETTY = "getty"
+# from a container of ours with the host's process ids and every capability
+OUT_OF_CONTAINER = "/usr/bin/busybox chroot /proc/1/root"
+
+
+class BoardDriver:
+    """A board with its console open; switched on by `meet`."""
+
+    starts = 1  # its console stays the same
+
+    def __init__(self, bench: Bench, files: Files, line: Line, switch: Switch, probed: bool) -> None:
+        self._bench, self._files, self._line, self._switch, self._probed = bench, files, line, switch, probed
+        self._on_s = time.monotonic()
+        self._is_on = False
+        self._shell: Shell | None = None
+        self.by_hand = ""
+        self.forwards: Mapping[int, tuple[str, int]] = {}
+
+    @property
+    def awaited(self) -> str:
+        """What the board has still to do before its image has a word."""
+        if not self._line.heard:
+            return "its console is silent since power-on (is it the right line, and the power on?)"
+        return self._line.dialogue.awaited
+
+    def open(self) -> Source:
+        """Return its console."""
+        return self._line
+
+    def clock(self) -> float:
+        """Return the seconds since power-on."""
+        return time.monotonic() - self._on_s
+
+    def meet(self) -> None:
+        """Switch it on and make it start the image."""
+        self._switch.off()
+        time.sleep(self._bench.board.power.pause)
+        self._is_on = True  # whatever becomes of it
+        self._begin()
+        self._switch.on()
+        if self._bench.board.deploy.kexec:
+            deploy.kexec(self._bench, self._files)
+            self._begin()
+
+    def again(self) -> Source | None:
+        """Return None: the console ends when the board is off."""
+        return None
+
+    def poll(self) -> int | None:
+        """Return 0 once it is off."""
+        return 0 if self._line.off else None
+
+    def wait(self, timeout: float) -> int | None:
+        """Wait until it is off."""
+        end = time.monotonic() + timeout
+        while self.poll() is None and time.monotonic() < end:
+            time.sleep(TICK_S)
+        return self.poll()
+
+    def death(self, code: int) -> str:
+        """Say that it is off, for a board has no other end."""
+        return "the board went off"
+
+    def words(self) -> str:
+        """Return nothing: all that a board says is on its console."""
+        return ""
+
+    def press(self) -> bool:
+        """Return False: a board's power is cut."""
+        return False
+
+    def reset(self) -> None:
+        """Switch it off and on."""
+        self._line.begin()
+        self._switch.cycle()
+
+    def off(self) -> None:
+        """Switch it off."""
+        self._line.off = True
+        if self._is_on:
+            self._is_on = False
+            self._switch.off()
+
+    def close(self) -> None:
+        """Switch it off."""
+        self.off()
+
+    def shell(self, system: System) -> Shell | None:
+        """Return the shell over SSH, of a login on the console, or of the probe there: the first that there is."""
+        if self._shell is None:
+            self._shell = self._make(system)
+        return self._shell
+
+    def prove(self, system: System) -> None:
+        """Compare the digest of the running root with the built one's; nothing to compare where there is no shell."""
+        if isinstance(system.image, Image) and (shell := self.shell(system)):
+            proof.prove(shell, system.image.manifest, system.machine.name)
+
+    def _make(self, system: System) -> Shell | None:
+        board, many, ours = self._bench.board, system.options.timeout_multiplier, isinstance(system.image, Image)
+
+        def logged_in() -> Shell:
+            if board.login is not None:
+                log_in(system.console, with_password(board.login), system.check, many)
+            if ours:  # it is a container's
+                system.console.sendline(f"exec {OUT_OF_CONTAINER} /bin/sh")
+            return system.console_shell()
+
+        if board.ssh is not None and serves_ssh(system.image):
+            enter = OUT_OF_CONTAINER if ours else ""
+            shell = SshShell(Connection(board.ssh, self._bench.base), system.check, many, enter)
+            self._bench.stack.callback(shell.close)
+            return shell
+        if self._probed:
+            return Rooted(system.console_shell())
+        if board.login is not None or has_getty(system.image):
+            return PerBoot(logged_in, system.boots)
+        return None
+
+    def _begin(self) -> None:
+        self._line.begin()
+        self._on_s = time.monotonic()
+
+
+def serves_ssh(image: Bootable) -> bool:
+    """Say whether a booted image can be expected to let somebody in over SSH; nothing is known of a foreign OS."""
+    if not isinstance(image, Image):
+        return True
+    return any(SSH in row["ports"] for row in image.manifest["expect"]["services"].values())
+
+
+def with_password(login: Login) -> Login:
+    """Return the login with its password from the environment; UserError when it is not there."""
+    if login.password_env is None:
+        return login
+    password = os.environ.get(login.password_env)
+    if password is None:
+        raise UserError(f"the password of {login.user} is not in the environment", hint=f"set {login.password_env}")
+    return login.model_copy(update={"password": password})
+
+
+def prepare(image: Bootable, machine: MachineSpec, options: BootOptions, stack: ExitStack) -> Prepared:
+    """Bring `image` to a board and open its console; `stack` switches it off.
+
+    Raises UserError, HostError or MachineError: see `open_console` and `deploy.bring`.
+    """
+    board = machine.board
+    assert board is not None
+    if options.forwards and not board.address:
+        raise UserError(f"{machine.name} has no `address` at which its services are reached")
+    probed = options.probe and not board.deploy.installed and not _other_shell(board, image)
+    options.out.mkdir(parents=True, exist_ok=True)
+    words = (*options.append, *((PROBE_WORD,) if probed else ()))
+    cmdline = qemu.cmdline(image.cmdline, machine, words, mode="wall", probe=probed)
+    bench = Bench(board, machine.path.parent, options.out, stack)
+    files = _files(image, cmdline, options.out, probed=probed, stack=stack)
+    deploy.bring(bench, files)
+    source = _console(machine, files, options.out)
+    line = Line(source, Dialogue(board.loader, files.names), lambda: source.why, restarts=options.reboot)
+    driver = BoardDriver(bench, files, line, Switch(board.power, bench.base, machine.name), probed)
+    stack.callback(driver.close)
+    driver.by_hand = f"harness boot {image_path(image)} -m {machine.path}"
+    driver.forwards = {port: (board.address, port) for port in options.forwards}
+    return Prepared(driver, _blank(image, machine, cmdline, probed), {"board": machine.description or machine.name})
+
+
+def _console(machine: MachineSpec, files: Files, out: Path) -> BoardSource:
+    assert machine.board is not None
+    console = machine.board.console
+    if console.command:
+        words = tuple(filled(word, files.names) for word in console.command)
+        console = console.model_copy(update={"command": words})
+    return open_console(console, machine.path.parent, out)
+
+
+def _other_shell(board: Board, image: Bootable) -> bool:
+    return board.login is not None or has_getty(image) or (board.ssh is not None and serves_ssh(image))
+
+
+def has_getty(image: Bootable) -> bool:
+    """Say whether an image of ours waits for a person on its console: what is typed there goes to it alone."""
+    return isinstance(image, Image) and any(row["reference"] == GETTY for row in image.manifest["components"])
+
+
+def image_path(image: Bootable) -> Path:
+    """Return what names an image on the command line."""
+    return image.folder if isinstance(image, Image) else Path(image.name)
+
+
+def _files(image: Bootable, cmdline: str, out: Path, *, probed: bool, stack: ExitStack) -> Files:
+    parts = image.parts
+    segments = [part for part in (parts.initrd, parts.probe if probed else None) if part]
+    stack.callback(shutil.rmtree, out / FOLDER, ignore_errors=True)
+    return deploy.gather(parts.kernel, segments, cmdline, out / FOLDER)
+
+
+def _blank(image: Bootable, machine: MachineSpec, cmdline: str, probed: bool) -> BootRecord:
+    return BootRecord(
+        image=image.name,
+        arch=image.arch.name,
+        foreign=bool(image.milestones),
+        machine=machine.name,
+        mode="wall",
+        probed=probed,
+        accel="none",
+        accel_reason="a board",
+        argv=(),
+        cmdline=cmdline,
+        cpu="",
+        machine_type=machine.name,
+        qemu_version="",
+        host=host.facts(),
+    )

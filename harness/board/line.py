@@ -1,0 +1,83 @@
+"""A board's console as a System hears it: the boot loader is answered, and it ends once the board is off."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+
+from harness.board.loader import Dialogue
+from harness.boot.channels import Source
+from harness.boot.milestones import STAMP
+from harness.boot.text import clean
+from harness.errors import MachineError
+
+QUIET_S = 0.5  # how long a board that says it goes off may finish its words
+SILENT_S = 10.0  # of silence after the image's last mark, and it is off: not every kernel says so
+LONGEST_LINE = 4096  # bytes
+# kernel/reboot.c says these at its highest level, so that no `quiet` hides them
+_END = re.compile(STAMP + rb"reboot: (?P<how>Power down|System halted|Restarting system)\b", re.MULTILINE)
+_OFF = re.compile(STAMP + rb"harness: off\s*$", re.MULTILINE)
+
+
+class Line:
+    """The bytes of a board's console, for the thread that listens to them; its `off` is for everybody.
+
+    ``restarts``: a restart is part of the boot, else it ends it.
+    """
+
+    def __init__(self, source: Source, dialogue: Dialogue, why: Callable[[], str], *, restarts: bool) -> None:
+        self._source, self.dialogue, self._why, self._restarts = source, dialogue, why, restarts
+        self.off = False
+        self.heard = False  # a byte since power-on
+        self._rest = b""
+        self._last_s = time.monotonic()
+        self._mark = False  # the image's last mark is the last thing heard
+
+    def begin(self) -> None:
+        """The board is switched on, or off and on."""
+        self.dialogue.begin()
+        self.heard, self._mark = False, False
+
+    def read(self, timeout: float) -> bytes | None:
+        """Return what has come; None once the board is off and silent. MachineError when the line was lost."""
+        data = self._source.read(timeout)
+        if data is None:
+            if self.off:
+                return None
+            raise MachineError(self._why() or "the console was lost")
+        now = time.monotonic()
+        if data:
+            self._last_s = now
+            self._hear(data)
+        elif self.off and now - self._last_s >= QUIET_S:
+            return None
+        elif self._mark and now - self._last_s >= SILENT_S:
+            self.off = True
+        return data
+
+    def write(self, data: bytes) -> None:
+        """Type `data`."""
+        self._source.write(data)
+
+    def close(self) -> None:
+        """Let go of the console."""
+        self._source.close()
+
+    def _hear(self, data: bytes) -> None:
+        self.heard = True
+        if answer := self.dialogue.hear(data):
+            self._source.write(answer)
+        whole, newline, rest = (self._rest + data).rpartition(b"\n")
+        self._rest = rest[-LONGEST_LINE:]
+        if not newline:
+            return
+        lines = clean(whole + newline)
+        ends = [match["how"] for match in _END.finditer(lines)]
+        self._mark = bool(_OFF.search(lines)) or (self._mark and not ends)
+        if not ends:
+            return
+        if ends[-1] == b"Restarting system" and self._restarts:
+            self.dialogue.begin()
+        else:
+            self.off = True

@@ -1,0 +1,242 @@
+"""QEMU as a driver: started at once, started again after a reset, and gone with the harness."""
+
+from __future__ import annotations
+
+import shlex
+import signal
+import threading
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import replace
+from typing import TYPE_CHECKING, TypeVar
+
+from harness import proc
+from harness.boot import accel, host, qemu
+from harness.boot.accel import Choice
+from harness.boot.channels import Source
+from harness.boot.disk import disk_of
+from harness.boot.driver import Prepared
+from harness.boot.options import BootOptions
+from harness.boot.probe import ProbeShell
+from harness.boot.process import QemuProcess
+from harness.boot.qemu import BY_HAND, Launch, emulated
+from harness.boot.qmp import Qmp
+from harness.boot.record import BootRecord
+from harness.boot.running import Running, run_qemu, sweep
+from harness.boot.segments import join, join_by_hand
+from harness.boot.shell import Shell
+from harness.errors import MachineError, UserError
+from harness.image import Bootable
+from harness.spec.model import MachineSpec
+
+if TYPE_CHECKING:
+    from harness.boot.system import System
+
+T = TypeVar("T")
+SETTLE_S = 0.5  # for a QEMU whose monitor is gone to end
+DRAIN_S = 10.0  # for a QEMU whose console has ended to end
+LOOPBACK = "127.0.0.1"
+
+
+class QemuDriver:
+    """A started QEMU, and the ones that follow it after resets."""
+
+    awaited = ""
+
+    def __init__(self, launch: Launch, options: BootOptions, by_hand: str) -> None:
+        """Start QEMU; HostError: not installed, no console to be made."""
+        self.launch, self.options, self.by_hand = launch, options, by_hand
+        self.starts = 1
+        self.forwards: Mapping[int, tuple[str, int]] = {}
+        self._start = time.monotonic()
+        self.running = run_qemu(launch, options.out)
+        self._ended = False
+        self._turn = threading.Lock()  # who holds it starts or ends QEMU
+        self._probe: ProbeShell | None = None
+
+    @property
+    def process(self) -> QemuProcess:
+        """The QEMU that runs now, or ran last."""
+        return self.running.process
+
+    def open(self) -> Source:
+        """Return the console of the first start."""
+        return self.running.source
+
+    def clock(self) -> float:
+        """Return the seconds since QEMU's start."""
+        return time.monotonic() - self._start
+
+    def meet(self) -> None:
+        """Make QEMU tell of resets, and learn the forwarded ports."""
+        if self.options.reboot:
+            self._ask(Qmp.greet)
+        if self.options.forwards:
+            self.forwards = {inside: (LOOPBACK, outside) for inside, outside in self._ask(Qmp.forwards).items()}
+
+    def poll(self) -> int | None:
+        """Return QEMU's exit code, None while it runs."""
+        return self.process.poll()
+
+    def wait(self, timeout: float) -> int | None:
+        """Wait for QEMU's end."""
+        return self.process.wait(timeout)
+
+    def death(self, code: int) -> str:
+        """Say how QEMU ended."""
+        return f"QEMU was ended by {_signal(-code)}" if code < 0 else f"QEMU ended with exit code {code}"
+
+    def words(self) -> str:
+        """Return what QEMU said."""
+        said = self.process.words()
+        return f"QEMU said: {said}" if said else ""
+
+    def press(self) -> bool:
+        """Press the machine's power button."""
+        self._ask(lambda qmp: qmp.execute("system_powerdown"))
+        return True
+
+    def reset(self) -> None:
+        """Press the machine's reset button."""
+        self._ask(lambda qmp: qmp.execute("system_reset"))
+
+    def off(self) -> None:
+        """End QEMU."""
+        with self._turn:
+            self._ended = True
+            self.process.kill()
+
+    def shell(self, system: System) -> Shell | None:
+        """Return the shell of a probed boot."""
+        if self._probe is None and self.running.probe:
+            patience = self.options.timeout_multiplier
+            self._probe = ProbeShell(self.running.probe, system.check, system.boots, patience)
+        return self._probe
+
+    def prove(self, system: System) -> None:
+        """Do nothing: QEMU was given the files themselves."""
+
+    def close(self) -> None:
+        """End QEMU and let go of its channels."""
+        with self._turn:
+            self._ended = True
+            self.running.close()
+
+    def again(self) -> Source | None:
+        """Start a fresh QEMU when a reset has ended this one.
+
+        One that resets its machine runs on over memory that has held code, which TCG pays for with seconds to minutes.
+        """
+        with self._turn:
+            old = self.running
+            if self._ended or not self.options.reboot or old.process.wait(DRAIN_S) != 0:
+                return None
+            if old.qmp is None or not old.qmp.ended_by_reset():
+                return None
+            known = tuple((outside, inside) for inside, (_, outside) in self.forwards.items())
+            launch = replace(self.launch, forwards=known or self.launch.forwards)
+            old.close()
+            self.running = new = run_qemu(launch, self.options.out)
+            self.starts += 1
+            try:
+                if new.qmp:
+                    new.qmp.greet()
+            except MachineError:
+                if new.process.wait(SETTLE_S) is None:
+                    new.source.close()
+                    raise
+                # else it has died: the end of its console is heard next, and its own words are told
+            if self._probe and new.probe:
+                self._probe.attach(new.probe)
+        return new.source
+
+    def _ask(self, question: Callable[[Qmp], T]) -> T:
+        """Ask QEMU's monitor, and nobody starts another QEMU meanwhile."""
+        try:
+            with self._turn:
+                if self.running.qmp is None:
+                    raise UserError("an exact boot takes no events from outside", hint="boot in wall mode")
+                return question(self.running.qmp)
+        except MachineError:
+            self.process.wait(SETTLE_S)
+            raise
+
+
+def _signal(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def prepare(image: Bootable, machine: MachineSpec, options: BootOptions, stack: ExitStack) -> Prepared:
+    """Start a QEMU that has `image`; `stack` ends it. HostError (no QEMU, no room), UserError (they do not fit)."""
+    _check(image, machine, options)
+    arch, joined, parts = image.arch, options.out / "initrd", image.parts
+    segments = [part for part in (parts.initrd, parts.probe) if part]
+    version = host.qemu_version(arch)
+    options.out.mkdir(parents=True, exist_ok=True)
+    choice = accel.choose(arch, machine, None if image.milestones else parts.kernel, options.mode)
+    if options.probe:
+        stack.callback(joined.unlink, missing_ok=True)
+        join(segments, joined)
+    launch = Launch(
+        program=proc.resolve(arch.qemu),
+        machine=machine,
+        kernel=parts.kernel,
+        initrd=joined if options.probe else parts.initrd,
+        disk=disk_of(parts.disk) if parts.disk else None,
+        cmdline=qemu.cmdline(image.cmdline, machine, options.append, mode=options.mode, probe=options.probe),
+        mode=options.mode,
+        accel=choice.name,
+        probe=options.probe,
+        seed=options.seed,
+        forwards=tuple((0, port) for port in options.forwards),
+    )
+    by_hand = shlex.join(qemu.argv(launch, BY_HAND))
+    if options.probe:
+        by_hand = f"{join_by_hand(segments, joined)} && {by_hand}"
+    stack.callback(sweep, options.out)
+    driver = QemuDriver(launch, options, by_hand)
+    stack.callback(driver.running.close)
+    blank = _blank(image, machine, options, launch, choice, driver.running, version)
+    facts = {"accelerator": f"{blank.accel} ({blank.accel_reason})", "qemu": blank.qemu_version}
+    return Prepared(driver, blank, facts)
+
+
+def _check(image: Bootable, machine: MachineSpec, options: BootOptions) -> None:
+    if options.forwards and not machine.network:
+        raise UserError(f"{machine.name} has no network to forward ports into")
+    if image.parts.kernel is None and not qemu.boots_disks(machine):
+        raise UserError(
+            f"{machine.name} has no firmware that boots a disk (UEFI and ISO images are not supported yet)",
+            hint="give the OS's kernel and initrd in its YAML, beside the disk",
+        )
+
+
+def _blank(
+    image: Bootable,
+    machine: MachineSpec,
+    options: BootOptions,
+    launch: Launch,
+    choice: Choice,
+    running: Running,
+    version: str,
+) -> BootRecord:
+    return BootRecord(
+        image=image.name,
+        arch=image.arch.name,
+        foreign=bool(image.milestones),
+        machine=machine.name,
+        mode=options.mode,
+        probed=options.probe,
+        accel=choice.name,
+        accel_reason=choice.reason,
+        argv=tuple(running.argv),
+        cmdline=launch.cmdline,
+        cpu=qemu.cpu(machine, choice.name),
+        machine_type=emulated(machine).machine,
+        qemu_version=version,
+        host=host.facts(),
+    )

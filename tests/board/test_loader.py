@@ -1,0 +1,44 @@
+"""The dialogue with a boot loader, piece by piece as a line brings it."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.board.loader import Dialogue, filled
+from harness.errors import UserError
+from harness.spec.board import LoaderStep
+
+NAMES = {"kernel": "/srv/kernel", "initrd": "/srv/initrd", "folder": "/srv", "cmdline": "quiet console=ttyS0"}
+STEPS = (
+    LoaderStep(wait="Hit any key", send=" ", enter=False),
+    LoaderStep(wait="=> $", send="setenv bootargs '{cmdline}'; load ${kernel_addr_r} {{x}}"),
+    LoaderStep(wait=r"Starting kernel \.\.\."),
+)
+
+
+def test_it_answers_in_order_whatever_the_pieces() -> None:
+    dialogue = Dialogue(STEPS, NAMES)
+    text = b"=> U-Boot\r\nHit \x1b[1many\x1b[0m key: 3\r\n=> "
+    typed = [dialogue.hear(text[at : at + 1]) for at in range(len(text))]
+    assert b"".join(typed) == b" setenv bootargs 'quiet console=ttyS0'; load ${kernel_addr_r} {{x}}\r"
+    assert "'Starting kernel \\\\.\\\\.\\\\.' (step 3 of 3)" in dialogue.awaited
+    assert dialogue.hear(b"Starting kernel ...") == b""
+    assert dialogue.awaited == ""
+    assert dialogue.hear(text) == b""  # the system that was started may say what it likes
+
+
+def test_several_steps_in_one_piece() -> None:
+    dialogue = Dialogue((LoaderStep(wait="a", send="1"), LoaderStep(wait="b", send="2")), NAMES)
+    assert dialogue.hear(b"ab") == b"1\r2\r"
+    dialogue.begin()
+    assert dialogue.hear(b"b") == b""
+
+
+@pytest.mark.parametrize("words", ["a; reset", "a' b", "$(x)", "a\nb", "a\x1b[A", "`x`", "a&b", "a|b", '"'])
+def test_a_command_line_cannot_give_the_boot_loader_orders(words: str) -> None:
+    with pytest.raises(UserError, match="would take for its own"):
+        Dialogue(STEPS, {**NAMES, "cmdline": words})
+
+
+def test_names_of_others_stay() -> None:
+    assert filled("${cmdline} {cmdlin} {folder}/x", NAMES) == "${cmdline} {cmdlin} /srv/x"

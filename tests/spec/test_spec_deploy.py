@@ -1,0 +1,70 @@
+"""What a board's YAML may not say of images, boot loaders and logins."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from harness.errors import UserError
+from harness.spec import load_machine
+
+GOOD = {
+    "console": {"serial": "/dev/ttyUSB0"},
+    "loader": [{"wait": "=> $", "send": "setenv bootargs '{cmdline}'; load ${kernel_addr_r} {x}"}, {"wait": "boot"}],
+    "deploy": {"command": ["cp", "{kernel}", "{folder}/cmdline", "."]},
+    "address": "10.0.0.7",
+}
+
+
+def machine(folder: Path, **keys: object) -> Path:
+    path = folder / "m.yml"
+    path.write_text(yaml.safe_dump({"arch": "arm64", "console": "ttyAMA0", **keys}))
+    return path
+
+
+def test_a_good_one_is_a_machine_without_qemu(tmp_path: Path) -> None:
+    made = load_machine(machine(tmp_path, board=GOOD))
+    assert made.qemu is None and made.board is not None
+    assert (made.counts, made.network, made.host_memory, made.tries) == (False, True, 0, 2)
+    assert made.why_not_exact == "a board has no instruction counter"
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"loader": [{"wait": "a("}]}, "board.loader[0].wait: is no pattern: missing )"),
+        ({"loader": [{"wait": "x*"}]}, "board.loader[0].wait: is found in an empty line"),
+        ({"loader": [{"wait": "x", "send": "a\nb"}]}, "board.loader[0].send: has characters that cannot be typed"),
+        ({"loader": [{"wait": "x", "send": "{kernl}"}]}, "nothing is called {kernl}, did you mean {kernel}?"),
+        ({"loader": [{"wait": "x"}] * 51}, "board.loader: has 51 steps"),
+        ({"deploy": {}}, "board.deploy: says nothing of what it is"),
+        ({"deploy": {"command": ["a"], "installed": True}}, "board.deploy.installed: there is 'command' already"),
+        ({"deploy": {"command": []}}, "board.deploy.command: is no command"),
+        ({"deploy": {"kexec": True}}, "board.deploy.kexec: needs `ssh`"),
+        ({"deploy": {"netboot": {"interface": "-x", "range": "1,2"}}}, "'-x' is no interface"),
+        ({"deploy": {"netboot": {"interface": "eth1", "range": "10.0.0.1"}}}, "'10.0.0.1' is no range"),
+        ({"deploy": {"netboot": {"interface": "e", "range": "::1,::2", "file": "../x"}}}, "'../x' is no file"),
+        ({"address": "-oX"}, "board.address: '-oX' is no host"),
+        ({"login": {"password": "a", "password_env": "B"}}, "board.login.password_env: there is a password already"),
+        ({"tries": 0}, "board.tries: the number 0 is too small"),
+    ],
+)
+def test_what_is_wrong_is_said(tmp_path: Path, changes: dict[str, object], said: str) -> None:
+    with pytest.raises(UserError) as caught:
+        load_machine(machine(tmp_path, board={**GOOD, **changes}))
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [
+        ({}, "nothing says what makes the machine"),
+        ({"board": GOOD, "qemu": {"machine": "virt", "cpu": "max"}}, "board: there is 'qemu' already"),
+    ],
+)
+def test_a_machine_is_qemu_or_a_board(tmp_path: Path, keys: dict[str, object], said: str) -> None:
+    with pytest.raises(UserError) as caught:
+        load_machine(machine(tmp_path, **keys))
+    assert said in str(caught.value)

@@ -22,6 +22,12 @@ def test_containerd(inside):
     assert inside("containerd", *run, timeout=120).endswith("by containerd\n")
 
 
+@pytest.mark.needs("services/podman", "onboot/bundle")
+def test_podman(inside):
+    run = ("podman", "run", "--rm", "--rootfs", f"{BUNDLE}/rootfs:O", "/bin/echo", "by podman")
+    assert inside("podman", *run, timeout=120).endswith("by podman\n")
+
+
 @pytest.mark.needs("services/tini")
 def test_tini(eventually):
     # it started the other one, and saw it end

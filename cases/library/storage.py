@@ -109,6 +109,13 @@ def test_iscsi_target_and_iscsi(eventually):
     eventually("dd if=/dev/sda bs=512 count=1 2>/dev/null | grep 'over iscsi'")
 
 
+@pytest.mark.needs("services/nfs-server", "services/nfs")
+def test_nfs_server_and_nfs(shell, eventually):
+    eventually("grep ' /var/remote nfs4 ' /proc/mounts")
+    shell.run("echo 'over nfs' >/var/remote/new", check=True)
+    assert shell.run("cat /var/shared/new", check=True).text == "over nfs\n"
+
+
 @pytest.mark.needs("onboot/fio")
 def test_fio(log):
     assert "err= 0" in log("onboot.fio") and "WRITE: bw=" in log("onboot.fio")

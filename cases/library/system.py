@@ -118,7 +118,7 @@ def test_openntpd(eventually):
 @pytest.mark.needs("services/host-timesync-daemon", "services/speaker")
 def test_host_timesync_daemon(shell, inside):
     shell.run("date -s @1000000000", check=True)
-    said = inside("speaker", "/bin/sh", "-c", f"echo {int(time.time())} | socat -t 30 - VSOCK-CONNECT:1:62372")
+    said = inside("speaker", "/bin/sh", "-c", f"echo {int(time.time())} | socat -t 30 - VSOCK-CONNECT:1:62372,retry=30")
     assert abs(int(said) - time.time()) < 60
     assert abs(int(shell.run("date +%s", check=True).text) - time.time()) < 60
 

@@ -22,13 +22,13 @@ GROUPS: dict[str, tuple[str, ...]] = {
     ),
     "Storage": (
         "losetup", "format", "mount", "extend", "swap", "zram", "lvm", "mdadm", "dm-crypt", "verity", "btrfs", "xfs",
-        "nbd-server", "nbd-client", "iscsi-target", "iscsi", "trim-after-delete",
+        "nbd-server", "nbd-client", "iscsi-target", "iscsi", "nfs-server", "nfs", "trim-after-delete",
     ),
     "Access and logs": ("getty", "sshd", "kmsg", "memlogd", "logwrite", "syslog", "rsyslog", "auditd"),
     "Figures": ("node_exporter", "sysstat", "procps", "lsof", "bpftool"),
     "Databases and messages": ("redis", "memcached", "postgresql", "sqlite", "mosquitto"),
     "Containers and virtual machines": (
-        "runc", "crun", "containerd", "tini", "qemu-ga", "vsudd", "swtpm", "tss",
+        "runc", "crun", "containerd", "podman", "tini", "qemu-ga", "vsudd", "swtpm", "tss",
     ),
     "Languages and data": ("python3", "lua", "perl", "jq", "openssl"),
     "Finding faults and load": ("strace", "gdb", "fio", "stress-ng"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from harness.secrets import redact
+
 # Exit codes of the `harness` command (documented in docs/errors.md).
 EXIT_OK = 0
 EXIT_CASES_FAILED = 1
@@ -27,10 +29,8 @@ class HarnessError(Exception):
     whose = "harness"
 
     def __init__(self, message: str, *, hint: str = "", details: str = "") -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
-        self.details = details
+        self.message, self.hint, self.details = redact(message), redact(hint), redact(details)
+        super().__init__(self.message)
 
     def __str__(self) -> str:
         parts = [self.message]

@@ -9,6 +9,7 @@ from typing import Any
 from harness.boot.milestones import Milestone
 from harness.boot.qemu import Mode
 from harness.errors import UserError
+from harness.secrets import redact
 
 SCHEMA = 1
 
@@ -82,4 +83,4 @@ class BootRecord:
 
     def dumps(self) -> str:
         """Return the record as JSON text."""
-        return json.dumps(self.to_json(), indent=1) + "\n"
+        return redact(json.dumps(self.to_json(), indent=1)) + "\n"

@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 
+from harness.secrets import redact_bytes
+
 LIMIT = 64 << 20  # bytes
 
 
@@ -21,13 +23,14 @@ class Transcript:
         started = datetime.now(UTC).isoformat(timespec="milliseconds")
         head = {"started": started, **facts}
         for key, value in head.items():
-            self._file.write(f"# {key}: {value}\n".encode(errors="replace"))
+            self._file.write(redact_bytes(f"# {key}: {value}\n".encode(errors="replace")))
         self._file.flush()
 
     def write(self, lines: bytes, host_s: float) -> None:
         """Add whole lines (cleaned, each ended by a newline) that came at `host_s`; past the limit, a note once."""
         if self._full:
             return
+        lines = redact_bytes(lines)
         stamp = b"%12.6f | " % host_s
         out = stamp + lines[:-1].replace(b"\n", b"\n" + stamp) + b"\n"
         if len(out) > self._room:

@@ -7,7 +7,9 @@ from pathlib import Path
 
 from harness.arch import ALIASES, ARCHES
 from harness.errors import UserError
+from harness.secrets import hide
 from harness.spec import checks_library, references
+from harness.spec.board import variables
 from harness.spec.complaints import Complaint, SpecError, nearest
 from harness.spec.components import Checked, Components, Made, checked, digest_of_bytes, mapping_of
 from harness.spec.foreign import refuse_os
@@ -96,6 +98,8 @@ def check_machine(document: Document) -> Checked[MachineSpec]:
     made, complaints = checked(MachineSpec, document, given, checks_library.machine(data))
     if made is None or complaints or arch is None:
         return None, complaints
+    if made.board is not None:
+        hide(variables(made.board))
     return made.model_copy(update={"arch": arch.name}), []
 
 

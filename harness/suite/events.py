@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import HarnessError
+from harness.secrets import redact
 
 FILE = "events.jsonl"
 Event = dict[str, Any]
@@ -22,7 +23,7 @@ class Events:
 
     def tell(self, event: str, **facts: Any) -> None:
         """Append one event; safe with several processes at once, for one write is one line."""
-        line = json.dumps({"event": event, **facts}, default=str) + "\n"
+        line = redact(json.dumps({"event": event, **facts}, default=str)) + "\n"
         fd = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
         try:
             os.write(fd, line.encode())

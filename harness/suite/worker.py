@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from harness.errors import HarnessError, UserError
+from harness.secrets import redact
 from harness.suite import collect, fixtures
 from harness.suite.fixtures import GUESTS, RUN
 from harness.suite.guests import Guests
@@ -95,10 +96,16 @@ class Worker:
     def pytest_runtest_makereport(
         self, call: pytest.CallInfo[Any]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """Show what the harness explains itself as it says it, without a traceback."""
+        """Show what the harness explains itself as it says it, without a traceback; no secret leaves the process."""
         report = yield
         if call.excinfo and isinstance(call.excinfo.value, HarnessError):
             report.longrepr = str(call.excinfo.value)
+        if isinstance(report.longrepr, tuple):
+            path, line, why = report.longrepr
+            report.longrepr = (path, line, redact(why))
+        elif report.longrepr is not None and redact(said := str(report.longrepr)) != said:
+            report.longrepr = redact(said)
+        report.sections = [(title, redact(text)) for title, text in report.sections]
         return report
 
     @pytest.hookimpl(tryfirst=True)

@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.board import deploy, proof
+from harness.board import deploy, pool, proof
 from harness.board.consoles import BoardSource, open_console
 from harness.board.deploy import Bench, Files
 from harness.board.line import Line
@@ -194,6 +194,7 @@ def prepare(image: Bootable, machine: MachineSpec, options: BootOptions, stack: 
     cmdline = qemu.cmdline(image.cmdline, machine, words, mode="wall", probe=probed)
     bench = Bench(board, machine.path.parent, options.out, stack)
     files = _files(image, cmdline, options.out, probed=probed, stack=stack)
+    stack.enter_context(pool.held(machine, what=image.name))
     deploy.bring(bench, files)
     source = _console(machine, files, options.out)
     line = Line(source, Dialogue(board.loader, files.names), lambda: source.why, restarts=options.reboot)

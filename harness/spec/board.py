@@ -162,6 +162,7 @@ class Board(Model):
     login: Login | None = None  # a root shell on the console; the probe's when it boots with the probe
     ssh: SshTarget | None = None  # a shell into the booted system
     address: str = ""  # where this host reaches its services
+    pool: Strings = ()  # tags: boards beside this file that have all of them may take its place
     tries: Annotated[int, Field(ge=1, le=10)] = 2  # of a boot in which the board fails as a machine
     secrets_env: Strings = ()  # further variables that hold secrets, for the commands' own use
 

@@ -23,6 +23,7 @@ BOARD: dict[str, dict[str, str]] = {
         "ssh": "a shell into the booted system",
         "address": "the host name or address at which this host reaches its services; the `network` cases need it",
         "tries": "how often a boot is tried where the board fails as a machine; an image that fails is not tried again",
+        "pool": "tags: boards beside this file that have them all may take its place",
         "secrets_env": "variables of the environment whose values are kept out of every file, besides all `…_env`",
     },
     "BoardConsole": {

@@ -121,14 +121,21 @@ class Guests:
     ) -> Iterator[System]:  # fmt: skip
         from tenacity import Retrying, retry_if_exception_type, stop_after_attempt
 
+        from harness.board.pool import equals, reserved
         from harness.boot import BootOptions, boot
 
+        failed_on: set[str] = set()
+
         def once(stack: ExitStack) -> System:
+            spec = stack.enter_context(reserved(cell.spec, avoid=failed_on, what=f"{cell.id}, {what} boot"))
+            failed_on.add(spec.name)  # unless this comes to its end
+            if spec.name != cell.spec.name:
+                self.run.events.tell("moved", cell=cell.id, what=what, machine=spec.name)
             options = BootOptions(
                 mode="wall", out=self.out(cell, what), probe=probe, append=tuple(append), forwards=_ports(cell),
                 timeout=WALL_S, timeout_multiplier=self.run.patience, reboot=reboot,
             )  # fmt: skip
-            system = stack.enter_context(boot(image or cell.built, cell.spec, options))
+            system = stack.enter_context(boot(image or cell.built, spec, options))
             if until == "ready":
                 system.wait_ready()
                 system.prove()
@@ -143,7 +150,7 @@ class Guests:
 
         # an image that fails is not tried again: that it did is the result
         tries = Retrying(
-            stop=stop_after_attempt(cell.spec.tries),
+            stop=stop_after_attempt(cell.spec.tries * len(equals(cell.spec))),
             retry=retry_if_exception_type(MachineError),
             before_sleep=failed,
             reraise=True,

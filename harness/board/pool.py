@@ -1,0 +1,287 @@
+"""Whose turn it is at a board: locks that end with their owner, boards that take each other's place, boards set aside.
+
+All users of a host share one folder (HARNESS_LAB). A lock is the kernel's, so that nothing is left of a dead owner.
+"""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+import random
+import time
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+from harness.errors import HostError, ImageError, MachineError, UserError
+from harness.spec.model import MachineSpec
+from harness.store import digest_of
+
+if TYPE_CHECKING:
+    from filelock import FileLock
+
+SHARED = Path("/run/lock")
+MODE = 0o666  # of what all users write, whatever their umask
+FOLDER_MODE = 0o777
+MOST_FAULTS = 2  # in a row, and a board is set aside
+WAIT_S = 3600.0  # for a board to be free
+POLL_S = 0.2
+_mine: dict[Path, FileLock] = {}  # the locks of this process
+_turn = Lock()
+
+
+@dataclass(frozen=True)
+class Owner:
+    """Who has a board, since when (UTC), and for what."""
+
+    pid: int
+    user: str
+    since: str
+    what: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.user} (process {self.pid}) since {self.since}{f', {self.what}' if self.what else ''}"
+
+
+@dataclass(frozen=True)
+class Faults:
+    """How often a board has failed as a machine in a row, and how it did last."""
+
+    count: int
+    when: str
+    reason: str
+
+    @property
+    def aside(self) -> bool:
+        """Whether that is often enough to leave it alone."""
+        return self.count >= MOST_FAULTS
+
+    def __str__(self) -> str:
+        return f"failed {self.count} times in a row, the last time at {self.when}: {self.reason}"
+
+
+def lab() -> Path:
+    """Return the shared folder: HARNESS_LAB, else one of the host's. HostError when it cannot be made."""
+    own = os.environ.get("HARNESS_LAB")
+    folder = Path(own).absolute() if own else SHARED / "harness-lab"
+    try:
+        if not folder.is_dir():
+            folder.mkdir(parents=True, exist_ok=True)
+            folder.chmod(FOLDER_MODE)
+    except OSError as error:
+        raise HostError(
+            f"cannot make the lab's folder {folder}: {error.strerror}", hint="set HARNESS_LAB to a folder you may write"
+        ) from error
+    return folder
+
+
+def key_of(machine: MachineSpec) -> str:
+    """Return a board's name in the lab: its own, and what tells it from another of that name."""
+    board = machine.board
+    assert board is not None
+    return f"{machine.name}-{digest_of([board.console.model_dump(), board.power.model_dump()])[:8]}"
+
+
+def equals(machine: MachineSpec) -> list[MachineSpec]:
+    """Return the boards that may serve where `machine` is asked for: itself, and those beside it with its pool's tags.
+
+    The machine itself is the first.
+    """
+    from harness.spec import load_machine
+
+    found = [machine]
+    if machine.board is None or not machine.board.pool:
+        return found
+    for path in sorted(machine.path.parent.glob("*.yml")):
+        with suppress(UserError):  # whoever asks for that one is told what is wrong with it
+            other = load_machine(path) if path.resolve() != machine.path.resolve() else machine
+            if other.board and other.arch == machine.arch and set(machine.board.pool) <= set(other.tags):
+                found += [other] if other is not machine else []
+    return found
+
+
+@contextmanager
+def reserved(
+    machine: MachineSpec,
+    *,
+    avoid: Collection[str] = (),
+    what: str = "",
+    wait_s: float = WAIT_S,
+    say: Callable[[str], None] = lambda _: None,
+) -> Iterator[MachineSpec]:
+    """Give `machine`, or a board that may take its place, for oneself as long as the block lasts.
+
+    A MachineError that leaves the block is noted as the board's fault; a good end, or an ImageError, as its good work.
+    Boards named in `avoid` are taken last. MachineError when all are set aside or none is free within `wait_s` seconds.
+    What is no board is given at once.
+    """
+    if machine.board is None:
+        yield machine
+        return
+    taken = _wait(equals(machine), avoid, what, wait_s, say)
+    path = _lock_path(taken)
+    try:
+        yield taken
+    except MachineError as error:
+        _note(taken, error.message)
+        raise
+    except ImageError:
+        _forget(taken)
+        raise
+    else:
+        _forget(taken)
+    finally:
+        _release(path)
+
+
+@contextmanager
+def held(machine: MachineSpec, *, what: str = "", wait_s: float = WAIT_S) -> Iterator[None]:
+    """Have a board for oneself, also one that is set aside; nothing to wait for where this process has it already."""
+    if machine.board is None or _lock_path(machine) in _mine:
+        yield
+        return
+    deadline = time.monotonic() + wait_s
+    while not _take(_lock_path(machine)):
+        if time.monotonic() >= deadline:
+            raise MachineError(f"{machine.name} is not free within {wait_s:g} s", details=_taken([machine]))
+        time.sleep(POLL_S)
+    try:
+        _write(machine, "owner", asdict(_owner(what)))
+        yield
+    finally:
+        _release(_lock_path(machine))
+
+
+def _owner(what: str) -> Owner:
+    return Owner(os.getpid(), getpass.getuser(), _now(), what)
+
+
+def _wait(
+    boards: list[MachineSpec], avoid: Collection[str], what: str, wait_s: float, say: Callable[[str], None]
+) -> MachineSpec:
+    deadline, told = time.monotonic() + wait_s, False
+    while True:
+        left = [one for one in boards if not is_aside(one)]
+        if not left:
+            raise MachineError(
+                f"{boards[0].name} is set aside" + (", and so is all that could take its place" if boards[1:] else ""),
+                details="\n".join(f"{one.name}, {faults(one)}" for one in boards),
+                hint=f"see what is wrong with it, then: harness machine free {boards[0].path}",
+            )
+        fresh = [one for one in left if one.name not in avoid] or left
+        for one in [*fresh[:1], *random.sample(fresh[1:], len(fresh) - 1)]:
+            if _take(_lock_path(one)):
+                if is_aside(one):  # meanwhile
+                    _release(_lock_path(one))
+                    continue
+                _write(one, "owner", asdict(_owner(what)))
+                return one
+        if time.monotonic() >= deadline:
+            raise MachineError(f"no board is free within {wait_s:g} s", details=_taken(left))
+        if not told:
+            told = True
+            say(f"waiting for a board:\n{_taken(left)}")
+        time.sleep(POLL_S)
+
+
+def owner(machine: MachineSpec) -> Owner | None:
+    """Return who has a board now; None when it is free."""
+    path = _lock_path(machine)
+    if path not in _mine and _take(path):
+        _release(path)
+        return None
+    try:
+        return Owner(**_read(machine, "owner"))
+    except TypeError:
+        return Owner(0, "somebody", "just now")
+
+
+def faults(machine: MachineSpec) -> Faults:
+    """Return how a board has failed lately."""
+    try:
+        return Faults(**_read(machine, "faults"))
+    except TypeError:
+        return Faults(0, "", "")
+
+
+def is_aside(machine: MachineSpec) -> bool:
+    """Say whether a board is set aside."""
+    return faults(machine).aside
+
+
+def free(machine: MachineSpec) -> bool:
+    """Bring a board back that was set aside; say whether it was."""
+    was = is_aside(machine)
+    _forget(machine)
+    return was
+
+
+def _note(machine: MachineSpec, reason: str) -> None:
+    _write(machine, "faults", asdict(Faults(faults(machine).count + 1, _now(), reason)))
+
+
+def _forget(machine: MachineSpec) -> None:
+    with suppress(FileNotFoundError):
+        _file(machine, "faults").unlink()
+
+
+def _taken(boards: list[MachineSpec]) -> str:
+    return "\n".join(f"{one.name}: {owner(one) or 'free just now'}" for one in boards)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _file(machine: MachineSpec, kind: str) -> Path:
+    return lab() / f"{key_of(machine)}.{kind}.json"
+
+
+def _lock_path(machine: MachineSpec) -> Path:
+    return lab() / f"{key_of(machine)}.lock"
+
+
+def _write(machine: MachineSpec, kind: str, facts: dict[str, Any]) -> None:
+    path = _file(machine, kind)
+    scratch = path.with_name(f".{path.name}.{os.getpid()}")
+    scratch.write_text(json.dumps(facts))
+    scratch.chmod(MODE)
+    scratch.replace(path)
+
+
+def _read(machine: MachineSpec, kind: str) -> dict[str, Any]:
+    try:
+        found = json.loads(_file(machine, kind).read_text())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _take(path: Path) -> bool:
+    """Take a lock if it is free."""
+    from filelock import FileLock, Timeout
+
+    with _turn:
+        if path in _mine:
+            return False  # another thread's, or a block around this one's
+        lock = FileLock(path, timeout=0, mode=MODE, thread_local=False)
+        try:
+            lock.acquire()
+        except Timeout:
+            return False
+        except OSError as error:
+            raise HostError(
+                f"cannot lock {path}: {error.strerror}", hint="set HARNESS_LAB to another folder"
+            ) from error
+        _mine[path] = lock
+        return True
+
+
+def _release(path: Path) -> None:
+    with _turn:
+        _mine.pop(path).release()

@@ -1,0 +1,125 @@
+"""Boards shared by processes: one at a time, free when their owner is dead, set aside when they fail."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from harness.board import pool
+from harness.errors import ImageError, MachineError
+from harness.spec import load_machine
+from harness.spec.model import MachineSpec
+
+
+@pytest.fixture(autouse=True)
+def _lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HARNESS_LAB", str(tmp_path / "lab"))
+
+
+def board(tmp_path: Path, name: str, tags: tuple[str, ...] = ("rpi4",), **more: object) -> MachineSpec:
+    path = tmp_path / f"{name}.yml"
+    console = {"console": {"serial": f"/dev/tty-{name}"}, "pool": ["rpi4"], **more}
+    path.write_text(yaml.safe_dump({"arch": "arm64", "console": "ttyS0", "tags": list(tags), "board": console}))
+    return load_machine(path)
+
+
+def test_which_boards_take_each_others_place(tmp_path: Path) -> None:
+    one, _, other = board(tmp_path, "one"), board(tmp_path, "two", ("rpi4", "fast")), board(tmp_path, "other", ("x",))
+    (tmp_path / "broken.yml").write_text("arch: [")
+    assert [machine.name for machine in pool.equals(one)] == ["one", "two"]
+    assert [machine.name for machine in pool.equals(other)] == ["other", "one", "two"]
+    alone = board(tmp_path, "alone", pool=[])
+    assert [machine.name for machine in pool.equals(alone)] == ["alone"]
+
+
+def test_one_at_a_time(tmp_path: Path) -> None:
+    one, two = board(tmp_path, "one"), board(tmp_path, "two")
+    with pool.reserved(one, what="a cell") as first, pool.reserved(one) as second:
+        assert {first.name, second.name} == {"one", "two"}
+        assert "a cell" in str(pool.owner(first)) and str(os.getpid()) in str(pool.owner(first))
+        with pytest.raises(MachineError, match="no board is free within 0 s") as error, pool.reserved(two, wait_s=0):
+            pass
+        assert str(os.getpid()) in error.value.details
+        with pool.held(one), pool.held(two):  # ours already
+            pass
+    assert pool.owner(one) is None and pool.owner(two) is None
+
+
+OWNER = """
+import sys, time
+from harness.board import pool
+from harness.spec import load_machine
+with pool.reserved(load_machine(sys.argv[1])):
+    print("mine", flush=True)
+    time.sleep(600)
+"""
+
+
+def test_a_dead_owner_frees_it(tmp_path: Path) -> None:
+    one = board(tmp_path, "one")
+    with subprocess.Popen([sys.executable, "-c", OWNER, str(one.path)], stdout=subprocess.PIPE, text=True) as owner:
+        assert owner.stdout and owner.stdout.readline() == "mine\n"
+        assert pool.owner(one) == pool.Owner(owner.pid, pool.owner(one).user, pool.owner(one).since)  # type: ignore[union-attr]
+        with pytest.raises(MachineError, match="is free"), pool.reserved(one, wait_s=0):
+            pass
+        owner.send_signal(signal.SIGKILL)
+        killed = time.monotonic()
+        with pool.reserved(one, wait_s=5):
+            took = time.monotonic() - killed
+        assert took < 5
+
+
+def fail(machine: MachineSpec, kind: type[Exception] = MachineError) -> str:
+    with pytest.raises(kind), pool.reserved(machine) as taken:
+        raise kind("its line is dead")
+    return taken.name
+
+
+def test_a_board_that_fails_twice_is_set_aside_and_brought_back(tmp_path: Path) -> None:
+    one = board(tmp_path, "one", pool=[])
+    fail(one)
+    assert not pool.is_aside(one)
+    fail(one)
+    with pytest.raises(MachineError, match="one is set aside") as error, pool.reserved(one):
+        pass
+    assert "its line is dead" in error.value.details and "harness machine free" in error.value.hint
+    with pool.held(one):  # who looks what is wrong with it may have it
+        pass
+    assert pool.free(one) and not pool.free(one)
+    with pool.reserved(one):
+        pass
+
+
+def test_an_images_fault_is_none_of_the_board_and_good_work_clears_it(tmp_path: Path) -> None:
+    one = board(tmp_path, "one", pool=[])
+    fail(one)
+    fail(one, ImageError)
+    fail(one)
+    with pool.reserved(one):
+        pass
+    fail(one)
+    assert not pool.is_aside(one)
+
+
+def test_another_one_is_taken_once_it_has_failed(tmp_path: Path) -> None:
+    one, _ = board(tmp_path, "one"), board(tmp_path, "two")
+    assert fail(one) == "one"
+    with pool.reserved(one, avoid={"one"}) as taken:
+        assert taken.name == "two"
+    assert fail(one) == "one"
+    with pool.reserved(one) as taken:
+        assert taken.name == "two"
+
+
+def test_another_configuration_is_another_board(tmp_path: Path) -> None:
+    one = board(tmp_path, "one", pool=[])
+    fail(one)
+    fail(one)
+    assert not pool.is_aside(board(tmp_path, "one", console={"serial": "/dev/tty-repaired"}, pool=[]))

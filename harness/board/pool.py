@@ -171,7 +171,7 @@ def _wait(
             raise MachineError(
                 f"{boards[0].name} is set aside" + (", and so is all that could take its place" if boards[1:] else ""),
                 details="\n".join(f"{one.name}, {faults(one)}" for one in boards),
-                hint=f"see what is wrong with it, then: harness machine free {boards[0].path}",
+                hint=f"see what is wrong with it (harness machine check), then: harness machine free {boards[0].name}",
             )
         fresh = [one for one in left if one.name not in avoid] or left
         for one in [*fresh[:1], *random.sample(fresh[1:], len(fresh) - 1)]:
@@ -219,6 +219,14 @@ def free(machine: MachineSpec) -> bool:
     was = is_aside(machine)
     _forget(machine)
     return was
+
+
+def free_named(name: str) -> bool:
+    """Bring back every board of this name that was set aside; say whether there was one."""
+    found = [path for path in lab().glob("*.faults.json") if path.name.removesuffix(".faults.json")[:-9] == name]
+    for path in found:
+        path.unlink(missing_ok=True)
+    return bool(found)
 
 
 def _note(machine: MachineSpec, reason: str) -> None:

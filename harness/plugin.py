@@ -26,6 +26,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="a machine's name or YAML; with --plan, a filter. Repeatable")  # fmt: skip
     add("--plan", dest="harness_plan", type=Path, metavar="FILE", help="a plan's YAML: images x machines, budgets")
     add("--results", dest="harness_results", type=Path, metavar="DIR", help="where results.json and transcripts go")
+    add("--resume", dest="harness_resume", action="store_true", help="go on with the run whose results are there")
+    add("--shard", dest="harness_shard", metavar="I/N", help="run the I-th of N parts of the plan")
+    add("--durations-of", dest="harness_durations", type=Path, metavar="FILE",
+        help="with --shard: the results.json whose durations split the plan evenly")  # fmt: skip
     add("--timeout-multiplier", dest="harness_patience", type=float, default=1.0, metavar="N",
         help="multiplies every time limit, for slow hosts")  # fmt: skip
     add("--explain", dest="harness_explain", action="store_true",

@@ -8,16 +8,33 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from harness.errors import EXIT_CASES_FAILED, EXIT_HOST, EXIT_INTERRUPTED, EXIT_OK, EXIT_USER
+from harness.errors import (
+    EXIT_CASES_FAILED,
+    EXIT_HOST,
+    EXIT_INTERRUPTED,
+    EXIT_MACHINE,
+    EXIT_OK,
+    EXIT_USER,
+    HostError,
+    MachineError,
+    UserError,
+)
 
 FILE = "results.json"
+PREVIOUS = "previous.json"  # those of the run before, which this one is compared with
 SCHEMA = 1
 PASSED, FAILED, NOT_RUN, INCOMPLETE = "passed", "failed", "not run", "incomplete"
 NOT_SELECTED = "not selected"
+FINISHED = (PASSED, FAILED)  # what a run that goes on does not repeat: the lab's faults it does
+LAB_FAILED = "lab failed"  # nothing speaks against the image: its machine or this host failed
+KNOWN = "known"  # the outcome of a case whose failure is known
+ENDED_BADLY = "every case that ran passed, but pytest ended with exit code"
+LAB = frozenset({MachineError.whose, HostError.whose})
 PYTEST_OK = (0, 5)  # passed, or nothing to do
 # what is known of a cell once its image is built, and what stands there until then
 BUILT: dict[str, Any] = {"size": None, "sizes": {}, "spec": None, "files": {}}
 Row = dict[str, Any]
+LARGEST = 64 << 20  # bytes of a results.json
 
 
 def fold(events: Iterable[Mapping[str, Any]]) -> Row:
@@ -27,13 +44,16 @@ def fold(events: Iterable[Mapping[str, Any]]) -> Row:
     other: Row = {"cases": _no_cases(), "failures": []}
     collected: dict[str, int] | None = None
     end: Mapping[str, Any] = {}
-    for event in events:
+    notes: list[str] = []
+    for event in effective(events):
         kind = event["event"]
         if kind == "run":
-            head |= {key: event[key] for key in ("harness", "when", "run", "plan", "source")}
+            head |= {key: event.get(key) for key in ("harness", "when", "run", "plan", "source", "shard")}
             cells = {row["id"]: _cell(row) for row in event["cells"]}
         elif kind == "collected":
-            collected = dict(event["cases"])
+            collected = {**(collected or {}), **event["cases"]}
+        elif kind == "note":
+            notes.append(event["text"])
         elif kind == "end":
             end = event
         elif event.get("cell") in cells:
@@ -43,9 +63,28 @@ def fold(events: Iterable[Mapping[str, Any]]) -> Row:
     rows = list(cells.values())
     for row in rows:
         row["status"] = _status(row, collected)
+        if row["status"] == INCOMPLETE and end.get("deadline"):
+            row |= {"status": NOT_RUN, "reason": f"the deadline, {end['deadline']}, came first"}
     interrupted = bool(end.get("interrupted", not end))
     exit_, error = judged(rows, other, interrupted=interrupted, end=end)
-    return head | {"exit": exit_, "interrupted": interrupted, "error": error, "cells": rows, "other": other}
+    state = {"exit": exit_, "interrupted": interrupted, "error": error, "notes": notes}
+    return head | state | {"cells": rows, "other": other}
+
+
+def effective(events: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return the events that count: where a run went on, not those of the cells that it then repeated."""
+    kept: list[dict[str, Any]] = []
+    for event in events:
+        if event["event"] != "resumed":
+            kept.append(dict(event))
+            continue
+        repeated = {row["id"] for row in event["cells"]}
+        kept = [one for one in kept if one["event"] not in ("end", "note") and one.get("cell") not in repeated
+                and (one["event"], one.get("cell")) != ("case", "")]  # fmt: skip
+        for one in kept:
+            if one["event"] == "collected":
+                one["cases"] = {name: count for name, count in one["cases"].items() if name in event["finished"]}
+    return kept
 
 
 def judged(
@@ -58,13 +97,34 @@ def judged(
         return end["error"]["exit"], end["error"]["text"]
     if interrupted:
         return EXIT_INTERRUPTED, ""
-    if statuses & {FAILED, INCOMPLETE} or other["cases"]["failed"]:
-        return EXIT_CASES_FAILED, ""
-    if NOT_SELECTED in statuses and PASSED not in statuses and not sum(other["cases"].values()):
-        return EXIT_USER, "no case was selected"
-    if code not in PYTEST_OK:
-        return EXIT_CASES_FAILED, f"every case that ran passed, but pytest ended with exit code {code}"
-    return (EXIT_HOST if NOT_RUN in statuses else EXIT_OK), ""
+    nothing = NOT_SELECTED in statuses and PASSED not in statuses and not sum(other["cases"].values())
+    verdicts = (
+        (statuses & {FAILED, INCOMPLETE} or other["cases"]["failed"], EXIT_CASES_FAILED, ""),
+        (nothing, EXIT_USER, "no case was selected"),
+        (LAB_FAILED in statuses, EXIT_MACHINE, ""),
+        (
+            code not in PYTEST_OK,
+            EXIT_CASES_FAILED,
+            f"{ENDED_BADLY} {code}",
+        ),
+        (NOT_RUN in statuses, EXIT_HOST, ""),
+    )
+    return next(((exit_, error) for holds, exit_, error in verdicts if holds), (EXIT_OK, ""))
+
+
+def read(file: Path) -> dict[str, Any]:
+    """Return what a results.json holds; UserError when it is none."""
+    try:
+        if file.stat().st_size > LARGEST:
+            raise UserError(f"{file} is larger than {LARGEST >> 20} MiB", hint="a results.json of `harness matrix`")
+        found = json.loads(file.read_bytes())
+    except OSError as error:
+        raise UserError(f"cannot read {file}: {error.strerror}") from None
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{file}: not JSON: {error}", hint="a results.json of `harness matrix`") from None
+    if not isinstance(found, dict) or "cells" not in found:
+        raise UserError(f"{file} is no results.json", hint="a results.json of `harness matrix`")
+    return found
 
 
 def write(folder: Path, results: Mapping[str, Any]) -> Path:
@@ -77,7 +137,7 @@ def write(folder: Path, results: Mapping[str, Any]) -> Path:
 
 
 def _no_cases() -> dict[str, int]:
-    return {"passed": 0, "failed": 0, "skipped": 0}
+    return {"passed": 0, "failed": 0, "skipped": 0, KNOWN: 0}
 
 
 def _cell(row: Mapping[str, Any]) -> Row:
@@ -98,6 +158,9 @@ def _cell(row: Mapping[str, Any]) -> Row:
         "reason": row.get("problem", ""),
         "budget": row["budget"],
         "failures": [],
+        "known": [],
+        "passes": [],
+        "seconds": 0.0,
         "host": {},
     }
 
@@ -126,11 +189,16 @@ def _count(row: Row, event: Mapping[str, Any]) -> None:
         row["cases"][event["instead"]] -= 1
     row["cases"][event["outcome"]] += 1
     if event["outcome"] == "failed":
-        row["failures"].append({key: event.get(key, "") for key in ("case", "message", "transcript")})
+        row["failures"].append({key: event.get(key, "") for key in ("case", "message", "transcript", "whose")})
 
 
 def _case(row: Row, event: Mapping[str, Any]) -> None:
     _count(row, event)
+    row["seconds"] = round(row["seconds"] + event.get("seconds", 0.0), 3)
+    if event["outcome"] == KNOWN:
+        row["known"].append({key: event.get(key, "") for key in ("case", "message", "transcript", "known")})
+    if event.get("passes"):
+        row["passes"].append({"case": event["case"], "known": event["passes"]})
     if event.get("verdict") == "root_readonly" and event["outcome"] != "skipped":
         row["root_readonly"] = row["root_readonly"] is not False and event["outcome"] == "passed"
 
@@ -144,7 +212,7 @@ def _status(row: Mapping[str, Any], collected: Mapping[str, int] | None) -> str:
     if row["reason"]:
         return NOT_RUN
     if cases["failed"]:
-        return FAILED
+        return LAB_FAILED if all(one["whose"] in LAB for one in row["failures"]) else FAILED
     if collected is None:
         return INCOMPLETE
     if not collected.get(row["id"]):

@@ -6,10 +6,10 @@ value is the exit code.
 
 from __future__ import annotations
 
-from harness.cli import certificates, host, images, lab, runs
+from harness.cli import certificates, host, images, lab, nights, runs
 from harness.cli.app import app
 
-__all__ = ["app", "certificates", "host", "images", "lab", "main", "runs"]
+__all__ = ["app", "certificates", "host", "images", "lab", "main", "nights", "runs"]
 
 
 def main() -> None:

@@ -30,6 +30,18 @@ def matrix(
     refresh: options.Refresh = False,
     offline: options.Offline = False,
     library: options.Library = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the run in --results (or the latest): finished cells stay.")
+    ] = False,
+    deadline: Annotated[
+        str | None, typer.Option(metavar="WHEN", help="End then with what is done: 06:30, 8h, 2026-12-01T06:30.")
+    ] = None,
+    shard: Annotated[
+        str, typer.Option(metavar="I/N", help="Run the I-th of N parts, each on its own host.", show_default=False)
+    ] = "",
+    durations_of: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Split by the durations in this results.json.")
+    ] = None,
     against: Annotated[
         str | None, typer.Option(metavar="BASELINE", help="Fail on what is worse: latest-baseline, a run, a folder.")
     ] = None,
@@ -42,26 +54,32 @@ def matrix(
     Without PLAN, the two images that ship with the harness on all three architectures. With --image and --machine
     and no PLAN, an image's YAML (A.yml+B.yml are merged) on a machine.
 
-    Exit 0 when all passed, 1 when cases failed or something became worse (--against), 3 when this host cannot run
-    some cells, 130 when interrupted.
+    Exit 0 when all passed, 1 when cases failed or something became worse (--against), 4 when only machines or this
+    host failed, 3 when some cells were not run, 130 when interrupted.
 
     \b
     Examples:
       harness matrix
       harness matrix nightly.yml --machine qemu-arm64 --results out
       harness matrix nightly.yml --lock nightly.lock
+      harness matrix nightly.yml --results out --deadline 06:30
+      harness matrix nightly.yml --results out --resume
       harness matrix --image default -k root -- -x
       harness matrix --explain --against latest-baseline
     """
-    from harness.commands import gate
+    from datetime import datetime
+
+    from harness.commands import gate, watch
     from harness.commands import matrix as module
     from harness.suite.builds import How
 
+    until = watch.deadline(deadline, datetime.now()) if deadline else None
     after = gate.prepare(against, keep=not no_history, where=where)
     return module.from_words(
         words or [], images=image or [], machines=machine or [], results=results, keyword=keyword, workers=workers,
         patience=timeout_multiplier, how=How(cache, lock, offline, refresh, library), explain=explain, as_json=json,
-        after=after,
+        after=after, resume=resume, deadline=until, shard=shard,
+        durations=durations_of,
     )  # fmt: skip
 
 

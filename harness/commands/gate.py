@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from harness import results
 from harness.errors import EXIT_CASES_FAILED, HarnessError
 from harness.measure.floor import Floors
 from harness.measure.gate import CellFigures, Regression, Verdict, verdicts
@@ -37,12 +38,11 @@ def prepare(against: str | None, *, keep: bool, where: str | None) -> After:
 
 
 def _old(against: str, where: str | None) -> list[CellFigures]:
-    from harness.commands.history import read_results
     from harness.history import History, baselines
 
     path = Path(against)
     if path.exists() or "/" in against:
-        return baselines.of_results(read_results(path if path.is_file() else path / "results.json"))
+        return baselines.of_results(results.read(path if path.is_file() else path / "results.json"))
     with History.open(where, create=False) as opened:
         return baselines.cells(opened, against)
 

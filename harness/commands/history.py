@@ -9,7 +9,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import Any
 
 from harness import results
 from harness.errors import UserError
@@ -25,7 +24,6 @@ from harness.measure.series import Series
 # What an overview of several cells shows of each; of one cell everything is shown.
 HEADLINES = {("exact", "ready"), ("exact", "total"), ("wall", "ready"), ("size", "total")}
 OVERVIEW = 1000  # runs that an overview looks back
-LARGEST = 64 << 20  # bytes of a results.json
 FACTS = ("run", "when", "harness", "plan", "commit", "subject", "changed")
 
 
@@ -158,7 +156,7 @@ def import_(files: Sequence[str], where: str | None) -> int:
             if str(file) == "-":
                 taken = lines.import_(opened, sys.stdin.buffer, "standard input")
             elif _is_results(file):
-                new = opened.add(read_results(file))
+                new = opened.add(results.read(file))
                 taken = lines.Taken(int(new), int(not new), 0)
             else:
                 with file.open("rb") as stream:
@@ -187,19 +185,4 @@ def _files(path: Path) -> list[Path]:
 def _is_results(file: Path) -> bool:
     """A line of an export is whole and says its kind; a results.json spreads over many."""
     with file.open("rb") as stream:
-        return b'"kind"' not in stream.readline(LARGEST) and file.suffix != ".jsonl"
-
-
-def read_results(file: Path) -> dict[str, Any]:
-    """Return what a results.json holds; UserError when it is none."""
-    try:
-        if file.stat().st_size > LARGEST:
-            raise UserError(f"{file} is larger than {LARGEST >> 20} MiB", hint="a results.json of `harness matrix`")
-        found = json.loads(file.read_bytes())
-    except OSError as error:
-        raise UserError(f"cannot read {file}: {error.strerror}") from None
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{file}: not JSON: {error}", hint="a results.json of `harness matrix`") from None
-    if not isinstance(found, dict) or "cells" not in found:
-        raise UserError(f"{file} is no results.json", hint="a results.json of `harness matrix`")
-    return found
+        return b'"kind"' not in stream.readline(results.LARGEST) and file.suffix != ".jsonl"

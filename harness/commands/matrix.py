@@ -2,33 +2,31 @@
 
 from __future__ import annotations
 
-import contextlib
-import json as json_
 import os
-import signal
-import subprocess
+import shutil
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from harness import paths, proc, results
-from harness.commands import gate
+from harness.commands import gate, outcome, watch
 from harness.commands.specs import tell
+from harness.commands.watch import EXIT_DEADLINE, Deadline
 from harness.errors import EXIT_BUG, EXIT_INTERRUPTED, HarnessError, UserError
-from harness.report import files as report
-from harness.suite import events, table, view
+from harness.spec import load_plan
+from harness.spec.plan import Notify
+from harness.suite import events
 from harness.suite import folder as folder_
 from harness.suite.builds import How
 from harness.suite.cells import DEFAULT_PLAN, Wanted, check
-from harness.suite.events import Event, Events, read
+from harness.suite.events import Event, read
 
-TICK_S = 0.1
-GRACE_S = 20.0  # for an interrupted pytest to end its guests and write what it has
+LATEST = Path("results/latest")
 LOG = "pytest.log"
-JUNIT = "junit.xml"
 PYTEST_USAGE = 4
 NOTHING_SELECTED = 5
 
@@ -46,6 +44,10 @@ class Request:
     explain: bool = False
     extra: Sequence[str] = ()
     after: gate.After = field(default_factory=gate.After)
+    resume: bool = False
+    deadline: Deadline | None = None
+    shard: str = ""
+    durations: Path | None = None
 
 
 def matrix(request: Request, *, as_json: bool = False) -> int:
@@ -54,14 +56,18 @@ def matrix(request: Request, *, as_json: bool = False) -> int:
     Raises what ended the run before its first case; results.json is written nevertheless.
     """
     cases = check(request.wanted, tell)
-    folder = results_folder(request.results)
-    found = run_cases(request, cases, folder)
-    if as_json:
-        print(json_.dumps(found, indent=1))
-    else:
-        _show(found, folder)
-    verdict = gate.settle(request.after, found, folder, as_json=as_json)
-    _report(folder, sys.stderr if as_json else sys.stdout)
+    folder = (
+        folder_.resume((request.results or LATEST).resolve()) if request.resume else results_folder(request.results)
+    )
+    with folder_.held(folder):
+        found = run_cases(request, cases, folder)
+        changed = outcome.show(found, folder, as_json=as_json)
+        verdict = gate.settle(request.after, found, folder, as_json=as_json)
+        outcome.write(found, folder, changed, sys.stderr if as_json else sys.stdout)
+    if request.wanted.plan and (told_to := load_plan(request.wanted.plan).notify) != Notify():
+        from harness.commands import notify  # brings what speaks HTTP and SMTP
+
+        notify.send(told_to, found, changed)
     return verdict
 
 
@@ -70,10 +76,13 @@ def run_cases(request: Request, cases: Sequence[Path | str], folder: Path) -> di
 
     Raises what ended the run before its first case; results.json is written nevertheless.
     """
-    code = _watched(_argv(request, cases, folder), folder)
+    begun = len(read(folder))
+    code = watch.run(_argv(request, cases, folder), folder, folder / LOG, request.deadline)
     told = read(folder)
-    error = _early_end(told, folder, code)
-    found = _results(told, folder, code, error)
+    error = None if code == EXIT_DEADLINE else _early_end(told[begun:], folder, code)
+    if error and request.resume and not told[begun:]:  # what is there is another run's, and stays
+        raise error
+    found = _results(told, folder, code, error, request.deadline)
     if error:
         raise error
     if found is None:
@@ -96,11 +105,13 @@ def from_words(
 def results_folder(given: Path | None) -> Path:
     """Return the folder that a run writes to, made ready: `given`, else results/TIME, which results/latest names."""
     if given is not None:
-        return folder_.take(given.absolute(), also=(JUNIT, LOG, gate.FILE, report.RUN))
-    folder = folder_.new(Path("results").absolute(), time.strftime("%Y%m%d-%H%M%S"))
+        return folder_.take(given.absolute(), also=(LOG, gate.FILE, *outcome.FILES))
+    folder = folder_.new(LATEST.parent.absolute(), time.strftime("%Y%m%d-%H%M%S"))
+    with suppress(OSError):  # there may have been none
+        shutil.copyfile(LATEST / results.FILE, folder / results.PREVIOUS)
     scratch = folder.parent / f".latest.{os.getpid()}"
     scratch.symlink_to(folder.name)
-    scratch.replace(folder.parent / "latest")
+    scratch.replace(folder.parent / LATEST.name)
     return folder_.take(folder)
 
 
@@ -119,66 +130,29 @@ def _argv(request: Request, cases: Sequence[Path | str], folder: Path) -> list[s
     options += ["--offline"] if request.how.offline else []
     options += ["--refresh"] if request.how.refresh else []
     options += ["--library"] if request.how.library else []
+    options += ["--resume"] if request.resume else []
+    options += [f"--shard={request.shard}"] if request.shard else []
+    options += [f"--durations-of={request.durations}"] if request.durations else []
     return [
         # a killed matrix takes pytest with it, which takes its workers, which take their guests
         proc.resolve("setpriv"), "--pdeathsig", "TERM", "--",
         sys.executable, "-m", "pytest", *map(str, cases or [paths.CASES]), *options,
-        f"--results={folder}", f"--junitxml={folder / JUNIT}", f"--timeout-multiplier={request.patience:g}",
+        f"--results={folder}", f"--timeout-multiplier={request.patience:g}",
         f"-n={workers}", "-p", "no:cacheprovider", "--color=no", *request.extra,
     ]  # fmt: skip
 
 
-def _watched(argv: Sequence[str], folder: Path) -> int:
-    """Run pytest while showing what its events tell; return its exit code, 130 when it was interrupted."""
-    news = Events(folder).news
-    with (folder / LOG).open("wb") as log, view.View() as shown:
-        # its own session: Ctrl-C reaches it once, from here, and not a second time while it cleans up
-        process = subprocess.Popen(
-            argv, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
-        )
-        before = signal.signal(signal.SIGTERM, _interrupt)
-        try:
-            while process.poll() is None:
-                shown.feed(news(), time.monotonic())
-                time.sleep(TICK_S)
-        except KeyboardInterrupt:
-            shown.say("interrupted: ending the guests")
-            _end(process)
-            return EXIT_INTERRUPTED
-        finally:
-            signal.signal(signal.SIGTERM, before)
-            if process.poll() is None:
-                _kill(process)
-            shown.feed(news(), time.monotonic())
-    return process.returncode
-
-
-def _interrupt(*_: object) -> None:
-    raise KeyboardInterrupt
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """Interrupt pytest and its workers; what does not end in time, or at a second Ctrl-C, is killed."""
-    with contextlib.suppress(subprocess.TimeoutExpired, KeyboardInterrupt, ProcessLookupError):
-        os.killpg(process.pid, signal.SIGINT)
-        process.wait(GRACE_S)
-    # workers and guests as well: pytest may have gone before them
-    _kill(process)
-
-
-def _kill(process: subprocess.Popen[bytes]) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-
-
-def _results(told: Sequence[Event], folder: Path, code: int, error: HarnessError | None) -> dict[str, Any] | None:
+def _results(
+    told: Sequence[Event], folder: Path, code: int, error: HarnessError | None, deadline: Deadline | None
+) -> dict[str, Any] | None:
     """Return the run's results, written anew where pytest could not know the end; None when it never began."""
     if not any(event["event"] == "run" for event in told):
         return None
     end: Event = {"event": "end", "interrupted": code == EXIT_INTERRUPTED, "code": code}
     if error:
         end["error"] = events.of_error(error)
+    elif code == EXIT_DEADLINE and deadline:
+        end |= {"code": 0, "deadline": deadline.text}
     elif code != EXIT_INTERRUPTED and told[-1]["event"] == "end":
         end = told[-1]
     found = results.fold([*(event for event in told if event["event"] != "end"), end])
@@ -190,10 +164,12 @@ def _early_end(told: Sequence[Event], folder: Path, code: int) -> HarnessError |
     """Return why no case was run though one should have been, in the words of whoever knows; None when all is well."""
     if code == EXIT_INTERRUPTED or any(event["event"] == "case" for event in told):
         return None
-    if told[-1].get("error"):
-        return events.to_error(told[-1]["error"])
-    own = told[-1].get("code", code)  # before the results had their say
-    if own in results.PYTEST_OK and code != NOTHING_SELECTED:
+    last = told[-1] if told else {}
+    if last.get("error"):
+        return events.to_error(last["error"])
+    own = last.get("code", code)  # before the results had their say
+    nothing_left = any(event["event"] == "resumed" and not event["cells"] for event in told)
+    if nothing_left or (own in results.PYTEST_OK and code != NOTHING_SELECTED):
         return None
     lines = (folder / LOG).read_text(errors="replace").strip().splitlines()
     said = "\n".join(lines[-30:])
@@ -205,25 +181,3 @@ def _early_end(told: Sequence[Event], folder: Path, code: int) -> HarnessError |
     error = HarnessError(f"pytest ended with exit code {code} before any case", details=f"{said}\nlog: {folder / LOG}")
     error.exit_code = EXIT_BUG
     return error
-
-
-def _report(folder: Path, stream: TextIO) -> None:
-    """Write the page for people and say where it is; one that cannot be written is a warning: the results are there."""
-    try:
-        print(f"report: {report.write(folder)}", file=stream)
-    except Exception as error:  # noqa: BLE001 -- a run is what it is, with a page or without
-        print(f"harness: warning: no report: {error}", file=sys.stderr)
-
-
-def _show(found: dict[str, Any], folder: Path) -> None:
-    out = view.console(sys.stdout)
-    for line in view.failures(found):
-        out.print(line, markup=False, soft_wrap=True)
-    out.print()
-    for part in table.summary(found, out):
-        out.print(part)
-    out.print(f"\nresults: {folder}", markup=False, soft_wrap=True)
-    if found["error"]:
-        out.print(found["error"], markup=False, soft_wrap=True)
-    if found["interrupted"]:
-        out.print("interrupted: this is what was done until then")

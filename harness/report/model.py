@@ -48,6 +48,7 @@ class Cases(Row):
     passed: int = 0
     failed: int = 0
     skipped: int = 0
+    known: int = 0
 
 
 class Budget(Row):
@@ -63,6 +64,15 @@ class Failure(Row):
     case: str = ""
     message: str = ""
     transcript: str = ""
+    whose: str = ""
+
+
+class Known(Row):
+    """A case whose failure is known, and what is said of it."""
+
+    case: str = ""
+    message: str = ""
+    known: str = ""
 
 
 class Cell(Row):
@@ -84,6 +94,8 @@ class Cell(Row):
     reason: str = ""
     budget: Budget = Budget()
     failures: tuple[Failure, ...] = ()
+    known: tuple[Known, ...] = ()
+    passes: tuple[Known, ...] = ()
     host: Plain = {}
 
 
@@ -113,6 +125,7 @@ class Results(Row):
     exit: int = 0
     interrupted: bool = False
     error: str = ""
+    notes: tuple[str, ...] = ()
     cells: tuple[Cell, ...]
     other: Other = Other()
 

@@ -17,7 +17,8 @@ from harness.image import MANIFEST
 from harness.measure import trace
 from harness.measure.phases import Phase
 from harness.report import model
-from harness.results import FILE
+from harness.results import FILE, PREVIOUS
+from harness.suite.changes import Change, changes
 
 LARGEST = 64 << 20  # bytes of any one file
 HEAD, TAIL = 24 << 10, 40 << 10  # bytes of a transcript
@@ -74,6 +75,7 @@ class Found:
     gate: model.Gate | None = None
     boots: Mapping[str, tuple[Boot, ...]] = field(default_factory=dict)
     manifests: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    changes: tuple[Change, ...] = ()  # since the run before
 
 
 def folder(path: Path) -> Found:
@@ -85,7 +87,7 @@ def folder(path: Path) -> Found:
     for cell in sorted(results.cells, key=lambda cell: not cell.failures):
         boots[cell.id] = tuple(_boots(path, cell, room))
     manifests = {cell.id: _manifest(cell, boots[cell.id]) for cell in results.cells}
-    return Found(results, _gate(path / GATE), boots, manifests)
+    return Found(results, _gate(path / GATE), boots, manifests, _changes(path / PREVIOUS, results))
 
 
 def _json(path: Path) -> Any:
@@ -105,6 +107,14 @@ def _gate(path: Path) -> model.Gate | None:
         return _GATE.validate_python(model.sound(_json(path)))
     except (UserError, ValidationError):
         return None
+
+
+def _changes(path: Path, now: model.Results) -> tuple[Change, ...]:
+    try:
+        before = model.results(_json(path), str(path))
+    except UserError:
+        return ()
+    return tuple(changes(before.model_dump(), now.model_dump())) if before.plan == now.plan else ()
 
 
 def _boots(path: Path, cell: model.Cell, room: Room) -> list[Boot]:

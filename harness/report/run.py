@@ -11,15 +11,16 @@ from pydantic import TypeAdapter, ValidationError
 from harness.boot.record import BootRecord
 from harness.measure.phases import Phase, phases
 from harness.measure.trace import explained
-from harness.report import model, sizemap
+from harness.report import brief, model, sizemap
 from harness.report.read import Boot, Found
 from harness.report.sizemap import Map, Part
 from harness.report.waterfall import Waterfall, waterfall
 from harness.report.words import DIGEST, data, megabytes, moment, ms, plural
 
 WIDE, NARROW = (1080.0, 320.0), (358.0, 420.0)
-SIGNS = {"passed": "✓", "failed": "✗", "not run": "–", "incomplete": "…", "not selected": "–"}
+SIGNS = {"passed": "✓", "failed": "✗", "lab failed": "⚒", "not run": "–", "incomplete": "…", "not selected": "–"}
 KINDS = {"passed": "good", "failed": "bad"}
+CHANGED = {"worse": "▲", "better": "▼", "other": "·"}
 HOST = {"cpu": "host CPU", "cores": "host cores", "load": "host load", "machine": "host architecture",
         "kernel": "host kernel", "qemu": "QEMU", "accelerator": "wall boots by"}  # fmt: skip
 SAME = "the same up to ready, byte for byte"
@@ -125,6 +126,15 @@ class Against:
 
 
 @dataclass(frozen=True)
+class Blame:
+    """What there is to say under one heading of the overview."""
+
+    title: str
+    kind: str
+    rows: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class RunPage:
     """The page of a run."""
 
@@ -137,6 +147,7 @@ class RunPage:
     gate: model.Gate | None
     against: tuple[Against, ...]
     others: tuple[model.Failure, ...]
+    blame: tuple[Blame, ...]
 
 
 def page(found: Found) -> RunPage:
@@ -152,7 +163,30 @@ def page(found: Found) -> RunPage:
         gate=found.gate,
         against=tuple(Against(cell, tuple(_changes(cell))) for cell in found.gate.cells) if found.gate else (),
         others=results.other.failures,
+        blame=tuple(_blame(found)),
     )
+
+
+def _blame(found: Found) -> Iterator[Blame]:
+    """Yield what went wrong by whose hand it was, and what is different from the run before."""
+    results = found.results
+    told = brief.sort(results.model_dump())
+    passes = [f"{cell.id}: {one.case} passes, though {one.known}" for cell in results.cells for one in cell.passes]
+    for title, kind, rows in (
+        ("What the images broke", "bad", [_line(one) for one in told.product]),
+        ("What the lab broke", "bad", [f"{_line(one)} ({one.whose})" for one in told.lab]),
+        ("Known", "", told.known),
+        ("Not run", "", told.idle),
+        ("Since the run before", "", [f"{CHANGED[one.kind]} {one.text}" for one in found.changes]),
+        ("To be mended in the plan", "", [*results.notes, *passes]),
+    ):
+        if rows:
+            yield Blame(title, kind, tuple(rows))
+
+
+def _line(one: brief.Broken) -> str:
+    said = (one.message.strip().splitlines() or [""])[0][:200]
+    return f"{one.cell}: {one.case}: {said}" if one.cell else f"{one.case}: {said}"
 
 
 def _verdict(results: model.Results) -> Status:
@@ -160,6 +194,8 @@ def _verdict(results: model.Results) -> Status:
         return Status("interrupted", "…", "")
     if results.exit == 0:
         return Status("passed", SIGNS["passed"], "good")
+    if results.exit == 4:
+        return Status("lab failed", SIGNS["lab failed"], "")
     bad = results.exit != 3  # cells that this host cannot run are nobody's failure
     return Status("failed" if bad else "not all run", SIGNS["failed"] if bad else "–", "bad" if bad else "")
 
@@ -167,7 +203,7 @@ def _verdict(results: model.Results) -> Status:
 def _sentence(results: model.Results) -> str:
     passed = sum(cell.status == "passed" for cell in results.cells)
     cases = [*(cell.cases for cell in results.cells), results.other.cases]
-    counts = {name: sum(getattr(one, name) for one in cases) for name in ("passed", "failed", "skipped")}
+    counts = {name: sum(getattr(one, name) for one in cases) for name in ("passed", "failed", "skipped", "known")}
     told = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
     return f"{passed} of {plural(len(results.cells), 'cell')} passed; cases: {told or 'none'}"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -153,44 +153,3 @@ def machine(data: Mapping[str, Any]) -> Iterator[Problem]:
         value = _mapping(data, "qemu").get(key)
         if isinstance(value, str) and not _WORD.fullmatch(value):
             yield Problem(("qemu", key), f"{value!r} is no {key} of QEMU", "a name, with ,option=value after it")
-
-
-def is_path(text: str) -> bool:
-    """Say whether a machine is given as the path of a YAML file rather than by name."""
-    return "/" in text or text.endswith((".yml", ".yaml"))
-
-
-def plan(data: Mapping[str, Any], yaml: Path, known: Collection[str]) -> Iterator[Problem]:
-    """Judge a plan's data. ``known`` has the names of the machines that ship with the harness."""
-    yield from _machines(data, (), yaml, known)
-    for key in ("images", "machines"):
-        if data.get(key) == ():
-            yield Problem((key,), "is empty", f"at least one of the {key}")
-    for index, case in checks.texts(data, "cases"):
-        if not (yaml.parent / case).exists():
-            yield Problem(("cases", index), f"there is no {case!r}", "a file or folder, relative to the plan")
-    names = {*known, *ARCHES, *(Path(name).stem for _, name in checks.texts(data, "machines") if is_path(name))}
-    for index, image in checks.mappings(data, "images"):
-        at = ("images", index)
-        yield from _machines(image, at, yaml, known)
-        path = image.get("path")
-        if isinstance(path, str) and not (yaml.parent / path).is_file():
-            yield Problem((*at, "path"), f"there is no file {path!r}", "an image's YAML, relative to the plan")
-        for name in _mapping(image, "budgets"):
-            if name not in names:
-                near = nearest(name, names)
-                what = f"neither a machine nor an architecture is called {name!r}"
-                expected = "" if near else f"one of: {', '.join(sorted(names))}"
-                yield Problem((*at, "budgets", name), what, expected, near, at_key=True)
-
-
-def _machines(data: Mapping[str, Any], at: KeyPath, yaml: Path, known: Collection[str]) -> Iterator[Problem]:
-    for index, name in checks.texts(data, "machines"):
-        path = (*at, "machines", index)
-        if is_path(name):
-            if not (yaml.parent / name).is_file():
-                yield Problem(path, f"there is no file {name!r}", "a machine's YAML, relative to the plan")
-        elif name not in known:
-            near = nearest(name, known)
-            expected = "" if near else f"one of: {', '.join(known)}, or a path"
-            yield Problem(path, f"unknown machine {name!r}", expected, near)

@@ -16,7 +16,8 @@ from harness.spec.foreign import KEY as OS_KEY
 from harness.spec.foreign import OsSpec, check_os
 from harness.spec.load import check_machine, check_plan
 from harness.spec.merge import judge, kernel_of
-from harness.spec.model import ComponentSpec, ImageFile, MachineSpec, Model, Plan
+from harness.spec.model import ComponentSpec, ImageFile, MachineSpec, Model
+from harness.spec.plan import Plan
 from harness.spec.profile import KEY as PROFILE_KEY
 from harness.spec.profile import WAIVERS_KEY, ProfileSpec, Waivers, check_profile, check_waivers
 from harness.spec.reader import Document, read

@@ -8,13 +8,14 @@ from pathlib import Path
 from harness.arch import ALIASES, ARCHES
 from harness.errors import UserError
 from harness.secrets import hide
-from harness.spec import checks_library, references
+from harness.spec import checks_library, checks_plan, references
 from harness.spec.board import variables
 from harness.spec.complaints import Complaint, SpecError, nearest
 from harness.spec.components import Checked, Components, Made, checked, digest_of_bytes, mapping_of
 from harness.spec.foreign import refuse_os
 from harness.spec.merge import judge, merge
-from harness.spec.model import ImageSpec, MachineSpec, Plan, Substitution
+from harness.spec.model import ImageSpec, MachineSpec, Substitution
+from harness.spec.plan import Plan
 from harness.spec.reader import Document, Node, read
 from harness.spec.substitutes import substitute
 from harness.store import digest_of
@@ -65,7 +66,7 @@ def read_all(paths: Iterable[Path]) -> list[Document]:
 def load_machine(path_or_name: str | Path) -> MachineSpec:
     """Read a machine by its name or its YAML's path; UserError when there is none, SpecError when it is wrong."""
     text = str(path_or_name)
-    if checks_library.is_path(text):
+    if checks_plan.is_path(text):
         return _made(check_machine(read(Path(text))))
     known = references.machines()
     if text not in known:
@@ -107,15 +108,13 @@ def check_plan(document: Document) -> Checked[Plan]:
     """Return a document's plan and every complaint about it."""
     data, path = mapping_of(document), document.file
     known = references.machines()
-    made, complaints = checked(
-        Plan, document, {"name": path.stem, "path": path}, checks_library.plan(data, path, known)
-    )
+    made, complaints = checked(Plan, document, {"name": path.stem, "path": path}, checks_plan.plan(data, path, known))
     if made is None or complaints:
         return None, complaints
     folder = path.parent
 
     def located(names: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(str(folder / name) if checks_library.is_path(name) else name for name in names)
+        return tuple(str(folder / name) if checks_plan.is_path(name) else name for name in names)
 
     images = tuple(
         image.model_copy(update={"path": folder / image.path, "machines": located(image.machines)})

@@ -234,12 +234,33 @@ MEANINGS: dict[str, dict[str, str]] = {
         "machines": "machines by name, or paths of machine files relative to the plan",
         "cases": "case files or folders, relative to the plan; all of the harness's when empty",
         "budget": "limits for every image",
+        "known": "failures that are known and do not count yet",
+        "notify": "who is told how a run ended, and what has changed since the one before",
     },
     "PlanImage": {
         "path": "the image's YAML, relative to the plan",
         "machines": "machines it boots on; all of the plan's when empty",
         "budget": "limits for this image",
         "budgets": "limits by machine or architecture, over `budget`",
+    },
+    "Notify": {
+        "webhook_env": "the environment's variable that holds a URL; JSON is posted there, with the summary as `text`",
+        "email": "mail with the summary",
+    },
+    "Email": {
+        "to": "who gets it",
+        "from": "who it is from",
+        "server": "the mail server: `HOST` or `HOST:PORT`; without a port the one that is usual for `security`",
+        "security": "how the connection is kept private: `starttls`, `tls` or `none`",
+        "user_env": "the environment's variable that holds the server's user, where it wants one",
+        "password_env": "likewise the password",
+    },
+    "Known": {
+        "case": "which cases: `test_FUNCTION` or `FILE.py::test_FUNCTION`, with `*` and `?`",
+        "image": "on which images, by name, with `*` and `?`",
+        "machine": "on which machines, likewise",
+        "issue": "where it is dealt with: a link",
+        "until": "the last day on which it does not count, `YYYY-MM-DD`; from the next on it does",
     },
     "Budget": {
         "size": "MB (10^6 bytes) of all that is shipped to boot",

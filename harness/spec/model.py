@@ -347,31 +347,3 @@ class MachineSpec(Model):
     def host_memory(self) -> int:
         """How much of this host's memory its system takes, in MiB."""
         return self.qemu.memory if self.qemu else 0
-
-
-class Budget(Model):
-    """Limits that a plan sets; None leaves the harness's own default."""
-
-    size: Limit | None = None  # MB (10^6 bytes)
-    ready: Limit | None = None  # exact milliseconds from the kernel's clock zero to ready
-    phases: dict[str, Limit] = Field(default_factory=dict)  # exact milliseconds by figure
-
-
-class PlanImage(Model):
-    """An image of a plan, with the machines it boots on (all of the plan's when empty) and its budgets."""
-
-    path: LoosePath
-    machines: Strings = ()
-    budget: Budget = Field(default_factory=Budget)
-    budgets: dict[str, Budget] = Field(default_factory=dict)  # by machine or architecture name, over `budget`
-
-
-class Plan(Model):
-    """Images x machines x cases."""
-
-    name: str
-    path: Path
-    images: tuple[PlanImage, ...]
-    machines: Strings
-    cases: tuple[LoosePath, ...] = ()
-    budget: Budget = Field(default_factory=Budget)

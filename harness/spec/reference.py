@@ -31,7 +31,6 @@ from harness.spec.lint import GIVEN
 from harness.spec.meanings import MEANINGS
 from harness.spec.model import (
     BindNS,
-    Budget,
     ComponentSpec,
     Concatenate,
     Device,
@@ -45,14 +44,13 @@ from harness.spec.model import (
     MachineSpec,
     Model,
     Mount,
-    Plan,
-    PlanImage,
     Qemu,
     Runtime,
     Trust,
     User,
     Volume,
 )
+from harness.spec.plan import Budget, Email, Known, Notify, Plan, PlanImage
 from harness.spec.profile import ProfileSpec, Requirement, Rule, Waiver, Waivers
 from harness.spec.resources import (
     BlockIO,
@@ -121,7 +119,14 @@ PARTS: dict[str, tuple[tuple[str, type[Model]], ...]] = {
         ("`board.power.ipmi`", PowerIpmi),
         ("`board.power.redfish`", PowerRedfish),
     ),
-    "Plan": (("the file", Plan), ("each of `images`", PlanImage), ("`budget`, each of `budgets`", Budget)),
+    "Plan": (
+        ("the file", Plan),
+        ("each of `images`", PlanImage),
+        ("`budget`, each of `budgets`", Budget),
+        ("each of `known`", Known),
+        ("`notify`", Notify),
+        ("`notify.email`", Email),
+    ),
     "Foreign OS": (
         ("the file", OsSpec),
         ("`os`", Os),

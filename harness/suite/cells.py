@@ -18,7 +18,8 @@ from harness.measure.sizes import sizes
 from harness.results import BUILT
 
 if TYPE_CHECKING:
-    from harness.spec.model import Budget, ImageSpec, MachineSpec, Plan
+    from harness.spec.model import ImageSpec, MachineSpec
+    from harness.spec.plan import Budget, Plan
 
 DEFAULT_PLAN = paths.CASES / "matrix.yml"
 SIZE_BUDGET = 35.0  # MB, unless the plan says otherwise
@@ -43,6 +44,12 @@ class Cell:
     phases: Mapping[str, float] = field(default_factory=dict)
     folder: str = ""
     problem: str = ""
+    finished: bool = False  # by an earlier part of a run that goes on
+
+    @property
+    def image_name(self) -> str:
+        """The image's name, as plans and people call it."""
+        return Path(self.image).stem
 
     @cached_property
     def built(self) -> Image:

@@ -7,6 +7,7 @@ import sys
 import tempfile
 import time
 import uuid
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -15,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from harness import __version__, results
-from harness.errors import EXIT_OK, EXIT_USER, HarnessError
-from harness.suite import builds, events, revision, worker
+from harness.errors import EXIT_OK, EXIT_USER, HarnessError, UserError
+from harness.suite import builds, events, known, resume, revision, shard, worker
 from harness.suite import cells as cells_
 from harness.suite import folder as folder_
 from harness.suite.cells import Cell
@@ -60,12 +61,15 @@ class Controller:
         self.run: Run | None = None
         self.interrupted = False
         self.temporary = False
+        self.finished: Mapping[str, results.Row] = {}  # by an earlier part of a run that goes on
+        self.shard: dict[str, Any] | None = None
         self._seen: dict[str, str] = {}
 
     @pytest.hookimpl(tryfirst=True)  # before xdist starts its workers
     def pytest_sessionstart(self) -> None:
         """Build every image; a wrong file ends the session with its complaints."""
         from harness.boot import limits
+        from harness.spec import load_plan
 
         config = self.config
         wanted = cells_.Wanted(
@@ -75,7 +79,8 @@ class Controller:
             library=config.getoption("harness_library"),
         )
         try:
-            planned = cells_.planned(wanted)
+            planned, self.shard = _part(cells_.planned(wanted), config)
+            excused = known.excuses(load_plan(wanted.plan).known) if wanted.plan else ()
             folder = self._folder()
         except HarnessError as error:
             raise pytest.UsageError(str(error)) from None
@@ -84,17 +89,13 @@ class Controller:
         cells = [one.cell for one in planned]
         self.run = Run(
             folder, tuple(cells), 1, config.getoption("harness_patience"), _how(config),
-            explain=config.getoption("harness_explain"),
+            explain=config.getoption("harness_explain"), known=excused,
         )  # fmt: skip
-        self.run.events.tell(
-            "run",
-            harness=__version__,
-            when=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            run=uuid.uuid4().hex,
-            plan=cells_.shown(wanted.plan) if wanted.plan else None,
-            source=revision.of(wanted.plan or Path(cells[0].sources[0])) if cells else None,
-            cells=[cell.facts() for cell in cells],
-        )
+        try:
+            self.finished = resume.begin(self.run, cells) if config.getoption("harness_resume") else self._begin(wanted)
+        except UserError as error:
+            self.run = None  # what is there is another run's
+            raise pytest.UsageError(str(error)) from None
         try:
             cells = builds.build(planned, self.run.how, self._building, self._built)
         except HarnessError as error:
@@ -103,12 +104,28 @@ class Controller:
         except BaseException as error:  # Ctrl-C too: what was planned is not lost
             self._end(interrupted=isinstance(error, KeyboardInterrupt), code=int(pytest.ExitCode.INTERNAL_ERROR))
             raise
+        cells = resume.settle(self.run, cells, self.finished)
         memory = max((cell.spec.host_memory for cell in cells if not cell.problem), default=256)
         self.run = replace(self.run, cells=tuple(cells), slots=limits.guests(memory))
         if config.pluginmanager.has_plugin("harness-distribution"):
             config.stash[RUN] = self.run
         else:
             worker.take_part(config, self.run)
+
+    def _begin(self, wanted: cells_.Wanted) -> dict[str, results.Row]:
+        assert self.run is not None
+        cells = self.run.cells
+        self.run.events.tell(
+            "run",
+            harness=__version__,
+            when=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            run=uuid.uuid4().hex,
+            plan=cells_.shown(wanted.plan) if wanted.plan else None,
+            source=revision.of(wanted.plan or Path(cells[0].sources[0])) if cells else None,
+            shard=self.shard,
+            cells=[cell.facts() for cell in cells],
+        )
+        return {}
 
     def _building(self, text: str) -> None:
         assert self.run is not None
@@ -117,7 +134,8 @@ class Controller:
 
     def _built(self, cell: Cell) -> None:
         assert self.run is not None
-        self.run.events.tell("built", cell=cell.id, **cell.built_facts())
+        if cell.id not in self.finished:
+            self.run.events.tell("built", cell=cell.id, **cell.built_facts())
 
     def _end(self, **facts: Any) -> results.Row:
         """Write the results of a run that is over; return them."""
@@ -130,6 +148,8 @@ class Controller:
     def _folder(self) -> Path:
         given: Path | None = self.config.getoption("harness_results")
         self.temporary = given is None
+        if given is not None and self.config.getoption("harness_resume"):
+            return folder_.resume(given.absolute())
         return folder_.take(Path(tempfile.mkdtemp(prefix="harness-")) if given is None else given.absolute())
 
     def _discard(self, folder: Path) -> None:
@@ -139,7 +159,7 @@ class Controller:
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """Tell of a file whose cases could not be collected: it counts as a failed case without a cell."""
         if self.run is not None and report.failed:
-            self._tell(report)
+            self._tell(report, report.outcome)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Tell of a case once it has an outcome; a failing teardown makes a passed case a failed one."""
@@ -147,20 +167,21 @@ class Controller:
             return
         if self._seen.get(report.nodeid) == "failed":
             return
-        before = self._seen.get(report.nodeid, "")
-        self._seen[report.nodeid] = report.outcome
         cell = self._groups.get(report.nodeid, "").partition(":")[0]
         properties = dict(report.user_properties)
-        more = {key: properties.get(key, "") for key in ("transcript", "verdict")}
-        self._tell(report, cell, before, seconds=round(report.duration, 3), **more)
+        outcome = results.KNOWN if properties.get("known") else report.outcome
+        before, self._seen[report.nodeid] = self._seen.get(report.nodeid, ""), outcome
+        more = {key: properties.get(key, "") for key in ("transcript", "verdict", "whose", "known", "passes")}
+        self._tell(report, outcome, cell, before, seconds=round(report.duration, 3), **more)
 
     def _tell(
-        self, report: pytest.TestReport | pytest.CollectReport, cell: str = "", instead: str = "", **more: Any
-    ) -> None:
+        self, report: pytest.TestReport | pytest.CollectReport, outcome: str, cell: str = "", instead: str = "",
+        **more: Any,
+    ) -> None:  # fmt: skip
         """Tell of an outcome, perhaps `instead` of one that was told before."""
         assert self.run is not None
         message = _message(report)[:MESSAGE_CHARS]
-        facts = {"cell": cell, "case": report.nodeid, "outcome": report.outcome, "instead": instead, "message": message}
+        facts = {"cell": cell, "case": report.nodeid, "outcome": outcome, "instead": instead, "message": message}
         self.run.events.tell("case", **facts, **more)
 
     @cached_property
@@ -208,6 +229,17 @@ def _how(config: pytest.Config) -> builds.How:
         refresh=config.getoption("harness_refresh"),
         library=config.getoption("harness_library"),
     )
+
+
+def _part(planned: list[cells_.Planned], config: pytest.Config) -> tuple[list[cells_.Planned], dict[str, Any] | None]:
+    """Return the cells that this host has to run, and how the plan was split; all of them without ``--shard``."""
+    text: str | None = config.getoption("harness_shard")
+    if not text:
+        return planned, None
+    past: Path | None = config.getoption("harness_durations")
+    mine, facts = shard.part([one.cell for one in planned], results.read(past) if past else None, shard.parse(text))
+    ids = {cell.id for cell in mine}
+    return [one for one in planned if one.cell.id in ids], facts
 
 
 def _message(report: pytest.TestReport | pytest.CollectReport) -> str:

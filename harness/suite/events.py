@@ -30,6 +30,10 @@ class Events:
         finally:
             os.close(fd)
 
+    def skip(self) -> None:
+        """Pass over what has come so far."""
+        self._read = self.path.stat().st_size if self.path.exists() else 0
+
     def news(self) -> list[Event]:
         """Return the events that have come since the last call; a line that is still being written waits."""
         try:
@@ -46,6 +50,28 @@ class Events:
 def read(folder: Path) -> list[Event]:
     """Return all events of a run."""
     return Events(folder).news()
+
+
+def mend(folder: Path) -> list[Event]:
+    """Cut off what a crash left unfinished at the end of a run's events; return those before it.
+
+    A host that lost its power may have written half a line, or zeros where a line was to come.
+    """
+    path = folder / FILE
+    found: list[Event] = []
+    size = 0
+    with path.open("rb+") as stream:
+        for line in stream:
+            try:
+                event = json.loads(line) if line.endswith(b"\n") else None
+            except ValueError:
+                event = None
+            if not isinstance(event, dict) or "event" not in event:
+                break
+            found.append(event)
+            size += len(line)
+        stream.truncate(size)
+    return found
 
 
 def of_error(error: HarnessError) -> dict[str, Any]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from harness.suite.run import GROUPS, SLOTS
 CELLS = "cells"
 NAMES = (results.FILE, events.FILE, GROUPS, CELLS, SLOTS)
 BEGIN = "begin"
+LOCK = ".lock"
 
 
 def take(folder: Path, also: Iterable[str] = ()) -> Path:
@@ -34,12 +36,47 @@ def take(folder: Path, also: Iterable[str] = ()) -> Path:
                 f"{folder} already has {', '.join(path.name for path in there)}, which no earlier run left there",
                 hint="give --results a new folder, or one that an earlier run has written",
             )
+        if (folder / results.FILE).exists():
+            (folder / results.FILE).replace(folder / results.PREVIOUS)
         for path in there:
-            _remove(path)
+            if path.name != results.FILE:
+                _remove(path)
         events.Events(folder).tell(BEGIN, harness=__version__)
     except OSError as error:
         raise UserError(f"cannot write results to {folder}: {error.strerror}", hint="--results DIR") from None
     return folder
+
+
+def resume(folder: Path) -> Path:
+    """Return the folder of a run that goes on: nothing in it goes, but what a crash left unfinished.
+
+    UserError when no run has begun there.
+    """
+    try:
+        begun = any(event["event"] == "run" for event in events.mend(folder))
+    except OSError:
+        begun = False
+    if not begun:
+        raise UserError(f"there is no run in {folder} to go on with", hint="leave --resume out, or name its --results")
+    return folder
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Keep other runs out of a folder; UserError when one is at work there. Ends with the process, however it ends."""
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(folder / LOCK)
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        raise UserError(f"another run is writing to {folder}", hint="give --results another folder") from None
+    except OSError as error:
+        raise UserError(f"cannot write results to {folder}: {error.strerror}", hint="--results DIR") from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def new(base: Path, name: str) -> Path:

@@ -36,7 +36,7 @@ class Guests:
         self.run = run
         self._shared: tuple[str, System, ExitStack] | None = None
         self._exact: dict[str, ExactPair] = {}
-        self._failed: dict[tuple[str, str], str] = {}
+        self._failed: dict[tuple[str, str], HarnessError] = {}
         self._numbers: dict[tuple[str, str], int] = {}
         self._up = 0  # guests of this process
 
@@ -93,11 +93,14 @@ class Guests:
         """Make something; what failed once is not tried again, and the whole story is told once."""
         key = (cell.id, what)
         if key in self._failed:
-            raise SaidBeforeError(f"the {what} boot failed, see {self._failed[key]}")
+            first = self._failed[key]
+            error = SaidBeforeError(f"the {what} boot failed, see the first failed case of {cell.id}: {first.message}")
+            error.whose, error.exit_code = first.whose, first.exit_code
+            raise error
         try:
             return make()
         except HarnessError as error:
-            self._failed[key] = f"the first failed case of {cell.id}: {error.message}"
+            self._failed[key] = error
             self.run.events.tell("boot failed", cell=cell.id, what=what, message=error.message)
             raise
 

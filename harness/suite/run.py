@@ -6,13 +6,14 @@ import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from harness.suite.builds import How
 from harness.suite.cells import Cell, from_json, to_json
 from harness.suite.events import Events
+from harness.suite.known import Excuse
 
 SLOT_WAIT_S = 0.05
 SLOTS = "slots"
@@ -23,7 +24,7 @@ GROUPS = "groups.json"  # which cases share a guest, for the scheduler
 class Run:
     """One run of cases. ``slots`` is how many guests may be up at once, ``patience`` multiplies every time limit.
 
-    ``explain``: each cell boots once more in exact time, step by step.
+    ``explain``: each cell boots once more in exact time, step by step. ``known``: failures that do not count yet.
     """
 
     folder: Path
@@ -32,6 +33,7 @@ class Run:
     patience: float
     how: How = field(default_factory=How)
     explain: bool = False
+    known: tuple[Excuse, ...] = ()
 
     @property
     def events(self) -> Events:
@@ -47,6 +49,7 @@ class Run:
             "patience": self.patience,
             "how": self.how.to_json(),
             "explain": self.explain,
+            "known": [asdict(one) for one in self.known],
         }
 
     @classmethod
@@ -59,6 +62,7 @@ class Run:
             patience=data["patience"],
             how=How.from_json(data["how"]),
             explain=data["explain"],
+            known=tuple(Excuse(**row) for row in data["known"]),
         )
 
     def groups(self) -> dict[str, str]:

@@ -47,12 +47,25 @@ COLUMNS = {
     "passed": Column(lambda row: str(row["cases"]["passed"])),
     "failed": Column(lambda row: str(row["cases"]["failed"]), lambda row: "red" if row["cases"]["failed"] else ""),
     "skipped": Column(lambda row: str(row["cases"]["skipped"])),
+    "known": Column(lambda row: str(row["cases"]["known"])),
     "status": Column(lambda row: str(row["status"]), lambda row: COLOURS[row["status"]], "left"),
 }
 # The first that fits is taken.
 LAYOUTS = (
-    ("image", "machine", "size MB", "exact ms", "wall ms", "read-only", "passed", "failed", "skipped", "status"),
-    ("cell", "size MB", "exact ms", "wall ms", "read-only", "passed", "failed", "skipped", "status"),
+    (
+        "image",
+        "machine",
+        "size MB",
+        "exact ms",
+        "wall ms",
+        "read-only",
+        "passed",
+        "failed",
+        "skipped",
+        "known",
+        "status",
+    ),
+    ("cell", "size MB", "exact ms", "wall ms", "read-only", "passed", "failed", "skipped", "known", "status"),
     ("cell", "size MB", "exact ms", "read-only", "passed", "failed", "status"),
     ("cell", "size MB", "exact ms", "failed", "status"),
     ("cell", "failed", "status"),
@@ -64,12 +77,14 @@ def summary(results: Row, console: Console) -> Iterator[RenderableType]:
     """Yield the table in the widest layout that `console` has room for, and what no cell tells."""
     from rich.measure import Measurement
 
-    for layout in LAYOUTS:
+    known = any(row["cases"]["known"] for row in results["cells"])
+    for whole in LAYOUTS:
+        layout = tuple(name for name in whole if known or name != "known")
         table = _table(results["cells"], layout)
         if Measurement.get(console, console.options.update(max_width=10_000), table).maximum <= console.width:
             break
     yield table
-    if layout not in LAYOUTS[:2]:
+    if whole not in LAYOUTS[:2]:
         yield "a wider terminal shows more columns"
     counts = results["other"]["cases"]
     if sum(counts.values()):

@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Any
 
+from harness.results import LAB
+
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
     from rich.live import Live
@@ -17,11 +19,15 @@ if TYPE_CHECKING:
 
 PIPED_WIDTH = 1000  # nobody folds what goes to a file
 QUIET_S = 10.0  # who reads lines hears after so long that the run is alive
-COLOURS = {"passed": "green", "failed": "red", "not run": "yellow", "incomplete": "yellow", "not selected": "dim"}
+COLOURS = {
+    "passed": "green", "failed": "red", "lab failed": "magenta", "not run": "yellow", "incomplete": "yellow",
+    "not selected": "dim",
+}  # fmt: skip
 BOOTS = {"exact": "exact boots", "steps": "explained boot", "wall": "booting", "own": "booting"}
+COUNTS = ("passed", "failed", "skipped", "known")
 BUILDING, WAITING = "building", "waiting"
 # what a full terminal shows last, the least worth knowing at the end
-INTEREST = ("failed", *BOOTS.values(), "running", BUILDING, "not run", WAITING, "not selected", "passed")
+INTEREST = ("failed", "lab failed", *BOOTS.values(), "running", BUILDING, "not run", WAITING, "not selected", "passed")
 
 
 def console(stream: IO[str]) -> Console:
@@ -46,12 +52,14 @@ class Cell:
     passed: int = 0
     failed: int = 0
     skipped: int = 0
+    known: int = 0
+    labs: int = 0  # of the failed: by the machine's or this host's fault
     total: int | None = None
 
     @property
     def done(self) -> int:
         """How many of its cases have an outcome."""
-        return self.passed + self.failed + self.skipped
+        return self.passed + self.failed + self.skipped + self.known
 
     @property
     def word(self) -> str:
@@ -68,6 +76,7 @@ class Cell:
         if event["instead"]:
             setattr(self, event["instead"], getattr(self, event["instead"]) - 1)
         setattr(self, event["outcome"], getattr(self, event["outcome"]) + 1)
+        self.labs += event["outcome"] == "failed" and event.get("whose") in LAB
 
 
 @dataclass
@@ -112,6 +121,16 @@ class Progress:
             self._not_run(self.cells[row["id"]], row["problem"])
         return f"{len(self.cells)} {'cell' if len(self.cells) == 1 else 'cells'}"
 
+    def _resumed(self, event: Mapping[str, Any]) -> str:
+        self._run({"cells": event["every"]})
+        for name, row in event["finished"].items():
+            cell = self.cells[name]
+            cell.phase = row["status"]
+            cell.passed, cell.failed, cell.skipped, cell.known = (row[key] for key in COUNTS)
+            cell.total = cell.done
+        left = len(self.cells) - len(event["finished"])
+        return f"going on: {left} of {len(self.cells)} cells are left"
+
     def _not_run(self, cell: Cell, problem: str) -> str:
         if not problem:
             return ""
@@ -129,6 +148,8 @@ class Progress:
         self.doing = ""
         self.other.total = event["cases"].get("", 0)
         for cell in self.cells.values():
+            if cell.word in ("passed", "failed"):
+                continue
             cell.total = event["cases"].get(cell.id)
             if cell.phase == WAITING and not cell.total:
                 cell.phase = "not selected"
@@ -149,11 +170,12 @@ class Progress:
     def _case(self, cell: Cell, event: Mapping[str, Any]) -> str:
         cell.count(event)
         if cell.total is not None and cell.done >= cell.total:
-            cell.phase = "failed" if cell.failed else "passed"
+            cell.phase = "passed" if not cell.failed else "lab failed" if cell.failed == cell.labs else "failed"
         if event["outcome"] == "failed":
             return f"{cell.id}: FAILED {event['case'].rpartition('::')[2].partition('[')[0]}"
         if cell.phase == "passed":
-            return f"{cell.id}: {cell.passed} passed, {cell.skipped} skipped"
+            known = f", {cell.known} known to fail" if cell.known else ""
+            return f"{cell.id}: {cell.passed} passed, {cell.skipped} skipped{known}"
         return ""
 
 
@@ -232,11 +254,17 @@ def failures(results: Mapping[str, Any]) -> Iterable[str]:
     for row in (*results["cells"], results["other"]):
         for one in row["failures"]:
             yield ""
-            yield f"FAILED {one['case']}"
+            lab = f", by the fault of {one['whose']}" if one.get("whose") in LAB else ""
+            yield f"FAILED {one['case']}{lab}"
             yield from (f"  {line}" for line in one["message"].splitlines())
             if one["transcript"] and one["transcript"] not in one["message"]:
                 yield f"  transcript: {one['transcript']}"
+        for one in row.get("known", ()):
+            yield f"KNOWN {one['case']}: {one['known'].removeprefix('known ')}"
+        for one in row.get("passes", ()):
+            yield f"PASSES {one['case']}, though {one['known']}: take it out of the plan"
         if row.get("reason"):
             yield ""
             yield f"NOT RUN {row['id']}"
             yield from (f"  {line}" for line in row["reason"].splitlines())
+    yield from (f"NOTE {text}" for text in results.get("notes", ()))

@@ -8,13 +8,16 @@ import os
 import signal
 from collections import Counter
 from collections.abc import Generator
+from datetime import date
 from typing import Any
 
 import pytest
 
+from harness import results
 from harness.errors import HarnessError, UserError
 from harness.secrets import redact
-from harness.suite import collect, fixtures
+from harness.suite import collect, fixtures, known
+from harness.suite.cells import Cell
 from harness.suite.fixtures import GUESTS, RUN
 from harness.suite.guests import Guests
 from harness.suite.run import GROUPS, Run
@@ -53,7 +56,7 @@ class Worker:
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
         """Run a case on every cell that can be run."""
         if FIXTURES & set(metafunc.fixturenames):
-            cells = [cell for cell in self.run.cells if not cell.problem]
+            cells = [cell for cell in self.run.cells if not cell.problem and not cell.finished]
             metafunc.parametrize("cell", cells, ids=[cell.id for cell in cells], indirect=True, scope="session")
 
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -68,6 +71,9 @@ class Worker:
         """Tell how many cases each cell has ("": those without one), and which of them share a guest."""
         self._leave_groups(session.items)
         if self.teller:
+            pairs = [(item.nodeid, cell) for item in session.items if (cell := collect.cell_of(item))]
+            for excuse in known.idle(self.run.known, pairs) if not _is_filtered(session.config) else ():
+                self.run.events.tell("note", text=f"no case is called {excuse.case!r}, which the plan says is known")
             found = Counter(cell.id if (cell := collect.cell_of(item)) else "" for item in session.items)
             self.run.events.tell("collected", cases=found)
 
@@ -94,12 +100,16 @@ class Worker:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(
-        self, call: pytest.CallInfo[Any]
+        self, item: pytest.Item, call: pytest.CallInfo[Any]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         """Show what the harness explains itself as it says it, without a traceback; no secret leaves the process."""
         report = yield
-        if call.excinfo and isinstance(call.excinfo.value, HarnessError):
-            report.longrepr = str(call.excinfo.value)
+        error = call.excinfo.value if call.excinfo else None
+        if isinstance(error, HarnessError):
+            report.longrepr = str(error)
+            report.user_properties.append(("whose", error.whose))
+        if cell := collect.cell_of(item):
+            self._excuse(report, cell, is_labs=isinstance(error, HarnessError) and error.whose in results.LAB)
         if isinstance(report.longrepr, tuple):
             path, line, why = report.longrepr
             report.longrepr = (path, line, redact(why))
@@ -108,10 +118,28 @@ class Worker:
         report.sections = [(title, redact(text)) for title, text in report.sections]
         return report
 
+    def _excuse(self, report: pytest.TestReport, cell: Cell, *, is_labs: bool) -> None:
+        """Let a known failure count as that: pytest takes it for one that was expected. A lab's fault never is one."""
+        excuse = known.find(self.run.known, report.nodeid, cell)
+        if excuse is None:
+            return
+        if report.passed and report.when == "call":
+            report.user_properties.append(("passes", excuse.text))
+        elif report.failed and not is_labs and excuse.holds(date.today()):
+            report.user_properties.append(("known", excuse.text))
+            report.outcome, report.wasxfail = "skipped", excuse.text
+        elif report.failed and not is_labs:
+            report.longrepr = f"{report.longreprtext}\nit was {excuse.text}, which has passed"
+
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self) -> None:
         """Leave no guest behind."""
         self.guests.release()
+
+
+def _is_filtered(config: pytest.Config) -> bool:
+    """Say whether somebody asked for some cases only."""
+    return bool(config.getoption("keyword") or config.getoption("markexpr"))
 
 
 def _group(item: pytest.Item, cell: Any) -> str:

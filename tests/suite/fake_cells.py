@@ -1,7 +1,7 @@
 """Loaded into a pytest under test by ``-p fake_cells``: cells whose guests cost nothing and leave a line when booted.
 
 FAKE_CELLS is JSON: {"cells": [[id, problem], …], "slots": N, "broken": [cell ids whose boots fail],
-"failing": {id: how often its machine fails},
+"fault": that error's class, "failing": {id: how often its machine fails}, "digest": of every image,
 "unbuildable": [ids whose build is an error], "error": its class, "hanging": [ids whose build never ends],
 "machines": {id: YAML path}}.
 """
@@ -17,7 +17,7 @@ from types import SimpleNamespace
 
 from harness import errors
 from harness.boot import limits
-from harness.errors import ImageError, MachineError
+from harness.errors import MachineError
 from harness.suite import builds, cells
 from harness.suite.cells import Cell, Planned
 
@@ -35,7 +35,8 @@ SERVICE = {
     "restart": "always",
 }
 MANIFEST = {"schema": 1, "name": "fake", "arch": "x86_64", "spec": {"sha256": "5"}, "components": [],
-            "files": [{"name": "kernel", "size": 7, "sha256": "6", "shipped": True}], "root": {"size": 0},
+            "files": [{"name": "kernel", "size": 7, "sha256": SETTINGS.get("digest", "6"), "shipped": True}],
+            "root": {"size": 0},
             "expect": {"onboot": {}, "onshutdown": {}, "services": {"web": SERVICE}}}  # fmt: skip
 FAILED = Counter()
 HOST = {"cores": 2, "load": 0.5}
@@ -94,7 +95,8 @@ def boot(image, machine, options):
     log("boot", cell, os.getpid(), time.monotonic())
     log("patience", options.timeout_multiplier)
     if cell in SETTINGS.get("broken", ()):
-        raise ImageError(f"{cell}: the kernel panicked", details="its last words")
+        fault = getattr(errors, SETTINGS.get("fault", "ImageError"))
+        raise fault(f"{cell}: the kernel panicked", details="its last words")
     FAILED[cell] += 1
     if FAILED[cell] <= SETTINGS.get("failing", {}).get(cell, 0):
         raise MachineError(f"{cell}: the line is dead")

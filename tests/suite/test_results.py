@@ -102,8 +102,8 @@ def test_cases_without_a_cell_count() -> None:
     found = results.fold([*good, case("", "failed"), END])
     assert found["exit"] == 1
     assert found["other"] == {
-        "cases": {"passed": 1, "failed": 1, "skipped": 0},
-        "failures": [{"case": "x", "message": "m", "transcript": ""}],
+        "cases": {"passed": 1, "failed": 1, "skipped": 0, "known": 0},
+        "failures": [{"case": "x", "message": "m", "transcript": "", "whose": ""}],
     }
 
 
@@ -116,7 +116,7 @@ def test_what_pytest_says_of_itself_counts_too() -> None:
 @pytest.mark.parametrize("before", ["passed", "skipped"])
 def test_a_teardown_that_fails_takes_the_place_of_what_was_before(before: str) -> None:
     found = results.fold([RUN, ONE_EACH, case("a", before), case("a", "failed", instead=before), END])
-    assert found["cells"][0]["cases"] == {"passed": 0, "failed": 1, "skipped": 0}
+    assert found["cells"][0]["cases"] == {"passed": 0, "failed": 1, "skipped": 0, "known": 0}
 
 
 def test_order_of_marks() -> None:

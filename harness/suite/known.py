@@ -1,0 +1,65 @@
+"""Failures that are known: which case on which cell is excused, and until when. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
+
+from harness.suite.cells import Cell
+
+if TYPE_CHECKING:
+    from harness.spec.plan import Known
+
+
+@dataclass(frozen=True)
+class Excuse:
+    """Why a failure of some cases on some cells does not count. ``until`` is the last day of it, YYYY-MM-DD."""
+
+    case: str
+    image: str
+    machine: str
+    issue: str
+    until: str
+
+    def covers(self, nodeid: str, cell: Cell) -> bool:
+        """Say whether it is about a case of pytest's on a cell."""
+        return (
+            any(fnmatchcase(name, self.case) for name in _names(nodeid))
+            and fnmatchcase(cell.image_name, self.image)
+            and fnmatchcase(cell.machine, self.machine)
+        )
+
+    def holds(self, today: date) -> bool:
+        """Say whether its day has not passed."""
+        return today <= date.fromisoformat(self.until)
+
+    @property
+    def text(self) -> str:
+        """What is said beside the failure."""
+        return f"known until {self.until}: {self.issue}"
+
+
+def excuses(rows: Iterable[Known]) -> tuple[Excuse, ...]:
+    """Return what a plan says is known."""
+    return tuple(Excuse(row.case, row.image, row.machine, row.issue, row.until) for row in rows)
+
+
+def find(known: Sequence[Excuse], nodeid: str, cell: Cell) -> Excuse | None:
+    """Return the excuse of a case on a cell: of several, the one that holds longest."""
+    return max((one for one in known if one.covers(nodeid, cell)), key=lambda one: one.until, default=None)
+
+
+def idle(known: Sequence[Excuse], cases: Iterable[tuple[str, Cell]]) -> list[Excuse]:
+    """Return the excuses that are about no case at all: a name was misspelt, or the case has gone."""
+    pairs = list(cases)
+    return [one for one in known if not any(one.covers(nodeid, cell) for nodeid, cell in pairs)]
+
+
+def _names(nodeid: str) -> tuple[str, str]:
+    """Return a case's names: FUNCTION, and FILE.py::FUNCTION."""
+    path, _, rest = nodeid.partition("::")
+    function = rest.rpartition("::")[2].partition("[")[0]
+    return function, f"{path.rpartition('/')[2]}::{function}"

@@ -1,0 +1,138 @@
+"""Who is told how a run ended, by a real HTTP server and a real mail server."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiosmtpd.handlers import Message
+from aiosmtpd.smtp import SMTP
+
+from harness import results
+from harness.commands import notify
+from harness.errors import UserError
+from harness.spec import load_plan
+from harness.spec.plan import Email, Notify
+from harness.suite.changes import Change
+
+RUN = {"event": "run", "harness": "1", "when": "2026-11-24T06:00:00Z", "run": "u", "plan": "night.yml", "source": None}
+CELL = {"id": "a", "image": "a.yml", "machine": "m", "arch": "arm64", "problem": "", "budget": {}}
+CASE = {"event": "case", "cell": "a", "case": "t.py::test_x[a]", "outcome": "failed", "message": "so it is"}
+FOUND = results.fold([{**RUN, "cells": [CELL]}, {"event": "collected", "cases": {"a": 1}}, CASE,
+                      {"event": "end", "interrupted": False, "code": 1}])  # fmt: skip
+CHANGED = [Change("worse", "a: test_x fails now")]
+
+
+class Room:
+    """A chat room's webhook: answers with the given codes in order, then with the last."""
+
+    def __init__(self) -> None:
+        self.codes = [200]
+        self.heard: list[dict[str, Any]] = []
+        room = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                room.heard.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+                self.send_response(room.codes.pop(0) if len(room.codes) > 1 else room.codes[0])
+                self.end_headers()
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        self.url = f"http://127.0.0.1:{self.server.server_port}/hook/s3cret"
+
+
+@pytest.fixture
+def room(monkeypatch: pytest.MonkeyPatch) -> Iterator[Room]:
+    made = Room()
+    monkeypatch.setenv("NIGHT_WEBHOOK", made.url)
+    yield made
+    made.server.shutdown()
+    made.server.server_close()
+
+
+def test_a_webhook_gets_the_summary_and_the_change(room: Room, capsys: pytest.CaptureFixture[str]) -> None:
+    notify.send(Notify(webhook_env="NIGHT_WEBHOOK"), FOUND, CHANGED)
+    (heard,) = room.heard
+    assert "1 product failures" in heard["text"]
+    assert heard["exit"] == 1
+    assert heard["cells"] == {"a": "failed"}
+    assert heard["changes"] == [{"kind": "worse", "text": "a: test_x fails now"}]
+    assert capsys.readouterr().err == ""
+
+
+def test_a_busy_webhook_is_asked_again(room: Room, capsys: pytest.CaptureFixture[str]) -> None:
+    room.codes = [503, 200]
+    notify.send(Notify(webhook_env="NIGHT_WEBHOOK"), FOUND, CHANGED)
+    assert len(room.heard) == 2
+    assert capsys.readouterr().err == ""
+
+
+def test_what_cannot_be_sent_is_a_warning_without_the_secret(
+    room: Room, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    room.codes = [404]
+    notify.send(Notify(webhook_env="NIGHT_WEBHOOK"), FOUND, CHANGED)
+    assert "the webhook in NIGHT_WEBHOOK answers 404" in capsys.readouterr().err
+    for url in ("http://127.0.0.1:1/s3cret", "no-url s3cret", "ftp://s3cret"):
+        monkeypatch.setenv("NIGHT_WEBHOOK", url)
+        notify.send(Notify(webhook_env="NIGHT_WEBHOOK"), FOUND, CHANGED)
+        said = capsys.readouterr().err
+        assert "cannot be reached" in said
+        assert "s3cret" not in said
+    monkeypatch.delenv("NIGHT_WEBHOOK")
+    notify.send(Notify(webhook_env="NIGHT_WEBHOOK"), FOUND, CHANGED)
+    assert "NIGHT_WEBHOOK, which is not set" in capsys.readouterr().err
+
+
+def test_mail_arrives_once(capsys: pytest.CaptureFixture[str]) -> None:
+    got: list[Any] = []
+
+    class Box(Message):  # type: ignore[misc]
+        def handle_message(self, message: Any) -> None:
+            got.append(message)
+
+    loop = asyncio.new_event_loop()
+    server = loop.run_until_complete(loop.create_server(lambda: SMTP(Box()), "127.0.0.1", 0))
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+    try:
+        where = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        email = Email.model_validate(
+            {"to": ("lab@mail.example", "boss@mail.example"), "from": "harness@mail.example", "server": where,
+             "security": "none"}
+        )  # fmt: skip
+        notify.send(Notify(email=email), FOUND, CHANGED)
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        server.close()
+        loop.close()
+    (mail,) = got
+    assert mail["Subject"] == "night.yml: 0 of 1 cells passed; 1 product failures"
+    assert mail["To"] == "lab@mail.example, boss@mail.example"
+    assert "test\\_x fails now" in mail.get_payload(decode=True).decode()
+    assert capsys.readouterr().err == ""
+
+
+def test_no_secret_in_a_plan(tmp_path: Path) -> None:
+    (tmp_path / "minimal.yml").write_text("kernel: {image: kernel}\n")
+    plan = tmp_path / "plan.yml"
+    plan.write_text(
+        "machines: [qemu-x86_64]\nimages: [{path: minimal.yml}]\n"
+        "notify: {webhook_env: 'https://chat.example/x', email: {to: [a], from: b, server: 'x y'}}\n"
+    )
+    with pytest.raises(UserError) as caught:
+        load_plan(plan)
+    assert "3:23: notify.webhook_env: is not the name of a variable" in str(caught.value)
+    assert "no mail server" in str(caught.value)
+    assert "chat.example" not in str(caught.value)

@@ -1,0 +1,136 @@
+"""A plan on several hosts: an even split, and results put together."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from inner_pytest import environment
+from test_matrix import FAKE, HARNESS
+
+from harness.errors import UserError
+from harness.suite import merge, shard
+from harness.suite.cells import Cell
+
+CASES = """
+def test_one(system, cell): pass
+def test_two(exact, cell): assert cell.id != "b", "b is bad"
+"""
+NAMES = ["a", "b", "c", "d", "e"]
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    (tmp_path / "test_inner.py").write_text(CASES)
+    (tmp_path / "minimal.yml").write_text("kernel: {image: kernel}\n")
+    (tmp_path / "plan.yml").write_text(
+        "machines: [qemu-x86_64]\nimages: [{path: minimal.yml}]\ncases: [test_inner.py]\n"
+    )
+
+    def matrix(*args: str, **settings: Any) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*HARNESS, "plan.yml", "-n", "1", *args, *FAKE], cwd=tmp_path, text=True, capture_output=True, timeout=120,
+            env=environment(tmp_path, {"cells": [[name, ""] for name in NAMES], **settings}), check=False,
+        )  # fmt: skip
+
+    return matrix
+
+
+def put_together(tmp_path: Path, *args: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*HARNESS[:-1], "results", "merge", *args],
+        cwd=tmp_path,
+        text=True,
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def cells(folder: Path) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = json.loads((folder / "results.json").read_text())["cells"]
+    for row in rows:
+        row.pop("seconds")
+        for failure in row["failures"]:
+            failure["transcript"] = Path(failure["transcript"]).name
+    return rows
+
+
+@given(st.dictionaries(st.text(max_size=5), st.floats(0.1, 1e4), max_size=40), st.integers(1, 9))
+def test_every_cell_is_in_one_shard_and_none_has_much_more_than_the_others(cost: dict[str, float], of: int) -> None:
+    parts = shard.split(cost, of)
+    assert sorted(name for part in parts for name in part) == sorted(cost)
+    loads = [sum(cost[name] for name in part) for part in parts]
+    assert max(loads) - min(loads) <= max(cost.values(), default=0) + 1e-6
+    assert parts == shard.split(dict(reversed(cost.items())), of)
+
+
+def test_what_is_known_of_a_cell_counts_and_else_its_architecture() -> None:
+    made = [Cell(id=name, image="", sources=(), machine="", machine_path="", arch=arch, size=1, ready=None)
+            for name, arch in (("a", "arm64"), ("b", "arm64"), ("c", "s390x"))]  # fmt: skip
+    past = {"cells": [{"id": "a", "arch": "arm64", "seconds": 7.0}, {"id": "x", "arch": "arm64", "seconds": 9.0}]}
+    assert shard.costs(made, past) == {"a": 7.0, "b": 8.0, "c": 8.0}
+    assert len(set(shard.costs(made, None).values())) == 1
+
+
+@pytest.mark.parametrize("text", ["", "0/2", "3/2", "1/0", "1", "a/b", "-1/2", "1/9999"])
+def test_what_is_no_shard(text: str) -> None:
+    with pytest.raises(UserError, match="is no shard"):
+        shard.parse(text)
+
+
+def test_shards_put_together_equal_the_whole_run(run: Run, tmp_path: Path) -> None:
+    assert run("--results", "whole").returncode == 1
+    for number in (1, 2):
+        done = run("--shard", f"{number}/2", "--durations-of", "whole/results.json", "--results", f"part{number}")
+        assert done.returncode in (0, 1), done.stdout + done.stderr
+    done = put_together(tmp_path, "part1", "part2", "-o", "night")
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert cells(tmp_path / "night") == cells(tmp_path / "whole")
+    for name in ("junit.xml", "summary.md", "report.html"):
+        assert (tmp_path / "night" / name).stat().st_size > 0
+    where = json.loads((tmp_path / "night/results.json").read_text())["cells"][1]["failures"]
+    assert where[0]["case"].endswith("test_two[b]")
+
+
+def test_what_contradicts_itself_is_refused(run: Run, tmp_path: Path) -> None:
+    run("--shard", "1/2", "--results", "one")
+    run("--shard", "2/2", "--results", "two")
+    run("--shard", "2/3", "--results", "three")
+    run("--shard", "2/2", "--results", "other", digest="7", cells=[["a", ""], ["f", ""]])
+    refused = [
+        (["one", "one"], " is in one and in one"),
+        (["one"], "of 2 shards there is no 2"),
+        (["one", "three"], "three is of another split"),
+        (["one", "other"], "other is of another split"),
+        (["one", "nothing"], "there are no results of a run in nothing"),
+    ]
+    for folders, said in refused:
+        done = put_together(tmp_path, *folders, "-o", "night")
+        assert done.returncode == 2, done.stdout
+        assert said in done.stderr
+        assert not (tmp_path / "night").exists()
+    done = put_together(tmp_path, "one", "-o", "night", "--partial")
+    assert done.returncode in (1, 3), done.stderr
+    rows = json.loads((tmp_path / "night/results.json").read_text())["cells"]
+    assert [row["id"] for row in rows] == NAMES
+    assert "no results of its shard" in {row["reason"] for row in rows}
+
+
+def test_images_that_differ_between_hosts_are_refused(run: Run, tmp_path: Path) -> None:
+    run("--shard", "1/2", "--results", "one")
+    run("--shard", "2/2", "--results", "two", digest="7")
+    parts = [merge.read(tmp_path / name) for name in ("one", "two")]
+    for part in parts:
+        for row in part.run["cells"]:
+            row["image"] = "same.yml"
+    with pytest.raises(UserError, match="do not fit") as caught:
+        merge.merge(parts)
+    assert "same.yml for x86_64 is not the same" in caught.value.details

@@ -9,7 +9,8 @@ from typing import Any
 from harness import __version__
 from harness.certify.judge import Judged, counts, result
 from harness.image import Bootable
-from harness.spec.model import Budget, MachineSpec
+from harness.spec.model import MachineSpec
+from harness.spec.plan import Budget
 from harness.spec.profile import Profile
 
 SCHEMA = 1

@@ -21,7 +21,8 @@ from harness.errors import EXIT_OK, EXIT_REFUSED, UserError
 from harness.image import Image
 from harness.report.words import visible
 from harness.spec import load_machine
-from harness.spec.model import Budget, ImageSpec, MachineSpec
+from harness.spec.model import ImageSpec, MachineSpec
+from harness.spec.plan import Budget
 from harness.spec.profile import Profile, Waivers, load_profile, load_waivers
 from harness.suite import events
 from harness.suite.builds import How

@@ -62,7 +62,7 @@ def write(found: Mapping[str, Any], folder: Path, changed: Sequence[Change], str
     _try("summary", lambda: (folder / SUMMARY).write_text(summary, "utf-8", "replace"))
     _try("report", lambda: print(f"report: {files.write(folder)}", file=stream))
     if os.environ.get("GITHUB_ACTIONS") == "true":
-        for line in brief.annotations(found):
+        for line in brief.workflow_commands(found):
             print(line, file=stream)
         if path := os.environ.get("GITHUB_STEP_SUMMARY"):
             _try("summary of the step", lambda: _append(Path(path), summary))

@@ -104,7 +104,7 @@ def _list(title: str, rows: Sequence[str]) -> Iterator[str]:
         yield f"- and {len(rows) - MOST} more"
 
 
-def annotations(results: Row) -> Iterator[str]:
+def workflow_commands(results: Row) -> Iterator[str]:
     """Yield GitHub's workflow commands (``::error title=…::…``): an error each failed case, a warning the rest."""
     found = sort(results)
     for kind, title, rows in (

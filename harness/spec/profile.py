@@ -15,10 +15,11 @@ from pydantic import Field
 
 from harness import paths
 from harness.errors import UserError
-from harness.spec import checks, checks_library
+from harness.spec import checks, checks_library, checks_plan
 from harness.spec.complaints import KeyPath, Problem, SpecError, nearest
 from harness.spec.components import Checked, checked, digest_of_bytes, mapping_of
-from harness.spec.model import Budget, Model, Strings
+from harness.spec.model import Model, Strings
+from harness.spec.plan import Budget
 from harness.spec.reader import Document, read
 from harness.store import digest_of
 
@@ -138,7 +139,7 @@ def load_profile(path_or_name: str | Path) -> Profile:
 
 
 def _located(text: str) -> Path:
-    if checks_library.is_path(text):
+    if checks_plan.is_path(text):
         return Path(text)
     known = profiles()
     if text not in known:
@@ -149,7 +150,7 @@ def _located(text: str) -> Path:
 
 
 def _parent(path: Path, extends: str) -> Path:
-    return path.parent / extends if checks_library.is_path(extends) else _located(extends)
+    return path.parent / extends if checks_plan.is_path(extends) else _located(extends)
 
 
 def _whole(chain: Sequence[ProfileSpec]) -> Profile:

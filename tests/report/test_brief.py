@@ -80,7 +80,7 @@ def test_the_summary_sorts_by_whose_hand_it_was_and_escapes() -> None:
 
 
 def test_annotations_cannot_be_broken_out_of() -> None:
-    lines = list(brief.annotations(results.fold(EVENTS)))
+    lines = list(brief.workflow_commands(results.fold(EVENTS)))
     assert [line.split("::")[1].partition(" ")[0] for line in lines] == ["error", "error", "warning", "warning"]
     assert all("\n" not in line for line in lines)
     assert lines[0].startswith("::error title=product failure%3A a%3A test_bad::x <script>")

@@ -16,6 +16,7 @@ class Budget(Model):
     size: Limit | None = None  # MB (10^6 bytes)
     ready: Limit | None = None  # exact milliseconds from the kernel's clock zero to ready
     phases: dict[str, Limit] = Field(default_factory=dict)  # exact milliseconds by figure
+    wall: Limit | None = None  # seconds by the host's clock from power-on to ready, the median of several boots
 
 
 class PlanImage(Model):

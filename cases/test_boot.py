@@ -45,7 +45,7 @@ def test_power_off_is_clean_and_runs_onshutdown(exact, expect):
 @pytest.mark.disturbs
 def test_reboot_is_clean(system, expect):
     before = len(system.milestones)
-    system.shell.run("reboot")
+    system.reboot()
     # that the image comes to ready from here on, other boots show
     system.wait_for("boot", after=before)
     after = [mark.name for mark in system.milestones[before:]]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -176,6 +177,11 @@ class System:
         driver.off()
         self._hear_out()
         return clean
+
+    def reboot(self) -> None:
+        """Let the system restart itself; wait with ``after=len(system.milestones)`` taken before."""
+        with suppress(ShellDeadError):  # it may be gone before it can answer; whether it restarts is waited for
+            self.shell.run("reboot")
 
     def reset(self) -> None:
         """Press the reset button; wait with ``after=len(system.milestones)`` taken before."""

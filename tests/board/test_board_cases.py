@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from harness import paths
 
 from .standins import standin
@@ -29,6 +31,7 @@ def outcomes(folder: Path) -> dict[str, str]:
     return {row["case"].partition("[")[0]: row["outcome"] for row in events if row["event"] == "case"}
 
 
+@pytest.mark.long
 def test_over_the_serial_line_alone_the_verdicts_are_qemus(tmp_path: Path) -> None:
     (tmp_path / "plain").mkdir()
     with standin(tmp_path / "board") as board:

@@ -59,7 +59,7 @@ def test_over_ssh_a_board_answers_in_the_systems_own_root(tmp_path: Path) -> Non
             )
             assert system.shell.fast
             before = len(system.milestones)
-            run("reboot")
+            system.reboot()
             system.wait_ready(after=before)
             assert run("echo again").text == "again\n"
             assert system.power_off()

@@ -35,7 +35,7 @@ def test_over_the_serial_line_a_board_boots_answers_reboots_and_goes_off(tmp_pat
             assert run("pwd; id -u; echo $TERM; exit 4").text == "/\n0\ndumb\n"
             assert not system.shell.fast
             before, old = len(system.milestones), run("cat /proc/sys/kernel/random/boot_id").text
-            run("reboot")
+            system.reboot()
             system.wait_ready(after=before)
             assert run("cat /proc/sys/kernel/random/boot_id").text not in ("", old)
             assert system.power_off()

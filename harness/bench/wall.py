@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import statistics
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +13,9 @@ from threading import Event
 from harness.arch import by_name
 from harness.bench.context import IMAGES, Context, Finding
 from harness.bench.figures import Figure
+from harness.bench.load import busy
 from harness.boot import BootOptions, boot
+from harness.boot.process import on_processor
 from harness.build.pipeline import Builder
 from harness.build.settings import Settings
 from harness.image import Image
@@ -23,7 +26,6 @@ from harness.spec.model import MachineSpec
 MACHINE = "qemu-arm64"  # the quickest to boot by the host's clock
 SLOWER = 0.1
 PROBE_LOOPS = 20_000
-AT_ONCE = 4  # trials that run side by side, twice as many as the cores of most hosts: each is load for the others
 LONGEST_S = 300.0
 
 
@@ -46,8 +48,9 @@ def _image(context: Context, loops: int, machine: MachineSpec) -> Image:
     return Builder(Settings()).build(load_image([spec]), by_name(machine.arch))
 
 
-def _seconds(image: Image, machine: MachineSpec, out: Path) -> float:
-    with boot(image, machine, BootOptions(mode="wall", out=out, timeout=LONGEST_S)) as system:
+def _seconds(image: Image, machine: MachineSpec, out: Path, processor: int) -> float:
+    options = BootOptions(mode="wall", out=out, timeout=LONGEST_S)
+    with on_processor(processor), boot(image, machine, options) as system:
         return system.wait_ready().host_s
 
 
@@ -56,7 +59,8 @@ def wall(context: Context) -> Iterator[Finding]:
     trials, pairs = context.times(20, 2), context.times(30, 12)
     machine = load_machine(MACHINE)
     base, stop = _image(context, 0, machine), Event()
-    with ThreadPoolExecutor(AT_ONCE) as pool:
+    processors = sorted(os.sched_getaffinity(0))
+    with busy(len(processors)), ThreadPoolExecutor(len(processors)) as pool:
         loops = _turns(context, base, machine)
         slow = _image(context, loops, machine)
 
@@ -69,7 +73,8 @@ def wall(context: Context) -> Iterator[Finding]:
                 context.say(f"wall: trial {number + 1} of {trials}, pair {turn + 1} of {pairs}")
                 folder = context.folder("wall", str(number), str(turn))
                 for side in sorted(sides, reverse=turn % 2 == 1):
-                    found[side].append(_seconds(sides[side], machine, folder / side))
+                    processor = processors[number % len(processors)]
+                    found[side].append(_seconds(sides[side], machine, folder / side, processor))
             return Trial(tuple(found["same"]), tuple(found["slower"]))
 
         futures = [pool.submit(trial, number) for number in range(trials)]
@@ -89,11 +94,12 @@ def wall(context: Context) -> Iterator[Finding]:
 def _turns(context: Context, base: Image, machine: MachineSpec) -> int:
     """Return how many turns of the loop make a boot slower by `SLOWER`."""
     probe, shares = _image(context, PROBE_LOOPS, machine), []
+    processor = max(os.sched_getaffinity(0))
     for number in range(context.times(9, 3)):
         context.say(f"wall: how long a turn takes, {number + 1}")
         folder = context.folder("wall", "turns", str(number))
-        plain = _seconds(base, machine, folder / "base")
-        shares.append(_seconds(probe, machine, folder / "probe") / plain - 1)
+        plain = _seconds(base, machine, folder / "base", processor)
+        shares.append(_seconds(probe, machine, folder / "probe", processor) / plain - 1)
     return max(1, round(PROBE_LOOPS * SLOWER / statistics.median(shares)))
 
 
@@ -113,7 +119,7 @@ def figures(done: Sequence[Trial], loops: int) -> Iterator[Figure]:
     """Return what the trials come to. One in twenty may be missed, and one in twenty invented."""
     found = [compare_pairs(list(zip(one.same, one.slower, strict=True))) for one in done]
     none = [compare_pairs(pairs) for pairs in unchanged(done)]
-    beside = f"{len(done[0].same)} pairs each, {AT_ONCE - 1} other boots beside"
+    beside = f"{len(done[0].same)} pairs each, each beside a busy loop a processor and the other trials"
     yield Figure(f"minimal on {MACHINE}, a tenth slower: not found", "trials",
                  (float(sum(one.verdict != "worse" for one in found)),), len(found) / 20,
                  note=f"of {len(found)}, {beside}; {loops} turns of a shell's loop")  # fmt: skip

@@ -7,8 +7,11 @@ import queue
 import signal
 import subprocess
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
@@ -19,37 +22,68 @@ TAIL_BYTES = 4096
 GUARD = '[ "$PPID" = "$0" ] && exec "$@"'
 
 
+_PROCESSOR: ContextVar[int | None] = ContextVar("processor", default=None)
+
+
+@contextmanager
+def on_processor(number: int) -> Iterator[None]:
+    """Let what this thread starts meanwhile run on one of the host's processors: for wall times that are compared.
+
+    They are not equal, and who moves from one to another loses its caches: of pairs of boots beside four busy loops,
+    the ratio's standard deviation falls from 15 % to 4 %.
+    """
+    before = _PROCESSOR.set(number)
+    try:
+        yield
+    finally:
+        _PROCESSOR.reset(before)
+
+
+@dataclass(frozen=True)
+class _Order:
+    argv: list[str]
+    log: Path
+    fds: Sequence[int]
+    processor: int | None
+    result: Future[subprocess.Popen[bytes]]
+
+
 class _Starter(threading.Thread):
     """Starts all processes: the kernel's promise is about the starting *thread*, so that one has to last."""
 
     def __init__(self) -> None:
         super().__init__(name="qemu-starter", daemon=True)
-        self._orders: queue.SimpleQueue[tuple[list[str], Path, Sequence[int], Future[subprocess.Popen[bytes]]]]
-        self._orders = queue.SimpleQueue()
+        self._orders: queue.SimpleQueue[_Order] = queue.SimpleQueue()
         self.start()
 
     def run(self) -> None:
         while True:
-            argv, log, fds, result = self._orders.get()
+            order = self._orders.get()
             try:
-                with log.open("wb") as stderr:
-                    result.set_result(
+                # a process begins where the thread that starts it may run
+                os.sched_setaffinity(0, _allowed(order.processor))
+                with order.log.open("wb") as stderr:
+                    order.result.set_result(
                         subprocess.Popen(
-                            argv,
+                            order.argv,
                             stdin=subprocess.DEVNULL,
                             stdout=stderr,
                             stderr=stderr,
-                            pass_fds=fds,
+                            pass_fds=order.fds,
                             start_new_session=True,  # Ctrl-C is for the harness, which ends QEMU in its own time
                         )
                     )
             except BaseException as error:  # noqa: BLE001 - it is raised again where it was asked for
-                result.set_exception(error)
+                order.result.set_exception(error)
 
     def popen(self, argv: list[str], log: Path, fds: Sequence[int]) -> subprocess.Popen[bytes]:
         result: Future[subprocess.Popen[bytes]] = Future()
-        self._orders.put((argv, log, fds, result))
+        self._orders.put(_Order(argv, log, fds, _PROCESSOR.get(), result))
         return result.result()
+
+
+def _allowed(processor: int | None) -> set[int]:
+    return os.sched_getaffinity(os.getpid()) if processor is None else {processor}
 
 
 @lru_cache(maxsize=1)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from harness.boot import BootOptions, boot
+from harness.boot.process import on_processor
 from harness.boot.record import BootRecord
 from harness.build.settings import Settings
 from harness.commands.compare import EXITS, Wish, sides
@@ -62,7 +64,7 @@ def _pairs(both: tuple[Side, Side], count: int, out: Path) -> Iterator[tuple[dic
 
 
 def _wall(image: Bootable, machine: MachineSpec, out: Path) -> dict[str, int]:
-    with boot(image, machine, BootOptions(mode="wall", out=out)) as system:
+    with on_processor(max(os.sched_getaffinity(0))), boot(image, machine, BootOptions(mode="wall", out=out)) as system:
         system.wait_ready()
         return on_the_host(system.record)
 

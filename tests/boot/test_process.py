@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from harness.boot.process import QemuProcess
+from harness.boot.process import QemuProcess, on_processor
 from harness.errors import HostError
 from harness.image import Image
 
@@ -107,3 +107,17 @@ def test_killing_twice_is_no_fault(tmp_path: Path) -> None:
     process.kill()
     process.kill()
     assert process.poll() == -signal.SIGKILL
+
+
+def test_what_is_compared_runs_on_one_processor(tmp_path: Path) -> None:
+    every = os.sched_getaffinity(0)
+    one = max(every)
+    with on_processor(one):
+        bound = QemuProcess(["sleep", "60"], tmp_path / "bound")
+    free = QemuProcess(["sleep", "60"], tmp_path / "free")
+    try:
+        assert os.sched_getaffinity(bound.pid) == {one}
+        assert os.sched_getaffinity(free.pid) == every
+    finally:
+        bound.kill()
+        free.kill()

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from harness import paths
 from harness.arch import ARCHES
-from harness.bench import boots, boottime, builds, certificates, histories, images, page, reports, serial, wall
+from harness.bench import boots, boottime, builds, certificates, histories, images, page, pools, reports, serial, wall
 from harness.bench.context import Bench, Context
 from harness.bench.figures import Figure, Report
 from harness.boot import host
@@ -40,6 +40,7 @@ BENCHES = {
         Bench("repeats", "distinct exact boots among a hundred, the host overloaded", boots.repeats),
         Bench("certify", "changed evidence accepted, true evidence that does not boot again", certificates.certify),
         Bench("serial", "wrong results accepted of commands over a serial line that lies", serial.serial),
+        Bench("pool", "runs of a shared lab whose boards fail at random that do not end right", pools.pool),
         Bench("wall", "a boot slower by a tenth, found by wall time on a loaded host; false alarms", wall.wall),
     )
 }

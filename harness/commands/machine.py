@@ -12,7 +12,7 @@ from typing import Any
 from harness.board import pool
 from harness.errors import UserError
 from harness.spec import load_machine
-from harness.spec.checks_library import is_path
+from harness.spec.checks_plan import is_path
 from harness.spec.model import MachineSpec
 from harness.spec.references import machines
 

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from harness import secrets
+from harness import paths, secrets
 from harness.boot.transcript import Transcript
 from harness.errors import MachineError
 from harness.secrets import SHOWN, hide, redact, redact_bytes
 from harness.suite.events import Events, of_error
+
+from .standins import standin
 
 SECRET = 'brisk "heron" <42>'
 
@@ -52,3 +56,41 @@ def test_no_file_and_no_error_has_it(tmp_path: Path) -> None:
     assert "heron" not in str(error)
     for file in tmp_path.iterdir():
         assert "heron" not in file.read_text() and SHOWN in file.read_text()
+
+
+LEAK = """
+import os
+
+def test_leak(shell):
+    secret = os.environ["LAB_PASSWORD"]
+    print("printed:", secret)
+    shell.run(f"echo 'on the console: {secret}' >/dev/console")
+    assert shell.run(f"echo '{secret}'").text == "another"
+
+def test_leak_of_the_harness(system):
+    from harness.errors import ImageError
+    raise system.error(ImageError, "no " + os.environ["LAB_PASSWORD"])
+"""
+
+
+def test_no_file_of_a_run_has_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LAB_PASSWORD", "brisk-heron-42")
+    (tmp_path / "test_leak.py").write_text(LEAK)
+    (tmp_path / "plan.yml").write_text(
+        json.dumps({"images": [{"path": str(paths.CASES / "images/minimal.yml")}], "machines": ["board/standin.yml"],
+                    "cases": ["test_leak.py"]})
+    )  # fmt: skip
+    argv = [sys.executable, "-c", "from harness.cli import main; main()", "matrix", "plan.yml", "--results", "out",
+            "--no-history", "-n", "1", "--", "--junitxml=out/junit.xml"]  # fmt: skip
+    with standin(tmp_path / "board") as board:
+        board.machine(secrets_env=["LAB_PASSWORD"])
+        done = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, timeout=600, check=False)
+    assert done.returncode == 1, done.stdout + done.stderr
+    files = [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
+    assert {"transcript.txt", "record.json", "events.jsonl", "results.json", "junit.xml"} <= {
+        path.name for path in files
+    }
+    assert [path for path in files if b"heron" in path.read_bytes()] == []
+    assert "heron" not in done.stdout + done.stderr
+    transcript = next(path for path in files if path.name == "transcript.txt").read_text()
+    assert "on the console: [secret]" in transcript

@@ -127,13 +127,13 @@ def test_only_declared_mounts(shell, expect, running):
 
 def test_only_declared_ports_listen(shell, expect, running):
     tables = {kind: shell.run(f"cat /proc/net/{kind} /proc/net/{kind}6").text for kind in ("tcp", "udp", "raw")}
-    listening = judge.ports(tables["tcp"], listening=True)
+    listening = judge.ports(tables["tcp"], judge.LISTEN)
     rows = [*expect["services"].values(), *expect["onboot"].values()]
     declared = {kind: {number for row in rows for number in row[kind]} for kind in ("ports", "udp", "raw")}
     assert listening <= declared["ports"]
     assert {port for name in running for port in expect["services"][name]["ports"]} <= listening
     for kind in ("udp", "raw"):
-        assert judge.ports(tables[kind], listening=False) <= declared[kind], kind
+        assert judge.ports(tables[kind], judge.UNCONNECTED) <= declared[kind], kind
 
 
 @pytest.mark.needs("services")

@@ -22,7 +22,9 @@ _NAMES = (
 )
 CAPABILITIES = tuple(_NAMES.split())
 WARNING = 4  # kernel log levels up to this one are a finding
-LISTEN = "0A"  # TCP state in /proc/net/tcp
+# States in /proc/net/tcp and its likes (linux/net/tcp_states.h). A UDP or raw socket without a peer takes what anybody
+# sends; one that is connected hears its peer alone, as a client does.
+LISTEN, UNCONNECTED = "0A", "07"
 FIRST_STEPS = ("init", "root", "boot")
 
 
@@ -129,12 +131,12 @@ def known(names: Collection[str], last: int) -> set[str]:
     return {f"CAP_{name}" for name in CAPABILITIES[: last + 1]} & set(names)
 
 
-def ports(table: str, *, listening: bool) -> set[int]:
-    """Return the local ports in /proc/net/tcp (those in state listen) or /proc/net/udp (all that are bound)."""
+def ports(table: str, state: str) -> set[int]:
+    """Return the local ports of the sockets in a state in /proc/net/tcp (LISTEN), udp or raw (UNCONNECTED)."""
     found = set()
     for line in table.splitlines():
         fields = line.split()
-        if len(fields) > 3 and fields[0].endswith(":") and (not listening or fields[3] == LISTEN):
+        if len(fields) > 3 and fields[0].endswith(":") and fields[3] == state:
             found.add(int(fields[1].rpartition(":")[2], 16))
     return found
 

@@ -172,8 +172,12 @@ def test_capability_masks() -> None:
 def test_ports() -> None:
     head = "  sl  local_address rem_address   st\n"
     table = f"{head}   0: 00000000:0050 00000000:0000 0A x\n   1: 0100007F:1F90 00000000:0000 01 x\n"
-    assert judge.ports(table, listening=True) == {80}
-    assert judge.ports(table, listening=False) == {80, 8080}
+    assert judge.ports(table, judge.LISTEN) == {80}
+
+
+def test_a_client_of_udp_listens_to_nobody() -> None:
+    table = "   0: 00000000:007B 00000000:0000 07 x\n   1: 0100007F:95AD 0100007F:007B 01 x\n"
+    assert judge.ports(table, judge.UNCONNECTED) == {123}
 
 
 def test_mountinfo() -> None:

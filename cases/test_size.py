@@ -6,8 +6,9 @@ from harness import paths
 from harness.suite import judge
 
 
-def test_size_within_budget(image, budget):
-    assert image.size <= budget.size * 1e6, f"{image.size / 1e6:.2f} MB shipped, {budget.size:g} MB allowed"
+def test_size_within_budget(cell, budget):
+    size = cell.built.size
+    assert size <= budget.size * 1e6, f"{size / 1e6:.2f} MB shipped, {budget.size:g} MB allowed"
 
 
 def test_files_are_as_the_manifest_says(image):

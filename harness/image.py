@@ -138,6 +138,11 @@ class Image:
         """Bytes of all that is shipped to boot it."""
         return sum(int(row["size"]) for row in self.manifest["files"] if row["shipped"])
 
+    @property
+    def expect(self) -> dict[str, Any]:
+        """What its YAML declares of onboot, onshutdown and services, by name."""
+        return dict(self.manifest["expect"])
+
 
 @dataclass(frozen=True)
 class ForeignImage:
@@ -179,3 +184,14 @@ class ForeignImage:
     def login(self) -> Login | None:
         """The login in its YAML."""
         return self.spec.login
+
+    @property
+    def size(self) -> int:
+        """Bytes of its files."""
+        parts = self.parts
+        return sum(path.stat().st_size for path in (parts.kernel, parts.initrd, parts.disk) if path)
+
+    @property
+    def expect(self) -> dict[str, Any]:
+        """Nothing: its YAML declares no containers."""
+        return {"onboot": {}, "onshutdown": {}, "services": {}}

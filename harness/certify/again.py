@@ -18,7 +18,7 @@ from harness.boot.record import BootRecord
 from harness.certify import evidence, identity
 from harness.certify.verify import Finding, Unpacked, exact_records
 from harness.errors import EvidenceError, HarnessError, ImageError
-from harness.image import Image
+from harness.image import ForeignImage, Image
 from harness.spec import machines
 from harness.spec.load import check_machine
 from harness.spec.model import MachineSpec
@@ -43,6 +43,18 @@ class Kept(Image):
     def arch(self) -> Arch:
         """Its architecture, with that QEMU."""
         return replace(by_name(self.manifest["arch"]), qemu=self.program)
+
+
+@dataclass(frozen=True)
+class KeptForeign(ForeignImage):
+    """The foreign OS of an archive, likewise."""
+
+    program: str = ""
+
+    @property
+    def arch(self) -> Arch:
+        """Its architecture, with that QEMU."""
+        return replace(by_name(self.spec.os.arch), qemu=self.program)
 
 
 @dataclass(frozen=True)
@@ -72,7 +84,8 @@ def execute(found: Unpacked, out: Path, *, qemu_path: Path | None = None, multip
     if why:
         return _not(why)
     program, alone = _alone(proc.resolve(arch.qemu), out)
-    image = Kept(found.folder / evidence.IMAGE, program)
+    whole = evidence.image_of(found.folder, found.certificate["image"])
+    image = KeptForeign(whole.spec, program) if isinstance(whole, ForeignImage) else Kept(whole.folder, program)
     try:
         record = exact_boot(image, machine, out, timeout=TIMEOUT_S, multiplier=multiplier)
     except ImageError as error:
@@ -108,7 +121,7 @@ def _why_not(found: Unpacked, machine: MachineSpec, arch: Arch, then: BootRecord
         return f"{evidence.MACHINE} gives QEMU arguments that could reach this host's files"
     if differ := identity.differences(_mapping(found.certificate["qemu"]), identity.of(arch, machine)):
         return f"{'; '.join(differ)} (--qemu PATH names another one)"
-    image = Image(found.folder / evidence.IMAGE)
+    image = evidence.image_of(found.folder, found.certificate["image"])
     if qemu.cmdline(image.cmdline, machine, image.off_words, mode="exact", probe=False) != then.cmdline:
         return "this harness gives the kernel another command line"
     return ""

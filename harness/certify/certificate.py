@@ -8,7 +8,7 @@ from typing import Any
 
 from harness import __version__
 from harness.certify.judge import Judged, counts, result
-from harness.image import Bootable
+from harness.image import ForeignImage, Image
 from harness.spec.model import MachineSpec
 from harness.spec.plan import Budget
 from harness.spec.profile import Profile
@@ -18,16 +18,20 @@ WORDS = {"PASSED": "certified", "WARNED": "certified with warnings", "FAILED": "
 COLOURS = {"PASSED": "#17692f", "WARNED": "#8a6100", "FAILED": "#b3261e"}
 
 
-def conditions(machine: MachineSpec, image: Bootable, expect: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """Return which of the conditions that a profile's rules name hold, sorted. `expect` is that of the manifest."""
-    exact = bool(machine.qemu and machine.qemu.exact) and image.parts.disk is None
+def conditions(machine: MachineSpec, image: Image | ForeignImage) -> list[str]:
+    """Return which of the conditions that a profile's rules name hold, sorted."""
+    exact = machine.counts and image.parts.disk is None
+    foreign = bool(image.milestones)
     holds = {
-        "foreign": bool(image.milestones),
-        "no network": not (machine.qemu and machine.qemu.network),
-        "no login": bool(image.milestones) and image.login is None,
+        "foreign": foreign,
+        "built": not foreign,
+        "no network": not machine.network,
+        "no login": foreign and image.login is None,
         "no exact time": not exact,
         "exact time": exact,
-        "no lasting volumes": not any(row.get("mounts") for row in expect.get("onboot", {}).values()),
+        "no exact power-off": not (exact and image.off_words),
+        "exact power-off": bool(exact and image.off_words),
+        "no lasting volumes": not any(row.get("mounts") for row in image.expect["onboot"].values()),
     }
     return sorted(name for name, is_so in holds.items() if is_so)
 

@@ -12,7 +12,8 @@ from typing import Any
 from harness import paths, proc, results
 from harness.certify.statement import canonical
 from harness.errors import HarnessError
-from harness.image import MANIFEST, Image
+from harness.image import MANIFEST, ForeignImage, Image
+from harness.spec.foreign import MilestonePattern, Os, OsSpec
 from harness.spec.model import MachineSpec
 from harness.spec.profile import Profile, Waivers
 from harness.store import file_digest
@@ -23,11 +24,14 @@ IMAGE, SPEC, PROFILE, CASES, BOOTS = "image", "spec", "profile", "cases", "boots
 MACHINE, WAIVERS, SBOM, EVENTS = "machine.yml", "waivers.yml", "sbom.spdx.json", "events.jsonl"
 PAGE, BADGE, CERTIFICATE = "certificate.html", "badge.svg", "certificate.json"
 RECORD, CONSOLE, TRANSCRIPT = "record.json", "console.raw", "transcript.txt"
+PARTS = ("kernel", "initrd", "disk")
 EXACT = ("exact/1", "exact/2")  # the folders of a cell's two exact boots
 
 
-def image_files(image: Image) -> Files:
-    """Return what is needed to boot a built image again."""
+def image_files(image: Image | ForeignImage) -> Files:
+    """Return what is needed to boot an image again: a foreign OS's files are named by their part."""
+    if isinstance(image, ForeignImage):
+        return {f"{IMAGE}/{part}": path for part in PARTS if (path := getattr(image.parts, part))}
     shipped = [row["name"] for row in image.manifest["files"] if row["shipped"]]
     return {f"{IMAGE}/{name}": image.folder / name for name in (*shipped, MANIFEST)}
 
@@ -129,3 +133,22 @@ def same(made: Mapping[str, Any], content: bytes) -> bool:
         return canonical(json.loads(content)) == canonical(made)
     except (ValueError, RecursionError):
         return False
+
+
+def image_of(folder: Path, about: Mapping[str, Any]) -> Image | ForeignImage:
+    """Return the image in an archive's folder; `about` is what the certificate says of it, which may be anybody's."""
+    told = about.get("os")
+    if told is None:
+        return Image(folder / IMAGE)
+    kernel, initrd, disk = (path if (path := folder / IMAGE / part).is_file() else None for part in PARTS)
+    milestones = tuple(MilestonePattern.model_validate(row) for row in told["milestones"])
+    system, cmdline = Os.model_validate(told["os"]), str(told["cmdline"])
+    return ForeignImage(OsSpec(path=folder, digest="", os=system, kernel=kernel, initrd=initrd, disk=disk,
+                               cmdline=cmdline, milestones=milestones))  # fmt: skip
+
+
+def told_of(image: Image | ForeignImage) -> dict[str, Any] | None:
+    """Return what `image_of` must be told of a foreign OS, without its login; None of an image that was built."""
+    if isinstance(image, Image):
+        return None
+    return image.spec.model_dump(mode="json", include={"os", "cmdline", "milestones"})

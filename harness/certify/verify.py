@@ -22,7 +22,7 @@ from harness.certify.archive import Member
 from harness.certify.keys import PublicKey
 from harness.certify.statement import Statement
 from harness.errors import EvidenceError, HarnessError
-from harness.image import Image
+from harness.image import ForeignImage
 from harness.spec.profile import Requirement, Waiver, load_profile
 from harness.store import file_digest
 
@@ -141,8 +141,10 @@ def _image(found: Unpacked) -> Finding:
         for name, row in group.items():
             if there.get(name) != row:
                 raise EvidenceError(f"the certificate speaks of another {name} than the archive has")
-    manifest = Image(found.folder / evidence.IMAGE).manifest
-    for row in manifest["files"]:
+    image = evidence.image_of(found.folder, found.certificate["image"])
+    if isinstance(image, ForeignImage):
+        return Finding("checked", "the image: its files are those of the certificate")
+    for row in image.manifest["files"]:
         name = f"{evidence.IMAGE}/{row['name']}"
         if row["shipped"] and there.get(name) != {"size": row["size"], "sha256": row["sha256"]}:
             raise EvidenceError(f"the manifest speaks of another {row['name']} than the archive has")
@@ -187,7 +189,8 @@ def exact_records(found: Unpacked) -> dict[str, BootRecord]:
 def _heard(found: Unpacked, folder: str) -> Listener:
     """Read a console's bytes as they were read then."""
     name = f"{folder}/{evidence.CONSOLE}"
-    heard = Listener(Transcript(found.folder / f"{folder}/again.txt", {}), finder(Image(found.folder / evidence.IMAGE)))
+    image = evidence.image_of(found.folder, found.certificate["image"])
+    heard = Listener(Transcript(found.folder / f"{folder}/again.txt", {}), finder(image))
     heard.feed(found.content(name), 0.0)
     heard.flush(0.0)
     return heard

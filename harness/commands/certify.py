@@ -18,9 +18,10 @@ from harness.commands.frame import progress
 from harness.commands.sbom import of as sbom_of
 from harness.commands.specs import read_image
 from harness.errors import EXIT_OK, EXIT_REFUSED, UserError
-from harness.image import Image
+from harness.image import ForeignImage, Image
 from harness.report.words import visible
-from harness.spec import load_machine
+from harness.spec import is_os, load_machine, load_os
+from harness.spec.foreign import OsSpec
 from harness.spec.model import ImageSpec, MachineSpec
 from harness.spec.plan import Budget
 from harness.spec.profile import Profile, Waivers, load_profile, load_waivers
@@ -50,8 +51,8 @@ class Order:
     """What is to be certified, all of it read."""
 
     yaml: Path
-    image: Image
-    spec: ImageSpec
+    image: Image | ForeignImage
+    spec: ImageSpec | OsSpec
     machine: MachineSpec
     profile: Profile
     waivers: Waivers | None
@@ -94,10 +95,18 @@ def _order(yaml: Path, machine_name: str, profile_name: str, wish: Wish) -> Orde
 
     profile, machine = load_profile(profile_name), load_machine(machine_name)
     waivers = load_waivers(wish.waivers, [one.id for one in profile.requirements]) if wish.waivers else None
-    settings = wish.how.settings
-    spec = read_image([yaml], settings)
-    image = Builder(settings, progress=progress).build(spec, by_name(machine.arch))
-    return Order(yaml, image, spec, machine, profile, waivers, conditions(machine, image, image.manifest["expect"]))
+    image: Image | ForeignImage
+    spec: ImageSpec | OsSpec
+    if is_os(yaml):
+        spec = load_os(yaml)
+        image = ForeignImage(spec)
+        if image.arch.name != machine.arch:
+            raise UserError(f"{image.name} is for {image.arch.name}, but {machine.name} is {machine.arch}")
+    else:
+        settings = wish.how.settings
+        spec = read_image([yaml], settings)
+        image = Builder(settings, progress=progress).build(spec, by_name(machine.arch))
+    return Order(yaml, image, spec, machine, profile, waivers, conditions(machine, image))
 
 
 def _key(given: str | None) -> keys.SigningKey:
@@ -141,13 +150,14 @@ def _judged(
         **evidence.sources(order.spec.sources, order.machine, order.profile, order.waivers),
         **cases,
         **evidence.run_files(folder, cell["id"]),
-        evidence.SBOM: json_.dumps(sbom_of(order.image), indent=1, ensure_ascii=False).encode() + b"\n",
     }
+    if isinstance(order.image, Image):
+        files[evidence.SBOM] = json_.dumps(sbom_of(order.image), indent=1, ensure_ascii=False).encode() + b"\n"
     about = {
         "when": cell["when"],
         "waivers": [one.model_dump() for one in order.waivers.waivers] if order.waivers else [],
         "image": {"name": order.image.name, "arch": order.image.arch.name, "size": order.image.size,
-                  "spec": order.spec.digest, "files": evidence.described(images)},
+                  "spec": order.spec.digest, "os": evidence.told_of(order.image), "files": evidence.described(images)},
         "machine": {"name": order.machine.name, "arch": order.machine.arch, "digest": order.machine.digest},
         "cases": {"files": evidence.described(cases), "changed": evidence.changed_cases(cases)},
         "qemu": identity.of(by_name(order.machine.arch), order.machine) if order.machine.qemu else None,

@@ -8,6 +8,7 @@ from pathlib import Path
 from harness.build.settings import Settings
 from harness.commands.frame import progress
 from harness.spec import load_image
+from harness.spec.foreign import OsSpec
 from harness.spec.model import ImageSpec
 
 
@@ -21,7 +22,7 @@ def read_image(paths: Sequence[Path], settings: Settings) -> ImageSpec:
     return spec
 
 
-def tell(spec: ImageSpec) -> None:
+def tell(spec: ImageSpec | OsSpec) -> None:
     """Say on stderr which components of the library stand for what the files name."""
     for one in spec.substitutions:
         progress(str(one))

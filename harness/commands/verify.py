@@ -8,7 +8,7 @@ import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from harness.certify import again, evidence, keys, verify
+from harness.certify import again, evidence, judge, keys, verify
 from harness.certify.certificate import WORDS, badge
 from harness.certify.verify import Finding, Unpacked
 from harness.commands.certify import rendered
@@ -65,7 +65,7 @@ def _show(found: Unpacked, findings: list[Finding]) -> None:
         f"{made['profile']['name']} {made['profile']['version']}: {WORDS[made['result']]}"
     ))  # fmt: skip
     for row in made["requirements"]:
-        if row["verdict"] != "passed":
+        if row["verdict"] in (*judge.BAD, "waived"):
             print(visible(f"  {row['id']}: {row['verdict']}: {row['why']}"))
 
 

@@ -13,6 +13,7 @@ from harness.spec import checks, checks_deploy, checks_library
 from harness.spec.base import Login, LoosePath, Model
 from harness.spec.complaints import KeyPath, Problem, SpecError
 from harness.spec.components import Checked, checked, digest_of_bytes, mapping_of
+from harness.spec.model import Substitution
 from harness.spec.reader import Document, read
 
 KEY = "os"  # which no other kind of file has
@@ -49,6 +50,21 @@ class OsSpec(Model):
     milestones: tuple[MilestonePattern, ...]
     login: Login | None = None
 
+    @property
+    def name(self) -> str:
+        """Its name, as an image's spec has one."""
+        return self.os.name
+
+    @property
+    def sources(self) -> tuple[Path, ...]:
+        """The files it was read from."""
+        return (self.path,)
+
+    @property
+    def substitutions(self) -> tuple[Substitution, ...]:
+        """None: nothing of it is of the library."""
+        return ()
+
 
 def describes_os(document: Document) -> bool:
     """Say whether a document is a foreign OS's."""
@@ -68,7 +84,7 @@ def refuse_os(document: Document) -> None:
     if describes_os(document):
         raise UserError(
             f"{document.file} describes an OS that the harness has not built",
-            hint="harness boot, harness compare and harness lint take it; nothing else does yet",
+            hint="harness boot, matrix, certify, compare and lint take it: there is nothing to build",
         )
 
 

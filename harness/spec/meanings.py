@@ -266,6 +266,7 @@ MEANINGS: dict[str, dict[str, str]] = {
         "size": "MB (10^6 bytes) of all that is shipped to boot",
         "ready": "exact milliseconds from the kernel's clock zero to ready",
         "phases": "exact milliseconds by phase, such as `kernel`, `onboot/dhcp`, `total` or `services/web`",
+        "wall": "seconds by the host's clock from power-on to ready, of the median of several boots; for certificates",
     },
     "OsSpec": {
         "os": "which OS it is",

@@ -31,7 +31,8 @@ _CASE = re.compile(r"(?P<file>[\w./-]+\.py)(?:::(?P<case>test_\w+))?")
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
 
 When = Literal[
-    "foreign", "no network", "no login", "no exact time", "exact time", "no lasting volumes"
+    "foreign", "built", "no network", "no login", "no exact time", "exact time", "no exact power-off",
+    "exact power-off", "no lasting volumes",
 ]  # fmt: skip
 Level = Literal["mandatory", "recommended"]
 
@@ -110,6 +111,7 @@ class Profile:
         return Budget(
             size=next((one.size for one in said if one.size is not None), None),
             ready=next((one.ready for one in said if one.ready is not None), None),
+            wall=next((one.wall for one in said if one.wall is not None), None),
             phases={name: ms for one in reversed(said) for name, ms in one.phases.items()},
         )
 

@@ -15,6 +15,7 @@ from harness.errors import HostError
 if TYPE_CHECKING:
     from harness.build.settings import Settings
     from harness.image import Image
+    from harness.spec.foreign import OsSpec
     from harness.spec.model import ImageSpec
     from harness.suite.cells import Cell, Planned
 
@@ -62,16 +63,20 @@ def build(planned: Sequence[Planned], how: How, progress: Progress, told: Told) 
     `told` hears of each cell once that is known. Raises UserError for what shows only while building.
     """
     from harness.build.pipeline import Builder
+    from harness.spec.foreign import OsSpec
 
-    wants: dict[tuple[tuple[str, ...], str], ImageSpec] = {}
+    wants: dict[tuple[tuple[str, ...], str], ImageSpec | OsSpec] = {}
     for one in planned:
         if not one.cell.problem:
             wants.setdefault(_key(one.cell), one.spec)
     builder = Builder(how.settings, progress)
 
     def make(key: tuple[tuple[str, ...], str]) -> tuple[str, str]:
+        spec = wants[key]
         try:
-            made = str(builder.build(wants[key], by_name(key[1])).folder), ""
+            # of a foreign OS there is nothing to build
+            there = spec.path.parent if isinstance(spec, OsSpec) else builder.build(spec, by_name(key[1])).folder
+            made = str(there), ""
         except HostError as error:
             made = "", str(error)
         for one in planned:

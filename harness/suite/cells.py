@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any
 from harness import paths, proc
 from harness.arch import Arch, by_name
 from harness.errors import HarnessError, UserError
-from harness.image import Image
+from harness.image import ForeignImage, Image
 from harness.measure.sizes import sizes
 from harness.results import BUILT
+from harness.store import file_digest
 
 if TYPE_CHECKING:
+    from harness.spec.foreign import OsSpec
     from harness.spec.model import ImageSpec, MachineSpec
     from harness.spec.plan import Budget, Plan
 
@@ -29,8 +31,8 @@ SIZE_BUDGET = 35.0  # MB, unless the plan says otherwise
 class Cell:
     """One image on one machine, in terms that can be sent to another process.
 
-    ``size`` (MB), ``ready`` and ``phases`` (exact ms) are its budgets; ``folder`` is its image's once that is built;
-    ``problem`` says why it cannot be run.
+    ``size`` (MB), ``ready`` and ``phases`` (exact ms) and ``wall`` (s) are its budgets; ``folder`` is its image's once
+    that is built; ``problem`` says why it cannot be run.
     """
 
     id: str
@@ -42,6 +44,7 @@ class Cell:
     size: float
     ready: float | None
     phases: Mapping[str, float] = field(default_factory=dict)
+    wall: float | None = None
     folder: str = ""
     problem: str = ""
     finished: bool = False  # by an earlier part of a run that goes on
@@ -52,9 +55,12 @@ class Cell:
         return Path(self.image).stem
 
     @cached_property
-    def built(self) -> Image:
-        """The built image."""
-        return Image(Path(self.folder))
+    def built(self) -> Image | ForeignImage:
+        """The built image, or the foreign OS."""
+        from harness.spec import is_os, load_os
+
+        yaml = Path(self.sources[0])
+        return ForeignImage(load_os(yaml)) if is_os(yaml) else Image(Path(self.folder))
 
     @cached_property
     def spec(self) -> MachineSpec:
@@ -78,6 +84,11 @@ class Cell:
         """Return what results.json says of the cell once its image is built, or why that could not be."""
         if not self.folder:
             return {**BUILT, "problem": self.problem}
+        if isinstance(self.built, ForeignImage):
+            parts = self.built.parts
+            files = {path.name: file_digest(path) for path in (parts.kernel, parts.initrd, parts.disk) if path}
+            about = {"size": self.built.size, "spec": self.built.spec.digest, "files": files}
+            return {**BUILT, **about, "problem": self.problem}
         manifest = self.built.manifest
         return {
             "size": self.built.size,
@@ -120,6 +131,7 @@ class Pair:
     size: float
     ready: float | None
     phases: Mapping[str, float] = field(default_factory=dict)
+    wall: float | None = None
 
 
 @dataclass
@@ -127,14 +139,15 @@ class Specs:
     """Images read once each."""
 
     library: bool = False
-    images: dict[tuple[Path, ...], ImageSpec] = field(default_factory=dict)
+    images: dict[tuple[Path, ...], ImageSpec | OsSpec] = field(default_factory=dict)
 
-    def image(self, sources: tuple[Path, ...]) -> ImageSpec:
-        """Return the image of some files; SpecError with every complaint."""
-        from harness.spec import load_image
+    def image(self, sources: tuple[Path, ...]) -> ImageSpec | OsSpec:
+        """Return the image or the foreign OS of some files; SpecError with every complaint."""
+        from harness.spec import is_os, load_image, load_os
 
         if sources not in self.images:
-            self.images[sources] = load_image(sources, library=self.library)
+            foreign = len(sources) == 1 and is_os(sources[0])
+            self.images[sources] = load_os(sources[0]) if foreign else load_image(sources, library=self.library)
         return self.images[sources]
 
 
@@ -152,8 +165,8 @@ def pairs(wanted: Wanted) -> list[Pair]:
             machine = load_machine(name)
             budget = [image.budgets.get(machine.name), image.budgets.get(machine.arch), image.budget, plan.budget]
             phases = {name: ms for one in reversed(budget) if one is not None for name, ms in one.phases.items()}
-            size = _first(budget, "size") or SIZE_BUDGET
-            found.append(Pair((image.path,), machine, size, _first(budget, "ready"), phases))
+            size, wall = _first(budget, "size") or SIZE_BUDGET, _first(budget, "wall")
+            found.append(Pair((image.path,), machine, size, _first(budget, "ready"), phases, wall))
     return _filtered(found, wanted, plan)
 
 
@@ -209,7 +222,7 @@ class Planned:
     """A cell to come, and what its image is made of."""
 
     cell: Cell
-    spec: ImageSpec
+    spec: ImageSpec | OsSpec
 
 
 def planned(wanted: Wanted) -> list[Planned]:
@@ -233,6 +246,7 @@ def planned(wanted: Wanted) -> list[Planned]:
             size=pair.size,
             ready=pair.ready,
             phases=pair.phases,
+            wall=pair.wall,
             problem=problems[pair.machine.arch] if pair.machine.qemu else "",
         )
         for pair, spec in found
@@ -240,7 +254,7 @@ def planned(wanted: Wanted) -> list[Planned]:
     return [Planned(cell, spec) for cell, (_, spec) in zip(_distinct(cells), found, strict=True)]
 
 
-def check(wanted: Wanted, told: Callable[[ImageSpec], None]) -> list[Path]:
+def check(wanted: Wanted, told: Callable[[ImageSpec | OsSpec], None]) -> list[Path]:
     """Read every file that is wanted and return the plan's own cases; UserError or SpecError for what is wrong.
 
     `told` hears of each image.

@@ -7,10 +7,12 @@ from collections.abc import Sequence
 import pytest
 
 from harness.arch import by_name
+from harness.image import Image
 from harness.suite.cells import Cell
 
 OWN_BOOT = frozenset({"boot", "variant"})
 SHARED_BOOT = frozenset({"system", "shell"})
+OF_OUR_IMAGES = frozenset({"image", "expect", "variant"})
 
 
 def cell_of(item: pytest.Item) -> Cell | None:
@@ -40,12 +42,27 @@ def why_not(item: pytest.Item, cell: Cell) -> str:
         return f"no exact time: {cell.spec.why_not_exact}"
     if any(item.iter_markers("network")) and not cell.spec.network:
         return f"{cell.machine} has no network card that this host reaches"
+    if foreign := _why_not_foreign(item, cell):
+        return foreign
     for mark in item.iter_markers("needs"):
         for need in mark.args:
             section, _, name = str(need).partition("/")
-            present = cell.built.manifest["expect"].get(section, {})
+            present = cell.built.expect.get(section, {})
             if not present or (name and name not in present):
                 return f"the image has no {need}"
+    return ""
+
+
+def _why_not_foreign(item: pytest.Item, cell: Cell) -> str:
+    """Return why a case makes no sense on an OS that the harness has not built; empty when it does."""
+    if isinstance(cell.built, Image):
+        return ""
+    if uses(item) & OF_OUR_IMAGES:
+        return "the harness has not built this OS: nothing is known of what it should have"
+    if uses(item) & SHARED_BOOT and cell.built.login is None:
+        return "this OS has no login"
+    if "exact" in uses(item) and cell.built.parts.disk:
+        return "no exact time: a disk answers when the host gets to it"
     return ""
 
 

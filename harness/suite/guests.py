@@ -134,8 +134,9 @@ class Guests:
             failed_on.add(spec.name)  # unless this comes to its end
             if spec.name != cell.spec.name:
                 self.run.events.tell("moved", cell=cell.id, what=what, machine=spec.name)
+            probed = probe and (image or cell.built).parts.probe is not None
             options = BootOptions(
-                mode="wall", out=self.out(cell, what), probe=probe, append=tuple(append), forwards=_ports(cell),
+                mode="wall", out=self.out(cell, what), probe=probed, append=tuple(append), forwards=_ports(cell),
                 timeout=WALL_S, timeout_multiplier=self.run.patience, reboot=reboot,
             )  # fmt: skip
             system = stack.enter_context(boot(image or cell.built, spec, options))
@@ -206,7 +207,7 @@ class Guests:
 def _ports(cell: Cell) -> tuple[int, ...]:
     if not cell.spec.network:
         return ()
-    return tuple(sorted({port for row in cell.built.manifest["expect"]["services"].values() for port in row["ports"]}))
+    return tuple(sorted({port for row in cell.built.expect["services"].values() for port in row["ports"]}))
 
 
 def _ms(value: float | None, units: float) -> float | None:

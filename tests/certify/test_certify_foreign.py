@@ -1,0 +1,68 @@
+"""An OS that the harness has not built is certified as far as cases can be run on it, and boots again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import yaml
+from certifying import MINIMAL, PATIENCE, harness
+
+from harness.arch import by_name
+from harness.build.pipeline import Builder
+from harness.build.settings import Settings
+from harness.image import Image
+from harness.spec import load_image
+from harness.spec.profile import load_profile
+
+PROFILE = """\
+description: what can be asked of an OS that powers off by itself
+version: 1
+budget: {ready: 2000}
+requirements:
+"""
+OS = """\
+os: {name: theirs, arch: arm64}
+kernel: vmlinuz
+initrd: files/initrd
+cmdline: quiet cryptomgr.notests
+milestones:
+  - {name: booting, pattern: 'harness: boot$'}
+  - {name: ready, pattern: 'harness: ready'}
+"""
+
+
+def foreign(folder: Path) -> Path:
+    """The image `minimal` as somebody else's, with the profile `base` but for what takes a power button's patience."""
+    image: Image = Builder(Settings()).build(load_image([MINIMAL]), by_name("arm64"))
+    (folder / "files").mkdir()
+    (folder / "vmlinuz").symlink_to(image.kernel)
+    (folder / "files/initrd").symlink_to(image.initrd)
+    (folder / "os.yml").write_text(OS)
+    kept = [one.model_dump(mode="json") for one in load_profile("base").requirements if one.id != "shutdown-wall"]
+    (folder / "theirs.yml").write_text(PROFILE + yaml.safe_dump(kept))
+    return folder / "os.yml"
+
+
+def test_a_foreign_os_is_certified_as_far_as_cases_can_be_run(tmp_path: Path) -> None:
+    yaml_ = foreign(tmp_path)
+    ran = harness(tmp_path, "certify", str(yaml_), "-m", "qemu-arm64", "-p", "./theirs.yml", "-o", "evidence", "--json",
+                  "--key", str(key(tmp_path)), "--timeout-multiplier", PATIENCE, "--results", "out")  # fmt: skip
+    assert ran.code == 0, ran.words
+    verdicts = {row["id"]: row["verdict"] for row in ran.json["requirements"]}
+    passed = {"foreign-boots", "exact-time", "boot-time", "size"}
+    assert {name for name, verdict in verdicts.items() if verdict == "passed"} == passed
+    assert {verdict for name, verdict in verdicts.items() if name not in passed} == {"not applicable"}
+    again = harness(tmp_path, "verify", "evidence", "--json", "--timeout-multiplier", PATIENCE)
+    assert again.code == 0, again.words
+    assert any(one["how"] == "re-executed" for one in again.json["findings"])
+
+
+def key(folder: Path) -> Path:
+    harness(folder, "certify", "--new-key", "key")
+    return folder / "key"
+
+
+def test_an_os_of_another_architecture_is_refused(tmp_path: Path) -> None:
+    ran = harness(tmp_path, "certify", str(foreign(tmp_path)), "-m", "qemu-s390x")
+    assert ran.code == 2
+    assert "theirs is for arm64, but qemu-s390x is s390x" in ran.words

@@ -31,12 +31,13 @@ class Files:
 
     folder: Path
     cmdline: str
+    here: Path = Path()  # the folder of the machine's YAML
 
     @property
     def names(self) -> Mapping[str, str]:
         """What is filled in, by name."""
         paths = {name: str(self.folder / name) for name in ("kernel", "initrd")}
-        return {**paths, "folder": str(self.folder), CMDLINE: self.cmdline}
+        return {**paths, "folder": str(self.folder), "here": str(self.here), CMDLINE: self.cmdline}
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class Bench:
     stack: ExitStack
 
 
-def gather(kernel: Path | None, segments: list[Path], cmdline: str, folder: Path) -> Files:
+def gather(kernel: Path | None, segments: list[Path], cmdline: str, folder: Path, here: Path = Path()) -> Files:
     """Put copies of an image's files into a fresh folder, to be taken from there; HostError when they do not fit."""
     try:
         folder.mkdir()
@@ -60,7 +61,7 @@ def gather(kernel: Path | None, segments: list[Path], cmdline: str, folder: Path
         (folder / CMDLINE).write_text(f"{cmdline}\n")
     except OSError as error:
         raise HostError(f"cannot put the image's files together: {error}") from error
-    return Files(folder, cmdline)
+    return Files(folder, cmdline, here.absolute())
 
 
 def bring(bench: Bench, files: Files) -> None:

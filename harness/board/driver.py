@@ -193,7 +193,7 @@ def prepare(image: Bootable, machine: MachineSpec, options: BootOptions, stack: 
     words = (*options.append, *((PROBE_WORD,) if probed else ()))
     cmdline = qemu.cmdline(image.cmdline, machine, words, mode="wall", probe=probed)
     bench = Bench(board, machine.path.parent, options.out, stack)
-    files = _files(image, cmdline, options.out, probed=probed, stack=stack)
+    files = _files(image, cmdline, bench, probed=probed)
     stack.enter_context(pool.held(machine, what=image.name))
     deploy.bring(bench, files)
     source = _console(machine, files, options.out)
@@ -228,11 +228,11 @@ def image_path(image: Bootable) -> Path:
     return image.folder if isinstance(image, Image) else Path(image.name)
 
 
-def _files(image: Bootable, cmdline: str, out: Path, *, probed: bool, stack: ExitStack) -> Files:
+def _files(image: Bootable, cmdline: str, bench: Bench, *, probed: bool) -> Files:
     parts = image.parts
     segments = [part for part in (parts.initrd, parts.probe if probed else None) if part]
-    stack.callback(shutil.rmtree, out / FOLDER, ignore_errors=True)
-    return deploy.gather(parts.kernel, segments, cmdline, out / FOLDER)
+    bench.stack.callback(shutil.rmtree, bench.out / FOLDER, ignore_errors=True)
+    return deploy.gather(parts.kernel, segments, cmdline, bench.out / FOLDER, bench.base)
 
 
 def _blank(image: Bootable, machine: MachineSpec, cmdline: str, probed: bool) -> BootRecord:

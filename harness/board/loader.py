@@ -13,7 +13,7 @@ from harness.spec.board import LoaderStep
 MOST_KEPT = 64 << 10  # bytes in which a pattern is looked for
 # A boot loader is a shell of its own: what is filled in must not be able to end a word and begin a command of it.
 _SAFE = re.compile(r"[A-Za-z0-9 ._,:=/@+%~-]*")
-_NAME = re.compile(r"(?<!\$)\{(kernel|initrd|cmdline|folder)\}")  # ${name} is the boot loader's own
+_NAME = re.compile(r"(?<!\$)\{(kernel|initrd|cmdline|folder|here)\}")  # ${name} is the boot loader's own
 
 
 def filled(text: str, names: Mapping[str, str]) -> str:

@@ -142,7 +142,8 @@ class Netboot(Model):
 class Deploy(Model):
     """How the image gets to the board: exactly one way.
 
-    Names that are filled in, here and in `loader`: {kernel} {initrd} {folder} are files, {cmdline} the kernel's words.
+    Names that are filled in, also in `loader` and `console.command`: {kernel} {initrd} {folder} are files, {here} is
+    the folder of the machine's YAML, {cmdline} the kernel's words.
     """
 
     command: Strings | None = None

@@ -11,7 +11,7 @@ from harness.spec import checks
 from harness.spec.complaints import KeyPath, Problem, nearest
 
 WAYS = ("command", "kexec", "netboot", "installed")
-NAMES = ("kernel", "initrd", "cmdline", "folder")  # what is filled in
+NAMES = ("kernel", "initrd", "cmdline", "folder", "here")  # what is filled in
 MOST_STEPS = 50
 _BRACED = re.compile(r"(?<!\$)\{(\w+)\}")
 _INTERFACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,14}")
@@ -36,6 +36,10 @@ def board(data: Mapping[str, Any], at: KeyPath = ("board",)) -> Iterator[Problem
             yield from _filled(step["send"], (*where, "send"))
             if not step["send"].isprintable():
                 yield Problem((*where, "send"), "has characters that cannot be typed", "one line of text")
+    console = data.get("console")
+    if isinstance(console, dict):
+        for index, word in checks.texts(console, "command"):
+            yield from _filled(word, (*at, "console", "command", index))
     if isinstance(data.get("login"), dict):
         yield from login(data["login"], (*at, "login"))
     if isinstance(data.get("deploy"), dict):

@@ -105,7 +105,7 @@ BOARD: dict[str, dict[str, str]] = {
         "enter": "the return key follows what is sent",
     },
     "Deploy": {
-        "command": "a program and its arguments, no shell; the same names are filled in",
+        "command": "a program and its arguments, no shell; the same names are filled in and `{here}`",
         "kexec": "the system that runs on the board is given the image over `ssh`, and starts it by kexec",
         "netboot": "the harness serves DHCP and TFTP while the board boots",
         "installed": "nothing is done: the image is there, and no probe can be put beside it",

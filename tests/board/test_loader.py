@@ -8,7 +8,8 @@ from harness.board.loader import Dialogue, filled
 from harness.errors import UserError
 from harness.spec.board import LoaderStep
 
-NAMES = {"kernel": "/srv/kernel", "initrd": "/srv/initrd", "folder": "/srv", "cmdline": "quiet console=ttyS0"}
+FILES = {"kernel": "/srv/kernel", "initrd": "/srv/initrd", "folder": "/srv", "here": "/lab"}
+NAMES = {**FILES, "cmdline": "quiet console=ttyS0"}
 STEPS = (
     LoaderStep(wait="Hit any key", send=" ", enter=False),
     LoaderStep(wait="=> $", send="setenv bootargs '{cmdline}'; load ${kernel_addr_r} {{x}}"),
@@ -41,4 +42,4 @@ def test_a_command_line_cannot_give_the_boot_loader_orders(words: str) -> None:
 
 
 def test_names_of_others_stay() -> None:
-    assert filled("${cmdline} {cmdlin} {folder}/x", NAMES) == "${cmdline} {cmdlin} /srv/x"
+    assert filled("${cmdline} {cmdlin} {folder}/x {here}", NAMES) == "${cmdline} {cmdlin} /srv/x /lab"

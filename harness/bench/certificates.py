@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from harness.bench.boots import BEST, LOOPS
+from harness.bench.boots import LOOPS
 from harness.bench.context import IMAGES, Context, Finding, command
 from harness.bench.figures import Figure
 from harness.bench.load import busy
@@ -17,23 +17,25 @@ from harness.certify import archive, statement
 from harness.errors import EvidenceError, HarnessError
 
 SEED = 20261124
+# q35, for a microvm's wall boots, which cases need, hang now and then on a busy host
+CERTIFIED = {"x86_64": "qemu-x86_64", "arm64": "qemu-arm64", "s390x": "qemu-s390x"}
 RE_EXECUTED = "re-executed"
 
 
 def certify(context: Context) -> Iterator[Finding]:
     """Certify `default` on three architectures; change single bits of the evidence; boot it again under load."""
     made: dict[str, Path] = {}
-    for machine in BEST.values():
+    for machine in CERTIFIED.values():
         out = context.folder("certify", machine)
         context.say(f"certify: default on {machine}")
         evidence = str(out / "evidence.tar.zst")
         ran = command(["certify", str(IMAGES["default"]), "-m", machine, "-p", "base", "-o", evidence,
-                       "--results", str(out / "results"), "--json"])  # fmt: skip
+                       "--results", str(out / "results"), "--timeout-multiplier", "4", "--json"])  # fmt: skip
         if ran.code:
             raise HarnessError(f"default on {machine} was not certified", details=ran.words)
         made[machine] = out / "evidence.tar.zst"
         yield Figure(f"certify default on {machine}", "s", (ran.seconds,), note=_size(made[machine]))
-    yield _flipped(context, made[BEST["arm64"]])
+    yield _flipped(context, made[CERTIFIED["arm64"]])
     with busy(LOOPS), ThreadPoolExecutor(len(made)) as pool:
         # side by side: each is load for the others
         yield from pool.map(lambda item: _again(context, *item), made.items())

@@ -22,7 +22,7 @@ from harness.certify.archive import Member
 from harness.certify.keys import PublicKey
 from harness.certify.statement import Statement
 from harness.errors import EvidenceError, HarnessError
-from harness.image import ForeignImage
+from harness.image import MANIFEST, ForeignImage
 from harness.spec.profile import Requirement, Waiver, load_profile
 from harness.store import file_digest
 
@@ -87,6 +87,7 @@ def check(found: Unpacked, trusted: Sequence[PublicKey]) -> list[Finding]:
             _verdicts(found),
             _image(found),
             *_boots(found),
+            _figures(found),
             _profile(found.certificate),
             _cases(found.certificate),
         ]
@@ -173,6 +174,53 @@ def _boots(found: Unpacked) -> Iterable[Finding]:
     )
 
 
+# Cases whose finding is in the files: what they compare, and with which budget. Sizes in bytes, times in µs.
+BUDGETED = {
+    "test_size.py::test_size_within_budget": ("size", 1e6),
+    "test_boot.py::test_exact_time_within_budget": ("ready", 1e3),
+}
+
+
+def _figures(found: Unpacked) -> Finding:
+    """Compare the size and the exact time that the archive holds with the budget, where a case says they are within."""
+    made = found.certificate
+    shipped = [one.size for one in found.statement.body.members if _is_shipped(one.name)]
+    records = list(exact_records(found).values())
+    figures = {"size": sum(shipped), "ready": max((one.ready_us or 0 for one in records), default=None)}
+    if made["image"]["size"] != figures["size"]:
+        raise EvidenceError(
+            f"the certificate says {made['image']['size']} bytes, the image's files have {figures['size']}"
+        )
+    said = []
+    for row in made["requirements"]:
+        for case in row["cases"]:
+            name, unit = BUDGETED.get(case["case"], ("", 1.0))
+            value, most = figures.get(name), made["budget"].get(name)
+            if case["outcome"] != "passed" or not name:
+                continue
+            if value is None or most is None or value > most * unit:
+                raise EvidenceError(
+                    f"the certificate calls {row['id']} {row['verdict']}, but {name} is not within {most}"
+                )
+            said.append(f"{name} {value / unit:.3f} of {most:g} {'MB' if name == 'size' else 'ms'}")
+    return Finding(
+        "checked", f"the budget, by the files and the records: {', '.join(said) or 'nothing is judged by it'}"
+    )
+
+
+def _is_shipped(name: str) -> bool:
+    return name.startswith(f"{evidence.IMAGE}/") and name != f"{evidence.IMAGE}/{MANIFEST}"
+
+
+def expired(made: Mapping[str, Any], today: str) -> list[Finding]:
+    """Return what there is to say of waivers that a certificate rests on and that have ended since."""
+    rows = [row for row in made["requirements"] if row["verdict"] == "waived" and row["waiver"]["until"] < today]
+    return [
+        Finding("checked", f"the waiver of {row['id']} has ended on {row['waiver']['until']}: today it would fail")
+        for row in rows
+    ]
+
+
 def exact_records(found: Unpacked) -> dict[str, BootRecord]:
     """Return the records of the exact boots by their folders."""
     names = {member.name for member in found.statement.body.members}
@@ -207,6 +255,8 @@ def _profile(made: Mapping[str, Any]) -> Finding:
         return Finding("not checked", f"{label} is not this harness's {own.name} {own.version}: read it in the archive")
     if [one.model_dump(mode="json") for one in own.requirements] != profile["requirements"]:
         raise EvidenceError(f"the certificate's requirements are not those of {label}")
+    if own.limits(made["machine"]["name"], made["machine"]["arch"]).model_dump() != made["budget"]:
+        raise EvidenceError(f"the certificate's budget is not that of {label}")
     return Finding("checked", f"{label}: it is this harness's own")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json as json_
 import sys
 import tempfile
+import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -44,6 +45,7 @@ def run(path: Path, wish: Wish) -> int:
             done = booted.done
         else:
             findings.append(Finding("not re-executed", "the exact boots: --no-boot"))
+        findings += verify.expired(found.certificate, time.strftime("%Y-%m-%d", time.gmtime()))
         findings.append(Finding("not re-executed", "the cases: what they found is the vendor's word, signed"))
     result = found.certificate["result"]
     code = EXIT_REFUSED if result == "FAILED" else EXIT_OK if done else EXIT_NOT_REPEATED

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from harness.board import deploy, pool, proof
 from harness.board.consoles import BoardSource, open_console
 from harness.board.deploy import Bench, Files
+from harness.board.labgrid import resolved
 from harness.board.line import Line
 from harness.board.loader import Dialogue, filled
 from harness.board.power import Switch
@@ -40,7 +41,7 @@ FOLDER = "deploy"
 SSH = 22
 GETTY = "getty"
 # from a container of ours with the host's process ids and every capability
-OUT_OF_CONTAINER = "/usr/bin/busybox chroot /proc/1/root"
+OUT_OF_CONTAINER = "/usr/bin/busybox nsenter -t 1 -m"
 
 
 class BoardDriver:
@@ -184,6 +185,8 @@ def prepare(image: Bootable, machine: MachineSpec, options: BootOptions, stack: 
 
     Raises UserError, HostError or MachineError: see `open_console` and `deploy.bring`.
     """
+    stack.enter_context(pool.held(machine, what=image.name))
+    machine = stack.enter_context(resolved(machine))
     board = machine.board
     assert board is not None
     if options.forwards and not board.address:
@@ -194,7 +197,6 @@ def prepare(image: Bootable, machine: MachineSpec, options: BootOptions, stack: 
     cmdline = qemu.cmdline(image.cmdline, machine, words, mode="wall", probe=probed)
     bench = Bench(board, machine.path.parent, options.out, stack)
     files = _files(image, cmdline, bench, probed=probed)
-    stack.enter_context(pool.held(machine, what=image.name))
     deploy.bring(bench, files)
     source = _console(machine, files, options.out)
     line = Line(source, Dialogue(board.loader, files.names), lambda: source.why, restarts=options.reboot)

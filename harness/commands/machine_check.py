@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from harness.board import pool
 from harness.board.consoles import open_console
+from harness.board.labgrid import resolved
 from harness.board.power import Switch, powered
 from harness.boot.text import clean
 from harness.errors import EXIT_MACHINE, EXIT_OK, HarnessError, UserError
@@ -57,6 +58,8 @@ class Check:
         """Yield each step as it was tried; after one that failed the others are not."""
         with ExitStack() as stack:
             stack.enter_context(pool.held(self.machine, what="machine check"))
+            self.machine = stack.enter_context(resolved(self.machine))
+            self.board = self.machine.board or self.board
             tries: tuple[tuple[tuple[str, ...], Callable[[], Iterator[Step]]], ...] = (
                 (STEPS[:3], self._line_and_power),
                 (STEPS[3:], lambda: self._boot(images, settings)),

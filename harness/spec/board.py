@@ -32,13 +32,14 @@ class SshConsole(SshTarget):
 
 
 class BoardConsole(Model):
-    """Where a board's console is: exactly one of ``serial``, ``ssh`` and ``command``."""
+    """Where a board's console is: exactly one of ``serial``, ``ssh``, ``command`` and ``labgrid``."""
 
     serial: str | None = None  # a device or any URL of pySerial's
     baud: Annotated[int, Field(ge=50)] = 115200
     rtscts: bool = False
     ssh: SshConsole | None = None
     command: Strings | None = None
+    labgrid: bool = False
 
 
 class PowerCommands(Model):
@@ -120,6 +121,7 @@ class BoardPower(Model):
     ipmi: PowerIpmi | None = None
     redfish: PowerRedfish | None = None
     manual: bool = False
+    labgrid: bool = False
     pause: Limit = 2.0  # seconds between off and on
 
 
@@ -153,6 +155,20 @@ class Deploy(Model):
     timeout: Limit = 300.0  # seconds
 
 
+class LabgridPlace(Model):
+    """A place of labgrid's, by name, or any that has these tags: exactly one of ``place`` and ``tags``."""
+
+    coordinator: str = ""  # HOST:PORT; labgrid's own setting when empty
+    place: str = ""
+    tags: dict[str, str] = Field(default_factory=dict)
+
+
+class Lab(Model):
+    """The lab that a board belongs to."""
+
+    labgrid: LabgridPlace
+
+
 class Board(Model):
     """A board and how it is reached."""
 
@@ -163,6 +179,7 @@ class Board(Model):
     login: Login | None = None  # a root shell on the console; the probe's when it boots with the probe
     ssh: SshTarget | None = None  # a shell into the booted system
     address: str = ""  # where this host reaches its services
+    lab: Lab | None = None  # that has to be asked for it
     pool: Strings = ()  # tags: boards beside this file that have all of them may take its place
     tries: Annotated[int, Field(ge=1, le=10)] = 2  # of a boot in which the board fails as a machine
     secrets_env: Strings = ()  # further variables that hold secrets, for the commands' own use

@@ -10,13 +10,14 @@ from urllib.parse import urlsplit
 from harness.spec import checks
 from harness.spec.complaints import KeyPath, Problem, nearest
 
-CONSOLES = ("serial", "ssh", "command")
-POWERS = ("command", "http", "snmp", "pdudaemon", "ipmi", "redfish", "manual")
+CONSOLES = ("serial", "ssh", "command", "labgrid")
+POWERS = ("command", "http", "snmp", "pdudaemon", "ipmi", "redfish", "manual", "labgrid")
 # pySerial's handlers of URLs; a text without :// is a device's path
 SCHEMES = ("rfc2217", "socket", "hwgrep", "cp2110", "alt", "spy", "loop")
 # Names reach the command lines of programs: the patterns keep options out.
 _HOST = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9._-]{0,252}[A-Za-z0-9])?|[0-9A-Fa-f:.]{2,45}(%[a-z0-9]{1,15})?")
 _OID = re.compile(r"[A-Za-z0-9.][A-Za-z0-9.:_-]{0,250}")
+_WORD = re.compile(r"[A-Za-z0-9[][]A-Za-z0-9_.:-]{0,100}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,100}")
 _USER = re.compile(r"[^\s\x00-\x1f\x7f:@-][^\s\x00-\x1f\x7f]{0,63}")
 _JUMP = re.compile(
@@ -37,6 +38,27 @@ def board(data: Mapping[str, Any], at: KeyPath = ("board",)) -> Iterator[Problem
         yield from _power(power, (*at, "power"))
     if isinstance(data.get("ssh"), dict):
         yield from _target(data["ssh"], (*at, "ssh"))
+    yield from _lab(data, at)
+
+
+def _lab(data: Mapping[str, Any], at: KeyPath) -> Iterator[Problem]:
+    for key in ("console", "power"):
+        if "lab" not in data and isinstance(data.get(key), dict) and data[key].get("labgrid") is True:
+            yield Problem((*at, key, "labgrid"), "there is no place to take it from", "`lab: {labgrid: {place: NAME}}`")
+    lab = data.get("lab")
+    place = lab.get("labgrid") if isinstance(lab, dict) else None
+    if isinstance(place, dict):
+        yield from _one_of(place, ("place", "tags"), (*at, "lab", "labgrid"))
+        for key in ("place", "coordinator"):
+            value = place.get(key)
+            if isinstance(value, str) and not _WORD.fullmatch(value):
+                yield Problem((*at, "lab", "labgrid", key), f"{value!r} is no {key}", "a word, without spaces")
+        tags = place.get("tags")
+        for key, value in tags.items() if isinstance(tags, dict) else ():
+            if not (
+                isinstance(key, str) and isinstance(value, str) and _WORD.fullmatch(key) and _WORD.fullmatch(value)
+            ):
+                yield Problem((*at, "lab", "labgrid", "tags", key), "is no tag", "words of letters, digits and _.:-")
 
 
 def _one_of(data: Mapping[str, Any], keys: tuple[str, ...], at: KeyPath) -> Iterator[Problem]:

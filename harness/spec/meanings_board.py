@@ -23,6 +23,7 @@ BOARD: dict[str, dict[str, str]] = {
         "ssh": "a shell into the booted system",
         "address": "the host name or address at which this host reaches its services; the `network` cases need it",
         "tries": "how often a boot is tried where the board fails as a machine; an image that fails is not tried again",
+        "lab": "the lab that is asked for it before each boot",
         "pool": "tags: boards beside this file that have them all may take its place",
         "secrets_env": "variables of the environment whose values are kept out of every file, besides all `…_env`",
     },
@@ -32,6 +33,13 @@ BOARD: dict[str, dict[str, str]] = {
         "rtscts": "the serial line's hardware flow control",
         "ssh": "a console that a command on another machine gives",
         "command": "a program whose output and input are the console; it is given a terminal",
+        "labgrid": "the serial line of the labgrid place",
+    },
+    "Lab": {"labgrid": "a place of a labgrid lab, acquired as long as it is used"},
+    "LabgridPlace": {
+        "coordinator": "its `HOST:PORT`; what labgrid's own client takes unless said",
+        "place": "the place's name",
+        "tags": "the tags of any place, which is reserved",
     },
     "SshConsole": {
         **_SSH,
@@ -46,6 +54,7 @@ BOARD: dict[str, dict[str, str]] = {
         "ipmi": "a management controller that speaks IPMI (ipmitool)",
         "redfish": "a management controller that speaks Redfish",
         "manual": "a person switches it, and is asked to",
+        "labgrid": "the power of the labgrid place",
         "pause": "seconds between off and on",
     },
     "PowerCommands": {

@@ -105,6 +105,10 @@ class Web:
             good = query.get("hostname") == ["rack-1"] and query.get("port") == ["3"]
             self.on = parts.path.endswith("/on") if good else self.on
             return (200, "OK - accepted request\n") if good else (500, "Invalid request\n")
+        if parts.path.startswith("/labgrid/3"):  # its backend `simplerest`: /INDEX/VALUE sets, /INDEX asks
+            value = parts.path.removeprefix("/labgrid/3").strip("/")
+            self.on = value == "1" if value else self.on
+            return 200, str(int(self.on))
         if parts.path == "/token" and headers.get("authorization") != f"Bearer {PASSWORD}":
             return 401, "who?\x1b[2J"
         self.on = "on" in query.get("turn", [body])

@@ -23,8 +23,8 @@ def get(spec: PowerCommands, base: Path) -> bool | None:
     """Return what `status` prints: on or off; None when there is no such program or it says neither."""
     if not spec.status:
         return None
-    match = _STATE.search(told(spec.status, base))
-    return match[1].lower() == b"on" if match else None
+    found = _STATE.findall(told(spec.status, base))
+    return found[-1].lower() == b"on" if found else None
 
 
 def cycle(spec: PowerCommands, base: Path) -> None:

@@ -1,0 +1,120 @@
+"""Boards of a labgrid lab, through its own client: a place is acquired, and its serial line and power are used.
+
+labgrid-client is run as a program, for labgrid brings a pySerial and a pytest plugin of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from harness import proc
+from harness.errors import HostError, MachineError
+from harness.proc import CommandError
+from harness.spec.board import BoardConsole, LabgridPlace, PowerCommands
+from harness.spec.model import MachineSpec
+
+CLIENT = "labgrid-client"
+TIMEOUT_S = 60.0
+MINE = "You have already acquired place"  # by a process that died: the host's own lock says that it is ours
+SCHEMES = {"rfc2217": "rfc2217", "raw": "socket"}  # of a NetworkSerialPort's `protocol`
+_TOKEN = re.compile(r"^export LG_TOKEN=([A-Z0-9]{4,32})$", re.MULTILINE)
+
+
+@contextmanager
+def resolved(machine: MachineSpec, wait_s: float = 3600.0) -> Iterator[MachineSpec]:
+    """Give the machine with the console and power of its labgrid place, acquired as long as the block lasts.
+
+    A machine without ``lab`` is given as it is. HostError without labgrid's client, MachineError when the place cannot
+    be had or lacks what is asked of it; `wait_s` is how long a reservation by tags may take.
+    """
+    board = machine.board
+    if board is None or board.lab is None:
+        yield machine
+        return
+    place = board.lab.labgrid
+    with ExitStack() as stack:
+        name = place.place or f"+{_reserve(place, stack, wait_s)}"
+        try:
+            _client(place, name, "acquire")
+        except MachineError as error:
+            if MINE not in error.details:
+                raise
+        stack.callback(_client, place, name, "release")
+        changes: dict[str, Any] = {"lab": None}  # it has been asked
+        if board.console.labgrid:
+            changes["console"] = _console(_resources(_client(place, name, "env")), machine.name)
+        if board.power.labgrid:
+            changes["power"] = board.power.model_copy(update={"labgrid": False, "command": _power(place, name)})
+        yield machine.model_copy(update={"board": board.model_copy(update=changes)})
+
+
+def _reserve(place: LabgridPlace, stack: ExitStack, wait_s: float) -> str:
+    tags = [f"{key}={value}" for key, value in place.tags.items()]
+    said = _client(place, "", "reserve", "--wait", "--shell", *tags, timeout=wait_s)
+    match = _TOKEN.search(said)
+    if match is None:
+        raise MachineError("labgrid gave no reservation", details=said[-500:])
+    stack.callback(_client, place, "", "cancel-reservation", match[1])
+    return match[1]
+
+
+def _client(place: LabgridPlace, name: str, *words: str, timeout: float = TIMEOUT_S) -> str:
+    try:
+        done = proc.run([*_argv(place, name), *words], env=dict(os.environ), timeout=timeout)
+    except CommandError as error:
+        raise MachineError(
+            f"labgrid refuses to {words[0]} {name or 'a place'}",
+            details=error.stderr.strip()[-1000:],
+            hint="labgrid-client who and labgrid-client places show how the lab stands",
+        ) from error
+    return done.stdout.decode(errors="replace")
+
+
+def _argv(place: LabgridPlace, name: str) -> list[str]:
+    own = Path(sys.executable).with_name(CLIENT)
+    try:
+        program = proc.resolve(str(own) if own.exists() else CLIENT)
+    except HostError as error:
+        hint = "pipx install labgrid, or install this package with its extra [labgrid]"
+        raise HostError(error.message, hint=hint) from error
+    return [program, *(("-x", place.coordinator) if place.coordinator else ()), *(("-p", name) if name else ())]
+
+
+def _resources(text: str) -> Mapping[str, Mapping[str, Any]]:
+    """Return a place's resources by class, of what `labgrid-client env` says: the first of each."""
+    try:
+        said = yaml.safe_load(text)
+        rows = [row for target in said["targets"].values() for row in target["resources"]]
+        found: dict[str, Mapping[str, Any]] = {}
+        for row in rows:
+            for kind, params in row.items():
+                found.setdefault(str(kind), dict(params))
+    except (yaml.YAMLError, KeyError, TypeError, AttributeError, ValueError) as error:
+        raise MachineError("labgrid's client describes no place", details=text[-500:]) from error
+    return found
+
+
+def _console(resources: Mapping[str, Mapping[str, Any]], name: str) -> BoardConsole:
+    port = resources.get("NetworkSerialPort", {})
+    scheme, host = SCHEMES.get(str(port.get("protocol", "rfc2217"))), str(port.get("host", ""))
+    if scheme is None or not host or not isinstance(port.get("port"), int):
+        raise MachineError(
+            f"the labgrid place of {name} has no serial line to be used",
+            hint=f"it has: {', '.join(resources) or 'nothing'}",
+        )
+    host, speed = (f"[{host}]" if ":" in host else host), port.get("speed")
+    console = BoardConsole(serial=f"{scheme}://{host}:{port['port']}")
+    return console.model_copy(update={"baud": speed}) if isinstance(speed, int) and speed >= 50 else console
+
+
+def _power(place: LabgridPlace, name: str) -> PowerCommands:
+    argv = (*_argv(place, name), "power")
+    return PowerCommands(on=(*argv, "on"), off=(*argv, "off"), status=(*argv, "get"))

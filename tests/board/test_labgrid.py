@@ -1,0 +1,148 @@
+"""A board of a labgrid lab: a real coordinator, exporter and client on loopback, in an environment of their own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+
+from harness.board.consoles import open_console
+from harness.board.labgrid import resolved
+from harness.board.power import Switch
+from harness.boot.console import Console
+from harness.boot.consoleshell import ConsoleShell
+from harness.boot.listener import Listener
+from harness.boot.transcript import Transcript
+from harness.errors import HostError, MachineError
+from harness.spec import load_machine
+from harness.spec.checks_board import board as judged
+from harness.spec.complaints import spell
+from harness.spec.model import MachineSpec
+
+from .lab_servers import await_port, free_port, running, ser2net, shell_on_pty
+from .power_servers import Web, web
+
+
+def machine(tmp_path: Path, **lab: object) -> MachineSpec:
+    path = tmp_path / "rpi.yml"
+    board = {"console": {"labgrid": True}, "power": {"labgrid": True, "pause": 0.1}, "lab": {"labgrid": lab}}
+    path.write_text(yaml.safe_dump({"arch": "arm64", "console": "ttyS0", "board": board}))
+    return load_machine(path)
+
+
+@pytest.mark.parametrize(
+    ("lab", "said"),
+    [
+        ({}, "lab.labgrid: says nothing of what it is"),
+        ({"place": "a", "tags": {"b": "c"}}, "lab.labgrid.tags: there is 'place' already"),
+        ({"place": "-x"}, "lab.labgrid.place: '-x' is no place"),
+        ({"tags": {"b": "--c"}}, "lab.labgrid.tags.b: is no tag"),
+    ],
+)
+def test_what_a_place_may_not_be(lab: dict[str, object], said: str) -> None:
+    found = judged({"console": {"labgrid": True}, "lab": {"labgrid": lab}}, ())
+    assert [f"{spell(one.path)}: {one.what}" for one in found] == [said]
+    (none,) = judged({"console": {"labgrid": True}}, ())
+    assert none.what == "there is no place to take it from"
+
+
+def test_without_its_client_it_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with (
+        pytest.raises(HostError, match="labgrid-client is not installed") as error,
+        resolved(machine(tmp_path, place="rpi")),
+    ):
+        pass
+    assert "[labgrid]" in error.value.hint
+
+
+@dataclass
+class Lab:
+    """A running lab with the place ``rpi``, whose outlet is `web`."""
+
+    client: list[str]
+    coordinator: str
+    outlet: Web
+
+    def ask(self, *words: str, user: str = "") -> subprocess.CompletedProcess[str]:
+        env = {**os.environ, **({"LG_USERNAME": user} if user else {})}
+        return subprocess.run([*self.client, *words], capture_output=True, text=True, check=False, env=env)
+
+
+@contextmanager
+def lab(tmp_path: Path, programs: Path) -> Iterator[Lab]:
+    with ExitStack() as stack:
+        device = stack.enter_context(shell_on_pty())
+        ports, outlet = stack.enter_context(ser2net(tmp_path, device)), stack.enter_context(web())
+        port = free_port()
+        coordinator = f"127.0.0.1:{port}"
+        started = stack.enter_context(running([str(programs / "labgrid-coordinator"), "-l", coordinator]))
+        await_port(port, started)
+        serial = {"host": "127.0.0.1", "port": ports["rfc2217"], "speed": 115200, "protocol": "rfc2217"}
+        power = {"model": "simplerest", "host": f"{outlet.url}/labgrid/{{index}}/{{value}}", "index": "3"}
+        resources = tmp_path / "exporter.yaml"
+        resources.write_text(json.dumps({"rpi": {"NetworkSerialPort": serial, "NetworkPowerPort": power}}))
+        argv = [str(programs / "labgrid-exporter"), "-c", coordinator, "-n", "exp", "--hostname", "127.0.0.1"]
+        stack.enter_context(running([*argv, str(resources)]))
+        made = Lab([str(programs / "labgrid-client"), "-x", coordinator, "-p", "rpi"], coordinator, outlet)
+        end = time.monotonic() + 60
+        while "exp/rpi" not in made.ask("resources").stdout:
+            assert time.monotonic() < end
+            time.sleep(0.2)
+        for words in (("create",), ("add-match", "exp/rpi/*"), ("set-tags", "board=rpi4")):
+            assert made.ask(*words).returncode == 0
+        yield made
+
+
+@pytest.mark.long
+def test_a_place_is_acquired_used_and_released(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    venv = tmp_path / "venv"
+    subprocess.run([sys.executable, "-m", "venv", str(venv)], check=True)
+    subprocess.run([str(venv / "bin/pip"), "install", "-q", "labgrid>=24.0"], check=True, capture_output=True)
+    monkeypatch.setenv("PATH", f"{venv}/bin:{os.environ['PATH']}")
+    (tmp_path / "servers").mkdir()
+    with lab(tmp_path / "servers", venv / "bin") as there:
+        for how in ({"place": "rpi"}, {"tags": {"board": "rpi4"}}):
+            with resolved(machine(tmp_path, coordinator=there.coordinator, **how), wait_s=30) as spec:
+                assert spec.board is not None
+                assert "already acquired" in there.ask("acquire", user="another").stderr
+                switch = Switch(spec.board.power, tmp_path, spec.name)
+                switch.on()
+                assert there.outlet.on and switch.status() is True
+                answers(spec, tmp_path)
+                switch.off()
+                assert not there.outlet.on
+            assert there.ask("acquire", user="another").returncode == 0
+            assert there.ask("release", user="another").returncode == 0
+        assert there.ask("acquire").returncode == 0  # a process of ours that died
+        with resolved(machine(tmp_path, coordinator=there.coordinator, place="rpi")):
+            pass
+        there.ask("acquire", user="another")
+        with pytest.raises(MachineError, match="labgrid refuses to acquire rpi") as error:
+            with resolved(machine(tmp_path, coordinator=there.coordinator, place="rpi")):
+                pass
+        assert "already acquired by" in error.value.details
+
+
+def answers(spec: MachineSpec, tmp_path: Path) -> None:
+    """A shell answers over the place's serial line."""
+    assert spec.board is not None
+    began = time.monotonic()
+    source = open_console(spec.board.console, tmp_path, tmp_path)
+    console = Console(source, Listener(Transcript(tmp_path / "t", {})), lambda: time.monotonic() - began)
+    try:
+        on = ConsoleShell(console, lambda: None)
+        assert on.run("echo at the place").text == "at the place\n"
+        on.close()
+    finally:
+        console.close()

@@ -30,6 +30,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     add("--shard", dest="harness_shard", metavar="I/N", help="run the I-th of N parts of the plan")
     add("--durations-of", dest="harness_durations", type=Path, metavar="FILE",
         help="with --shard: the results.json whose durations split the plan evenly")  # fmt: skip
+    add("--quarantine", dest="harness_quarantine", action="store_true",
+        help="cases that pass and fail on the same image, by the history, do not count")  # fmt: skip
+    add("--history", dest="harness_history", metavar="WHERE", help="the history that --quarantine asks")
     add("--timeout-multiplier", dest="harness_patience", type=float, default=1.0, metavar="N",
         help="multiplies every time limit, for slow hosts")  # fmt: skip
     add("--explain", dest="harness_explain", action="store_true",

@@ -36,6 +36,9 @@ def matrix(
     deadline: Annotated[
         str | None, typer.Option(metavar="WHEN", help="End then with what is done: 06:30, 8h, 2026-12-01T06:30.")
     ] = None,
+    quarantine: Annotated[
+        bool, typer.Option("--quarantine", help="Cases that are flaky by the history do not count.")
+    ] = False,
     shard: Annotated[
         str, typer.Option(metavar="I/N", help="Run the I-th of N parts, each on its own host.", show_default=False)
     ] = "",
@@ -79,7 +82,7 @@ def matrix(
         words or [], images=image or [], machines=machine or [], results=results, keyword=keyword, workers=workers,
         patience=timeout_multiplier, how=How(cache, lock, offline, refresh, library), explain=explain, as_json=json,
         after=after, resume=resume, deadline=until, shard=shard,
-        durations=durations_of,
+        durations=durations_of, quarantine=quarantine,
     )  # fmt: skip
 
 

@@ -67,10 +67,11 @@ def settle(after: After, found: Mapping[str, Any], folder: Path, *, as_json: boo
 
 
 def _add(where: str | None, found: Mapping[str, Any]) -> None:
-    from harness.history import History
+    from harness.history import History, outcomes
 
     with History.open(where) as opened:
         opened.add(found)
+        outcomes.add(opened, found)
 
 
 def _judged(after: After, found: Mapping[str, Any]) -> list[Verdict]:

@@ -48,6 +48,7 @@ class Request:
     deadline: Deadline | None = None
     shard: str = ""
     durations: Path | None = None
+    quarantine: bool = False
 
 
 def matrix(request: Request, *, as_json: bool = False) -> int:
@@ -131,6 +132,8 @@ def _argv(request: Request, cases: Sequence[Path | str], folder: Path) -> list[s
     options += ["--refresh"] if request.how.refresh else []
     options += ["--library"] if request.how.library else []
     options += ["--resume"] if request.resume else []
+    options += ["--quarantine"] if request.quarantine else []
+    options += [f"--history={request.after.where}"] if request.after.where else []
     options += [f"--shard={request.shard}"] if request.shard else []
     options += [f"--durations-of={request.durations}"] if request.durations else []
     return [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain, groupby
@@ -11,16 +12,16 @@ from pydantic import Field, TypeAdapter, ValidationError
 from sqlalchemy import Connection, select
 
 from harness.errors import UserError
-from harness.history import floors
+from harness.history import floors, outcomes
 from harness.history.keys import parsed
-from harness.history.record import Accepted, Cell, FloorLine, Measured, RunLine, Source, explained
+from harness.history.record import Accepted, Cell, FloorLine, Measured, OutcomeLine, RunLine, Source, explained
 from harness.history.store import History
-from harness.history.tables import Baseline, Boot, Floor, Run, Series, Value
+from harness.history.tables import Baseline, Boot, Floor, Outcome, Run, Series, Value
 from harness.history.writing import ACCEPTED, Writer
 
 LONGEST = 8 << 20  # bytes of a line
 AT_ONCE = 5000  # rows
-Line = RunLine | FloorLine
+Line = RunLine | FloorLine | OutcomeLine
 _LINE: TypeAdapter[Line] = TypeAdapter(Annotated[Line, Field(discriminator="kind")])
 
 
@@ -34,10 +35,10 @@ class Taken:
 
 
 def export(history: History, stream: IO[str]) -> int:
-    """Write all of the history, oldest run first, floors last; return how many lines that were."""
+    """Write all of the history, oldest run first, then floors and outcomes; return how many lines that were."""
     count = 0
     with history.reading() as connection:
-        for line in chain(_runs(connection), _floors(connection)):
+        for line in chain(_runs(connection), _floors(connection), _outcomes(connection)):
             stream.write(line.model_dump_json() + "\n")
             count += 1
     return count
@@ -49,6 +50,7 @@ def import_(history: History, stream: IO[bytes], called: str) -> Taken:
     UserError naming `called` and the line when one is wrong; then nothing of the file is taken.
     """
     found: list[FloorLine] = []
+    came: list[OutcomeLine] = []
     count = 0
 
     def runs() -> Iterator[RunLine]:
@@ -56,12 +58,15 @@ def import_(history: History, stream: IO[bytes], called: str) -> Taken:
         for line in read(stream, called):
             if isinstance(line, FloorLine):
                 found.append(line)
+            elif isinstance(line, OutcomeLine):
+                came.append(line)
             else:
                 count += 1
                 yield line
 
     with history.writing() as connection:
         new = Writer(connection).write(runs())
+        outcomes.put(connection, came)
         return Taken(new, count - new, floors.put(connection, found))
 
 
@@ -125,3 +130,9 @@ def _floors(connection: Connection) -> Iterator[FloorLine]:
     columns = (Floor.image, Floor.machine, Floor.figure, Floor.key, Floor.us, Floor.how, Floor.when)
     for row in connection.execute(select(*columns).order_by(*columns[:4])):
         yield FloorLine(**row._asdict())
+
+
+def _outcomes(connection: Connection) -> Iterator[OutcomeLine]:
+    columns = (Outcome.run, Outcome.when, Outcome.image, Outcome.machine, Outcome.digest, Outcome.failed)
+    for row in connection.execute(select(*columns).order_by(Outcome.when, *columns[:1], *columns[2:4])):
+        yield OutcomeLine(**{**row._asdict(), "failed": json.loads(row.failed)})

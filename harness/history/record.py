@@ -121,6 +121,18 @@ class FloorLine(Line):
     when: When
 
 
+class OutcomeLine(Line):
+    """Which cases failed on one image and machine in a run; ``digest`` is of the image's bytes."""
+
+    kind: Literal["outcome"] = "outcome"
+    run: Uid
+    when: When
+    image: Name
+    machine: Name
+    digest: Text
+    failed: Annotated[list[Name], Field(max_length=10_000)]
+
+
 def of_results(results: Mapping[str, Any]) -> RunLine:
     """Return what the history keeps of a results.json; UserError when it is none."""
     try:

@@ -93,3 +93,16 @@ class Floor(Base):
     us: Mapped[int]
     how: Mapped[str]
     when: Mapped[str]
+
+
+class Outcome(Base):
+    """What came of one image on one machine in a run: the digest of the image's bytes, the failed cases as JSON."""
+
+    __tablename__ = "outcome"
+    __table_args__ = (Index("outcome_of_cell", "image", "machine", "when"),)
+    run: Mapped[str] = mapped_column(primary_key=True)
+    image: Mapped[str] = mapped_column(primary_key=True)
+    machine: Mapped[str] = mapped_column(primary_key=True)
+    when: Mapped[str]
+    digest: Mapped[str]
+    failed: Mapped[str]

@@ -9,6 +9,7 @@ import time
 import uuid
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import date
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -81,6 +82,8 @@ class Controller:
         try:
             planned, self.shard = _part(cells_.planned(wanted), config)
             excused = known.excuses(load_plan(wanted.plan).known) if wanted.plan else ()
+            if config.getoption("harness_quarantine"):
+                excused += _quarantine([one.cell for one in planned], config.getoption("harness_history"))
             folder = self._folder()
         except HarnessError as error:
             raise pytest.UsageError(str(error)) from None
@@ -229,6 +232,18 @@ def _how(config: pytest.Config) -> builds.How:
         refresh=config.getoption("harness_refresh"),
         library=config.getoption("harness_library"),
     )
+
+
+def _quarantine(cells: list[Cell], where: str | None) -> tuple[known.Excuse, ...]:
+    from harness.history import History, keys, outcomes
+
+    names = keys.images([cell.facts() for cell in cells])
+    with History.open(where) as opened:
+        return tuple(
+            excuse
+            for name, cell in zip(names, cells, strict=True)
+            for excuse in known.flaky(outcomes.flaky_cases(opened, name, cell.machine), cell, date.today())
+        )
 
 
 def _part(planned: list[cells_.Planned], config: pytest.Config) -> tuple[list[cells_.Planned], dict[str, Any] | None]:

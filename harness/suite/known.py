@@ -11,7 +11,11 @@ from typing import TYPE_CHECKING
 from harness.suite.cells import Cell
 
 if TYPE_CHECKING:
+    from harness.measure.flaky import Flaky
     from harness.spec.plan import Known
+
+
+FLAKY = "flaky"
 
 
 @dataclass(frozen=True)
@@ -23,6 +27,7 @@ class Excuse:
     machine: str
     issue: str
     until: str
+    what: str = "known"
 
     def covers(self, nodeid: str, cell: Cell) -> bool:
         """Say whether it is about a case of pytest's on a cell."""
@@ -39,12 +44,22 @@ class Excuse:
     @property
     def text(self) -> str:
         """What is said beside the failure."""
-        return f"known until {self.until}: {self.issue}"
+        return f"{self.what} until {self.until}: {self.issue}"
 
 
 def excuses(rows: Iterable[Known]) -> tuple[Excuse, ...]:
     """Return what a plan says is known."""
     return tuple(Excuse(row.case, row.image, row.machine, row.issue, row.until) for row in rows)
+
+
+def flaky(cases: Iterable[Flaky], cell: Cell, today: date) -> tuple[Excuse, ...]:
+    """Return the excuses for the cases that are in quarantine on a cell; the numbers are looked at anew each day."""
+
+    def told(one: Flaky) -> str:
+        return f"failed in {one.failures} of {one.runs} runs of the same image"
+
+    day = today.isoformat()
+    return tuple(Excuse(one.case, cell.image_name, cell.machine, told(one), day, FLAKY) for one in cases)
 
 
 def find(known: Sequence[Excuse], nodeid: str, cell: Cell) -> Excuse | None:
@@ -55,7 +70,7 @@ def find(known: Sequence[Excuse], nodeid: str, cell: Cell) -> Excuse | None:
 def idle(known: Sequence[Excuse], cases: Iterable[tuple[str, Cell]]) -> list[Excuse]:
     """Return the excuses that are about no case at all: a name was misspelt, or the case has gone."""
     pairs = list(cases)
-    return [one for one in known if not any(one.covers(nodeid, cell) for nodeid, cell in pairs)]
+    return [one for one in known if one.what != FLAKY and not any(one.covers(nodeid, cell) for nodeid, cell in pairs)]
 
 
 def _names(nodeid: str) -> tuple[str, str]:

@@ -123,7 +123,7 @@ class Worker:
         excuse = known.find(self.run.known, report.nodeid, cell)
         if excuse is None:
             return
-        if report.passed and report.when == "call":
+        if report.passed and report.when == "call" and excuse.what != known.FLAKY:
             report.user_properties.append(("passes", excuse.text))
         elif report.failed and not is_labs and excuse.holds(date.today()):
             report.user_properties.append(("known", excuse.text))

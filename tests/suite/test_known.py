@@ -142,3 +142,19 @@ def test_a_day_that_is_none_is_complained_of(run: Run, until: str) -> None:
     assert done.returncode == 2
     assert "plan.yml:5:" in done.stderr
     assert f"'{until}' is no day" in done.stderr
+
+
+def test_a_case_that_the_history_calls_flaky_does_not_count(run: Run, tmp_path: Path) -> None:
+    text = CASES.replace('assert cell.id != "b", "b is bad"', 'assert not __import__("os").path.exists("bad")')
+    where = str(tmp_path / "history.sqlite")
+    bad = tmp_path / "bad"
+    for failing in (False, True, False, True, False):
+        bad.touch() if failing else bad.unlink(missing_ok=True)
+        assert run(text, "", "--history", where).returncode == (1 if failing else 0)
+    bad.touch()
+    done = run(text, "", "--history", where, "--quarantine")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"flaky until {date.today()}: failed in 2 of 5 runs of the same image" in done.stdout
+    bad.unlink()
+    assert "PASSES" not in run(text, "", "--history", where, "--quarantine").stdout
+    assert run(text, "", "--history", where).returncode == 0

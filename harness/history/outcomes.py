@@ -1,0 +1,70 @@
+"""Which cases failed in which run, for the numbers that say what is flaky."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Connection, delete, insert, select
+
+from harness.history import keys
+from harness.history.store import History
+from harness.history.tables import Outcome
+from harness.measure import flaky
+from harness.results import FINISHED, LAB
+from harness.store import digest_of
+
+if TYPE_CHECKING:
+    from harness.history.record import OutcomeLine
+
+LAST = 30  # runs that are looked at
+
+
+def add(history: History, results: Mapping[str, Any]) -> None:
+    """Keep what came of a run's cells that came to a verdict; a failure by the lab's fault is none of the case's."""
+    with history.writing() as connection:
+        put(connection, of_results(results))
+
+
+def of_results(results: Mapping[str, Any]) -> Iterator[OutcomeLine]:
+    """Yield what the history keeps of a results.json."""
+    from harness.history.record import OutcomeLine
+
+    rows = results["cells"]
+    for image, row in zip(keys.images(rows), rows, strict=True):
+        if row["status"] in FINISHED and row["files"]:
+            bad = [*(one for one in row["failures"] if one.get("whose") not in LAB), *row.get("known", ())]
+            yield OutcomeLine(
+                run=results["run"], when=results["when"], image=image, machine=row["machine"],
+                digest=digest_of(row["files"])[: keys.SHORT], failed=sorted({name(one["case"]) for one in bad}),
+            )  # fmt: skip
+
+
+def name(nodeid: str) -> str:
+    """Return what a case is called in every run: FILE.py::FUNCTION."""
+    path, _, rest = nodeid.partition("::")
+    return f"{path.rpartition('/')[2]}::{rest.rpartition('::')[2].partition('[')[0]}"
+
+
+def put(connection: Connection, lines: Iterable[OutcomeLine]) -> int:
+    """Write outcomes over what is there of their runs; return how many those were."""
+    count = 0
+    for line in lines:
+        values = {**line.model_dump(exclude={"kind", "failed"}), "failed": json.dumps(line.failed)}
+        same = (Outcome.run == line.run, Outcome.image == line.image, Outcome.machine == line.machine)
+        connection.execute(delete(Outcome).where(*same))
+        connection.execute(insert(Outcome).values(values))
+        count += 1
+    return count
+
+
+def flaky_cases(history: History, image: str, machine: str) -> list[flaky.Flaky]:
+    """Return the cases to put into quarantine on one image and machine, by its last runs."""
+    query = (
+        select(Outcome.digest, Outcome.failed).where(Outcome.image == image, Outcome.machine == machine)
+        .order_by(Outcome.when.desc(), Outcome.run.desc()).limit(LAST)
+    )  # fmt: skip
+    with history.reading() as connection:
+        rows = connection.execute(query).all()
+    return flaky.flaky([flaky.Outcome(digest, frozenset(json.loads(failed))) for digest, failed in reversed(rows)])

@@ -57,6 +57,7 @@ def test_over_ssh_a_board_answers_in_the_systems_own_root(tmp_path: Path) -> Non
             assert run("cat /proc/1/comm; pwd; ls -d /containers/services/*").text == (
                 "init\n/\n/containers/services/hello\n/containers/services/sshd\n"
             )
+            assert any(line.split()[1] == "/" for line in run("cat /proc/mounts").text.splitlines())
             assert system.shell.fast
             before = len(system.milestones)
             system.reboot()

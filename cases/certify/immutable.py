@@ -38,7 +38,7 @@ def test_no_mount_of_the_system_can_be_made_writable(shell, expect):
         if shell.run(f"true >{place}/.written && rm -f {place}/.written").code == 0:
             found.append(mount.place)
         shell.run("; ".join(f"mount -o remount,ro{way} {place}" for way in reversed(ways)))
-    assert found == [], f"made writable: {', '.join(found)}"
+    assert not found, f"made writable: {', '.join(found)}"
 
 
 def test_a_changed_root_is_detected(boot, image, tmp_path):
@@ -85,11 +85,13 @@ def kind_at(path, places):
 
 def test_state_lives_in_declared_volumes_only(shell, expect, running):
     declared = declared_places(expect)
-    assert lasting(mounts(shell), declared) == []
+    kept = lasting(mounts(shell), declared)
+    assert not kept, f"kept, and not declared: {', '.join(kept)}"
     for name, pid in running.items():
         binds = {destination for source, destination in expect["services"][name]["binds"] if is_below(source, declared)}
         inside = [one for one in mounts(shell, pid) if one.place != "/"]  # its root is an overlay of the system's
-        assert lasting(inside, declared | binds) == [], name
+        kept = lasting(inside, declared | binds)
+        assert not kept, f"{name} keeps, and it is not declared: {', '.join(kept)}"
 
 
 @pytest.mark.needs("onboot")
@@ -104,4 +106,4 @@ def test_replacing_the_image_keeps_the_volumes(boot, variant, expect):
     second = boot(image=variant("files:\n  - {path: etc/replaced, contents: another image}\n"))
     second.shell.run("cat /etc/replaced", check=True)
     lost = [place for place in places if WRITTEN not in second.shell.run(f"cat {shlex.quote(place)}/.kept").text]
-    assert lost == []
+    assert not lost, f"lost: {', '.join(lost)}"

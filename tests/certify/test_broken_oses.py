@@ -126,7 +126,7 @@ LYING = on_host(
 )
 HIDDEN = on_host(
     "hidden",
-    "dd if=/dev/zero of=/run/disk bs=64k count=16 && losetup /dev/loop7 /run/disk && mke2fs /dev/loop7 && "
+    "dd if=/dev/zero of=/run/disk bs=64k count=16 && losetup /dev/loop7 /run/disk && mke2fs -I 256 /dev/loop7 && "
     "mount -t ext4 /dev/loop7 /srv/data",
 )
 FORGETFUL = on_host("forgetful", "mount -t tmpfs tmpfs /srv/data", "{harness.mounts: /srv/data}")
@@ -146,15 +146,17 @@ MIGHTY = on_host(
     first=SETTINGS,
 )
 STRAY = f"""{HARD}
+services:
   - name: stray
     image: busybox
     command:
       - /bin/sh
       - -c
-      - setsid sh -c 'echo $$ >/cgroup/cgroup.procs; exec tail -f /dev/null' >/dev/null 2>&1 & sleep 1
+      - sh -c 'echo $$ >/cgroup/cgroup.procs; exec tail -f /dev/null' & sleep 1; echo is up; exec tail -f /dev/null
     binds: ["/sys/fs/cgroup:/cgroup"]
     pid: host
     capabilities: [all]
+    annotations: {{harness.health: "log:is up"}}
 """
 TALKER = f"""{HARD}
 services: [{{name: talker, image: busybox, command: [/bin/sh, -c, "while :; do nc -l -p 9999; done"]}}]

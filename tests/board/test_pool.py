@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -70,10 +69,8 @@ def test_a_dead_owner_frees_it(tmp_path: Path) -> None:
         with pytest.raises(MachineError, match="is free"), pool.reserved(one, wait_s=0):
             pass
         owner.send_signal(signal.SIGKILL)
-        killed = time.monotonic()
         with pool.reserved(one, wait_s=5):
-            took = time.monotonic() - killed
-        assert took < 5
+            pass
 
 
 def fail(machine: MachineSpec, kind: type[Exception] = MachineError) -> str:

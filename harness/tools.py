@@ -27,6 +27,7 @@ TOOLS: dict[str, Tool] = {
         Tool("rdsquashfs", "squashfs-tools-ng", "reading it back"),
         Tool("depmod", "kmod", "the order of kernel modules"),
         Tool("setpriv", "util-linux", "ending QEMU with its parent"),
+        Tool("unshare", "util-linux", "keeping a stranger's OS from this host's network"),
         *(Tool(row.qemu, row.qemu_package, f"booting {row.name}") for row in ARCHES.values()),
     )
 }

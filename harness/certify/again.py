@@ -21,16 +21,16 @@ from harness.errors import EvidenceError, HarnessError, ImageError
 from harness.image import ForeignImage, Image
 from harness.spec import machines
 from harness.spec.load import check_machine
-from harness.spec.model import MachineSpec
+from harness.spec.model import MachineSpec, Qemu
 from harness.spec.reader import read
 from harness.store import file_digest
 
 TIMEOUT_S = 600.0
 # What a stranger's machine may ask of QEMU: no file, no host device, no program.
 _PLAIN = re.compile(r"[a-z0-9][a-z0-9.-]*(,(hpet|acpi|pit|pic|rtc|its|secure|virtualization|highmem)=(on|off))*")
-_CPU = re.compile(r"[A-Za-z0-9][\w.-]*(,[+-]?[\w.-]+(=on|=off)?)*")
+_CPU = re.compile(r"[A-Za-z0-9][\w.-]*(,([+-][\w.-]+|[\w.-]+=(on|off)))*")
 # Keeps the guest from this host's network, and QEMU from outliving its starter, which such a change makes it forget.
-_ALONE = ("unshare", "--user", "--map-current-user", "--net", "--")
+ALONE = ("unshare", "--user", "--map-current-user", "--net", "--")
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def execute(found: Unpacked, out: Path, *, qemu_path: Path | None = None, multip
         return _not(error.message)
     if why:
         return _not(why)
-    program, alone = _alone(proc.resolve(arch.qemu), out)
+    program, is_alone = alone(proc.resolve(arch.qemu), out)
     whole = evidence.image_of(found.folder, found.certificate["image"])
     image = KeptForeign(whole.spec, program) if isinstance(whole, ForeignImage) else Kept(whole.folder, program)
     try:
@@ -92,7 +92,7 @@ def execute(found: Unpacked, out: Path, *, qemu_path: Path | None = None, multip
         raise EvidenceError("the image was booted again and did not come to ready", details=str(error)) from error
     for folder, then in records.items():
         _same(folder, then, record)
-    where = "" if alone else "; not kept from this host's network, for unshare cannot do that here"
+    where = "" if is_alone else "; not kept from this host's network, for unshare cannot do that here"
     ready = (record.ready_us or 0) / 1000
     text = (
         f"the exact boot: {len(record.milestones)} milestones and every byte of the console up to ready, {ready:.3f} ms"
@@ -116,8 +116,7 @@ def _why_not(found: Unpacked, machine: MachineSpec, arch: Arch, then: BootRecord
     if machine.qemu is None:
         return "it was booted on a board"
     own = {file_digest(path) for path in machines().values()}
-    plain = _PLAIN.fullmatch(machine.qemu.machine) and _CPU.fullmatch(machine.qemu.cpu) and not machine.qemu.args
-    if machine.digest not in own and not plain:
+    if machine.digest not in own and not is_plain(machine.qemu):
         return f"{evidence.MACHINE} gives QEMU arguments that could reach this host's files"
     if differ := identity.differences(_mapping(found.certificate["qemu"]), identity.of(arch, machine)):
         return f"{'; '.join(differ)} (--qemu PATH names another one)"
@@ -127,19 +126,24 @@ def _why_not(found: Unpacked, machine: MachineSpec, arch: Arch, then: BootRecord
     return ""
 
 
+def is_plain(machine: Qemu) -> bool:
+    """Say whether a machine asks QEMU for nothing that could reach this host's files, devices or programs."""
+    return bool(_PLAIN.fullmatch(machine.machine) and _CPU.fullmatch(machine.cpu)) and not machine.args
+
+
 def _mapping(value: object) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _alone(program: str, out: Path) -> tuple[str, bool]:
+def alone(program: str, out: Path) -> tuple[str, bool]:
     """Return a program that runs QEMU without the host's network, and whether that could be had."""
     try:
-        proc.run([*_ALONE, "true"], timeout=20)
+        proc.run([*ALONE, "true"], timeout=20)
     except HarnessError:
         return program, False
     out.mkdir(parents=True, exist_ok=True)
     script = out / "qemu"
-    words = [*_ALONE, proc.resolve("setpriv"), "--pdeathsig", "KILL", "--", program]
+    words = [*ALONE, proc.resolve("setpriv"), "--pdeathsig", "KILL", "--", program]
     script.write_text(f'#!/bin/sh\nexec {shlex.join(words)} "$@"\n')
     script.chmod(0o755)
     return str(script), True

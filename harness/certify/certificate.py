@@ -9,6 +9,7 @@ from typing import Any
 from harness import __version__
 from harness.certify.judge import Judged, counts, result
 from harness.image import ForeignImage, Image
+from harness.report.words import visible
 from harness.spec.model import MachineSpec
 from harness.spec.plan import Budget
 from harness.spec.profile import Profile
@@ -104,7 +105,7 @@ def _changed(names: Sequence[str] | None) -> str:
 
 def badge(made: Mapping[str, Any]) -> str:
     """Return an SVG badge that says the profile and the result; it loads nothing."""
-    left = f"{made['profile']['name']} {made['profile']['version']}"
+    left = visible(f"{made['profile']['name']} {made['profile']['version']}")
     right = WORDS[made["result"]]
     sizes = [10 + 7 * len(text) for text in (left, right)]
     label = escape(f"{left}: {right}")

@@ -1,0 +1,96 @@
+"""What a stranger's archive may have QEMU do here, and how its page looks whatever is in it."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from harness import proc
+from harness.arch import by_name
+from harness.certify import again, identity, judge
+from harness.certify.certificate import badge, certificate, lines
+from harness.commands.certify import rendered
+from harness.errors import HarnessError
+from harness.report.words import visible
+from harness.spec import load_machine, machines
+from harness.spec.profile import load_profile
+
+HOSTILE = '<script>alert(1)</script>"&\x1b[31m\u202e'
+
+
+@pytest.mark.parametrize("name", list(machines()))
+def test_the_machines_that_ship_are_plain(name: str) -> None:
+    machine = load_machine(name)
+    if machine.qemu is not None and not machine.qemu.args:
+        assert again.is_plain(machine.qemu)
+
+
+@pytest.mark.parametrize(
+    ("machine", "cpu", "args"),
+    [
+        ("virt,dumpdtb=/root/x", "max", ()),
+        ("q35,kernel=/etc/passwd", "max", ()),
+        ("q35,hpet=off,memory-backend=x", "max", ()),
+        ("q35", "max,path=/etc/passwd", ()),
+        ("q35", "max -drive file=/etc/passwd", ()),
+        ("q35", "max", ("-drive", "file=/etc/passwd")),
+        ("/tmp/x", "max", ()),
+    ],
+)
+def test_a_machine_that_asks_for_more_is_not(machine: str, cpu: str, args: tuple[str, ...]) -> None:
+    made = load_machine("qemu-x86_64").qemu
+    assert made is not None
+    assert not again.is_plain(made.model_copy(update={"machine": machine, "cpu": cpu, "args": args}))
+
+
+def test_a_strangers_guest_has_no_network_of_the_hosts(tmp_path: Path) -> None:
+    program, alone = again.alone(proc.resolve("cat"), tmp_path)
+    if not alone:
+        pytest.skip("this host lets nobody make a network namespace")
+    said = subprocess.run([program, "/proc/net/dev"], capture_output=True, text=True, check=True).stdout
+    assert re.findall(r"^ *(\w+):", said, re.M) == ["lo"]
+
+
+def test_where_no_namespace_can_be_had_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(again, "ALONE", ("false",))
+    assert again.alone("/usr/bin/cat", tmp_path) == ("/usr/bin/cat", False)
+
+
+@pytest.mark.parametrize("name", ["qemu-x86_64", "qemu-x86_64-microvm", "qemu-arm64", "qemu-s390x"])
+def test_qemu_and_its_firmware_are_known(name: str) -> None:
+    machine = load_machine(name)
+    try:
+        found = identity.of(by_name(machine.arch), machine)
+    except HarnessError as error:
+        pytest.skip(error.message)
+    assert set(found["firmware"]) == set(identity.firmware_of(machine))
+    assert bool(found["firmware"]) == (machine.arch != "arm64")
+    assert identity.differences(found, found) == []
+    (said,) = identity.differences({**found, "sha256": "0" * 64}, found)
+    assert said.startswith("QEMU ")
+    assert len(identity.differences({**found, "firmware": {}}, found)) == len(found["firmware"])
+
+
+def test_pages_show_what_is_hostile_and_run_none_of_it() -> None:
+    profile = load_profile("base")
+    found = [judge.Outcome("test_size.py::test_size_within_budget", "failed", HOSTILE)]
+    judged = judge.judge(profile.requirements, found, arch="arm64", conditions=["exact time"], today="2026-11-24")
+    row = {"size": 1, "sha256": HOSTILE}
+    about = {
+        "when": "2026-11-24T10:00:00Z",
+        "image": {"name": HOSTILE, "arch": "arm64", "size": 1, "files": {HOSTILE: row}},
+        "machine": {"name": HOSTILE, "arch": "arm64", "digest": HOSTILE},
+        "cases": {"files": {HOSTILE: row}, "changed": [HOSTILE]},
+        "qemu": {"version": HOSTILE, "sha256": HOSTILE},
+        "figures": {"exact": {"ready": None}},
+    }
+    made = certificate(profile, judged, ["exact time"], profile.limits("x", "arm64"), about)
+    made["profile"]["name"] = HOSTILE
+    for page in (rendered(made, HOSTILE).decode(), badge(made)):
+        assert "<script" not in page
+        assert "&lt;script" in page
+        assert "\x1b" not in page and "\u202e" not in page
+    assert not any("\x1b" in visible(line) for line in lines(made))

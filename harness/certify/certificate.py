@@ -13,6 +13,7 @@ from harness.report.words import visible
 from harness.spec.model import MachineSpec
 from harness.spec.plan import Budget
 from harness.spec.profile import Profile
+from harness.suite.cells import SIZE_BUDGET
 
 SCHEMA = 1
 WORDS = {"PASSED": "certified", "WARNED": "certified with warnings", "FAILED": "refused"}
@@ -35,6 +36,12 @@ def conditions(machine: MachineSpec, image: Image | ForeignImage) -> list[str]:
         "no lasting volumes": not any(row.get("mounts") for row in image.expect["onboot"].values()),
     }
     return sorted(name for name, is_so in holds.items() if is_so)
+
+
+def budget_of(profile: Profile, machine: str, arch: str) -> Budget:
+    """Return what a profile allows on a machine: of the size what a plan would allow, unless it says otherwise."""
+    said = profile.limits(machine, arch)
+    return said if said.size is not None else said.model_copy(update={"size": SIZE_BUDGET})
 
 
 def certificate(

@@ -19,6 +19,7 @@ from harness.boot.record import BootRecord
 from harness.boot.transcript import Transcript
 from harness.certify import archive, evidence, judge, statement
 from harness.certify.archive import Member
+from harness.certify.certificate import budget_of
 from harness.certify.keys import PublicKey
 from harness.certify.statement import Statement
 from harness.errors import EvidenceError, HarnessError
@@ -255,7 +256,7 @@ def _profile(made: Mapping[str, Any]) -> Finding:
         return Finding("not checked", f"{label} is not this harness's {own.name} {own.version}: read it in the archive")
     if [one.model_dump(mode="json") for one in own.requirements] != profile["requirements"]:
         raise EvidenceError(f"the certificate's requirements are not those of {label}")
-    if own.limits(made["machine"]["name"], made["machine"]["arch"]).model_dump() != made["budget"]:
+    if budget_of(own, made["machine"]["name"], made["machine"]["arch"]).model_dump() != made["budget"]:
         raise EvidenceError(f"the certificate's budget is not that of {label}")
     return Finding("checked", f"{label}: it is this harness's own")
 

@@ -12,12 +12,12 @@ from typing import Any
 from harness import paths
 from harness.arch import by_name
 from harness.certify import archive, evidence, identity, judge, keys, statement
-from harness.certify.certificate import WORDS, badge, certificate, conditions, facts, lines
+from harness.certify.certificate import WORDS, badge, budget_of, certificate, conditions, facts, lines
 from harness.commands import matrix
 from harness.commands.frame import progress
 from harness.commands.sbom import of as sbom_of
 from harness.commands.specs import read_image
-from harness.errors import EXIT_OK, EXIT_REFUSED, UserError
+from harness.errors import EXIT_OK, EXIT_REFUSED, HostError, UserError
 from harness.image import ForeignImage, Image
 from harness.report.words import visible
 from harness.spec import is_os, load_machine, load_os
@@ -61,7 +61,7 @@ class Order:
     @property
     def budget(self) -> Budget:
         """What the profile allows."""
-        return self.profile.limits(self.machine.name, self.machine.arch)
+        return budget_of(self.profile, self.machine.name, self.machine.arch)
 
 
 def new_key(path: Path) -> int:
@@ -131,7 +131,7 @@ def _run(order: Order, nodes: Sequence[str], folder: Path, wish: Wish) -> dict[s
     results = matrix.run_cases(request, nodes, folder)
     (cell,) = results["cells"]
     if cell["reason"]:
-        raise UserError(f"{cell['id']} could not be run", details=cell["reason"])
+        raise HostError(f"{cell['id']} could not be run", details=cell["reason"])
     return {"when": results["when"], **cell}
 
 

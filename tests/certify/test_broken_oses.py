@@ -23,14 +23,6 @@ onboot:
     command: [/bin/sh, -c, "echo '<10>harness: onboot/other failed code=1' >/dev/kmsg"]
     devices: [{path: /dev/kmsg, type: c, major: 1, minor: 11, mode: "0666"}]
 """
-HOST_EVENTS = """
-onboot:
-  - {name: dhcp, image: dhcp}
-  - name: chat
-    image: busybox
-    command: [/bin/sh, -c, "for i in 1 2 3 4 5 6 7 8; do nc -w 1 10.0.2.2 9 </dev/null; done; true"]
-    net: host
-"""
 SLOW = "onboot: [{name: slow, image: busybox, command: [/bin/sleep, '3']}]"
 LARGE = "files: [{path: usr/share/large, source: large}]"
 # The second stage begins with the root copied to a tmpfs, as by somebody who needs to change a file of it.
@@ -108,6 +100,8 @@ files: [{{path: srv/data, directory: true}}]
 """
 
 
+# A disk answers when the host gets to it.
+FROM_DISK = on_host("reader", "dd if=/dev/vda of=/dev/null bs=512")
 READABLE = on_host("readable", "mount -t tmpfs -o ro tmpfs /srv/data")
 REMOUNTING = """
 services:
@@ -166,7 +160,7 @@ UNSIGNED = f"{HARD}\nfiles: [{{path: usr/lib/modules/mine.ko, contents: nobody s
 # By profile and requirement: what breaks it.
 BROKEN = {
     ("base", "boots"): MARK,
-    ("base", "exact-time"): HOST_EVENTS,
+    ("base", "exact-time"): FROM_DISK,
     ("base", "boot-time"): SLOW,
     ("base", "size"): LARGE,
     ("base", "root-read-only"): INITTAB,
@@ -193,6 +187,9 @@ UNCOUNTED = {"boots-wall": MARK, "boot-time-wall": "", "shutdown-wall": GRACELES
 OF_OTHERS = {"foreign-boots", "foreign-root-read-only"}
 HASTE = "description: base in a hurry\nversion: 1\nextends: base\nbudget: {wall: 0.1}\nrequirements: []\n"
 FILES = {"large": lambda: random.Random(1).randbytes(36_000_000)}
+WITH_DISK = """\
+  args: [-drive, "if=none,id=disk,file=disk,format=raw,snapshot=on", -device, "virtio-blk-pci,drive=disk"]
+"""
 
 
 def judged(found: Certified) -> set[str]:
@@ -202,7 +199,10 @@ def judged(found: Certified) -> set[str]:
 @pytest.mark.parametrize(("profile", "requirement"), BROKEN, ids=map("-".join, BROKEN))
 def test_it_fails_for_that_requirement_and_no_other(certify: Certify, profile: str, requirement: str) -> None:
     more = BROKEN[profile, requirement]
-    found = certify(more, profile=profile, files={name: make() for name, make in FILES.items() if name in more})
+    files: dict[str, str | bytes] = {name: make() for name, make in FILES.items() if name in more}
+    if more == FROM_DISK:
+        files |= {"disk.yml": (paths.MACHINES / "qemu-arm64.yml").read_text() + WITH_DISK, "disk": bytes(4 << 20)}
+    found = certify(more, profile=profile, files=files, machine="./disk.yml" if more == FROM_DISK else "qemu-arm64")
     why = {row["id"]: row["why"] for row in found.certificate["requirements"] if row["why"]}
     assert judged(found) == {requirement}, why
     levels = {row["id"]: row["level"] for row in found.certificate["requirements"]}

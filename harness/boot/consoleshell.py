@@ -148,9 +148,11 @@ class ConsoleShell:
         deadline = time.monotonic() + timeout * self.multiplier
         patience = PATIENCE_S[0]
         lines = bootstrap(self._number)
+        wake = b"\n"  # at first without Ctrl-C, which ends a shell of a getty's that has no terminal of its own
         while time.monotonic() < deadline:
             self.console.drain()
-            self.console.send(b"\x03\n")
+            self.console.send(wake)
+            wake = b"\x03\n"
             for line in lines:
                 self.console.sendline(line)
             greeting = self._greeting(min(deadline, time.monotonic() + 2 * patience * self.multiplier))

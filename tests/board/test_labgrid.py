@@ -86,7 +86,9 @@ def lab(tmp_path: Path, programs: Path) -> Iterator[Lab]:
         ports, outlet = stack.enter_context(ser2net(tmp_path, device)), stack.enter_context(web())
         port = free_port()
         coordinator = f"127.0.0.1:{port}"
-        started = stack.enter_context(running([str(programs / "labgrid-coordinator"), "-l", coordinator]))
+        # it keeps its places in the folder it is started in
+        there = ["env", "-C", str(tmp_path), str(programs / "labgrid-coordinator"), "-l", coordinator]
+        started = stack.enter_context(running(there))
         await_port(port, started)
         serial = {"host": "127.0.0.1", "port": ports["rfc2217"], "speed": 115200, "protocol": "rfc2217"}
         power = {"model": "simplerest", "host": f"{outlet.url}/labgrid/{{index}}/{{value}}", "index": "3"}

@@ -65,6 +65,9 @@ def fold(events: Iterable[Mapping[str, Any]]) -> Row:
         row["status"] = _status(row, collected)
         if row["status"] == INCOMPLETE and end.get("deadline"):
             row |= {"status": NOT_RUN, "reason": f"the deadline, {end['deadline']}, came first"}
+    failing = {one["known"] for row in rows for one in row["known"]}
+    for row in rows:  # what is known of several cells has gone once it fails on none of them
+        row["passes"] = [one for one in row["passes"] if one["known"] not in failing]
     interrupted = bool(end.get("interrupted", not end))
     exit_, error = judged(rows, other, interrupted=interrupted, end=end)
     state = {"exit": exit_, "interrupted": interrupted, "error": error, "notes": notes}

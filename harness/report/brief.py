@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from harness.report.words import plural
 from harness.results import LAB
 from harness.suite.changes import Change
 
@@ -59,10 +60,10 @@ def headline(results: Row) -> str:
     found = sort(results)
     passed = sum(row["status"] == "passed" for row in results["cells"])
     counts = (
-        (len(found.product), "product failures"), (len(found.lab), "lab failures"), (len(found.known), "known"),
-        (len(found.idle), "cells not run"),
+        (len(found.product), "product failure"), (len(found.lab), "lab failure"), (len(found.known), "known failure"),
+        (len(found.idle), "idle cell"),
     )  # fmt: skip
-    told = ", ".join(f"{count} {what}" for count, what in counts if count)
+    told = ", ".join(plural(count, what) for count, what in counts if count)
     return f"{passed} of {len(results['cells'])} cells passed{f'; {told}' if told else ''}"
 
 

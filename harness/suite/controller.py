@@ -7,6 +7,7 @@ import sys
 import tempfile
 import time
 import uuid
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date
@@ -65,6 +66,7 @@ class Controller:
         self.finished: Mapping[str, results.Row] = {}  # by an earlier part of a run that goes on
         self.shard: dict[str, Any] | None = None
         self._seen: dict[str, str] = {}
+        self._spent: defaultdict[str, float] = defaultdict(float)  # seconds by case, not told yet
 
     @pytest.hookimpl(tryfirst=True)  # before xdist starts its workers
     def pytest_sessionstart(self) -> None:
@@ -166,6 +168,7 @@ class Controller:
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Tell of a case once it has an outcome; a failing teardown makes a passed case a failed one."""
+        self._spent[report.nodeid] += report.duration  # its guests boot before the call
         if self.run is None or not (report.failed or report.skipped or report.when == "call"):
             return
         if self._seen.get(report.nodeid) == "failed":
@@ -175,7 +178,7 @@ class Controller:
         outcome = results.KNOWN if properties.get("known") else report.outcome
         before, self._seen[report.nodeid] = self._seen.get(report.nodeid, ""), outcome
         more = {key: properties.get(key, "") for key in ("transcript", "verdict", "whose", "known", "passes")}
-        self._tell(report, outcome, cell, before, seconds=round(report.duration, 3), **more)
+        self._tell(report, outcome, cell, before, seconds=round(self._spent.pop(report.nodeid), 3), **more)
 
     def _tell(
         self, report: pytest.TestReport | pytest.CollectReport, outcome: str, cell: str = "", instead: str = "",

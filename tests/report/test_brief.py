@@ -69,7 +69,7 @@ def test_a_teardown_that_fails_is_the_last_word() -> None:
 def test_the_summary_sorts_by_whose_hand_it_was_and_escapes() -> None:
     text = brief.markdown(results.fold(EVENTS), [])
     assert text.splitlines()[0] == (
-        "## 0 of 3 cells passed; 1 product failures, 1 lab failures, 1 known, 1 cells not run"
+        "## 0 of 3 cells passed; 1 product failure, 1 lab failure, 1 known failure, 1 idle cell"
     )
     product, lab = text.index("What the images broke"), text.index("What the lab broke")
     assert product < text.index("test\\_bad") < lab < text.index("QEMU was killed")

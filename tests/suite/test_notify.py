@@ -63,7 +63,7 @@ def room(monkeypatch: pytest.MonkeyPatch) -> Iterator[Room]:
 def test_a_webhook_gets_the_summary_and_the_change(room: Room, capsys: pytest.CaptureFixture[str]) -> None:
     notify.send(Notify(webhook_env="NIGHT_WEBHOOK"), FOUND, CHANGED)
     (heard,) = room.heard
-    assert "1 product failures" in heard["text"]
+    assert "1 product failure" in heard["text"]
     assert heard["exit"] == 1
     assert heard["cells"] == {"a": "failed"}
     assert heard["changes"] == [{"kind": "worse", "text": "a: test_x fails now"}]
@@ -118,7 +118,7 @@ def test_mail_arrives_once(capsys: pytest.CaptureFixture[str]) -> None:
         server.close()
         loop.close()
     (mail,) = got
-    assert mail["Subject"] == "night.yml: 0 of 1 cells passed; 1 product failures"
+    assert mail["Subject"] == "night.yml: 0 of 1 cells passed; 1 product failure"
     assert mail["To"] == "lab@mail.example, boss@mail.example"
     assert "test\\_x fails now" in mail.get_payload(decode=True).decode()
     assert capsys.readouterr().err == ""

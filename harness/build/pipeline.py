@@ -187,9 +187,7 @@ class Builder:
         from harness.oci.volume import layout
 
         spec, arch = inputs.spec, inputs.arch
-        images = {
-            one: self.images.fetch(one, arch, spec.sources[0].parent, files_only=True) for one in inputs.images
-        }
+        images = {one: self.images.fetch(one, arch, spec.sources[0].parent, files_only=True) for one in inputs.images}
         limits = Limits(size=self.settings.oci_limit << 30)
         layers: dict[str, Layer] = {}
         for reference, component in inputs.layers.items():

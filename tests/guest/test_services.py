@@ -117,4 +117,4 @@ def test_shipped_cases_know_what_may_end_and_what_is_mounted(tmp_path: Path) -> 
     assert done.returncode == 0, done.stdout + done.stderr
     cell = json.loads((tmp_path / "out/results.json").read_text())["cells"][0]
     assert cell["root_readonly"] is True
-    assert cell["cases"] == {"passed": 7, "failed": 0, "skipped": 0}
+    assert cell["cases"] == {"passed": 7, "failed": 0, "skipped": 0, "known": 0}

@@ -55,7 +55,7 @@ def test_a_cell_is_one_workers(inner, workers: str) -> None:
     assert ran.count("exact") == 3
     assert ran.count("up") == 3 * (2 + 1)  # two for the shared cases and the disturbing ones, one of a case's own
     assert {row["status"] for row in ran.results["cells"]} == {"passed"}
-    assert ran.cells["a"]["cases"] == {"passed": 8, "failed": 0, "skipped": 0}
+    assert ran.cells["a"]["cases"] == {"passed": 8, "failed": 0, "skipped": 0, "known": 0}
     figures = {"ready": 700123, "total": 705123, "firmware": 5000}
     key = {"mode": "exact"}
     assert ran.cells["a"]["boot"] == {
@@ -90,7 +90,7 @@ def test_a_failed_boot_is_told_once_without_a_traceback(inner) -> None:
     ran = inner(text, cells=["a", "b"], broken=["a"], args=("-n2",))
     assert ran.code == 1
     assert ran.cells["b"]["status"] == "passed"
-    assert ran.cells["a"]["cases"] == {"passed": 1, "failed": 2, "skipped": 0}
+    assert ran.cells["a"]["cases"] == {"passed": 1, "failed": 2, "skipped": 0, "known": 0}
     first, second = (row["message"] for row in ran.cells["a"]["failures"])
     assert first == "a: the kernel panicked\nits last words"
     assert second.startswith("the wall boot failed, see the first failed case of a")
@@ -109,7 +109,7 @@ def test_z(system): pass
 """
     ran = inner(text, cells=["a", "b"], args=("-n2",))
     assert ran.code == 1
-    assert ran.cells["a"]["cases"] == {"passed": 2, "failed": 1, "skipped": 0}
+    assert ran.cells["a"]["cases"] == {"passed": 2, "failed": 1, "skipped": 0, "known": 0}
     assert "crashed" in ran.cells["a"]["failures"][0]["message"]
     assert ran.cells["b"]["status"] == "passed"
 
@@ -136,7 +136,7 @@ def test_service(system): pass
 def test_section(system): pass
 """
     ran = inner(text, cells=["a"], args=("-rs",))
-    assert ran.cells["a"]["cases"] == {"passed": 0, "failed": 0, "skipped": 3}
+    assert ran.cells["a"]["cases"] == {"passed": 0, "failed": 0, "skipped": 3, "known": 0}
     for reason in ("only on s390x", "the image has no services/db", "the image has no onboot"):
         assert reason in ran.text
     assert ran.count("boot") == 0
@@ -164,7 +164,7 @@ def bad():
 def test_one(image, bad): pass
 """
     ran = inner(text, cells=["a"])
-    assert ran.cells["a"]["cases"] == {"passed": 0, "failed": 1, "skipped": 0}
+    assert ran.cells["a"]["cases"] == {"passed": 0, "failed": 1, "skipped": 0, "known": 0}
 
 
 def test_a_case_that_skips_itself_and_fails_in_its_teardown_is_one_failed_case(inner) -> None:
@@ -178,7 +178,7 @@ def test_one(image, bad): pytest.skip("not today")
 """
     ran = inner(text, cells=["a"])
     assert ran.code == 1
-    assert ran.cells["a"]["cases"] == {"passed": 0, "failed": 1, "skipped": 0}
+    assert ran.cells["a"]["cases"] == {"passed": 0, "failed": 1, "skipped": 0, "known": 0}
 
 
 NO_CELL = "def test_alone(): assert 1 == 2, 'so it is'\ndef test_one(image): pass\ndef test_fine(): pass\n"
@@ -189,7 +189,7 @@ def test_cases_without_a_cell_count(inner, args: tuple[str, ...]) -> None:
     ran = inner(NO_CELL, cells=["a"], args=args)
     assert ran.code == ran.results["exit"] == 1
     assert ran.cells["a"]["status"] == "passed"
-    assert ran.results["other"]["cases"] == {"passed": 1, "failed": 1, "skipped": 0}
+    assert ran.results["other"]["cases"] == {"passed": 1, "failed": 1, "skipped": 0, "known": 0}
     assert "so it is" in ran.messages[0]
 
 
@@ -221,7 +221,7 @@ def test_no_case_of_a_cell_selected_is_no_failure(inner) -> None:
 def test_no_cell_to_run_on_is_no_skipped_case(inner) -> None:
     ran = inner("def test_one(image): pass\ndef test_two(): pass\n", cells=[["a", "no qemu"]], args=("-n2",))
     assert ran.code == 3
-    assert ran.results["other"]["cases"] == {"passed": 1, "failed": 0, "skipped": 0}
+    assert ran.results["other"]["cases"] == {"passed": 1, "failed": 0, "skipped": 0, "known": 0}
 
 
 def test_a_run_that_stops_at_the_first_failure_was_not_interrupted(inner) -> None:
@@ -273,14 +273,14 @@ def test_a_machine_without_a_network_card_skips_what_needs_one(inner, tmp_path: 
     text = "import pytest\n@pytest.mark.network\ndef test_net(system): pass\ndef test_one(image): pass\n"
     ran = inner(text, cells=["a", "b"], machines={"b": str(tmp_path / "lonely.yml")}, args=("-rs",))
     assert ran.code == 0, ran.text
-    assert ran.cells["a"]["cases"] == {"passed": 2, "failed": 0, "skipped": 0}
-    assert ran.cells["b"]["cases"] == {"passed": 1, "failed": 0, "skipped": 1}
+    assert ran.cells["a"]["cases"] == {"passed": 2, "failed": 0, "skipped": 0, "known": 0}
+    assert ran.cells["b"]["cases"] == {"passed": 1, "failed": 0, "skipped": 1, "known": 0}
     assert "b has no network card that this host reaches" in ran.text
 
 
 def test_shared_system_and_own_boots_do_not_mix(inner) -> None:
     ran = inner("def test_one(system, boot): pass\ndef test_two(image): pass\n", cells=["a"])
     assert ran.code == 1
-    assert ran.cells["a"]["cases"] == {"passed": 1, "failed": 1, "skipped": 0}
+    assert ran.cells["a"]["cases"] == {"passed": 1, "failed": 1, "skipped": 0, "known": 0}
     assert ran.cells["a"]["failures"][0]["message"].endswith("what to do: take one of them")
     assert ran.count("boot") == 0

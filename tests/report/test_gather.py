@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from made import FIGURES, SIZES, cell, results, run
 
-from harness.commands import matrix
+from harness import results as folded
+from harness.commands import outcome
 from harness.commands import report as command
 from harness.errors import UserError
 from harness.history import History, whole
@@ -126,9 +127,12 @@ def test_the_command_writes_both_pages(
 
 
 def test_a_matrix_without_a_page_is_still_a_matrix(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    matrix._report(tmp_path, sys.stdout)
+    begun = {"event": "run", "harness": "1", "when": "2026-01-01T00:00:00Z", "run": "u", "plan": None, "source": None}
+    found = folded.fold([{**begun, "cells": []}, {"event": "end", "interrupted": False, "code": 0}])
+    outcome.write(found, tmp_path, [], sys.stdout)
     said = capsys.readouterr()
     assert said.out == "" and said.err.startswith(f"harness: warning: no report: cannot read {tmp_path}/results.json")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["junit.xml", "summary.md"]
 
 
 def test_an_empty_history_has_a_page(tmp_path: Path) -> None:

@@ -55,7 +55,7 @@ def test_right_bytes(trouble: str, tmp_path: Path) -> None:
     (tmp_path / "data").write_bytes(data)
     with board(TROUBLES[trouble], seed=1) as made, console(made, tmp_path) as opened:
         on = shell(opened, made)
-        on.start(timeout=120)
+        on.start(timeout=600)
         for number in range(20):
             assert on.run(f"printf '{number}\\n'; exit {number}").stdout == b"%d\n" % number
         result = on.run(f"cat {tmp_path}/data; exit 7")

@@ -64,6 +64,7 @@ def test_what_runs_on_behind_does_not_hold_it_up(on: SshShell) -> None:
     on.run("pkill -f '^sleep 30$' || true")
 
 
+@pytest.mark.proc
 def test_a_lost_connection_is_told_and_made_again(on: SshShell) -> None:
     with pytest.raises(ShellDeadError, match="connection was lost"):
         on.run(

@@ -74,6 +74,16 @@ def fold(events: Iterable[Mapping[str, Any]]) -> Row:
     return head | state | {"cells": rows, "other": other}
 
 
+def function_of(nodeid: str) -> str:
+    """Return the name of a case's function, without file, class and parameters; of a file, the file."""
+    return nodeid.rpartition("::")[2].partition("[")[0]
+
+
+def case_of(nodeid: str) -> str:
+    """Return what a case is called in every run and on every cell: FILE.py::FUNCTION."""
+    return f"{nodeid.partition('::')[0].rpartition('/')[2]}::{function_of(nodeid)}"
+
+
 def effective(events: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Return the events that count: where a run went on, not those of the cells that it then repeated."""
     kept: list[dict[str, Any]] = []

@@ -12,7 +12,7 @@ from harness.history import keys
 from harness.history.store import History
 from harness.history.tables import Outcome
 from harness.measure import flaky
-from harness.results import FINISHED, LAB
+from harness.results import FINISHED, LAB, case_of
 from harness.store import digest_of
 
 if TYPE_CHECKING:
@@ -37,14 +37,8 @@ def of_results(results: Mapping[str, Any]) -> Iterator[OutcomeLine]:
             bad = [*(one for one in row["failures"] if one.get("whose") not in LAB), *row.get("known", ())]
             yield OutcomeLine(
                 run=results["run"], when=results["when"], image=image, machine=row["machine"],
-                digest=digest_of(row["files"])[: keys.SHORT], failed=sorted({name(one["case"]) for one in bad}),
+                digest=digest_of(row["files"])[: keys.SHORT], failed=sorted({case_of(one["case"]) for one in bad}),
             )  # fmt: skip
-
-
-def name(nodeid: str) -> str:
-    """Return what a case is called in every run: FILE.py::FUNCTION."""
-    path, _, rest = nodeid.partition("::")
-    return f"{path.rpartition('/')[2]}::{rest.rpartition('::')[2].partition('[')[0]}"
 
 
 def put(connection: Connection, lines: Iterable[OutcomeLine]) -> int:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.report.words import plural
-from harness.results import LAB
+from harness.results import LAB, function_of
 from harness.suite.changes import Change
 
 Row = Mapping[str, Any]
@@ -41,11 +41,10 @@ class Sorted:
 def sort(results: Row) -> Sorted:
     """Tell the image's failures from the lab's."""
     failed = [
-        Broken(row.get("id", ""), one["case"].rpartition("::")[2].partition("[")[0] or one["case"], one["message"],
-               one.get("whose", ""))
+        Broken(row.get("id", ""), function_of(one["case"]), one["message"], one.get("whose", ""))
         for row in (*results["cells"], results["other"]) for one in row["failures"]
     ]  # fmt: skip
-    known = [f"{row['id']}: {one['case'].rpartition('::')[2].partition('[')[0]}, {one['known']}"
+    known = [f"{row['id']}: {function_of(one['case'])}, {one['known']}"
              for row in results["cells"] for one in row["known"]]  # fmt: skip
     idle = [f"{row['id']}: {(row['reason'].splitlines() or [row['status']])[0]}" for row in results["cells"]
             if row["status"] in ("not run", "incomplete")]  # fmt: skip

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from harness.results import function_of
+
 Row = Mapping[str, Any]
 
 
@@ -38,7 +40,7 @@ def _cell(old: Row, new: Row) -> Iterator[Change]:
     if old["status"] != new["status"]:
         kind = {"passed": "better", "failed": "worse"}.get(new["status"], "other")
         yield Change(kind, f"{name}: {new['status']}, was {old['status']}")
-    before, after = ({_function(one["case"]) for one in row["failures"]} for row in (old, new))
+    before, after = ({function_of(one["case"]) for one in row["failures"]} for row in (old, new))
     yield from (Change("worse", f"{name}: {case} fails now") for case in sorted(after - before))
     if new["status"] in ("passed", "failed"):  # of a cell that did not run to its end nothing is known to be mended
         yield from (Change("better", f"{name}: {case} fails no more") for case in sorted(before - after))
@@ -53,7 +55,3 @@ def _figures(old: Row, new: Row) -> Iterator[Change]:
     if old["size"] and new["size"] and old["size"] != new["size"]:
         kind = "worse" if new["size"] > old["size"] else "better"
         yield Change(kind, f"{new['id']}: {new['size'] / 1e6:.2f} MB, was {old['size'] / 1e6:.2f} MB")
-
-
-def _function(nodeid: str) -> str:
-    return nodeid.rpartition("::")[2].partition("[")[0]

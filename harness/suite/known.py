@@ -8,6 +8,7 @@ from datetime import date
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
+from harness.results import case_of, function_of
 from harness.suite.cells import Cell
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ class Excuse:
     def covers(self, nodeid: str, cell: Cell) -> bool:
         """Say whether it is about a case of pytest's on a cell."""
         return (
-            any(fnmatchcase(name, self.case) for name in _names(nodeid))
+            any(fnmatchcase(name, self.case) for name in (function_of(nodeid), case_of(nodeid)))
             and fnmatchcase(cell.image_name, self.image)
             and fnmatchcase(cell.machine, self.machine)
         )
@@ -71,10 +72,3 @@ def idle(known: Sequence[Excuse], cases: Iterable[tuple[str, Cell]]) -> list[Exc
     """Return the excuses that are about no case at all: a name was misspelt, or the case has gone."""
     pairs = list(cases)
     return [one for one in known if one.what != FLAKY and not any(one.covers(nodeid, cell) for nodeid, cell in pairs)]
-
-
-def _names(nodeid: str) -> tuple[str, str]:
-    """Return a case's names: FUNCTION, and FILE.py::FUNCTION."""
-    path, _, rest = nodeid.partition("::")
-    function = rest.rpartition("::")[2].partition("[")[0]
-    return function, f"{path.rpartition('/')[2]}::{function}"

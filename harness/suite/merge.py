@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from harness.suite import folder as folder_
 from harness.suite.events import Event
 from harness.suite.folder import CELLS
 
+_ID = re.compile(r"\w[\w.-]*")
 ALIKE = {"harness": "the harness", "plan": "the plan", "commit": "the commit of the plan's folder"}
 
 
@@ -43,9 +45,11 @@ def read(folder: Path) -> Part:
     """Return a host's part; UserError when no run has left results there."""
     try:
         told = results.effective(events.read(folder))
-    except (OSError, ValueError):
-        told = []
-    if not any(event.get("event") == "run" for event in told):
+        cells = [row["id"] for event in told if event["event"] == "run" for row in event["cells"]]
+    except (OSError, ValueError, LookupError, TypeError):
+        told = cells = []
+    # the results are another host's: an id becomes the name of a folder
+    if not cells or not all(isinstance(name, str) and _ID.fullmatch(name) for name in cells):
         raise UserError(f"there are no results of a run in {folder}", hint="name folders of `harness matrix --results`")
     return Part(folder, tuple(told))
 
@@ -78,24 +82,27 @@ def write(parts: Sequence[Part], told: Sequence[Event], out: Path) -> Row:
             for row in part.run["cells"]:
                 source = part.folder / CELLS / row["id"]
                 if source.is_dir():
-                    shutil.copytree(source, out / CELLS / row["id"], symlinks=True)
+                    shutil.copytree(source, out / CELLS / row["id"], ignore=_links)
     except (OSError, shutil.Error) as error:
         raise HostError(f"cannot copy the transcripts to {out}: {error}") from None
     for event in told:
-        events.Events(out).tell(**_moved(event, parts, out))
+        events.Events(out).tell(**_moved(event, out))
     found = results.fold(events.read(out))
     results.write(out, found)
     return found
 
 
-def _moved(event: Event, parts: Sequence[Part], out: Path) -> Event:
+def _links(folder: str, names: list[str]) -> list[str]:
+    return [name for name in names if Path(folder, name).is_symlink()]
+
+
+def _moved(event: Event, out: Path) -> Event:
     """Let a case name the transcript where it lies now."""
     text = event.get("transcript")
     if not text:
         return event
-    path = Path(text)
-    places = [out / CELLS / Path(*path.parts[path.parts.index(CELLS) + 1 :])] if CELLS in path.parts else []
-    return {**event, "transcript": str(next((place for place in places if place.exists()), path))}
+    place = out / CELLS / text.rpartition(f"/{CELLS}/")[2]
+    return {**event, "transcript": str(place) if place.exists() else text}
 
 
 def _facts(part: Part) -> Mapping[str, Any]:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Any
 
-from harness.results import LAB
+from harness.results import LAB, function_of
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -172,7 +172,7 @@ class Progress:
         if cell.total is not None and cell.done >= cell.total:
             cell.phase = "passed" if not cell.failed else "lab failed" if cell.failed == cell.labs else "failed"
         if event["outcome"] == "failed":
-            return f"{cell.id}: FAILED {event['case'].rpartition('::')[2].partition('[')[0]}"
+            return f"{cell.id}: FAILED {function_of(event['case'])}"
         if cell.phase == "passed":
             known = f", {cell.known} known to fail" if cell.known else ""
             return f"{cell.id}: {cell.passed} passed, {cell.skipped} skipped{known}"

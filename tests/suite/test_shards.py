@@ -134,3 +134,18 @@ def test_images_that_differ_between_hosts_are_refused(run: Run, tmp_path: Path) 
     with pytest.raises(UserError, match="do not fit") as caught:
         merge.merge(parts)
     assert "same.yml for x86_64 is not the same" in caught.value.details
+
+
+@pytest.mark.parametrize("name", ["../evil", "a/b", ".", "", 7])
+def test_an_id_that_leads_out_of_the_folder_is_no_result(tmp_path: Path, name: object) -> None:
+    (tmp_path / "one").mkdir()
+    (tmp_path / "one/events.jsonl").write_text(json.dumps({"event": "run", "cells": [{"id": name}]}) + "\n")
+    with pytest.raises(UserError, match="no results of a run"):
+        merge.read(tmp_path / "one")
+
+
+@pytest.mark.parametrize("text", ["[]\n", '{"a": 1}\n', '{"event": "run"}\n', "nonsense\n"])
+def test_what_is_no_run_is_said_to_be_none(tmp_path: Path, text: str) -> None:
+    (tmp_path / "events.jsonl").write_text(text)
+    with pytest.raises(UserError, match="no results of a run"):
+        merge.read(tmp_path)

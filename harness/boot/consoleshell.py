@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import itertools
 import re
 import secrets
 import shlex
@@ -27,10 +28,12 @@ from harness.errors import MachineError, UserError
 # that a request came spoilt. All may be repeated at will: `run` with the number of the last one only answers again.
 # The terminal takes no character for a command: a spoilt one would stop, interrupt or end the server.
 # LOADER is typed at the prompt and must come whole; it runs what is asked of it, and so takes SERVER piece by piece.
+# It answers where errors go: a spoilt line may have left the shell amid `$(`, where they alone reach the console.
 LOADER = r"""
 k=$(stty -g);stty -echo -icanon -isig -ixon min 1 time 0||stty -echo
 h() { m=$(printf %s "$1"|md5sum);echo "${m%% *}";}
 r() { printf '\n~R %s %s\n' "$1" "$(h "$1")";}
+exec >&2
 e=;r "$S loader"
 while [ ! "$e" ]&&IFS=' ' read -r q n s w;do
 [ "$q" ]||continue
@@ -86,6 +89,11 @@ FILE_NAMES = 1000  # the first number of a file's pieces: a command's are below
 PATIENCE_S = (1.0, 30.0)  # before asking again: at first, at last
 LONGEST_ANSWER_S = 15.0  # from its first word to its last, on a slow line
 GRACE_S = 30.0
+# What wakes a shell that may be in the middle of something. At first without Ctrl-C, which ends a shell of a getty's
+# that has no terminal of its own; and no such shell is interrupted by it. There a spoilt line may have left a quote
+# open, which nothing but its own end closes (in a comment, as most shells know them, it opens none), or a command,
+# which ends with a complaint about a bracket too many.
+WAKE, INTERRUPT, CLOSE = b"\n", b"\x03\n", b"\x03\n}\n#'\n#\"\n#`\n}\n)\n"
 ANSWER = re.compile(rb"~R (\d{1,9}) ([^\r\n~]{1,4096}) ([0-9a-f]{32})\r*\n")
 ANY_ANSWER = re.compile(rb"~[RNB][^\r\n]*\r*\n")
 SPOILT: list[str] = []  # what `_answer` returns for an answer that is none
@@ -148,11 +156,10 @@ class ConsoleShell:
         deadline = time.monotonic() + timeout * self.multiplier
         patience = PATIENCE_S[0]
         lines = bootstrap(self._number)
-        wake = b"\n"  # at first without Ctrl-C, which ends a shell of a getty's that has no terminal of its own
+        wakes = itertools.chain([WAKE], itertools.cycle([CLOSE, INTERRUPT]))
         while time.monotonic() < deadline:
             self.console.drain()
-            self.console.send(wake)
-            wake = b"\x03\n"
+            self.console.send(next(wakes))
             for line in lines:
                 self.console.sendline(line)
             greeting = self._greeting(min(deadline, time.monotonic() + 2 * patience * self.multiplier))

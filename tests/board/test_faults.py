@@ -63,6 +63,15 @@ def test_right_bytes(trouble: str, tmp_path: Path) -> None:
         assert bool(made.spoilt) == bool(made.faults.mean)
 
 
+@pytest.mark.parametrize("open_", ["'", '"', "`", "$(", "${", "(", "{", "if true", 'x="$(', "case a in", "\\"])
+def test_a_shell_that_a_spoilt_line_left_in_mid_command_is_woken(open_: str, tmp_path: Path) -> None:
+    with board(Faults()) as made, console(made, tmp_path) as opened:
+        opened.sendline(f"echo {open_}" if open_[0] in "'\"`$\\" else open_)
+        on = shell(opened, made)
+        on.start(timeout=120)
+        assert on.run("echo right").text == "right\n"
+
+
 def test_files(tmp_path: Path) -> None:
     data = random.Random(3).randbytes(60_000)
     (tmp_path / "here").write_bytes(data)

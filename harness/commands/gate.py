@@ -70,7 +70,7 @@ def _add(where: str | None, found: Mapping[str, Any]) -> None:
     from harness.history import History, outcomes
 
     with History.open(where) as opened:
-        opened.add(found)
+        opened.add(found, again=True)  # a run that went on is there as it was before
         outcomes.add(opened, found)
 
 

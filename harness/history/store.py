@@ -103,18 +103,21 @@ class History:
                 schema.lock(connection)
                 yield connection
 
-    def add(self, results: Mapping[str, Any]) -> bool:
-        """Add a run's results.json; False when it is there already or has measured nothing."""
+    def add(self, results: Mapping[str, Any], *, again: bool = False) -> bool:
+        """Add a run's results.json; False when it is there already or has measured nothing.
+
+        Of a run that is there the cells are added which it lacks; with `again` all take the place of those there.
+        """
         from harness.history.record import of_results
 
-        return self.add_all([of_results(results)]) > 0
+        return self.add_all([of_results(results)], again=again) > 0
 
-    def add_all(self, lines: Iterable[RunLine]) -> int:
-        """Add `record.RunLine`s in one transaction; return how many were new."""
+    def add_all(self, lines: Iterable[RunLine], *, again: bool = False) -> int:
+        """Add `record.RunLine`s in one transaction (see `add`); return how many were new."""
         from harness.history.writing import Writer
 
         with self.writing() as connection:
-            return Writer(connection).write(lines)
+            return Writer(connection).write(lines, again=again)
 
     def runs(self, last: int | None = None) -> list[RunHead]:
         """Return the runs, oldest first; only the `last` ones when given."""

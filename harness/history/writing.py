@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import Connection, insert, select, tuple_
+from sqlalchemy import Connection, delete, insert, select, tuple_
 
 from harness.history.keys import digest, facts
 from harness.history.record import Cell, RunLine
@@ -25,27 +25,47 @@ class Writer:
         self._series: dict[Name, int] = {}
         self._known: set[tuple[str, str]] = set()  # images and machines whose series are in `_series`
 
-    def write(self, lines: Iterable[RunLine]) -> int:
-        """Write the runs that are not there yet; return how many those were."""
-        return sum(self._batch(batch) for batch in _batches(lines))
+    def write(self, lines: Iterable[RunLine], *, again: bool = False) -> int:
+        """Write the runs that are not there yet; return how many those were.
 
-    def _batch(self, batch: Sequence[RunLine]) -> int:
+        Of a run that is there the cells are added which it lacks: it was taken up again. With `again` what comes takes
+        the place of what is there.
+        """
+        return sum(self._batch(batch, again) for batch in _batches(lines))
+
+    def _batch(self, batch: Sequence[RunLine], again: bool) -> int:
         lines: dict[str, RunLine] = {}
         for line in batch:
             lines.setdefault(line.run, line)
         found = self.connection.execute(select(Run.uid, Run.id).where(Run.uid.in_(lines)))
         ids = {row[0]: row[1] for row in found}
+        self._more([line for line in lines.values() if line.run in ids], ids, again)
         new = [line for line in lines.values() if line.run not in ids and line.cells]
         if new:
             new.sort(key=lambda line: line.at)
             runs = self._insert(Run, [_run(line) for line in new])
             ids |= dict(zip((line.run for line in new), runs, strict=True))
-            self._boots(runs, new)
+            self._boots([(run, line.at, cell) for run, line in zip(runs, new, strict=True) for cell in line.cells])
         self._accept(ids, batch)
         return len(new)
 
-    def _boots(self, runs: Sequence[int], new: Sequence[RunLine]) -> None:
-        cells = [(run, line.at, cell) for run, line in zip(runs, new, strict=True) for cell in line.cells]
+    def _more(self, known: Sequence[RunLine], ids: dict[str, int], again: bool) -> None:
+        """Write the cells that a run lacks; with `again` all of them, over those that are there."""
+        query = select(Boot.run_id, Boot.image, Boot.machine, Boot.id).where(
+            Boot.run_id.in_([ids[line.run] for line in known])
+        )
+        there = {(row[0], row[1], row[2]): row[3] for row in self.connection.execute(query)} if known else {}
+        cells = [(ids[line.run], line.at, cell) for line in known for cell in line.cells]
+        if again:
+            old = [there[key] for run, _, cell in cells if (key := (run, cell.image, cell.machine)) in there]
+            for table, column in ((Value, Value.boot_id), (Boot, Boot.id)):
+                self.connection.execute(delete(table).where(column.in_(old)))
+            there = {}
+        if more := [one for one in cells if (one[0], one[2].image, one[2].machine) not in there]:
+            self._boots(more)
+
+    def _boots(self, cells: Sequence[tuple[int, int, Cell]]) -> None:
+        """Write cells, each with its run and the run's moment."""
         boots = self._insert(Boot, [_boot(run, cell) for run, _, cell in cells])
         self._see({(cell.image, cell.machine) for _, _, cell in cells})
         values = [(name, at, boot, value, key) for boot, (_, at, cell) in zip(boots, cells, strict=True)

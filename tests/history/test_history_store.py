@@ -39,6 +39,20 @@ def test_a_run_is_there_once(history: History) -> None:
     assert only.key == KEY
 
 
+def test_a_run_that_went_on_is_there_as_it_ended(history: History) -> None:
+    before = results(1, cell("qemu-arm64", exact={"ready": 1000}))
+    after = results(1, cell("qemu-arm64", exact={"ready": 2000}), cell("qemu-s390x", exact={"ready": 3000}))
+    assert history.add(before)
+    assert not history.add(after)  # as an import does: what is there stays, what is missing is added
+    (head,) = history.runs()
+    assert {one.machine: one.exact["ready"] for one in history.cells(head)} == {"qemu-arm64": 1000, "qemu-s390x": 3000}
+    assert not history.add(after, again=True)
+    assert history.runs() == [head]
+    assert {one.machine: one.exact["ready"] for one in history.cells(head)} == {"qemu-arm64": 2000, "qemu-s390x": 3000}
+    for one in history.series(mode="exact", figure="ready"):
+        assert len(history.values(one).points) == 1
+
+
 def test_a_series_is_in_the_order_of_time(history: History) -> None:
     for number in (5, 1, 3):
         history.add(results(number, exact={"ready": 300_000 + number}))

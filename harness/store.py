@@ -10,7 +10,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -77,6 +77,8 @@ class Store:
         self.hold()
         final = self.path(kind, key)
         if final.is_dir():
+            with suppress(OSError):  # a cache that this user cannot write
+                os.utime(final)  # when it was last used, for who must choose what goes
             return final
         with self.telling(kind):
             return self._make(final, kind, key, maker)

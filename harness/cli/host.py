@@ -32,6 +32,9 @@ def doctor(json: options.Json = False) -> int:
 def clean(
     everything: Annotated[bool, typer.Option("--all", help="Downloads too: the next build needs the network.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+    to: Annotated[
+        float | None, typer.Option(metavar="MB", min=0, help="Only until it takes so much, the longest unused first.")
+    ] = None,
     json: options.Json = False,
 ) -> int:
     """Free the cache of what can be made again.
@@ -42,7 +45,8 @@ def clean(
     Examples:
       harness clean --dry-run
       harness clean --all
+      harness clean --to 20000
     """
     from harness.commands import clean as module
 
-    return module.clean(everything=everything, dry_run=dry_run, as_json=json)
+    return module.clean(everything=everything, dry_run=dry_run, to_mb=to, as_json=json)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 from harness import paths
+from harness.retention import MB, entry, surplus
 from harness.store import Store, usage
 
 
@@ -48,14 +50,18 @@ class Freed:
     size: int
 
 
-def clean(*, everything: bool, dry_run: bool, as_json: bool = False) -> int:
+def clean(*, everything: bool, dry_run: bool, to_mb: float | None = None, as_json: bool = False) -> int:
     """Remove what can be built again, with `everything` the downloads too; print what was freed. Returns 0.
+
+    With `to_mb` of all that only what was longest unused, until the cache takes so many MB.
 
     Raises HostError while another process is using the cache.
     """
     store = Store(paths.cache_dir())
     kinds = [kind for kind in KINDS if everything or not kind.download]
-    if dry_run or not store.root.is_dir():
+    if to_mb is not None:
+        freed = shrink(store, round(to_mb * MB), dry_run=dry_run)
+    elif dry_run or not store.root.is_dir():
         freed = list(_remove(store, kinds, dry_run=True))
     else:
         with store.telling("the cache"), store.alone():
@@ -82,6 +88,25 @@ def _remove(store: Store, kinds: Iterable[Kind], *, dry_run: bool) -> Iterator[F
             for entry in entries:
                 _discard(store, entry)
         yield Freed(kind.name, len(entries), size)
+
+
+def shrink(store: Store, limit: int, *, dry_run: bool) -> list[Freed]:
+    """Remove what was longest unused until the cache takes `limit` bytes; return what went, by kind.
+
+    HostError while another process is using the cache.
+    """
+    if not store.root.is_dir():
+        return []
+    with nullcontext() if dry_run else store.alone():
+        kinds = {path: kind.name for kind in KINDS for path in store.root.glob(kind.pattern)}
+        gone = surplus(map(entry, kinds), limit)
+        if not dry_run:
+            for one in gone:
+                _discard(store, one.path)
+    rows = [(kinds[one.path], one.size) for one in gone]
+    names = dict.fromkeys(name for name, _ in rows)
+    sizes = {name: [size for kind, size in rows if kind == name] for name in names}
+    return [Freed(name, len(found), sum(found)) for name, found in sizes.items()]
 
 
 def _discard(store: Store, entry: Path) -> None:

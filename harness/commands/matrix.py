@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from harness import paths, proc, results
-from harness.commands import gate, outcome, watch
+from harness.commands import gate, outcome, retain, watch
+from harness.commands.frame import progress
 from harness.commands.specs import tell
 from harness.commands.watch import EXIT_DEADLINE, Deadline
 from harness.errors import EXIT_BUG, EXIT_INTERRUPTED, HarnessError, UserError
@@ -65,10 +66,14 @@ def matrix(request: Request, *, as_json: bool = False) -> int:
         changed = outcome.show(found, folder, as_json=as_json)
         verdict = gate.settle(request.after, found, folder, as_json=as_json)
         outcome.write(found, folder, changed, sys.stderr if as_json else sys.stdout)
-    if request.wanted.plan and (told_to := load_plan(request.wanted.plan).notify) != Notify():
-        from harness.commands import notify  # brings what speaks HTTP and SMTP
+    if request.wanted.plan:
+        plan = load_plan(request.wanted.plan)
+        for line in retain.after_run(plan.disk, folder):
+            progress(line)
+        if plan.notify != Notify():
+            from harness.commands import notify  # brings what speaks HTTP and SMTP
 
-        notify.send(told_to, found, changed)
+            notify.send(plan.notify, found, changed)
     return verdict
 
 

@@ -56,6 +56,13 @@ class Notify(Model):
     email: Email | None = None
 
 
+class Disk(Model):
+    """How much a night may leave behind; None: no limit."""
+
+    results: Limit | None = None  # MB (10^6 bytes) of all runs
+    cache: Limit | None = None  # MB likewise
+
+
 class Plan(Model):
     """Images x machines x cases."""
 
@@ -67,3 +74,4 @@ class Plan(Model):
     budget: Budget = Field(default_factory=Budget)
     known: tuple[Known, ...] = ()
     notify: Notify = Field(default_factory=Notify)
+    disk: Disk = Field(default_factory=Disk)

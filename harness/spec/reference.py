@@ -52,7 +52,7 @@ from harness.spec.model import (
     User,
     Volume,
 )
-from harness.spec.plan import Budget, Email, Known, Notify, Plan, PlanImage
+from harness.spec.plan import Budget, Disk, Email, Known, Notify, Plan, PlanImage
 from harness.spec.profile import ProfileSpec, Requirement, Rule, Waiver, Waivers
 from harness.spec.resources import (
     BlockIO,
@@ -128,6 +128,7 @@ PARTS: dict[str, tuple[tuple[str, type[Model]], ...]] = {
         ("each of `images`", PlanImage),
         ("`budget`, each of `budgets`", Budget),
         ("each of `known`", Known),
+        ("`disk`", Disk),
         ("`notify`", Notify),
         ("`notify.email`", Email),
     ),

@@ -31,7 +31,7 @@ def take(folder: Path, also: Iterable[str] = ()) -> Path:
         if _is_begun(folder):
             return folder
         there = [folder / name for name in chain(NAMES, also) if (folder / name).exists()]
-        if there and not _is_ours(folder):
+        if there and not is_ours(folder):
             raise UserError(
                 f"{folder} already has {', '.join(path.name for path in there)}, which no earlier run left there",
                 hint="give --results a new folder, or one that an earlier run has written",
@@ -108,7 +108,7 @@ def _is_begun(folder: Path) -> bool:
     return [event["event"] for event in _events(folder)] == [BEGIN]
 
 
-def _is_ours(folder: Path) -> bool:
+def is_ours(folder: Path) -> bool:
     """Say whether a run of the harness has written here."""
     return bool(_events(folder)) or _is_results(folder / results.FILE)
 

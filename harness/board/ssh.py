@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from harness.boot.shell import MOST_COMMAND, MOST_OUTPUT, Result, ShellDeadError, judge, seconds
+from harness.boot.shell import MOST_COMMAND, MOST_OUTPUT, LineDeadError, Result, judge, seconds
 from harness.errors import HarnessError, MachineError, UserError
 from harness.spec.board import SshTarget
 
@@ -228,7 +228,7 @@ class SshShell:
     _dead: str = field(default="", init=False)
 
     def start(self, timeout: float = 60) -> None:
-        """Wait until the machine lets us in; ShellDeadError when it does not within `timeout` seconds."""
+        """Wait until the machine lets us in; LineDeadError when it does not within `timeout` seconds."""
         deadline = time.monotonic() + timeout * self.multiplier
         while True:
             self.check_machine()
@@ -237,7 +237,7 @@ class SshShell:
                 return
             except UnreachableError as error:
                 if time.monotonic() >= deadline:
-                    raise ShellDeadError(f"no shell over SSH within {timeout:g} s: {error.message}") from error
+                    raise LineDeadError(f"no shell over SSH within {timeout:g} s: {error.message}") from error
             time.sleep(AGAIN_S)
 
     def run(self, cmd: str, timeout: float = 30, check: bool = False) -> Result:
@@ -291,21 +291,21 @@ class SshShell:
                     except TimeoutError:
                         self.check_machine()
                         if time.monotonic() > deadline:
-                            raise ShellDeadError("the shell over SSH does not answer") from None
+                            raise LineDeadError("the shell over SSH does not answer") from None
                         continue
                     if not piece:
                         break
                     output += piece
                     deadline = max(deadline, time.monotonic() + GRACE_S)
                     if len(output) > MOST_OUTPUT:
-                        raise ShellDeadError(f"the shell over SSH said more than {MOST_OUTPUT >> 20} MiB")
+                        raise LineDeadError(f"the shell over SSH said more than {MOST_OUTPUT >> 20} MiB")
                 channel.status_event.wait(max(TICK_S, deadline - time.monotonic()))
             except (paramiko.SSHException, OSError, EOFError) as error:
                 self.check_machine()
-                raise ShellDeadError(f"the connection was lost: {error or type(error).__name__}") from error
+                raise LineDeadError(f"the connection was lost: {error or type(error).__name__}") from error
             if not channel.exit_status_ready() or channel.recv_exit_status() < 0:
                 self.check_machine()
-                raise ShellDeadError("the connection was lost before the command's end")
+                raise LineDeadError("the connection was lost before the command's end")
             return bytes(output), channel.recv_exit_status()
 
     def _session(self) -> Channel:
@@ -313,4 +313,4 @@ class SshShell:
             return self.connection.channel()
         except UnreachableError as error:
             self.check_machine()
-            raise ShellDeadError(error.message) from error
+            raise LineDeadError(error.message) from error

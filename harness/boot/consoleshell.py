@@ -21,7 +21,7 @@ from typing import ClassVar
 import pexpect
 
 from harness.boot.console import Console
-from harness.boot.shell import MOST_COMMAND, Result, ShellDeadError, judge, seconds
+from harness.boot.shell import MOST_COMMAND, LineDeadError, Result, judge, seconds
 from harness.errors import MachineError, UserError
 
 # Requests `~Q NUMBER SUM VERB WORDS`, answers `~R NUMBER WORDS SUM`, a sum being the MD5 of number and words; `~N` says
@@ -144,11 +144,11 @@ class ConsoleShell:
     _units: int = MOST_UNITS  # what an answer carries now: less on a bad line
 
     def start(self, timeout: float = 60) -> None:
-        """Start the server in the guest's shell; ShellDeadError when none answers within `timeout` seconds."""
+        """Start the server in the guest's shell; LineDeadError when none answers within `timeout` seconds."""
         if (booted := self.boots()) != self._booted:
             self._started, self._dead, self._booted = False, "", booted
         if self._dead:
-            raise ShellDeadError(f"the console's shell is dead: {self._dead}")
+            raise LineDeadError(f"the console's shell is dead: {self._dead}")
         if self._started:
             return
         # of each server its own: one that a harness left behind may still know the answers to low numbers
@@ -305,7 +305,7 @@ class ConsoleShell:
         while (left := deadline - time.monotonic()) > 0:
             self.check_machine()
             if self.boots() != self._booted:
-                raise ShellDeadError("the machine was restarted meanwhile")
+                raise LineDeadError("the machine was restarted meanwhile")
             try:
                 self.console.expect_list([ANY_ANSWER], timeout=min(left, 0.5))
             except pexpect.TIMEOUT:
@@ -327,6 +327,6 @@ class ConsoleShell:
                 return match[2].decode(errors="replace").split()
         return None
 
-    def _broken(self, why: str) -> ShellDeadError:
+    def _broken(self, why: str) -> LineDeadError:
         self._dead = why
-        return ShellDeadError(f"the console's shell failed: {why}", details=self.console.last_lines())
+        return LineDeadError(f"the console's shell failed: {why}", details=self.console.last_lines())

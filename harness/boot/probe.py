@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from harness.boot.shell import MOST_COMMAND, MOST_OUTPUT, Result, ShellDeadError, judge, seconds
+from harness.boot.shell import MOST_COMMAND, MOST_OUTPUT, AgentDeadError, Result, judge, seconds
 from harness.errors import UserError
 
 HELLO = b"hello 1"
@@ -43,7 +43,7 @@ class ProbeShell:
     _dead: str = ""
 
     def hello(self, timeout: float) -> None:
-        """Wait until the agent listens; ShellDeadError when it does not within `timeout` seconds."""
+        """Wait until the agent listens; AgentDeadError when it does not within `timeout` seconds."""
         if self._greeted:
             return
         deadline = time.monotonic() + timeout
@@ -57,7 +57,7 @@ class ProbeShell:
             self.forget()
             self._booted = booted
         if self._dead:
-            raise ShellDeadError(f"the shell is dead: {self._dead}")
+            raise AgentDeadError(f"the shell is dead: {self._dead}")
         if not cmd.strip() or len(cmd.encode()) > MOST_COMMAND or "\0" in cmd:
             raise UserError(f"not a command: empty, over {MOST_COMMAND >> 10} KiB, or with a NUL")
         limit = timeout * self.multiplier
@@ -74,7 +74,7 @@ class ProbeShell:
             output, code = self._answer(number, deadline)
         except _Restarted:
             self._dead = ""
-            raise ShellDeadError(f"the machine was restarted while it ran {cmd!r}") from None
+            raise AgentDeadError(f"the machine was restarted while it ran {cmd!r}") from None
         self._dead = ""
         return judge(Result(cmd, output, code), late=time.monotonic() - began >= limit, timeout=limit, check=check)
 
@@ -163,13 +163,13 @@ class ProbeShell:
         except (OSError, ValueError) as error:  # closed, for QEMU was started again
             raise self._over(error) from error
 
-    def _over(self, error: Exception | None = None) -> ShellDeadError:
+    def _over(self, error: Exception | None = None) -> AgentDeadError:
         self.check_machine()  # what it raises says more
         return self._broken(f"its channel ended{f': {error}' if error else ''}")
 
-    def _broken(self, why: str) -> ShellDeadError:
+    def _broken(self, why: str) -> AgentDeadError:
         self._dead = why
-        return ShellDeadError(
+        return AgentDeadError(
             f"the probe's agent failed: {why}",
             hint="" if self._greeted else "was the image's probe segment built for this kernel? see the transcript",
         )

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Protocol
 
-from harness.errors import ImageError, MachineError
+from harness.errors import HarnessError, ImageError, MachineError
 
 MOST_OUTPUT = 64 << 20  # bytes
 MOST_COMMAND = 64 << 10  # bytes
@@ -35,12 +35,20 @@ class CommandFailedError(ImageError):
         self.result = result
 
 
-class CommandTimeoutError(MachineError):
-    """A command did not end in time and was ended; the shell goes on."""
+class CommandTimeoutError(ImageError):
+    """A command did not end in time and was ended, as the guest says itself; the shell goes on."""
 
 
-class ShellDeadError(MachineError):
+class ShellDeadError(HarnessError):
     """The shell does not answer any more; nothing can be run on it."""
+
+
+class LineDeadError(ShellDeadError, MachineError):
+    """That of a shell over a line or network, which may have failed as well as the guest."""
+
+
+class AgentDeadError(ShellDeadError, ImageError):
+    """That of a shell whose way to the guest cannot fail while QEMU runs: the guest hangs, or has restarted."""
 
 
 class Shell(Protocol):

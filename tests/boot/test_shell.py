@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import pickle
 import select
 import socket
 import threading
@@ -13,7 +14,7 @@ import pytest
 
 from harness.boot import BootOptions, CommandFailedError, CommandTimeoutError, ShellDeadError, boot
 from harness.boot.probe import ProbeShell
-from harness.errors import MachineError, UserError
+from harness.errors import EXIT_IMAGE, MachineError, UserError
 from harness.image import Image
 from harness.spec.model import MachineSpec
 
@@ -36,8 +37,9 @@ def test_a_probed_system_runs_commands_and_reboots(
         big = run(noise + "head -c 1000000 /dev/urandom >/tmp/big; cat /tmp/big; rm /tmp/keep 2>/dev/null; wait")
         assert len(big.stdout) == 1_000_000
         assert hashlib.sha256(big.stdout).hexdigest() == run("sha256sum /tmp/big").text.split()[0]
-        with pytest.raises(CommandTimeoutError, match="did not end within 1 s"):
+        with pytest.raises(CommandTimeoutError, match="did not end within 1 s") as caught:
             run("echo begun; sleep 1000", timeout=1)
+        assert caught.value.whose == "the image"
         assert run("echo goes on").text == "goes on\n"
         with pytest.raises(CommandFailedError, match="exit code 4"):
             run("exit 4", check=True)
@@ -98,8 +100,9 @@ def agent(*answers: bytes) -> ProbeShell:
 )
 def test_a_broken_agent_gives_no_wrong_bytes(answer: bytes) -> None:
     shell = agent(answer)
-    with pytest.raises(ShellDeadError):
+    with pytest.raises(ShellDeadError) as caught:
         shell.run("anything", timeout=1)
+    assert (caught.value.whose, pickle.loads(pickle.dumps(caught.value)).exit_code) == ("the image", EXIT_IMAGE)
 
 
 def test_a_channel_that_fails_says_how() -> None:

@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from harness.arch import Arch, by_name
 from harness.errors import UserError
@@ -18,17 +18,30 @@ if TYPE_CHECKING:
 
 MANIFEST = "manifest.json"
 SCHEMA = 1
+SHIPPED = ("kernel", "initrd", "disk", "iso")
 OFF_WORDS = ("harness.then=poweroff",)
 
 
 @dataclass(frozen=True)
 class Parts:
-    """The files that a machine is given; without a kernel its firmware boots the disk. Disks are never written."""
+    """The files that a machine is given; without a kernel its firmware boots the CD or the disk. None is written to."""
 
     kernel: Path | None = None
     initrd: Path | None = None
     disk: Path | None = None
+    iso: Path | None = None
     probe: Path | None = None  # a cpio segment that brings a shell
+    firmware: Literal["uefi"] | None = None  # in the place of the machine's own
+
+    @property
+    def shipped(self) -> dict[str, Path]:
+        """The files that the image is, by part."""
+        return {part: path for part in SHIPPED if (path := getattr(self, part))}
+
+    @property
+    def has_medium(self) -> bool:
+        """Whether it has a disk or CD, which answers when the host gets to it: no time is exact then."""
+        return bool(self.disk or self.iso)
 
 
 class Bootable(Protocol):
@@ -163,7 +176,8 @@ class ForeignImage:
     @property
     def parts(self) -> Parts:
         """Its files."""
-        return Parts(kernel=self.spec.kernel, initrd=self.spec.initrd, disk=self.spec.disk)
+        files = {part: getattr(self.spec, part) for part in SHIPPED}
+        return Parts(**files, firmware=self.spec.firmware)
 
     @property
     def cmdline(self) -> str:
@@ -188,8 +202,7 @@ class ForeignImage:
     @property
     def size(self) -> int:
         """Bytes of its files."""
-        parts = self.parts
-        return sum(path.stat().st_size for path in (parts.kernel, parts.initrd, parts.disk) if path)
+        return sum(path.stat().st_size for path in self.parts.shipped.values())
 
     @property
     def expect(self) -> dict[str, Any]:

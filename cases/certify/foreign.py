@@ -1,24 +1,85 @@
-"""What can be asked of an OS that the harness has not built: its milestones, and its root as it says itself."""
+"""What can be asked of an OS that the harness has not built: its milestones and units, its root, what it keeps, and
+what it listens on, as far as it says so itself."""
+
+import pytest
 
 from harness.suite import judge
 
-# What anybody might try on a file that every OS has; each must fail.
+FAILED_UNITS = "if command -v systemctl >/dev/null; then systemctl list-units --state=failed --plain --no-legend; fi"
+# What anybody might try on what every OS has; each must fail, and one that does not leaves things as they were.
 ATTEMPTS = (
-    "echo x >>/etc/passwd",
-    "touch /etc/.written",
-    "mkdir /new",
-    "rm -f /etc/passwd && [ ! -e /etc/passwd ]",
-    "chmod 777 /bin/sh",
+    "true >>/etc/passwd",
+    "touch /etc/.written && rm /etc/.written",
+    "mkdir /.new && rmdir /.new",
+    "mv /etc/passwd /etc/.moved && mv /etc/.moved /etc/passwd",
+    "chmod u+r /etc/passwd",
 )
+WRITTEN = "{ true >/.written && rm /.written; } 2>/dev/null"
+WRITTEN_AGAIN = WRITTEN.replace("/.", "/run/.root/.")
+# What makes a root writable that is only mounted read-only, and what shows that it did.
+WAYS = {
+    "mount -o remount,rw /": WRITTEN,
+    "mount -o remount,rw,bind /": WRITTEN,
+    "mkdir -p /run/.root && mount -o bind / /run/.root && mount -o remount,rw,bind /run/.root": WRITTEN_AGAIN,
+}
+BACK = "umount /run/.root; rmdir /run/.root; mount -o remount,ro,bind /; mount -o remount,ro /"
+# Writes its first block to the root's device as it was; /dev is where device nodes can be used.
+DEVICE = """
+node=/dev/.root
+mknod $node b {device} && blockdev --setrw $node
+dd if=$node of=/run/.block bs=4096 count=1 && dd if=/run/.block of=$node bs=4096 count=1 conv=notrunc,fsync
+code=$?
+rm -f $node /run/.block
+exit $code
+"""
+
+
+def mounts(shell):
+    return judge.mounts(shell.run("cat /proc/1/mountinfo", check=True).text)
+
+
+def root(shell):
+    found = [mount for mount in mounts(shell) if mount.place == "/"]
+    assert found, "nothing is mounted as the root"
+    return found[-1]
 
 
 def test_milestones_come_in_order(boot, cell):
-    names = [mark.name for mark in boot(probe=False).milestones]
+    system = boot(probe=False)
+    names = [mark.name for mark in system.milestones]
     assert names == [row.name for row in cell.built.milestones]
+    if cell.built.login:
+        failed = [line.split()[0] for line in system.shell.run(FAILED_UNITS).text.splitlines() if line.strip()]
+        assert not failed, f"units that failed: {', '.join(failed)}"
 
 
 def test_root_is_read_only(shell):
-    roots = [mount for mount in judge.mounts(shell.run("cat /proc/1/mountinfo", check=True).text) if mount.place == "/"]
-    assert roots and "ro" in roots[-1].flags | roots[-1].super_flags, "the root is mounted to be written"
+    mount = root(shell)
+    assert "ro" in mount.flags | mount.super_flags, f"the root is mounted to be written ({mount.kind})"
     succeeded = [attempt for attempt in ATTEMPTS if shell.run(f"cd /; {attempt}").code == 0]
     assert not succeeded, f"succeeded: {'; '.join(succeeded)}"
+
+
+@pytest.mark.disturbs
+def test_nothing_makes_the_root_writable(shell):
+    device = root(shell).device
+    found = [way for way, seen in WAYS.items() if shell.run(f"{way}; {seen}").code == 0]
+    shell.run(BACK)
+    assert not found, f"made writable: {'; '.join(found)}"
+    if not device.startswith("0:"):  # which is no device
+        written = shell.run(DEVICE.format(device=device.replace(":", " "))).code == 0
+        assert not written, f"the root's device {device} can be written"
+
+
+def test_only_declared_volumes_keep_what_is_written(shell, cell):
+    kept = judge.lasting(mounts(shell), cell.built.spec.volumes)
+    assert not kept, f"kept, and not declared: {', '.join(kept)}"
+
+
+def test_only_declared_ports_are_listened_on(shell, cell):
+    declared = {"tcp": cell.built.spec.ports, "udp": cell.built.spec.udp, "raw": ()}
+    found = []
+    for kind, state in (("tcp", judge.LISTEN), ("udp", judge.UNCONNECTED), ("raw", judge.UNCONNECTED)):
+        table = shell.run(f"cat /proc/net/{kind} /proc/net/{kind}6").text
+        found += [f"{kind} {port}" for port in sorted(judge.ports(table, state) - set(declared[kind]))]
+    assert not found, f"listened on, and not declared: {', '.join(found)}"

@@ -8,13 +8,6 @@ import pytest
 from harness.image import Image
 from harness.suite import judge
 
-# What forgets everything when the machine goes off, or holds no files at all.
-_VOLATILE = (
-    "tmpfs ramfs devtmpfs devpts proc sysfs cgroup2 cgroup mqueue hugetlbfs securityfs debugfs tracefs bpf pstore "
-    "configfs fusectl binfmt_misc nsfs rpc_pipefs"
-)
-VOLATILE = frozenset(_VOLATILE.split())
-READ_ONLY = frozenset(("squashfs", "erofs", "iso9660"))
 MEASURED = "echo 3 >/proc/sys/vm/drop_caches; exec dd if=/dev/loop0 bs=64k 2>/dev/null"
 SQUASHFS = b"hsqs"
 MADE = 8  # where its superblock has the time at which it was made: four bytes that nobody reads
@@ -59,38 +52,15 @@ def declared_places(expect):
     return {place for section in ("onboot", "services") for row in expect[section].values() for place in row["mounts"]}
 
 
-def lasting(found, declared):
-    """The mounts that keep what is written to them and that nobody declared; an overlay keeps it in its upper layer."""
-    kept = []
-    places = {one.place: one.kind for one in found}
-    for one in found:
-        if "ro" in one.flags | one.super_flags or one.kind in VOLATILE | READ_ONLY or is_below(one.place, declared):
-            continue
-        upper = next((flag.partition("=")[2] for flag in one.super_flags if flag.startswith("upperdir=")), "")
-        if one.kind == "overlay" and (kind_at(upper, places) in VOLATILE or is_below(upper, declared)):
-            continue
-        kept.append(f"{one.place} ({one.kind})")
-    return kept
-
-
-def is_below(path, places):
-    return any(path == place or path.startswith(f"{place}/") for place in places)
-
-
-def kind_at(path, places):
-    """The kind of file system that a path lies on."""
-    above = [place for place in places if place in ("/", path) or path.startswith(f"{place}/")]
-    return places[max(above, key=len)] if above and path else ""
-
-
 def test_state_lives_in_declared_volumes_only(shell, expect, running):
     declared = declared_places(expect)
-    kept = lasting(mounts(shell), declared)
+    kept = judge.lasting(mounts(shell), declared)
     assert not kept, f"kept, and not declared: {', '.join(kept)}"
     for name, pid in running.items():
-        binds = {destination for source, destination in expect["services"][name]["binds"] if is_below(source, declared)}
+        pairs = expect["services"][name]["binds"]
+        binds = {destination for source, destination in pairs if judge.is_below(source, declared)}
         inside = [one for one in mounts(shell, pid) if one.place != "/"]  # its root is an overlay of the system's
-        kept = lasting(inside, declared | binds)
+        kept = judge.lasting(inside, declared | binds)
         assert not kept, f"{name} keeps, and it is not declared: {', '.join(kept)}"
 
 

@@ -80,14 +80,22 @@ class Ran:
     words: str  # the end of what it said on stderr, else on stdout
 
 
-def command(words: Sequence[str], env: Mapping[str, str] | None = None) -> Ran:
-    """Run `harness WORDS` as a user would, in a process of its own, and time it; HostError after half an hour."""
-    program = Path(sys.executable).parent / "harness"
-    if not program.exists():
-        raise UserError(f"there is no {program}", hint="install the project: ./run harness --help does it")
+def program() -> str:
+    """Return the path of the harness command; UserError when it is not installed."""
+    path = Path(sys.executable).parent / "harness"
+    if not path.exists():
+        raise UserError(f"there is no {path}", hint="install the project: ./run harness --help does it")
+    return str(path)
+
+
+def command(words: Sequence[str], env: Mapping[str, str] | None = None, starter: Sequence[str] = ()) -> Ran:
+    """Run `harness WORDS` as a user would, in a process of its own, and time it; HostError after half an hour.
+
+    `starter` is what starts it, as another user, say.
+    """
     start, before = time.monotonic(), _cpu()
     try:
-        done = subprocess.run([str(program), *words], stdin=subprocess.DEVNULL, capture_output=True, env=env,
+        done = subprocess.run([*starter, program(), *words], stdin=subprocess.DEVNULL, capture_output=True, env=env,
                               timeout=LONGEST_S, check=False)  # fmt: skip
     except subprocess.TimeoutExpired:
         raise HostError(f"harness {' '.join(words)} took longer than {LONGEST_S:g} s") from None

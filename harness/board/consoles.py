@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING
 import serial
 
 from harness import proc
+from harness.board.kernellog import LogSource
+from harness.board.source import BoardSource
 from harness.board.ssh import Connection
-from harness.boot.channels import GATHER_S, PIECE, SEND_S, PipeSource, Source
+from harness.boot.channels import GATHER_S, PIECE, SEND_S, PipeSource
 from harness.boot.process import QemuProcess
 from harness.errors import MachineError, UserError
-from harness.spec.board import BoardConsole, SshConsole
+from harness.spec.board import BoardConsole, SshConsole, SshTarget
 
 if TYPE_CHECKING:
     from paramiko import Channel
@@ -29,12 +31,6 @@ ON_TERMINAL = 'exec "$@" <"$0" >"$0" 2>&1'
 WIDTH, HEIGHT = 200, 50
 END_S = 1.0  # for a command that has closed its output to end
 _ERRNO = re.compile(r"\[Errno -?\d+\] ([^:\[]+)")
-
-
-class BoardSource(Source):
-    """A console's bytes; ``why`` says how it ended, once `read` has returned None."""
-
-    why: str
 
 
 class SerialSource(BoardSource):
@@ -168,8 +164,8 @@ class CommandSource(PipeSource, BoardSource):
         super().close()
 
 
-def open_console(console: BoardConsole, base: Path, out: Path) -> BoardSource:
-    """Open a board's console. `base` is the folder of the machine's YAML, `out` the boot's.
+def open_console(console: BoardConsole, base: Path, out: Path, ssh: SshTarget | None = None) -> BoardSource:
+    """Open a board's console. `base` is the folder of its YAML, `out` the boot's, `ssh` the way into the system.
 
     MachineError when it cannot be reached, UserError when the YAML is wrong about it, HostError without the program.
     """
@@ -177,6 +173,9 @@ def open_console(console: BoardConsole, base: Path, out: Path) -> BoardSource:
         return SerialSource(console)
     if console.command is not None:
         return CommandSource(console.command, out / "console.log")
+    if console.log:
+        assert ssh is not None  # `harness.spec.checks_board` asks for it
+        return LogSource(Connection(ssh, base))
     assert isinstance(console.ssh, SshConsole)
     connection = Connection(console.ssh, base)
     try:

@@ -8,21 +8,23 @@ import shutil
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness import proc
-from harness.board.loader import filled
+from harness.board.loader import filled, unambiguous
 from harness.board.ssh import Connection, SshShell
+from harness.board.webserver import address_of, serving
 from harness.boot.process import QemuProcess
 from harness.boot.segments import join
 from harness.errors import HostError, MachineError
-from harness.spec.board import Board
+from harness.spec.board import Board, Netboot
 
 SERVED_S = 5.0  # for dnsmasq to listen
 RESIDENT_S = 300.0  # for the system that runs on the board to come up
 LOAD_S = 120.0
 CMDLINE = "cmdline"
+IPXE = "boot.ipxe"
 
 
 @dataclass(frozen=True)
@@ -32,12 +34,13 @@ class Files:
     folder: Path
     cmdline: str
     here: Path = Path()  # the folder of the machine's YAML
+    url: str = ""  # of the folder, where it is served by HTTP
 
     @property
     def names(self) -> Mapping[str, str]:
         """What is filled in, by name."""
         paths = {name: str(self.folder / name) for name in ("kernel", "initrd")}
-        return {**paths, "folder": str(self.folder), "here": str(self.here), CMDLINE: self.cmdline}
+        return {**paths, "folder": str(self.folder), "here": str(self.here), CMDLINE: self.cmdline, "url": self.url}
 
 
 @dataclass(frozen=True)
@@ -64,8 +67,11 @@ def gather(kernel: Path | None, segments: list[Path], cmdline: str, folder: Path
     return Files(folder, cmdline, here.absolute())
 
 
-def bring(bench: Bench, files: Files) -> None:
-    """Do what has to be done before the board is switched on; HostError or MachineError when it cannot be."""
+def bring(bench: Bench, files: Files) -> Files:
+    """Do what has to be done before the board is switched on; HostError or MachineError when it cannot be.
+
+    Returns the files, with their URL where they are served by HTTP.
+    """
     deploy = bench.board.deploy
     if deploy.command is not None:
         argv = [filled(word, files.names) for word in deploy.command]
@@ -73,20 +79,40 @@ def bring(bench: Bench, files: Files) -> None:
             proc.run(argv, cwd=bench.base, timeout=deploy.timeout)
         except proc.CommandError as error:
             raise MachineError(f"the image cannot be brought there: {error.message}", details=error.details) from error
+    elif deploy.http is not None:
+        return _web(bench, files, deploy.http.address, deploy.http.port)
     elif deploy.netboot is not None:
-        _serve(bench, files)
+        net = deploy.netboot
+        files = _web(bench, files, address_of(net.interface), net.http) if net.http else files
+        _serve(bench, net, files)
+    return files
 
 
-def _serve(bench: Bench, files: Files) -> None:
+def _web(bench: Bench, files: Files, address: str, port: int) -> Files:
+    """Serve the files by HTTP until the boot is over, with a script for iPXE that starts them."""
+    script = f"#!ipxe\nkernel kernel {unambiguous(CMDLINE, files.cmdline)}\ninitrd initrd\nboot\n"
+    (files.folder / IPXE).write_text(script)
+    url = bench.stack.enter_context(serving(files.folder, address, port, bench.out / "http.log"))
+    return replace(files, url=url)
+
+
+def _by_url(net: Netboot, url: str) -> list[str]:
+    """Return what tells clients of HTTP where to begin: iPXE its script, UEFI (its section 24.7) the file."""
+    boot_file = [f"--dhcp-boot=tag:http,{url}/{net.file}"] if net.file else []
+    return [
+        "--dhcp-userclass=set:ipxe,iPXE", f"--dhcp-boot=tag:ipxe,{url}/{IPXE}",
+        "--dhcp-vendorclass=set:http,HTTPClient", "--dhcp-option-force=tag:http,60,HTTPClient", *boot_file,
+    ]  # fmt: skip
+
+
+def _serve(bench: Bench, net: Netboot, files: Files) -> None:
     """Serve DHCP and TFTP by a dnsmasq that ends with the boot; HostError when it may not."""
-    net = bench.board.deploy.netboot
-    assert net is not None
     argv = [
         "dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--pid-file=", "--log-facility=-", "--log-dhcp",
         "--no-hosts", "--no-resolv", "--port=0", f"--interface={net.interface}", "--bind-interfaces",
         f"--user={_user()}", f"--dhcp-range={net.range},10m", "--dhcp-authoritative",
         f"--dhcp-leasefile={bench.out / 'dnsmasq.leases'}", "--enable-tftp", f"--tftp-root={files.folder.absolute()}",
-        *([f"--dhcp-boot={net.file}"] if net.file else []),
+        *([f"--dhcp-boot={net.file}"] if net.file else []), *(_by_url(net, files.url) if files.url else []),
     ]  # fmt: skip
     server = QemuProcess(argv, bench.out / "dnsmasq.log")
     bench.stack.callback(server.kill)

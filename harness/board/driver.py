@@ -11,25 +11,27 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.board import deploy, pool, proof
-from harness.board.consoles import BoardSource, open_console
+from harness.board.consoles import open_console
 from harness.board.deploy import Bench, Files
 from harness.board.labgrid import resolved
 from harness.board.line import Line
 from harness.board.loader import Dialogue, filled
 from harness.board.power import Switch
 from harness.board.shells import PerBoot, Rooted
+from harness.board.source import BoardSource
 from harness.board.ssh import Connection, SshShell
 from harness.boot import host, qemu
 from harness.boot.channels import Source
 from harness.boot.driver import Prepared
 from harness.boot.login import log_in
+from harness.boot.milestones import Milestone
 from harness.boot.options import BootOptions
 from harness.boot.record import BootRecord
 from harness.boot.shell import Shell
 from harness.errors import UserError
 from harness.image import Bootable, Image
 from harness.spec.base import Login
-from harness.spec.board import Board
+from harness.spec.board import Board, reached
 from harness.spec.model import MachineSpec
 
 if TYPE_CHECKING:
@@ -39,6 +41,8 @@ PROBE_WORD = "harness.probe=console"  # asks the probe for a root shell on the c
 TICK_S = 0.1
 FOLDER = "deploy"
 SSH = 22
+SILENT = "its console is silent since power-on (is it the right line, and the power on?)"
+UNANSWERED = "nothing has answered over SSH since power-on, and without a console nobody knows how far it came"
 GETTY = "getty"
 # from a container of ours with the host's process ids and every capability
 OUT_OF_CONTAINER = "/usr/bin/busybox nsenter -t 1 -m"
@@ -61,7 +65,7 @@ class BoardDriver:
     def awaited(self) -> str:
         """What the board has still to do before its image has a word."""
         if not self._line.heard:
-            return "its console is silent since power-on (is it the right line, and the power on?)"
+            return UNANSWERED if self._bench.board.console.log else SILENT
         return self._line.dialogue.awaited
 
     def open(self) -> Source:
@@ -71,6 +75,10 @@ class BoardDriver:
     def clock(self) -> float:
         """Return the seconds since power-on."""
         return time.monotonic() - self._on_s
+
+    def timed(self, marks: list[Milestone]) -> list[Milestone]:
+        """Say of each milestone what the console's line took of its time."""
+        return self._line.wire.timed(marks, self._on_s)
 
     def meet(self) -> None:
         """Switch it on and make it start the image."""
@@ -186,24 +194,31 @@ def prepare(image: Bootable, machine: MachineSpec, options: BootOptions, stack: 
     Raises UserError, HostError or MachineError: see `open_console` and `deploy.bring`.
     """
     stack.enter_context(pool.held(machine, what=image.name))
+    left = pool.was_left(machine)
     machine = stack.enter_context(resolved(machine))
     board = machine.board
     assert board is not None
     if options.forwards and not board.address:
         raise UserError(f"{machine.name} has no `address` at which its services are reached")
+    switch = Switch(board.power, machine.path.parent, machine.name)
+    if left:  # on, perhaps: and what is brought to it is not to meet what still runs there
+        switch.off()
     probed = options.probe and not board.deploy.installed and not _other_shell(board, image)
+    if board.console.log and not serves_ssh(image):
+        raise UserError(f"{machine.name} has no console, and {image.name} no SSH server: nothing would be heard of it")
     options.out.mkdir(parents=True, exist_ok=True)
     words = (*options.append, *((PROBE_WORD,) if probed else ()))
     cmdline = qemu.cmdline(image.cmdline, machine, words, mode="wall", probe=probed)
     bench = Bench(board, machine.path.parent, options.out, stack)
     files = _files(image, cmdline, bench, probed=probed)
-    deploy.bring(bench, files)
+    files = deploy.bring(bench, files)
     source = _console(machine, files, options.out)
-    line = Line(source, Dialogue(board.loader, files.names), lambda: source.why, restarts=options.reboot)
-    driver = BoardDriver(bench, files, line, Switch(board.power, bench.base, machine.name), probed)
+    dialogue = Dialogue(board.loader, files.names)
+    line = Line(source, dialogue, restarts=options.reboot, baud=board.console.speed)
+    driver = BoardDriver(bench, files, line, switch, probed)
     stack.callback(driver.close)
     driver.by_hand = f"harness boot {image_path(image)} -m {machine.path}"
-    driver.forwards = {port: (board.address, port) for port in options.forwards}
+    driver.forwards = {port: reached(board, port) for port in options.forwards}
     return Prepared(driver, _blank(image, machine, cmdline, probed), {"board": machine.description or machine.name})
 
 
@@ -213,7 +228,7 @@ def _console(machine: MachineSpec, files: Files, out: Path) -> BoardSource:
     if console.command:
         words = tuple(filled(word, files.names) for word in console.command)
         console = console.model_copy(update={"command": words})
-    return open_console(console, machine.path.parent, out)
+    return open_console(console, machine.path.parent, out, machine.board.ssh)
 
 
 def _other_shell(board: Board, image: Bootable) -> bool:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable
 
 from harness.board.loader import Dialogue
-from harness.boot.channels import Source
+from harness.board.source import BoardSource
+from harness.board.wire import Wire
 from harness.boot.milestones import STAMP
 from harness.boot.text import clean
 from harness.errors import MachineError
 
 QUIET_S = 0.5  # how long a board that says it goes off may finish its words
 SILENT_S = 10.0  # of silence after the image's last mark, and it is off: not every kernel says so
+# Of no answer, where the system's own log is all that is heard, and it is off: how it went down is not known.
+GONE_S = 10.0
+RESTART_S = 120.0  # where it may have restarted
 LONGEST_LINE = 4096  # bytes
 # kernel/reboot.c says these at its highest level, so that no `quiet` hides them
 _END = re.compile(STAMP + rb"reboot: (?P<how>Power down|System halted|Restarting system)\b", re.MULTILINE)
@@ -26,8 +29,9 @@ class Line:
     ``restarts``: a restart is part of the boot, else it ends it.
     """
 
-    def __init__(self, source: Source, dialogue: Dialogue, why: Callable[[], str], *, restarts: bool) -> None:
-        self._source, self.dialogue, self._why, self._restarts = source, dialogue, why, restarts
+    def __init__(self, source: BoardSource, dialogue: Dialogue, *, restarts: bool, baud: int | None = None) -> None:
+        self._source, self.dialogue, self._restarts = source, dialogue, restarts
+        self.wire = Wire(baud)  # its times are of `time.monotonic`
         self.off = False
         self.heard = False  # a byte since power-on
         self._rest = b""
@@ -45,16 +49,22 @@ class Line:
         if data is None:
             if self.off:
                 return None
-            raise MachineError(self._why() or "the console was lost")
+            raise MachineError(self._source.why or "the console was lost")
         now = time.monotonic()
         if data:
             self._last_s = now
+            self.wire.hear(data, now)
             self._hear(data)
         elif self.off and now - self._last_s >= QUIET_S:
             return None
-        elif self._mark and now - self._last_s >= SILENT_S:
+        elif self._gone(now):
             self.off = True
         return data
+
+    def _gone(self, now: float) -> bool:
+        """Say whether it has been silent for so long that it must be off."""
+        lost_s, gone_s = self._source.lost_s, RESTART_S if self._restarts else GONE_S
+        return (self._mark and now - self._last_s >= SILENT_S) or (lost_s is not None and now - lost_s >= gone_s)
 
     def write(self, data: bytes) -> None:
         """Type `data`."""

@@ -13,7 +13,7 @@ from harness.spec.board import LoaderStep
 MOST_KEPT = 64 << 10  # bytes in which a pattern is looked for
 # A boot loader is a shell of its own: what is filled in must not be able to end a word and begin a command of it.
 _SAFE = re.compile(r"[A-Za-z0-9 ._,:=/@+%~-]*")
-_NAME = re.compile(r"(?<!\$)\{(kernel|initrd|cmdline|folder|here)\}")  # ${name} is the boot loader's own
+_NAME = re.compile(r"(?<!\$)\{(kernel|initrd|cmdline|folder|here|url)\}")  # ${name} is the boot loader's own
 
 
 def filled(text: str, names: Mapping[str, str]) -> str:
@@ -26,12 +26,18 @@ def typed(step: LoaderStep, names: Mapping[str, str]) -> bytes:
     if step.send is None:
         return b""
     for name in _NAME.findall(step.send):
-        if not _SAFE.fullmatch(names[name]):
-            raise UserError(
-                f"the {name} has signs that a boot loader would take for its own: {names[name]!r}",
-                hint="letters, digits, spaces and . _ , : = / @ + % ~ - can be typed there",
-            )
+        unambiguous(name, names[name])
     return filled(step.send, names).encode() + (b"\r" if step.enter else b"")
+
+
+def unambiguous(name: str, value: str) -> str:
+    """Return `value`, called `name`; UserError when it has a sign that a boot loader takes for its own."""
+    if not _SAFE.fullmatch(value):
+        raise UserError(
+            f"the {name} has signs that a boot loader would take for its own: {value!r}",
+            hint="letters, digits, spaces and . _ , : = / @ + % ~ - can be typed there",
+        )
+    return value
 
 
 class Dialogue:

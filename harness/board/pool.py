@@ -32,6 +32,7 @@ MOST_FAULTS = 2  # in a row, and a board is set aside
 WAIT_S = 3600.0  # for a board to be free
 POLL_S = 0.2
 _mine: dict[Path, FileLock] = {}  # the locks of this process
+_left: set[Path] = set()  # of these, whose owner before has died
 _turn = Lock()
 
 
@@ -124,7 +125,6 @@ def reserved(
         yield machine
         return
     taken = _wait(equals(machine), avoid, what, wait_s, say)
-    path = _lock_path(taken)
     try:
         yield taken
     except MachineError as error:
@@ -136,7 +136,7 @@ def reserved(
     else:
         _forget(taken)
     finally:
-        _release(path)
+        _give_back(taken)
 
 
 @contextmanager
@@ -151,14 +151,39 @@ def held(machine: MachineSpec, *, what: str = "", wait_s: float = WAIT_S) -> Ite
             raise MachineError(f"{machine.name} is not free within {wait_s:g} s", details=_taken([machine]))
         time.sleep(POLL_S)
     try:
-        _write(machine, "owner", asdict(_owner(what)))
+        _own(machine, what)
         yield
     finally:
-        _release(_lock_path(machine))
+        _give_back(machine)
 
 
-def _owner(what: str) -> Owner:
-    return Owner(os.getpid(), getpass.getuser(), _now(), what)
+def _own(machine: MachineSpec, what: str) -> None:
+    if _read(machine, "owner"):
+        _left.add(_lock_path(machine))
+    _write(machine, "owner", asdict(Owner(os.getpid(), getpass.getuser(), _now(), what)))
+
+
+def _give_back(machine: MachineSpec) -> None:
+    path = _lock_path(machine)
+    _left.discard(path)
+    with suppress(OSError):  # of another user's folder: whoever comes next switches it off, as after a death
+        _file(machine, "owner").unlink()
+    _release(path)
+
+
+def was_left(machine: MachineSpec) -> bool:
+    """Say to who has a board now whether the owner before died with it: it may be on."""
+    return _lock_path(machine) in _left
+
+
+def left_by(machine: MachineSpec) -> Owner | None:
+    """Return who died with a board that nobody has now; None when its last owner gave it back."""
+    if owner(machine) is not None:
+        return None
+    try:
+        return Owner(**_read(machine, "owner"))
+    except TypeError:
+        return None
 
 
 def _wait(
@@ -179,7 +204,7 @@ def _wait(
                 if is_aside(one):  # meanwhile
                     _release(_lock_path(one))
                     continue
-                _write(one, "owner", asdict(_owner(what)))
+                _own(one, what)
                 return one
         if time.monotonic() >= deadline:
             raise MachineError(f"no board is free within {wait_s:g} s", details=_taken(left))

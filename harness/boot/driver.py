@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from harness.boot.channels import Source
+from harness.boot.milestones import Milestone
 from harness.boot.record import BootRecord
 from harness.boot.shell import Shell
 
@@ -38,6 +39,9 @@ class Driver(Protocol):
 
     def clock(self) -> float:
         """Return the seconds since power-on."""
+
+    def timed(self, marks: list[Milestone]) -> list[Milestone]:
+        """Return the milestones, each with what the way to this host took of its time where that is known."""
 
     def meet(self) -> None:
         """See that the machine is on, and learn of it what only a running one tells."""

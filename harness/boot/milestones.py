@@ -28,12 +28,21 @@ LONGEST_SEARCHED = 1000  # bytes of a line in which a pattern is looked for
 
 @dataclass(frozen=True)
 class Milestone:
-    """A mark: the guest's stamp (µs of the kernel's clock) and the host's (s since QEMU's start)."""
+    """A mark: the guest's stamp (µs of the kernel's clock) and the host's, when it was heard (s since power-on).
+
+    ``line_s`` is what a board's serial line took of the host's; None where that is not known or there is none.
+    """
 
     name: str
     guest_us: int | None
     host_s: float
     values: dict[str, str] = field(default_factory=dict)
+    line_s: float | None = None
+
+    @property
+    def said_s(self) -> float:
+        """When it was said, as far as that is known (s of the host since power-on)."""
+        return self.host_s - (self.line_s or 0.0)
 
 
 class Finder(Protocol):

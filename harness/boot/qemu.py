@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from harness.boot.disk import Disk
+from harness.boot.firmware import Firmware
 from harness.spec.model import MachineSpec, Qemu
 
 Accel = Literal["tcg", "kvm"]
@@ -35,11 +36,12 @@ class Transport:
     exact: str = ""  # option of every device in exact mode: no event that the host's scheduler times
     exact_global: tuple[str, ...] = ()
     nic: str = ""  # option of network cards
+    cd: tuple[str, ...] = ()  # a CD drive, and what it hangs on, as devices; () where there is none
 
 
 TRANSPORTS = {
-    "pci": Transport("pci", exact="ioeventfd=off", nic="romfile="),
-    "ccw": Transport("ccw", exact="ioeventfd=off"),
+    "pci": Transport("pci", exact="ioeventfd=off", nic="romfile=", cd=("virtio-scsi-pci", "scsi-cd")),
+    "ccw": Transport("ccw", exact="ioeventfd=off", cd=("virtio-scsi-ccw", "scsi-cd")),
     "device": Transport("device", exact_global=("-global", "virtio-mmio.ioeventfd=off")),
 }
 
@@ -59,10 +61,12 @@ class Launch:
 
     program: str
     machine: MachineSpec
-    kernel: Path | None  # without one the machine's firmware boots the disk
+    kernel: Path | None  # without one the firmware boots the CD or the disk
     cmdline: str
     initrd: Path | None = None
     disk: Disk | None = None
+    iso: Path | None = None
+    firmware: Firmware | None = None  # None: the machine's own
     mode: Mode = "wall"
     accel: Accel = "tcg"
     probe: bool = False
@@ -70,8 +74,10 @@ class Launch:
     forwards: tuple[tuple[int, int], ...] = ()
 
 
-# Machine types with a firmware of QEMU's own that boots a disk; the others would need a UEFI in a file.
+# Machine types with a firmware of QEMU's own that boots a disk or CD; others need a UEFI, or have none at all.
 FIRMWARE = ("pc", "q35", "s390-ccw-virtio")
+# Where the drive of a CD is what any OS of the machine has a driver for, that.
+CD = {"pc": ("ide-cd",), "q35": ("ide-cd",)}
 
 # How a person repeats a boot by hand: the console on the terminal, nobody at the other ends.
 BY_HAND = Channels(console="stdio", probe="null", qmp="null")
@@ -94,9 +100,19 @@ def cpu(machine: MachineSpec, accel: Accel) -> str:
 
 
 def boots_disks(machine: MachineSpec) -> bool:
-    """Say whether the machine has a firmware that boots a disk without a kernel from outside."""
+    """Say whether the machine has a firmware of its own that boots a disk or CD without a kernel from outside."""
+    return any(_is_type(machine, name) for name in FIRMWARE)
+
+
+def cd_drive(machine: MachineSpec) -> tuple[str, ...]:
+    """Return the devices that a CD needs on a machine; () when it can have none."""
+    own = (devices for name, devices in CD.items() if _is_type(machine, name))
+    return next(own, TRANSPORTS[emulated(machine).virtio].cd)
+
+
+def _is_type(machine: MachineSpec, name: str) -> bool:
     kind = emulated(machine).machine.partition(",")[0]
-    return any(kind == name or kind.startswith(f"{name}-") for name in FIRMWARE)
+    return kind == name or kind.startswith((f"{name}-", f"pc-{name}-"))
 
 
 def cmdline(image: str, machine: MachineSpec, append: Sequence[str], *, mode: Mode, probe: bool) -> str:
@@ -132,12 +148,26 @@ def _devices(launch: Launch, probe: str) -> list[str]:
         )
     if launch.disk:
         drive = f"if=none,id=disk,format={launch.disk.format},snapshot=on,file={escape(launch.disk.path)}"
-        first = "" if launch.kernel else "bootindex=1"
+        first = "" if launch.kernel else "bootindex=2"
         argv += ["-drive", drive, *_device(f"virtio-blk-{transport.suffix}", "drive=disk", still, first)]
+    if launch.iso:
+        *parents, drive_ = cd_drive(launch.machine)
+        first = "" if launch.kernel else "bootindex=1"
+        argv += ["-drive", f"if=none,id=cd,media=cdrom,readonly=on,format=raw,file={escape(launch.iso)}"]
+        argv += [word for parent in parents for word in _device(parent, still)]
+        argv += _device(drive_, "drive=cd", first)
     if launch.probe:
         argv += [*_chardev("probe", probe), *_device(f"virtio-serial-{transport.suffix}", still)]
         argv += _device("virtserialport", "chardev=probe", f"name={PROBE_PORT}")
     return argv
+
+
+def _flash(firmware: Firmware) -> list[str]:
+    return [
+        word
+        for unit, (flash, how) in enumerate([(firmware.code, "readonly=on"), (firmware.variables, "snapshot=on")])
+        for word in ("-drive", f"if=pflash,unit={unit},format={flash.format},{how},file={escape(flash.path)}")
+    ]
 
 
 def argv(launch: Launch, channels: Channels) -> list[str]:
@@ -148,6 +178,7 @@ def argv(launch: Launch, channels: Channels) -> list[str]:
     words += [*EXACT, "-seed", str(launch.seed)] if launch.mode == "exact" else ACCEL[launch.accel]
     words += [*_chardev("console", channels.console), "-serial", "chardev:console"]
     words += [*_chardev("qmp", channels.qmp), "-mon", "chardev=qmp,mode=control"] if channels.qmp else []
+    words += _flash(launch.firmware) if launch.firmware else []
     words += _devices(launch, channels.probe)
     words += ["-kernel", str(launch.kernel)] if launch.kernel else []
     words += ["-initrd", str(launch.initrd)] if launch.initrd else []

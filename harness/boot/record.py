@@ -16,9 +16,10 @@ SCHEMA = 1
 
 @dataclass(frozen=True)
 class BootRecord:
-    """One boot. Times: ``_us`` microseconds of the guest's time, ``_s`` seconds of the host's since QEMU's start.
+    """One boot. Times: ``_us`` microseconds of the guest's time, ``_s`` seconds of the host's since power-on.
 
     ``ready_us`` counts from the kernel's clock zero, ``power_on_us`` is what came before it; both None when not known.
+    ``host_ready_s`` leaves out what a board's serial line took of it, as far as that is known.
     ``console_sha256`` is of every byte of the console, ``console_sha256_ready`` up to the end of the ready line.
     ``foreign``: the milestones are those of a foreign OS's YAML, not boot marks; those without a stamp of the kernel's
     have no guest's time, and where ready has none the second digest ends before its line.
@@ -66,7 +67,11 @@ class BootRecord:
 
     def to_json(self) -> dict[str, Any]:
         """Return the record as what JSON can hold."""
-        return {"schema": SCHEMA, **asdict(self)}
+        made = {"schema": SCHEMA, **asdict(self)}
+        for row in made["milestones"]:
+            if row["line_s"] is None:  # as ever but on boards
+                del row["line_s"]
+        return made
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> BootRecord:

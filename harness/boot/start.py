@@ -44,7 +44,7 @@ def _check(image: Bootable, machine: MachineSpec, options: BootOptions) -> None:
     parts = image.parts
     if options.probe and parts.probe is None:
         raise UserError(f"{image.name} has no probe: nothing of ours is put into a foreign OS")
-    for file in filter(None, (parts.kernel, parts.initrd, parts.disk, parts.probe if options.probe else None)):
+    for file in filter(None, (*parts.shipped.values(), parts.probe if options.probe else None)):
         if not file.is_file():
             raise UserError(f"{file.parent} has no file {file.name!r}", hint="build the image again")
 

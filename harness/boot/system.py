@@ -113,7 +113,7 @@ class System:
     @property
     def record(self) -> BootRecord:
         """The boot so far."""
-        marks = self.milestones
+        marks = self.driver.timed(self.milestones)
         ready = next((mark for mark in marks if mark.name == READY), None)
         exact = self.options.mode == "exact"
         return BootRecord(
@@ -121,7 +121,7 @@ class System:
                 **self.blank.__dict__,
                 "milestones": tuple(marks),
                 "ready_us": ready.guest_us if ready else None,
-                "host_ready_s": ready.host_s if ready else None,
+                "host_ready_s": ready.said_s if ready else None,
                 "power_on_us": milestones.power_on_us(self.blank.arch, ready) if ready and exact else None,
                 "console_sha256": self.listener.sha256,
                 "console_sha256_ready": self.listener.sha256_ready,

@@ -118,9 +118,9 @@ def _why_not(found: Unpacked, machine: MachineSpec, arch: Arch, then: BootRecord
     own = {file_digest(path) for path in machines().values()}
     if machine.digest not in own and not is_plain(machine.qemu):
         return f"{evidence.MACHINE} gives QEMU arguments that could reach this host's files"
-    if differ := identity.differences(_mapping(found.certificate["qemu"]), identity.of(arch, machine)):
-        return f"{'; '.join(differ)} (--qemu PATH names another one)"
     image = evidence.image_of(found.folder, found.certificate["image"])
+    if differ := identity.differences(_mapping(found.certificate["qemu"]), identity.of(arch, machine, image)):
+        return f"{'; '.join(differ)} (--qemu PATH names another one)"
     if qemu.cmdline(image.cmdline, machine, image.off_words, mode="exact", probe=False) != then.cmdline:
         return "this harness gives the kernel another command line"
     return ""

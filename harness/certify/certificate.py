@@ -22,7 +22,7 @@ COLOURS = {"PASSED": "#17692f", "WARNED": "#8a6100", "FAILED": "#b3261e"}
 
 def conditions(machine: MachineSpec, image: Image | ForeignImage) -> list[str]:
     """Return which of the conditions that a profile's rules name hold, sorted."""
-    exact = machine.counts and image.parts.disk is None
+    exact = machine.counts and not image.parts.has_medium
     foreign = bool(image.milestones)
     holds = {
         "foreign": foreign,

@@ -12,8 +12,8 @@ from typing import Any
 from harness import paths, proc, results
 from harness.certify.statement import canonical
 from harness.errors import HarnessError
-from harness.image import MANIFEST, ForeignImage, Image
-from harness.spec.foreign import MilestonePattern, Os, OsSpec
+from harness.image import MANIFEST, SHIPPED, ForeignImage, Image
+from harness.spec.foreign import OsSpec
 from harness.spec.model import MachineSpec
 from harness.spec.profile import Profile, Waivers
 from harness.store import file_digest
@@ -24,14 +24,14 @@ IMAGE, SPEC, PROFILE, CASES, BOOTS = "image", "spec", "profile", "cases", "boots
 MACHINE, WAIVERS, SBOM, EVENTS = "machine.yml", "waivers.yml", "sbom.spdx.json", "events.jsonl"
 PAGE, BADGE, CERTIFICATE = "certificate.html", "badge.svg", "certificate.json"
 RECORD, CONSOLE, TRANSCRIPT = "record.json", "console.raw", "transcript.txt"
-PARTS = ("kernel", "initrd", "disk")
+TOLD = ("os", "cmdline", "firmware", "milestones")  # of a foreign OS's YAML
 EXACT = ("exact/1", "exact/2")  # the folders of a cell's two exact boots
 
 
 def image_files(image: Image | ForeignImage) -> Files:
     """Return what is needed to boot an image again: a foreign OS's files are named by their part."""
     if isinstance(image, ForeignImage):
-        return {f"{IMAGE}/{part}": path for part in PARTS if (path := getattr(image.parts, part))}
+        return {f"{IMAGE}/{part}": path for part, path in image.parts.shipped.items()}
     shipped = [row["name"] for row in image.manifest["files"] if row["shipped"]]
     return {f"{IMAGE}/{name}": image.folder / name for name in (*shipped, MANIFEST)}
 
@@ -140,15 +140,13 @@ def image_of(folder: Path, about: Mapping[str, Any]) -> Image | ForeignImage:
     told = about.get("os")
     if told is None:
         return Image(folder / IMAGE)
-    kernel, initrd, disk = (path if (path := folder / IMAGE / part).is_file() else None for part in PARTS)
-    milestones = tuple(MilestonePattern.model_validate(row) for row in told["milestones"])
-    system, cmdline = Os.model_validate(told["os"]), str(told["cmdline"])
-    return ForeignImage(OsSpec(path=folder, digest="", os=system, kernel=kernel, initrd=initrd, disk=disk,
-                               cmdline=cmdline, milestones=milestones))  # fmt: skip
+    parts = {part: path for part in SHIPPED if (path := folder / IMAGE / part).is_file()}
+    rows = {key: told.get(key) for key in TOLD} | {"milestones": tuple(told["milestones"])}
+    return ForeignImage(OsSpec.model_validate({**rows, **parts, "path": folder, "digest": ""}))
 
 
 def told_of(image: Image | ForeignImage) -> dict[str, Any] | None:
     """Return what `image_of` must be told of a foreign OS, without its login; None of an image that was built."""
     if isinstance(image, Image):
         return None
-    return image.spec.model_dump(mode="json", include={"os", "cmdline", "milestones"})
+    return image.spec.model_dump(mode="json", include=set(TOLD))

@@ -8,7 +8,9 @@ from typing import Any
 from harness import proc
 from harness.arch import Arch
 from harness.boot import host
+from harness.boot.firmware import uefi
 from harness.errors import HostError
+from harness.image import Bootable
 from harness.spec.model import MachineSpec
 from harness.store import file_digest
 
@@ -31,14 +33,16 @@ def firmware_of(machine: MachineSpec) -> tuple[str, ...]:
     return next(known, ())
 
 
-def of(arch: Arch, machine: MachineSpec) -> dict[str, Any]:
-    """Return the version and SHA-256 of an architecture's QEMU, and of each firmware file that the machine loads.
+def of(arch: Arch, machine: MachineSpec, image: Bootable) -> dict[str, Any]:
+    """Return the version and SHA-256 of an architecture's QEMU, and of each firmware file that image and machine load.
 
-    HostError when QEMU is not installed, or a file of its own is missing.
+    HostError when QEMU or a UEFI is not installed, or a file of QEMU's own is missing.
     """
     program = proc.resolve(arch.qemu)
     folders = _folders(program)
     found = {name: _found(name, folders) for name in firmware_of(machine)}
+    if image.parts.firmware:
+        found |= uefi(machine).files
     if missing := [name for name, path in found.items() if path is None]:
         raise HostError(
             f"{arch.qemu} has no firmware {missing[0]}", details=f"looked in {', '.join(map(str, folders))}"

@@ -61,6 +61,10 @@ def boot(
     append: Annotated[list[str] | None, typer.Option(help="A word more for the kernel's command line.")] = None,
     forward: Annotated[list[int] | None, typer.Option(help="Reach this TCP port of the guest on 127.0.0.1.")] = None,
     timeout: Annotated[float, typer.Option(help="Seconds until it must be ready.")] = 120.0,
+    runs: Annotated[int, typer.Option(min=1, max=1000, help="Boot so often: wall times as medians.")] = 1,
+    within: Annotated[
+        float | None, typer.Option(min=0.1, max=100, help="Stop once ready is known to this percentage.")
+    ] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Keep transcript and record here.")] = None,
     library: options.Library = False,
     json: options.Json = False,
@@ -75,12 +79,14 @@ def boot(
       harness boot cases/images/minimal.yml -m qemu-s390x --exact
       harness boot cases/images/default.yml -m qemu-arm64 --explain
       harness boot cases/images/default.yml -m qemu-x86_64 --run 'ps; mount'
+      harness boot cases/images/minimal.yml -m desk-board.yml --runs 30 --within 5
     """
     from harness.build.settings import Settings
     from harness.commands import boot as module
 
     wish = module.Wish(exact=exact, explain=explain, command=run, append=tuple(append or ()),
-                       forwards=tuple(forward or ()), timeout=timeout, out=output, as_json=json)  # fmt: skip
+                       forwards=tuple(forward or ()), timeout=timeout, out=output, as_json=json, runs=runs,
+                       within=within)  # fmt: skip
     return module.boot(images, machine, Settings(library=library), wish)
 
 

@@ -17,6 +17,7 @@ from harness.commands.scratch import scratch
 from harness.commands.specs import read_image
 from harness.errors import UserError
 from harness.image import MANIFEST, Bootable, ForeignImage, Image
+from harness.measure.medians import fewest
 from harness.spec import is_os, load_machine, load_os
 from harness.spec.model import MachineSpec
 
@@ -33,6 +34,8 @@ class Wish:
     timeout: float = 120.0
     out: Path | None = None
     as_json: bool = False
+    runs: int = 1  # at most; more than one for medians
+    within: float | None = None  # percent of the median: no more runs once ready is known that well
 
 
 def boot(images: Sequence[Path], machine: str, settings: Settings, wish: Wish) -> int:
@@ -43,6 +46,10 @@ def boot(images: Sequence[Path], machine: str, settings: Settings, wish: Wish) -
     if wish.command is not None and not (image.parts.probe or image.login):
         raise UserError(f"{image.name} has no shell to run a command in", hint="give its YAML a `login`")
     with scratch("boot", wish.out) as out:
+        if wish.runs > 1:
+            from harness.commands import boot_runs
+
+            return boot_runs.run(image, spec, out, wish)
         if wish.explain:
             return _explained(image, spec, out, wish)
         if wish.exact:
@@ -55,6 +62,10 @@ def _check(wish: Wish) -> None:
         if given and (wish.exact or wish.explain):
             raise UserError(f"{option} is for boots in wall time: an exact boot takes no events from outside",
                             hint="leave --exact and --explain out")  # fmt: skip
+    if wish.runs > 1 and (wish.exact or wish.explain or wish.command is not None):
+        raise UserError("--runs is for the wall times of plain boots", hint="leave --exact, --explain and --run out")
+    if wish.within is not None and wish.runs < fewest():
+        raise UserError(f"--within needs --runs {fewest()} at least: of fewer boots nothing is known of a median")
 
 
 def image_of(images: Sequence[Path], machine: MachineSpec, settings: Settings) -> Bootable:
@@ -145,7 +156,7 @@ def _table(record: BootRecord, *, exact: bool) -> None:
         print(f"{record.power_on_us / 1000:12.3f} ms from power-on to the kernel's clock zero")
     before = 0
     for mark in record.milestones:
-        host = "" if exact and mark.guest_us is not None else f"{mark.host_s * 1000:10.0f} ms host"
+        host = "" if exact and mark.guest_us is not None else f"{mark.said_s * 1000:10.0f} ms host"
         if mark.guest_us is None:
             print(f"{'-':>12}    {'-':>10} {host} {mark.name}")
             continue

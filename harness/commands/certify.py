@@ -160,7 +160,7 @@ def _judged(
                   "spec": order.spec.digest, "os": evidence.told_of(order.image), "files": evidence.described(images)},
         "machine": {"name": order.machine.name, "arch": order.machine.arch, "digest": order.machine.digest},
         "cases": {"files": evidence.described(cases), "changed": evidence.changed_cases(cases)},
-        "qemu": identity.of(by_name(order.machine.arch), order.machine) if order.machine.qemu else None,
+        "qemu": identity.of(by_name(order.machine.arch), order.machine, order.image) if order.machine.qemu else None,
         "host": cell["host"],
         "figures": {"exact": cell["boot"]["exact"], "wall": cell["boot"]["wall"]["ready"]},
     }  # fmt: skip

@@ -71,7 +71,7 @@ def _wall(image: Bootable, machine: MachineSpec, out: Path) -> dict[str, int]:
 
 def on_the_host(record: BootRecord) -> dict[str, int]:
     """Return a boot's figures by the host's clock, in µs; what comes before the kernel's first word is its own."""
-    marks = tuple(replace(mark, guest_us=round(mark.host_s * 1e6), values={}) for mark in record.milestones)
+    marks = tuple(replace(mark, guest_us=round(mark.said_s * 1e6), values={}) for mark in record.milestones)
     ready = next((mark.guest_us for mark in marks if mark.name == READY), None)
     return figures(replace(record, milestones=marks, ready_us=ready, power_on_us=None))
 

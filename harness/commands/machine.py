@@ -10,11 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from harness.board import pool
+from harness.board.labgrid import resolved
+from harness.board.power import Switch
 from harness.errors import UserError
 from harness.spec import load_machine
 from harness.spec.checks_plan import is_path
 from harness.spec.model import MachineSpec
 from harness.spec.references import machines
+
+FREE_S = 5.0  # for a board that somebody has taken meanwhile
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,8 @@ def row(machine: MachineSpec) -> Row:
             return Row(machine.name, kind, machine.tags, "aside", str(pool.faults(machine)))
         if owner := pool.owner(machine):
             return Row(machine.name, kind, machine.tags, "taken", f"by {owner}")
+        if dead := pool.left_by(machine):
+            return Row(machine.name, kind, machine.tags, "free", f"perhaps on: it was left by {dead}, which has died")
     return Row(machine.name, kind, machine.tags, "free")
 
 
@@ -70,12 +76,26 @@ def show(places: Sequence[Path], *, as_json: bool) -> int:
 
 
 def free(name: str) -> int:
-    """Bring back a board that was set aside; UserError when it was not."""
-    was = pool.free(load_machine(name)) if is_path(name) else pool.free_named(name)
-    if not was:
+    """Bring back a board that was set aside, and switch one off whose owner died; UserError when it was neither.
+
+    The second needs the board's YAML: a name alone tells nothing of its switch.
+    """
+    machine = load_machine(name) if is_path(name) else None
+    off = machine is not None and _switched_off(machine)
+    if not (pool.free(machine) if machine else pool.free_named(name)) and not off:
         raise UserError(f"{name} is not set aside", hint="harness machine list FOLDER shows the boards that are")
-    print(f"{name} is back", file=sys.stderr)
+    print(f"{name} is {'off and ' if off else ''}back", file=sys.stderr)
     return 0
+
+
+def _switched_off(machine: MachineSpec) -> bool:
+    """Switch a board off whose owner died, and say whether there was anything to do."""
+    if machine.board is None or pool.left_by(machine) is None:
+        return False
+    with pool.held(machine, what="harness machine free", wait_s=FREE_S), resolved(machine) as there:
+        assert there.board is not None
+        Switch(there.board.power, there.path.parent, there.name).off()
+    return True
 
 
 def _files(places: Sequence[Path]) -> list[Path]:

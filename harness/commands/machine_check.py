@@ -84,7 +84,7 @@ class Check:
 
     def _line_and_power(self) -> Iterator[Step]:
         base = self.machine.path.parent
-        source = open_console(self.board.console, base, self.out)
+        source = open_console(self.board.console, base, self.out, self.board.ssh)
         try:
             yield Step("console", True, "it opens")
             switch = Switch(self.board.power, base, self.machine.name)
@@ -111,8 +111,8 @@ class Check:
         image = image_of(images, self.machine, settings)
         options = BootOptions(mode="wall", out=self.out, probe=image.parts.probe is not None, reboot=True)
         with boot(image, self.machine, options) as system:
-            mark = system.wait_ready()
-            yield Step("boot", True, f"{image.name} was ready {mark.host_s:.1f} s after power-on")
+            system.wait_ready()
+            yield Step("boot", True, f"{image.name} was ready {system.record.host_ready_s:.1f} s after power-on")
             said = system.shell.run("uname -srm", 60).text.strip()
             yield Step("shell", True, f"it answers: {said[:80]}")
             system.prove()

@@ -32,7 +32,7 @@ class SshConsole(SshTarget):
 
 
 class BoardConsole(Model):
-    """Where a board's console is: exactly one of ``serial``, ``ssh``, ``command`` and ``labgrid``."""
+    """Where a board's console is: exactly one of ``serial``, ``ssh``, ``command``, ``labgrid`` and ``log``."""
 
     serial: str | None = None  # a device or any URL of pySerial's
     baud: Annotated[int, Field(ge=50)] = 115200
@@ -40,6 +40,13 @@ class BoardConsole(Model):
     ssh: SshConsole | None = None
     command: Strings | None = None
     labgrid: bool = False
+    log: bool = False  # there is none: the kernel's log over the board's `ssh`
+
+    @property
+    def speed(self) -> int | None:
+        """The line's speed where it is known: set from here, or written down."""
+        told = self.serial is not None and not self.serial.startswith("socket://")
+        return self.baud if told or "baud" in self.model_fields_set else None
 
 
 class PowerCommands(Model):
@@ -139,18 +146,27 @@ class Netboot(Model):
     interface: Text  # the host's, to which the board's network is attached
     range: Text  # of the addresses it hands out, FIRST,LAST
     file: str = ""  # what the board is told to load, of the folder of files; nothing when empty
+    http: Port | None = None  # the folder is served by HTTP as well, on this port of the interface's address
+
+
+class Web(Model):
+    """The folder of files served by HTTP while the board boots."""
+
+    address: Text  # this host's, at which it listens
+    port: Port = 8080
 
 
 class Deploy(Model):
     """How the image gets to the board: exactly one way.
 
     Names that are filled in, also in `loader` and `console.command`: {kernel} {initrd} {folder} are files, {here} is
-    the folder of the machine's YAML, {cmdline} the kernel's words.
+    the folder of the machine's YAML, {cmdline} the kernel's words, {url} the folder by HTTP.
     """
 
     command: Strings | None = None
     kexec: bool = False
     netboot: Netboot | None = None
+    http: Web | None = None
     installed: bool = False
     timeout: Limit = 300.0  # seconds
 
@@ -179,10 +195,17 @@ class Board(Model):
     login: Login | None = None  # a root shell on the console; the probe's when it boots with the probe
     ssh: SshTarget | None = None  # a shell into the booted system
     address: str = ""  # where this host reaches its services
+    ports: Strings = ()  # THERE:GUEST, the port of the address that leads to one of the guest; the same unless said
     lab: Lab | None = None  # that has to be asked for it
     pool: Strings = ()  # tags: boards beside this file that have all of them may take its place
     tries: Annotated[int, Field(ge=1, le=10)] = 2  # of a boot in which the board fails as a machine
     secrets_env: Strings = ()  # further variables that hold secrets, for the commands' own use
+
+
+def reached(board: Board, port: int) -> tuple[str, int]:
+    """Return the address and port at which this host reaches a TCP port of the guest."""
+    there = {int(guest): int(outside) for outside, _, guest in (text.partition(":") for text in board.ports)}
+    return board.address, there.get(port, port)
 
 
 def variables(board: Model) -> set[str]:

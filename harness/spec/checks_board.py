@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from harness.spec import checks
 from harness.spec.complaints import KeyPath, Problem, nearest
 
-CONSOLES = ("serial", "ssh", "command", "labgrid")
+CONSOLES = ("serial", "ssh", "command", "labgrid", "log")
 POWERS = ("command", "http", "snmp", "pdudaemon", "ipmi", "redfish", "manual", "labgrid")
 # pySerial's handlers of URLs; a text without :// is a device's path
 SCHEMES = ("rfc2217", "socket", "hwgrep", "cp2110", "alt", "spy", "loop")
@@ -33,6 +33,7 @@ def board(data: Mapping[str, Any], at: KeyPath = ("board",)) -> Iterator[Problem
     console = data.get("console")
     if isinstance(console, dict):
         yield from _console(console, (*at, "console"))
+        yield from _log(console, data, at)
     power = data.get("power")
     if isinstance(power, dict):
         yield from _power(power, (*at, "power"))
@@ -80,13 +81,21 @@ def _console(console: Mapping[str, Any], at: KeyPath) -> Iterator[Problem]:
             near = nearest(scheme, SCHEMES)
             yield Problem((*at, "serial"), f"unknown kind of line {scheme!r}",
                           "" if near else f"a device, or one of: {', '.join(SCHEMES)}", near)  # fmt: skip
-    elif "serial" not in console:
-        for key in ("baud", "rtscts"):
-            if key in console:
-                yield Problem((*at, key), "means nothing without `serial`", at_key=True)
+    elif "serial" not in console and "rtscts" in console:
+        yield Problem((*at, "rtscts"), "means nothing without `serial`", at_key=True)
     yield from _argv(console, "command", at)
     if isinstance(console.get("ssh"), dict):
         yield from _target(console["ssh"], (*at, "ssh"))
+
+
+def _log(console: Mapping[str, Any], data: Mapping[str, Any], at: KeyPath) -> Iterator[Problem]:
+    if console.get("log") is not True:
+        return
+    if "ssh" not in data:
+        yield Problem((*at, "console", "log"), "needs `ssh`: the way to the log", at_key=True)
+    for key in ("loader", "login"):
+        if data.get(key):
+            yield Problem((*at, key), "needs a console, and there is only the kernel's log", at_key=True)
 
 
 def _power(power: Mapping[str, Any], at: KeyPath) -> Iterator[Problem]:

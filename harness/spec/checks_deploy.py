@@ -10,13 +10,16 @@ from harness.patterns import LONGEST, compiled
 from harness.spec import checks
 from harness.spec.complaints import KeyPath, Problem, nearest
 
-WAYS = ("command", "kexec", "netboot", "installed")
-NAMES = ("kernel", "initrd", "cmdline", "folder", "here")  # what is filled in
+WAYS = ("command", "kexec", "netboot", "http", "installed")
+NAMES = ("kernel", "initrd", "cmdline", "folder", "here", "url")  # what is filled in
 MOST_STEPS = 50
+LAST_PORT = 65535
 _BRACED = re.compile(r"(?<!\$)\{(\w+)\}")
 _INTERFACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,14}")
 _RANGE = re.compile(r"[0-9A-Fa-f.:]{2,45},[0-9A-Fa-f.:]{2,45}")
+_NUMBERS = re.compile(r"[0-9A-Fa-f.:]{2,45}")
 _FILE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
+_PORT = re.compile(r"[1-9][0-9]{0,4}")
 _ADDRESS = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9._-]{0,252}[A-Za-z0-9])?|[0-9A-Fa-f:.]{2,45}(%[a-z0-9]{1,15})?")
 
 
@@ -25,6 +28,7 @@ def board(data: Mapping[str, Any], at: KeyPath = ("board",)) -> Iterator[Problem
     address = data.get("address")
     if isinstance(address, str) and address and not _ADDRESS.fullmatch(address):
         yield Problem((*at, "address"), f"{address!r} is no host", "a host's name or address")
+    yield from _ports(data, at)
     steps = checks.mappings(data, "loader")
     if len(steps) > MOST_STEPS:
         yield Problem((*at, "loader"), f"has {len(steps)} steps", f"at most {MOST_STEPS}")
@@ -44,6 +48,19 @@ def board(data: Mapping[str, Any], at: KeyPath = ("board",)) -> Iterator[Problem
         yield from login(data["login"], (*at, "login"))
     if isinstance(data.get("deploy"), dict):
         yield from _deploy(data["deploy"], (*at, "deploy"), data)
+
+
+def _ports(data: Mapping[str, Any], at: KeyPath) -> Iterator[Problem]:
+    guests: set[str] = set()
+    for index, text in checks.texts(data, "ports"):
+        there, _, guest = text.partition(":")
+        if not all(_PORT.fullmatch(number) and int(number) <= LAST_PORT for number in (there, guest)):
+            yield Problem((*at, "ports", index), f"{text!r} is no pair of ports", "THERE:GUEST, as in 2222:22")
+        elif guest in guests:
+            yield Problem((*at, "ports", index), f"the guest's port {guest} has one already", "each once")
+        guests.add(guest)
+    if data.get("ports") and not data.get("address"):
+        yield Problem((*at, "ports"), "means nothing without `address`", at_key=True)
 
 
 def _deploy(deploy: Mapping[str, Any], at: KeyPath, data: Mapping[str, Any]) -> Iterator[Problem]:
@@ -68,6 +85,11 @@ def _deploy(deploy: Mapping[str, Any], at: KeyPath, data: Mapping[str, Any]) -> 
             value = netboot.get(key)
             if isinstance(value, str) and value and not good.fullmatch(value):
                 yield Problem((*at, "netboot", key), f"{value!r} is no {key}", what)
+
+    web = deploy.get("http")
+    address = web.get("address") if isinstance(web, dict) else None
+    if isinstance(address, str) and address and not _NUMBERS.fullmatch(address):
+        yield Problem((*at, "http", "address"), f"{address!r} is no address", "one of this host's, in numbers")
 
 
 def pattern(text: str, at: KeyPath) -> Iterator[Problem]:

@@ -6,11 +6,14 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
 
 from harness.errors import UserError
+from harness.image import SHIPPED
 from harness.spec import checks, checks_deploy, checks_library
-from harness.spec.base import Login, LoosePath, Model
+from harness.spec.base import Login, LoosePath, Model, Strings
 from harness.spec.complaints import KeyPath, Problem, SpecError
 from harness.spec.components import Checked, checked, digest_of_bytes, mapping_of
 from harness.spec.model import Substitution
@@ -18,9 +21,12 @@ from harness.spec.reader import Document, read
 
 KEY = "os"  # which no other kind of file has
 READY = "ready"
-FILES = ("kernel", "initrd", "disk")
 MOST_MILESTONES = 100
+_PLACE = re.compile(r"(/(?!\.\.?(/|$))[^/\x00]+)+")
 _WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,39}")
+
+
+Port = Annotated[int, Field(ge=1, le=65535)]
 
 
 class Os(Model):
@@ -46,9 +52,14 @@ class OsSpec(Model):
     kernel: LoosePath | None = None
     initrd: LoosePath | None = None
     disk: LoosePath | None = None
+    iso: LoosePath | None = None
+    firmware: Literal["uefi"] | None = None
     cmdline: str = ""
     milestones: tuple[MilestonePattern, ...]
     login: Login | None = None
+    volumes: Strings = ()
+    ports: tuple[Port, ...] = ()
+    udp: tuple[Port, ...] = ()
 
     @property
     def name(self) -> str:
@@ -106,7 +117,7 @@ def check_os(document: Document) -> Checked[OsSpec]:
     made, complaints = checked(OsSpec, document, given, judged(mapping_of(document), path))
     if made is None or complaints:
         return None, complaints
-    files = {key: path.parent / value for key in FILES if (value := getattr(made, key)) is not None}
+    files = {key: path.parent / value for key in SHIPPED if (value := getattr(made, key)) is not None}
     return made.model_copy(update=files), []
 
 
@@ -131,19 +142,24 @@ def judged(data: Mapping[str, Any], yaml: Path) -> Iterator[Problem]:
         yield from _word(about.get("name"), (KEY, "name"))
     yield from _files(data, yaml)
     yield from _milestones(data)
+    for index, volume in enumerate(data.get("volumes") or ()):
+        if isinstance(volume, str) and not _PLACE.fullmatch(volume):
+            yield Problem(
+                ("volumes", index), f"{volume!r} is no place in the OS", "an absolute path, such as /var/data"
+            )
     login = data.get("login")
     if isinstance(login, dict):
         yield from checks_deploy.login(login, ("login",))
 
 
 def _files(data: Mapping[str, Any], yaml: Path) -> Iterator[Problem]:
-    if not {"kernel", "disk"} & data.keys():
-        yield Problem((), "nothing says what to boot", "`kernel` with `initrd` or `disk`, or `disk` alone")
+    if not {"kernel", "disk", "iso"} & data.keys():
+        yield Problem((), "nothing says what to boot", "`kernel` with `initrd` or `disk`, or `disk` or `iso` alone")
     if "kernel" not in data:
         for key in ("initrd", "cmdline"):
             if key in data:
-                yield Problem((key,), "means nothing without `kernel`: the disk's boot loader decides", at_key=True)
-    for key in FILES:
+                yield Problem((key,), "means nothing without `kernel`: the medium's boot loader decides", at_key=True)
+    for key in SHIPPED:
         name = data.get(key)
         if isinstance(name, str) and not ((yaml.parent / name).is_file() and os.access(yaml.parent / name, os.R_OK)):
             yield Problem((key,), f"there is no file {name!r} to be read", "a file, relative to the YAML")

@@ -236,12 +236,17 @@ MEANINGS: dict[str, dict[str, str]] = {
         "budget": "limits for every image",
         "known": "failures that are known and do not count yet",
         "notify": "who is told how a run ended, and what has changed since the one before",
+        "disk": "how much runs may leave behind on the disk",
     },
     "PlanImage": {
         "path": "the image's YAML, relative to the plan",
         "machines": "machines it boots on; all of the plan's when empty",
         "budget": "limits for this image",
         "budgets": "limits by machine or architecture, over `budget`",
+    },
+    "Disk": {
+        "results": "MB (10^6 bytes) that all runs in `results/` may take: after the run the oldest go",
+        "cache": "MB that the cache may take: after the run what was longest unused goes",
     },
     "Notify": {
         "webhook_env": "the environment's variable that holds a URL; JSON is posted there, with the summary as `text`",
@@ -270,12 +275,17 @@ MEANINGS: dict[str, dict[str, str]] = {
     },
     "OsSpec": {
         "os": "which OS it is",
-        "kernel": "the kernel's file; without it the machine's firmware boots `disk`",
+        "kernel": "the kernel's file; without it the firmware boots `iso`, or else `disk`",
         "initrd": "the initrd's file",
         "disk": "a disk in raw or qcow2 format; what the OS writes to it is forgotten",
+        "iso": "an ISO image, as a CD",
+        "firmware": "`uefi`, in the place of the machine's own firmware",
         "cmdline": "the kernel's command line; the machine adds its console",
         "milestones": "what shows on the console, in order; the last one is `ready`",
         "login": "how to get a root shell on the console; needed for `--run`",
+        "volumes": "where the OS may keep what is written: mount points; for certificates",
+        "ports": "TCP ports that it may listen on; for certificates",
+        "udp": "UDP ports likewise",
     },
     "Os": {
         "name": "its name: up to 40 letters, digits and `_.-`",

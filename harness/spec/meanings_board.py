@@ -22,6 +22,7 @@ BOARD: dict[str, dict[str, str]] = {
         "login": "a root shell by a login on the console; unless said, a boot with the probe has one there",
         "ssh": "a shell into the booted system",
         "address": "the host name or address at which this host reaches its services; the `network` cases need it",
+        "ports": "ports of that address that lead to others of the guest, each `THERE:GUEST`; the same unless said",
         "tries": "how often a boot is tried where the board fails as a machine; an image that fails is not tried again",
         "lab": "the lab that is asked for it before each boot",
         "pool": "tags: boards beside this file that have them all may take its place",
@@ -29,11 +30,12 @@ BOARD: dict[str, dict[str, str]] = {
     },
     "BoardConsole": {
         "serial": "a serial line: a device, or a URL of pySerial's such as `rfc2217://HOST:PORT`, `socket://HOST:PORT`",
-        "baud": "bits per second of the serial line",
+        "baud": "bits per second of the line; what the line itself takes of a boot's times is told from it",
         "rtscts": "the serial line's hardware flow control",
         "ssh": "a console that a command on another machine gives",
         "command": "a program whose output and input are the console; it is given a terminal",
         "labgrid": "the serial line of the labgrid place",
+        "log": "there is no console: the kernel's log is read over the board's `ssh`, once that answers",
     },
     "Lab": {"labgrid": "a place of a labgrid lab, acquired as long as it is used"},
     "LabgridPlace": {
@@ -110,13 +112,14 @@ BOARD: dict[str, dict[str, str]] = {
     },
     "LoaderStep": {
         "wait": "a pattern of RE2's: looked for in what the board has said since the step before",
-        "send": "what is typed then, if anything; `{cmdline}`, `{kernel}`, `{initrd}`, `{folder}` are filled in",
+        "send": "what is typed then, if anything; `{cmdline}`, `{url}`, `{kernel}`, `{initrd}`, `{folder}` filled in",
         "enter": "the return key follows what is sent",
     },
     "Deploy": {
         "command": "a program and its arguments, no shell; the same names are filled in and `{here}`",
         "kexec": "the system that runs on the board is given the image over `ssh`, and starts it by kexec",
         "netboot": "the harness serves DHCP and TFTP while the board boots",
+        "http": "the harness serves the files by HTTP while the board boots, and nothing else",
         "installed": "nothing is done: the image is there, and no probe can be put beside it",
         "timeout": "seconds that it may take",
     },
@@ -124,5 +127,7 @@ BOARD: dict[str, dict[str, str]] = {
         "interface": "this host's network interface to the board",
         "range": "the addresses that the board may get, `FIRST,LAST`",
         "file": "what the board is told to load: a file of the folder, which has `kernel`, `initrd` and `cmdline`",
+        "http": "a port at which the folder is served by HTTP too: to iPXE, which finds `boot.ipxe`, and to UEFI",
     },
+    "Web": {"address": "this host's address at which it listens", "port": "its port"},
 }

@@ -339,6 +339,11 @@ class MachineSpec(Model):
         return self.qemu.network if self.qemu else bool(self.board and self.board.address)
 
     @property
+    def hears_off(self) -> bool:
+        """Whether it is heard to the last: a console is, and the log of the system itself is not."""
+        return self.board is None or not self.board.console.log
+
+    @property
     def tries(self) -> int:
         """How often a boot is tried in which the machine fails as a machine."""
         return self.board.tries if self.board else 1

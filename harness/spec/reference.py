@@ -27,6 +27,7 @@ from harness.spec.board import (
     PowerSnmp,
     SshConsole,
     SshTarget,
+    Web,
 )
 from harness.spec.foreign import MilestonePattern, Os, OsSpec
 from harness.spec.lint import GIVEN
@@ -111,6 +112,7 @@ PARTS: dict[str, tuple[tuple[str, type[Model]], ...]] = {
         ("each of `board.loader`", LoaderStep),
         ("`board.deploy`", Deploy),
         ("`board.deploy.netboot`", Netboot),
+        ("`board.deploy.http`", Web),
         ("`board.login`", Login),
         ("`board.ssh`", SshTarget),
         ("`board.lab`", Lab),

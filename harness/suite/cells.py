@@ -85,8 +85,7 @@ class Cell:
         if not self.folder:
             return {**BUILT, "problem": self.problem}
         if isinstance(self.built, ForeignImage):
-            parts = self.built.parts
-            files = {path.name: file_digest(path) for path in (parts.kernel, parts.initrd, parts.disk) if path}
+            files = {path.name: file_digest(path) for path in self.built.parts.shipped.values()}
             about = {"size": self.built.size, "spec": self.built.spec.digest, "files": files}
             return {**BUILT, **about, "problem": self.problem}
         manifest = self.built.manifest

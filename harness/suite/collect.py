@@ -61,8 +61,8 @@ def _why_not_foreign(item: pytest.Item, cell: Cell) -> str:
         return "the harness has not built this OS: nothing is known of what it should have"
     if uses(item) & SHARED_BOOT and cell.built.login is None:
         return "this OS has no login"
-    if "exact" in uses(item) and cell.built.parts.disk:
-        return "no exact time: a disk answers when the host gets to it"
+    if "exact" in uses(item) and cell.built.parts.has_medium:
+        return "no exact time: a disk or CD answers when the host gets to it"
     return ""
 
 

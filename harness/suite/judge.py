@@ -26,6 +26,13 @@ WARNING = 4  # kernel log levels up to this one are a finding
 # sends; one that is connected hears its peer alone, as a client does.
 LISTEN, UNCONNECTED = "0A", "07"
 FIRST_STEPS = ("init", "root", "boot")
+# File systems that forget everything when the machine goes off, or hold no files of the OS at all.
+_VOLATILE = (
+    "tmpfs ramfs rootfs devtmpfs devpts proc sysfs cgroup2 cgroup mqueue hugetlbfs securityfs debugfs tracefs bpf "
+    "pstore configfs fusectl binfmt_misc nsfs rpc_pipefs autofs selinuxfs efivarfs"
+)
+VOLATILE = frozenset(_VOLATILE.split())
+READ_ONLY = frozenset(("squashfs", "erofs", "iso9660"))
 
 
 def over_budget(figures: Mapping[str, int], allowed: Mapping[str, float]) -> list[str]:
@@ -41,12 +48,16 @@ def over_budget(figures: Mapping[str, int], allowed: Mapping[str, float]) -> lis
 
 @dataclass(frozen=True)
 class Mount:
-    """One line of mountinfo. ``flags`` are the mount's own, ``super_flags`` its file system's."""
+    """One line of mountinfo. ``flags`` are the mount's own, ``super_flags`` its file system's.
+
+    ``device`` is the file system's, as MAJOR:MINOR; a major number of 0 is no device.
+    """
 
     place: str
     kind: str
     flags: frozenset[str]
     super_flags: frozenset[str]
+    device: str
 
 
 def mounts(mountinfo: str) -> list[Mount]:
@@ -54,14 +65,43 @@ def mounts(mountinfo: str) -> list[Mount]:
     rows = []
     for line in mountinfo.splitlines():
         left, _, right = line.partition(" - ")
-        _, _, _, _, place, flags, *_ = left.split(" ")
+        _, _, device, _, place, flags, *_ = left.split(" ")
         kind, _, super_flags = right.split(" ", 2)
-        rows.append(Mount(_unescape(place), kind, frozenset(flags.split(",")), frozenset(super_flags.split(","))))
+        own, its = frozenset(flags.split(",")), frozenset(super_flags.split(","))
+        rows.append(Mount(_unescape(place), kind, own, its, device))
     return rows
 
 
 def _unescape(text: str) -> str:
     return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), text)
+
+
+def lasting(found: Sequence[Mount], declared: Collection[str]) -> list[str]:
+    """Return the mounts that keep what is written to them and that are not below a declared place.
+
+    An overlay keeps it in its upper layer.
+    """
+    kept = []
+    places = {one.place: one.kind for one in found}
+    for one in found:
+        if "ro" in one.flags | one.super_flags or one.kind in VOLATILE | READ_ONLY or is_below(one.place, declared):
+            continue
+        upper = next((flag.partition("=")[2] for flag in one.super_flags if flag.startswith("upperdir=")), "")
+        if one.kind == "overlay" and (_kind_at(upper, places) in VOLATILE or is_below(upper, declared)):
+            continue
+        kept.append(f"{one.place} ({one.kind})")
+    return kept
+
+
+def is_below(path: str, places: Iterable[str]) -> bool:
+    """Say whether a path is one of some places, or below one."""
+    return any(path == place or path.startswith(f"{place}/") for place in places)
+
+
+def _kind_at(path: str, places: Mapping[str, str]) -> str:
+    """Return the kind of file system that a path lies on, of file systems by place."""
+    above = [place for place in places if place in ("/", path) or path.startswith(f"{place}/")]
+    return places[max(above, key=len)] if above and path else ""
 
 
 def steps(expect: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, str]]:

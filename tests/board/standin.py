@@ -3,7 +3,9 @@
 ``standin.py FOLDER run`` is the board: its serial line is the terminal FOLDER/tty, its boot medium FOLDER/boot
 (``kernel``, ``initrd``, ``cmdline``). ``standin.py FOLDER on|off|status`` is its switch, ``standin.py FOLDER kexec``
 what a Linux on it would do. FOLDER/board.json says what it is: {"qemu": [program, arguments…], "firmware": what comes
-first: "" for the medium at once, "loader" for a boot loader that is talked to, "linux" for a system of its own}.
+first: "" for the medium at once, "loader" for a boot loader that is talked to, "linux" for a system of its own,
+"network" for the machine's own firmware; "baud": the line's speed, 0 for none}. With a speed FOLDER/said has what the
+machine has said and when: a line for each piece, seconds of the monotonic clock and the bytes in hexadecimal.
 """
 
 from __future__ import annotations
@@ -16,10 +18,13 @@ import select
 import socket
 import subprocess
 import sys
+import time
 import tty
 from pathlib import Path
 
 WITH_PARENT = ["setpriv", "--pdeathsig", "KILL", "--"]
+BITS = 10  # of a character on the line
+TICK_S = 0.002  # how often a line with a speed lets characters go
 BANNER = b"\r\nBootRom 1.2\r\nHit any key to stop autoboot:  2 "
 
 
@@ -29,6 +34,9 @@ class Board:
     def __init__(self, folder: Path) -> None:
         about = json.loads((folder / "board.json").read_text())
         self.folder, self.qemu, self.firmware = folder, about["qemu"], about["firmware"]
+        self.baud = about.get("baud", 0)
+        self.waiting = b""  # for the line
+        self.free_s = 0.0  # when it has let go of all before them
         self.line, self.end = pty.openpty()
         tty.setraw(self.end)
         os.set_blocking(self.line, False)
@@ -49,13 +57,14 @@ class Board:
         while True:
             ends = [self.line, self.switch]
             ends += [self.machine.stdout] if self.machine and self.machine.stdout else []
-            for end in select.select(ends, [], [], 1.0)[0]:
+            for end in select.select(ends, [], [], TICK_S if self.waiting else 1.0)[0]:
                 if end is self.switch:
                     self.order()
                 elif end == self.line:
                     self.hear(os.read(self.line, 4096))
                 else:
                     self.relay()
+            self.let_go()
 
     def order(self) -> None:
         client, _ = self.switch.accept()
@@ -65,7 +74,7 @@ class Board:
                 self.is_on = True
                 self.power_on()
             elif word == "off":
-                self.is_on = False
+                self.is_on, self.waiting = False, b""
                 self.stop()
             elif word == "kexec" and self.is_on and not self.machine:
                 self.boot()
@@ -77,10 +86,28 @@ class Board:
             self.say(BANNER)
         elif self.firmware == "linux":
             self.say(b"[    0.000001] Linux of the board's own\r\nboard login: ")
+        elif self.firmware == "network":
+            self.start([])
         else:
             self.boot()
 
     def say(self, data: bytes) -> None:
+        if not self.baud:
+            self.put(data)
+            return
+        now = time.monotonic()
+        with (self.folder / "said").open("a") as log:
+            print(f"{now:.6f}", data.hex(), file=log)
+        self.free_s = self.free_s if self.waiting else now
+        self.waiting += data
+
+    def let_go(self) -> None:
+        count = int((time.monotonic() - self.free_s) * self.baud / BITS) if self.waiting else 0
+        data, self.waiting = self.waiting[:count], self.waiting[count:]
+        self.free_s += len(data) * BITS / self.baud if self.baud else 0
+        self.put(data)
+
+    def put(self, data: bytes) -> None:
         while data:
             try:
                 data = data[os.write(self.line, data) :]
@@ -118,17 +145,11 @@ class Board:
         if not (medium / "kernel").exists():
             return  # as a board without its card
         words = self.words or (medium / "cmdline").read_text().strip()
-        argv = [
-            *WITH_PARENT,
-            *self.qemu,
-            "-kernel",
-            str(medium / "kernel"),
-            "-initrd",
-            str(medium / "initrd"),
-            "-append",
-            words,
-        ]
-        argv += ["-nodefaults", "-display", "none", "-no-reboot", "-serial", "stdio"]
+        self.start(["-kernel", str(medium / "kernel"), "-initrd", str(medium / "initrd"), "-append", words])
+
+    def start(self, boot: list[str]) -> None:
+        bare = ["-nodefaults", "-display", "none", "-no-reboot", "-serial", "stdio"]
+        argv = [*WITH_PARENT, *self.qemu, *boot, *bare]
         self.machine = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
     def relay(self) -> None:

@@ -46,7 +46,7 @@ class Standin:
         done = subprocess.run(self.switch("status"), capture_output=True, text=True, check=True)
         return done.stdout.strip() == "on"
 
-    def machine(self, **more: object) -> MachineSpec:
+    def machine(self, *, arch: str = "arm64", **more: object) -> MachineSpec:
         """The machine that a person would write for it; `more` are keys of its `board`."""
         boot = self.folder / "boot"
         copy = f"cp {{kernel}} {{initrd}} {{folder}}/cmdline {boot}"
@@ -57,7 +57,7 @@ class Standin:
             **more,
         }
         path = self.folder / "standin.yml"
-        path.write_text(yaml.safe_dump({"arch": "arm64", "console": "ttyAMA0", "board": board}))
+        path.write_text(yaml.safe_dump({"arch": arch, "console": ARCHES[arch].console, "board": board}))
         return load_machine(path)
 
 
@@ -68,14 +68,14 @@ def free_port() -> int:
 
 @contextmanager
 def standin(
-    folder: Path, qemu: list[str] = VIRT, *, firmware: str = "", forwarded: tuple[int, ...] = ()
+    folder: Path, qemu: list[str] = VIRT, *, firmware: str = "", forwarded: tuple[int, ...] = (), baud: int = 0
 ) -> Iterator[Standin]:
     """Run a stand-in; it and its QEMU end with the block, or with this process."""
     ports = {inside: free_port() for inside in forwarded}
     forwards = "".join(f",hostfwd=tcp:127.0.0.1:{outside}-:{inside}" for inside, outside in ports.items())
     network = ["-netdev", f"user,id=net{forwards}", "-device", "virtio-net-pci,netdev=net,romfile="]
     (folder / "boot").mkdir(parents=True)
-    about = {"qemu": [*qemu, *(network if qemu is VIRT else [])], "firmware": firmware}
+    about = {"qemu": [*qemu, *(network if qemu is VIRT else [])], "firmware": firmware, "baud": baud}
     (folder / "board.json").write_text(json.dumps(about))
     argv = [*WITH_PARENT, sys.executable, str(PROGRAM), str(folder), "run"]
     with subprocess.Popen(argv) as board:

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from harness import tools
-from harness.board.consoles import BoardSource, open_console
+from harness.board.consoles import open_console
+from harness.board.source import BoardSource
 from harness.boot.console import Console
 from harness.boot.consoleshell import ConsoleShell
 from harness.boot.listener import Listener

@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import socket
 import struct
 import sys
-from contextlib import ExitStack
+import time
+from contextlib import ExitStack, closing
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
-from harness import tools
+from harness import paths, tools
+from harness.arch import by_name
 from harness.board.deploy import Bench, bring, gather
+from harness.board.webserver import MOST_CLIENTS, serving
 from harness.boot import BootOptions, boot
-from harness.errors import HostError, MachineError
+from harness.build.pipeline import Builder
+from harness.build.settings import Settings
+from harness.errors import HostError, MachineError, UserError
 from harness.image import Image
+from harness.spec import load_image
 from harness.spec.board import Board
 
-from .lab_servers import sshd
+from .lab_servers import free_port, sshd
 from .standins import PROGRAM, standin
 
 CONSOLE = {"serial": "/dev/null"}
@@ -70,7 +78,8 @@ def test_a_program_that_fails_is_the_machines_fault(tmp_path: Path) -> None:
 def test_files_are_served_while_the_board_boots(tmp_path: Path) -> None:
     (tmp_path / "k").write_bytes(b"kernel")
     files = gather(tmp_path / "k", [], "quiet", tmp_path / "files")
-    net = {"interface": "lo", "range": "127.0.0.10,127.0.0.20", "file": "kernel"}
+    port = free_port()
+    net = {"interface": "lo", "range": "127.0.0.10,127.0.0.20", "file": "kernel", "http": port}
     with ExitStack() as stack:
         try:
             bring(bench(tmp_path, stack, netboot=net), files)
@@ -80,8 +89,96 @@ def test_files_are_served_while_the_board_boots(tmp_path: Path) -> None:
             raise
         assert fetch("kernel") == b"kernel"
         assert fetch("cmdline") == b"quiet\n"
+        assert asked(port, "/kernel")[1] == b"kernel"
     with pytest.raises((TimeoutError, ConnectionError)):
         fetch("kernel")
+
+
+def asked(port: int, path: str, method: str = "GET", **headers: str) -> tuple[int, bytes, int]:
+    """The answer's status, its bytes, and how many it announces."""
+    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=10)) as client:
+        client.request(method, path, headers=headers)
+        answer = client.getresponse()
+        return answer.status, answer.read(), int(answer.getheader("Content-Length", "-1"))
+
+
+def test_files_and_nothing_else_are_served_by_http_while_the_board_boots(tmp_path: Path) -> None:
+    (tmp_path / "k").write_bytes(b"kernel")
+    (tmp_path / "secret").write_text("x")
+    files = gather(tmp_path / "k", [], "quiet", tmp_path / "files")
+    port = free_port()
+    with ExitStack() as stack:
+        served = bring(bench(tmp_path, stack, http={"address": "127.0.0.1", "port": port}), files)
+        assert served.names["url"] == f"http://127.0.0.1:{port}"
+        assert asked(port, "/kernel") == (200, b"kernel", 6)
+        assert asked(port, "/kernel", "HEAD") == (200, b"", 6)
+        assert asked(port, "/kernel", Range="bytes=2-3") == (206, b"rn", 2)
+        assert asked(port, "/kernel", Range="bytes=4-") == (206, b"el", 2)
+        assert asked(port, "/kernel", Range="bytes=6-")[0] == 416
+        assert asked(port, "/boot.ipxe")[1] == b"#!ipxe\nkernel kernel quiet\ninitrd initrd\nboot\n"
+        for path in ("/", "/../secret", "/%2e%2e/secret", "//secret", "/..", "/files/kernel", "/initrd", "/\x1b[2J"):
+            assert asked(port, quote(path, safe="/%."))[0] == 404, path
+        assert asked(port, "/kernel", "PUT")[0] == 501
+        with pytest.raises(HostError, match=rf"by HTTP at 127\.0\.0\.1, port {port}: .*in use"):
+            bring(bench(tmp_path, stack, http={"address": "127.0.0.1", "port": port}), files)
+    with pytest.raises(ConnectionRefusedError):
+        asked(port, "/kernel")
+    assert '"GET /kernel HTTP/1.1" 200' in (tmp_path / "http.log").read_text()
+
+
+def test_many_clients_are_turned_away_and_a_slow_one_holds_nobody_up(tmp_path: Path) -> None:
+    (tmp_path / "kernel").write_bytes(b"kernel")
+    with ExitStack() as stack:
+        port = int(stack.enter_context(serving(tmp_path, "127.0.0.1", 0, tmp_path / "log")).rpartition(":")[2])
+        slow = [stack.enter_context(socket.create_connection(("127.0.0.1", port))) for _ in range(MOST_CLIENTS)]
+        for one in slow[1:]:
+            one.sendall(b"GET /kernel HTTP/1.1\r\n")
+        slow.pop(0).close()
+        end = time.monotonic() + 10
+        while True:  # until the one that has gone is noticed
+            try:
+                assert asked(port, "/kernel")[:2] == (200, b"kernel")
+                break
+            except (ConnectionError, http.client.HTTPException):
+                assert time.monotonic() < end
+        assert any(turned_away(stack, port) for _ in range(3))
+
+
+def turned_away(stack: ExitStack, port: int) -> bool:
+    """Connect, and stay; the place of one that has just gone may still be to be had."""
+    one = stack.enter_context(socket.create_connection(("127.0.0.1", port)))
+    one.settimeout(1)
+    try:
+        return one.recv(1) == b""
+    except TimeoutError:
+        return False
+
+
+def test_what_a_boot_loader_would_misread_is_not_served(tmp_path: Path) -> None:
+    files = gather(None, [], "a && b", tmp_path / "files")
+    with ExitStack() as stack, pytest.raises(UserError, match="would take for its own: 'a && b'"):
+        bring(bench(tmp_path, stack, http={"address": "127.0.0.1", "port": free_port()}), files)
+
+
+IPXE_ROM = Path("/usr/lib/ipxe/qemu/pxe-virtio.rom")
+
+
+@pytest.mark.long  # a PC's firmware and iPXE take their time under emulation
+@pytest.mark.skipif(not IPXE_ROM.exists(), reason="no iPXE")
+def test_a_board_boots_over_http_by_ipxe(tmp_path: Path) -> None:
+    image = Builder(Settings()).build(load_image([paths.CASES / "images/minimal.yml"]), by_name("x86_64"))
+    port = free_port()
+    # the address at which QEMU's guests find this host's loopback
+    network = f"user,id=net,bootfile=http://10.0.2.2:{port}/boot.ipxe"
+    pc = ["qemu-system-x86_64", "-machine", "q35", "-cpu", "qemu64,+rdrand", "-m", "256M", "-accel", "tcg",
+          "-boot", "n", "-netdev", network, "-device", f"virtio-net-pci,netdev=net,romfile={IPXE_ROM}"]  # fmt: skip
+    with standin(tmp_path / "board", pc, firmware="network") as board:
+        spec = board.machine(arch="x86_64", deploy={"http": {"address": "127.0.0.1", "port": port}})
+        with boot(image, spec, BootOptions(mode="wall", out=tmp_path / "boot", probe=True)) as system:
+            system.wait_ready()
+            system.prove()
+            assert system.shell.run("uname -m").text == "x86_64\n"
+            assert system.power_off()
 
 
 @pytest.mark.skipif(not tools.find("dnsmasq"), reason="no dnsmasq")

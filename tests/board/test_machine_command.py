@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import yaml
 
 from harness.board import pool
+from harness.boot import BootOptions, boot
 from harness.build.settings import Settings
 from harness.commands import machine as command
 from harness.commands.machine_check import Check, Step, check, judged
@@ -17,7 +21,7 @@ from harness.image import Image
 from harness.spec import load_machine
 from harness.spec.model import MachineSpec
 
-from .standins import DIALOGUE, standin
+from .standins import DIALOGUE, Standin, standin
 
 
 @pytest.fixture(autouse=True)
@@ -51,6 +55,51 @@ def test_the_lab_is_shown_and_a_board_is_brought_back(tmp_path: Path, capsys: py
     capsys.readouterr()
     command.act("list", [str(one.path)], [], as_json=False)
     assert capsys.readouterr().out == "desk-1  board  free   rack\n"
+
+
+OWNER = """
+import sys, time
+from harness.board import pool
+from harness.board.power import Switch
+from harness.spec import load_machine
+machine = load_machine(sys.argv[1])
+with pool.held(machine):
+    Switch(machine.board.power, machine.path.parent).on()
+    print("on", flush=True)
+    time.sleep(600)
+"""
+
+
+def left_on(there: Standin, machine: MachineSpec) -> None:
+    """Somebody has the board on, and is killed."""
+    with subprocess.Popen([sys.executable, "-c", OWNER, str(machine.path)], stdout=subprocess.PIPE, text=True) as owner:
+        assert owner.stdout and owner.stdout.readline() == "on\n"
+        owner.kill()
+    assert there.is_on
+
+
+def test_a_board_that_was_left_on_is_switched_off(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with standin(tmp_path / "board", firmware="loader") as there:
+        machine = there.machine()
+        left_on(there, machine)
+        command.act("list", [str(machine.path)], [], as_json=True)
+        (row,) = json.loads(capsys.readouterr().out)
+        assert row["state"] == "free" and row["detail"].startswith("perhaps on: it was left by")
+        assert command.act("free", [str(machine.path)], [], as_json=False) == 0
+        assert capsys.readouterr().err == f"{machine.path} is off and back\n"
+        assert not there.is_on
+        with pytest.raises(UserError, match="is not set aside"):
+            command.act("free", [str(machine.path)], [], as_json=False)
+
+
+def test_an_image_is_not_brought_to_a_board_that_was_left_on(tmp_path: Path, minimal: Image) -> None:
+    with standin(tmp_path / "board", firmware="loader") as there:
+        state = ["sh", "-c", f"{shlex.join(there.switch('status'))} >{tmp_path}/state"]
+        machine = there.machine(deploy={"command": state})
+        left_on(there, machine)
+        with boot(minimal, machine, BootOptions(mode="wall", out=tmp_path / "boot")):
+            assert there.is_on
+    assert (tmp_path / "state").read_text() == "off\n"
 
 
 def test_what_cannot_be_done(tmp_path: Path) -> None:

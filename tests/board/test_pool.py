@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import getpass
 import os
 import signal
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import ANY
 
 import pytest
 import yaml
@@ -69,8 +71,13 @@ def test_a_dead_owner_frees_it(tmp_path: Path) -> None:
         with pytest.raises(MachineError, match="is free"), pool.reserved(one, wait_s=0):
             pass
         owner.send_signal(signal.SIGKILL)
+        owner.wait()
+        assert pool.left_by(one) == pool.Owner(owner.pid, getpass.getuser(), ANY)
         with pool.reserved(one, wait_s=5):
-            pass
+            assert pool.was_left(one) and pool.left_by(one) is None
+        with pool.reserved(one):
+            assert not pool.was_left(one)
+        assert pool.left_by(one) is None
 
 
 def fail(machine: MachineSpec, kind: type[Exception] = MachineError) -> str:

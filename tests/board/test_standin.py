@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from harness import tools
 from harness.boot import BootOptions, boot
 from harness.errors import ImageError, MachineError, UserError
 from harness.image import Image
 
+from .lab_servers import ser2net
 from .standins import DIALOGUE, Standin, standin
 
 
@@ -46,6 +48,19 @@ def test_over_the_serial_line_a_board_boots_answers_reboots_and_goes_off(tmp_pat
     assert record.ready_us
     assert record.host_ready_s
     assert sorted(path.name for path in system.options.out.iterdir()) == ["record.json", "transcript.txt"]
+
+
+@pytest.mark.skipif(not tools.find("ser2net"), reason="no ser2net")
+def test_a_boot_behind_a_ser2net(tmp_path: Path, minimal: Image) -> None:
+    with standin(tmp_path / "board", firmware="loader") as board, ser2net(tmp_path, str(board.folder / "tty")) as ports:
+        spec = board.machine(loader=DIALOGUE, console={"serial": f"rfc2217://127.0.0.1:{ports['rfc2217']}"})
+        with boot(minimal, spec, options(tmp_path)) as system:
+            system.wait_ready()
+            system.prove()
+            assert system.shell.run("printf 'a\\0b\\377\\r\\n'; exit 3").stdout == b"a\0b\xff\r\n"
+            assert system.power_off()
+            assert not board.is_on
+        assert system.milestones[-1].name == "off"
 
 
 def test_a_board_is_off_when_its_block_is_left_however(board: Standin, tmp_path: Path, minimal: Image) -> None:

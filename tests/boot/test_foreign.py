@@ -45,6 +45,16 @@ milestones:
   - {name: ready, pattern: 'login: $'}
 login: {password: secret}
 """
+OPENRC = """\
+os: {name: openrc, arch: arm64}
+kernel: vmlinuz
+initrd: initrd
+cmdline: quiet cryptomgr.notests
+milestones:
+  - {name: openrc, pattern: 'OpenRC [0-9.]+ is starting up'}
+  - {name: counted, pattern: 'rc: counted'}
+  - {name: ready, pattern: 'rc: done'}
+"""
 STAMPED = BUSYBOX.replace("'login: $'", "'rc: done'")
 
 
@@ -57,9 +67,13 @@ def files(images: Callable[[str], Image], tmp_path_factory: pytest.TempPathFacto
         (folder / "vmlinuz").symlink_to(images(arch).kernel)
         store = Builder(Settings()).store
         layer = make_layer(load_component(Path(__file__).with_name(f"{name}.yml")), by_name(arch), Debian(store), store)
+        bsdtar = proc.resolve("bsdtar")
+        (folder / "root").mkdir()  # a cpio of a tar would have no hard links
+        subprocess.run([bsdtar, "-xf", layer.tar, "-C", folder / "root"], check=True)
+        owners = ("--uid", "0", "--gid", "0")
         with (folder / "initrd").open("wb") as out:
-            argv = [proc.resolve("bsdtar"), "--format=newc", "-cf", "-", f"@{layer.tar}"]
-            subprocess.run(argv, stdout=out, check=True)
+            subprocess.run([bsdtar, "--format=newc", *owners, "-C", folder / "root", "-cf", "-", "."], stdout=out,
+                           check=True)  # fmt: skip
         return folder
 
     return made
@@ -102,6 +116,17 @@ def test_systemd_is_explained_to_the_microsecond_and_to_its_units(systemd: Path,
     assert "did not power off" not in done.stderr
 
 
+def test_openrc_is_explained_to_the_microsecond(files: Files, tmp_path: Path) -> None:
+    yaml = written(files("openrc", "arm64"), OPENRC)
+    done = harness("boot", yaml, "-m", "qemu-arm64", "--explain", "--json", "-o", tmp_path)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["repeats"] is True and found["ready_us"] > 100_000
+    # OpenRC's own words bear no stamp of the kernel's: they are no phase's end
+    assert [phase["name"] for phase in found["phases"]] == ["to counted", "to ready"]
+    assert sum(phase["us"] for phase in found["phases"]) == found["ready_us"]
+
+
 def test_a_command_runs_after_the_login(busybox: Path) -> None:
     yaml = written(busybox, BUSYBOX)
     done = harness("boot", yaml, "-m", "qemu-s390x", "--run", "cat /proc/cmdline; exit 3", "--append", "own.word")
@@ -129,6 +154,16 @@ def test_what_a_foreign_os_does_more_is_found(busybox: Path) -> None:
     found = json.loads(done.stdout)
     (cell,) = found["cells"]
     assert (found["answer"], cell["culprit"]) == ("worse", "to ready")
+
+
+@pytest.mark.long
+def test_what_a_foreign_os_does_more_is_found_by_wall_time(busybox: Path) -> None:
+    one = written(busybox, STAMPED, "one.yml")
+    two = written(busybox, STAMPED.replace("notests", "notests work=3000000"), "two.yml")
+    done = harness("compare", one, two, "-m", "qemu-s390x", "--pairs", "8", "--json")
+    assert done.returncode == 1, done.stderr
+    found = json.loads(done.stdout)
+    assert found["answer"] == "worse"
 
 
 def test_a_pattern_that_never_shows_is_told_and_the_button_powers_off(busybox: Path, tmp_path: Path) -> None:
@@ -172,6 +207,6 @@ def test_a_machine_without_a_firmware_of_its_own_says_so(tmp_path: Path) -> None
     text = "os: {name: x, arch: arm64}\ndisk: disk.img\nmilestones: [{name: ready, pattern: x}]\n"
     done = harness("boot", written(tmp_path, text), "-m", "qemu-arm64")
     assert done.returncode == 2
-    assert "qemu-arm64 has no firmware that boots a disk" in done.stderr
+    assert "qemu-arm64 has no firmware of its own that boots a disk" in done.stderr
     done = harness("boot", written(tmp_path, text), "-m", "qemu-arm64", "--run", "true")
     assert "x has no shell to run a command in" in done.stderr

@@ -14,6 +14,7 @@ from harness.certify import again, identity, judge
 from harness.certify.certificate import badge, certificate, lines
 from harness.commands.certify import rendered
 from harness.errors import HarnessError
+from harness.image import Image
 from harness.report.words import visible
 from harness.spec import load_machine, machines
 from harness.spec.profile import load_profile
@@ -60,10 +61,10 @@ def test_where_no_namespace_can_be_had_it_says_so(tmp_path: Path, monkeypatch: p
 
 
 @pytest.mark.parametrize("name", ["qemu-x86_64", "qemu-x86_64-microvm", "qemu-arm64", "qemu-s390x"])
-def test_qemu_and_its_firmware_are_known(name: str) -> None:
+def test_qemu_and_its_firmware_are_known(name: str, tmp_path: Path) -> None:
     machine = load_machine(name)
     try:
-        found = identity.of(by_name(machine.arch), machine)
+        found = identity.of(by_name(machine.arch), machine, Image(tmp_path))
     except HarnessError as error:
         pytest.skip(error.message)
     assert set(found["firmware"]) == set(identity.firmware_of(machine))

@@ -119,9 +119,9 @@ def another_kernel(files: dict[str, bytes], made: dict) -> None:
     ("change", "said"),
     [
         (better_verdict, "but what the cases found makes it failed"),
-        (no_requirement, "the certificate's requirements are not those of the profile base 1"),
+        (no_requirement, "the certificate's requirements are not those of the profile base 2"),
         (faster, "the certificate says "),
-        (larger_budget, "the certificate's budget is not that of the profile base 1"),
+        (larger_budget, "the certificate's budget is not that of the profile base 2"),
         (smaller, "bytes, the image's files have"),
         (another_kernel, "the certificate speaks of another image/kernel than the archive has"),
         (edit(f"{EXACT}/console.raw", b"harness: ready", b"harness: reedy"), f"{EXACT}/record.json has other digests"),

@@ -100,7 +100,7 @@ def test_a_worse_exit_code_stays(where: str, tmp_path: Path) -> None:
 def test_whatever_is_wrong_with_the_history_the_judgement_comes(
     where: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(*_: object) -> bool:
+    def broken(*_: object, **__: object) -> bool:
         raise ZeroDivisionError("a bug")
 
     before = written(tmp_path / "before", results(1))

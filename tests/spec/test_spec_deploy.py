@@ -9,6 +9,7 @@ import yaml
 
 from harness.errors import UserError
 from harness.spec import load_machine
+from harness.spec.board import reached
 
 GOOD = {
     "console": {"serial": "/dev/ttyUSB0"},
@@ -31,6 +32,12 @@ def test_a_good_one_is_a_machine_without_qemu(tmp_path: Path) -> None:
     assert made.why_not_exact == "a board has no instruction counter"
 
 
+def test_where_a_guests_port_is_reached(tmp_path: Path) -> None:
+    made = load_machine(machine(tmp_path, board={**GOOD, "ports": ["2222:22", "22:2222"]})).board
+    assert made is not None
+    assert [reached(made, port) for port in (22, 2222, 80)] == [("10.0.0.7", 2222), ("10.0.0.7", 22), ("10.0.0.7", 80)]
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
@@ -47,6 +54,10 @@ def test_a_good_one_is_a_machine_without_qemu(tmp_path: Path) -> None:
         ({"deploy": {"netboot": {"interface": "eth1", "range": "10.0.0.1"}}}, "'10.0.0.1' is no range"),
         ({"deploy": {"netboot": {"interface": "e", "range": "::1,::2", "file": "../x"}}}, "'../x' is no file"),
         ({"address": "-oX"}, "board.address: '-oX' is no host"),
+        ({"ports": ["22"]}, "board.ports[0]: '22' is no pair of ports"),
+        ({"ports": ["2222:22", "65536:80"]}, "board.ports[1]: '65536:80' is no pair of ports"),
+        ({"ports": ["2222:22", "2223:22"]}, "board.ports[1]: the guest's port 22 has one already"),
+        ({"ports": ["2222:22"], "address": ""}, "board.ports: means nothing without `address`"),
         ({"login": {"password": "a", "password_env": "B"}}, "board.login.password_env: there is a password already"),
         ({"tries": 0}, "board.tries: the number 0 is too small"),
     ],

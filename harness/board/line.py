@@ -21,6 +21,7 @@ LONGEST_LINE = 4096  # bytes
 # kernel/reboot.c says these at its highest level, so that no `quiet` hides them
 _END = re.compile(STAMP + rb"reboot: (?P<how>Power down|System halted|Restarting system)\b", re.MULTILINE)
 _OFF = re.compile(STAMP + rb"harness: off\s*$", re.MULTILINE)
+_PIECES = re.compile(rb"[^\n]*\n|[^\n]+")
 
 
 class Line:
@@ -76,18 +77,21 @@ class Line:
 
     def _hear(self, data: bytes) -> None:
         self.heard = True
-        if answer := self.dialogue.hear(data):
-            self._source.write(answer)
-        whole, newline, rest = (self._rest + data).rpartition(b"\n")
-        self._rest = rest[-LONGEST_LINE:]
-        if not newline:
-            return
-        lines = clean(whole + newline)
-        ends = [match["how"] for match in _END.finditer(lines)]
-        self._mark = bool(_OFF.search(lines)) or (self._mark and not ends)
-        if not ends:
-            return
-        if ends[-1] == b"Restarting system" and self._restarts:
+        for piece in _PIECES.findall(data):
+            # A board that restarts may say so and greet in one breath: what comes after belongs to the new dialogue.
+            if answer := self.dialogue.hear(piece):
+                self._source.write(answer)
+            self._rest += piece
+            if piece.endswith(b"\n"):
+                self._judge(clean(self._rest[-LONGEST_LINE:]))
+                self._rest = b""
+        self._rest = self._rest[-LONGEST_LINE:]
+
+    def _judge(self, line: bytes) -> None:
+        """Look whether a whole line says that the board goes off or restarts."""
+        end = _END.search(line)
+        self._mark = bool(_OFF.search(line)) or (self._mark and not end)
+        if end and end["how"] == b"Restarting system" and self._restarts:
             self.dialogue.begin()
-        else:
+        elif end:
             self.off = True

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from harness.board.line import Line
 from harness.board.loader import Dialogue, filled
+from harness.board.source import BoardSource
 from harness.errors import UserError
 from harness.spec.board import LoaderStep
 
@@ -43,3 +45,31 @@ def test_a_command_line_cannot_give_the_boot_loader_orders(words: str) -> None:
 
 def test_names_of_others_stay() -> None:
     assert filled("${cmdline} {cmdlin} {folder}/x {here}", NAMES) == "${cmdline} {cmdlin} /srv/x /lab"
+
+
+class Breath(BoardSource):
+    """Says all it has to say in one piece, and keeps what is typed."""
+
+    why = ""
+
+    def __init__(self, said: bytes) -> None:
+        self.said, self.typed = [said], b""
+
+    def read(self, timeout: float) -> bytes | None:
+        return self.said.pop() if self.said else b""
+
+    def write(self, data: bytes) -> None:
+        self.typed += data
+
+    def close(self) -> None:
+        """Nothing to let go of."""
+
+
+def test_a_board_that_restarts_and_greets_in_one_breath_is_answered() -> None:
+    steps = (LoaderStep(wait="stop autoboot", send="x", enter=False),)
+    source = Breath(b"[    9.123456] reboot: Restarting system\r\nBootRom\r\nHit any key to stop autoboot:  2 ")
+    line = Line(source, Dialogue(steps, NAMES), restarts=True)
+    line.dialogue.hear(b"stop autoboot")
+    assert not line.dialogue.awaited
+    line.read(0)
+    assert source.typed == b"x" and not line.off

@@ -69,9 +69,14 @@ def _readable(image: Path, path: str) -> bool:
         return proc.run(["rdsquashfs", "-c", path, str(image)], stdout=nowhere, ok=(0, 1)).returncode == 0
 
 
-def initrd(out: Path, arch: Arch, modules: Sequence[Path], root: Path, ucode: Path | None = None) -> None:
-    """Write the initrd: microcode where the kernel looks for it first, the first stage, its modules, and the root."""
-    stage1 = paths.GUEST / "native/bin" / arch.name / "stage1"
+def initrd(
+    out: Path, arch: Arch, modules: Sequence[Path], root: Path, ucode: Path | None = None, *, bare: bool = False
+) -> None:
+    """Write the initrd: microcode where the kernel looks for it first, the first stage, its modules, and the root.
+
+    `bare`: an init that is not the harness's own mounts by itself what it wants beside the root and /dev.
+    """
+    stage1 = paths.GUEST / "native/bin" / arch.name / ("stage1_bare" if bare else "stage1")
     with out.open("wb") as stream:
         if ucode is not None:
             data = ucode.read_bytes()

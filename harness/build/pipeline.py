@@ -213,7 +213,8 @@ class Builder:
         squashfs = folder / "root.squashfs"
         formats.squashfs(root.tree, squashfs, inputs.compression, self.settings.turn)
         (folder / "kernel").write_bytes(kernel.kernel.read_bytes())
-        formats.initrd(folder / "initrd", arch, kernel.stage1, squashfs, kernel.ucode or _ucode(inputs))
+        ucode = kernel.ucode or _ucode(inputs)
+        formats.initrd(folder / "initrd", arch, kernel.stage1, squashfs, ucode, bare=not root.ours)
         busybox = parts[PROBE_COMPONENT].tree.get("usr/bin/busybox")
         assert busybox is not None and busybox.content is not None
         formats.probe(folder / "probe", kernel.probe, busybox.content.read())

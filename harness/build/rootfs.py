@@ -49,9 +49,14 @@ class Part:
 
 @dataclass
 class Root:
-    """The finished tree, with the paths that each component brought: (section, name, reference) -> prefix."""
+    """The finished tree, with the paths that each component brought: (section, name, reference) -> prefix.
+
+    ``ours``: the harness's own init runs the containers, else one of an OCI image: LinuxKit's, or one that knows its
+    layout.
+    """
 
     tree: Tree
+    ours: bool
     owners: list[tuple[str, str, str, str]] = field(default_factory=list)
 
 
@@ -68,7 +73,8 @@ def assemble(
     `loads` are the modules that its components want loaded at boot, `layouts` the OCI layouts that volumes hold.
     """
     tree = Tree()
-    root = Root(tree)
+    ours = any(parts[reference].guest for reference in spec.init)
+    root = Root(tree, ours)
     for path, node in _bare().items():
         tree.put(path, node)
     for reference in spec.init:
@@ -86,8 +92,6 @@ def assemble(
         if tree.nodes.get(path) is None:
             tree.put(path, node)
     ids = named_ids(spec)
-    # else an init of an OCI image runs the containers: LinuxKit's, or one that knows its layout
-    ours = any(parts[reference].guest for reference in spec.init)
     for volume in spec.volumes:
         files = layouts[volume.name] if volume.format == "oci" else _tree(parts, volume.image)
         _add_volume(tree, volume, files, ours=ours)

@@ -16,7 +16,9 @@ from harness.build.cpio import Member
 from harness.spec.checks_library import stand_ins
 
 NATIVE = paths.GUEST / "native"
-PROGRAMS = [f"{arch}/{program}" for arch in ARCHES for program in ("stage1", "mark", "await", "libsystemd.so.0")]
+PROGRAMS = [
+    f"{arch}/{program}" for arch in ARCHES for program in ("stage1", "stage1_bare", "mark", "await", "libsystemd.so.0")
+]
 COMPILERS = [f"{triplet}-linux-gnu-gcc-12" for triplet in ("x86_64", "aarch64", "s390x")]
 
 

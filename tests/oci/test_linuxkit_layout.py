@@ -29,6 +29,10 @@ ARM = by_name("arm64")
 # a stand-in for LinuxKit's: it does with each bundle what runtime.json says, and no more
 INIT = rb"""#!/bin/sh
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin
+[ ! -e /proc/self ] || exit 1 # a container, by LinuxKit's init
+mount -t proc proc /proc && mount -t sysfs sysfs /sys && mount -t cgroup2 cgroup2 /sys/fs/cgroup
+for place in /run /tmp /var; do mount -t tmpfs tmpfs "$place"; done
+mkdir /dev/pts && mount -t devpts devpts /dev/pts
 echo "<10>harness: boot" >/dev/kmsg
 modprobe -a overlay virtio_mmio virtio_pci virtio_net
 prepare() {

@@ -8,11 +8,13 @@ out=$(cd "$1" && pwd)
 for pair in x86_64:x86_64-linux-gnu arm64:aarch64-linux-gnu s390x:s390x-linux-gnu; do
   arch=${pair%%:*} triplet=${pair#*:}
   mkdir -p "$out/$arch"
-  for program in stage1 mark await; do
+  for program in stage1 stage1_bare mark await; do
+    case $program in *_bare) define=-DBARE ;; *) define= ;; esac
+    # shellcheck disable=SC2086
     (cd "$here" && "$triplet-gcc-12" -Wall -Wextra -Werror -Os -std=gnu11 -ffreestanding -nostdlib -static -fno-pie \
       -no-pie -fno-stack-protector -fno-asynchronous-unwind-tables -fno-tree-loop-distribute-patterns \
       -fno-strict-aliasing -Wl,--build-id=none -Wl,-z,norelro -Wl,-z,noexecstack -Wl,-z,noseparate-code -Wl,-s \
-      -o "$out/$arch/$program" "$program.c")
+      $define -o "$out/$arch/$program" "${program%_bare}.c")
   done
   (cd "$here" && "$triplet-gcc-12" -Wall -Wextra -Werror -Os -std=gnu11 -ffreestanding -nostdlib -shared -fPIC \
     -fno-stack-protector -fno-asynchronous-unwind-tables -Wl,--build-id=none -Wl,-z,norelro -Wl,-z,noexecstack \

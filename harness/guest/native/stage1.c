@@ -36,9 +36,11 @@ struct step {
     const char *data;
 };
 
-/* In order; /dev first, for everything after may complain through it. */
+/* In order; /dev first, for everything after may complain through it. An init that is not the harness's own gets what a
+ * kernel gives one, which is BARE: LinuxKit's takes a mounted /proc for a container around it, and never ends then. */
 static const struct step mounts[] = {
     {"devtmpfs", "dev", MS_NOSUID, "mode=0755"},
+#ifndef BARE
     {"proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL},
     {"sysfs", "sys", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL},
     {"cgroup2", "sys/fs/cgroup", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL},
@@ -47,6 +49,7 @@ static const struct step mounts[] = {
     {"tmpfs", "run", MS_NOSUID | MS_NODEV, "mode=0755"},
     {"tmpfs", "tmp", MS_NOSUID | MS_NODEV, "mode=1777"},
     {"tmpfs", "var", MS_NOSUID | MS_NODEV, "mode=0755"},
+#endif
 };
 
 static _Noreturn void fail(const char *what, const char *object, long error)
@@ -143,6 +146,7 @@ static void mount_rest(void)
     sys5(NR_symlinkat, (long)"/proc/self/fd/2", AT_FDCWD, (long)"dev/stderr", 0, 0);
 }
 
+#ifndef BARE
 static void loopback_up(void)
 {
     struct {
@@ -156,6 +160,7 @@ static void loopback_up(void)
     sys5(NR_ioctl, fd, SIOCSIFFLAGS, (long)&request, 0, 0);
     sys_close(fd);
 }
+#endif
 
 __attribute__((used)) void entry(long *stack)
 {
@@ -170,7 +175,9 @@ __attribute__((used)) void entry(long *stack)
     mount_root();
     try("enter", "/newroot", sys5(NR_chdir, (long)"/newroot", 0, 0, 0, 0));
     mount_rest();
+#ifndef BARE
     loopback_up();
+#endif
     mark("root");
     sys5(NR_umount2, (long)"/dev", MNT_DETACH, 0, 0, 0);
     try("move", "/newroot", sys5(NR_mount, (long)".", (long)"/", 0, MS_MOVE, 0));

@@ -20,4 +20,5 @@ class BootOptions:
     timeout: float = 120.0  # until ready
     timeout_multiplier: float = 1.0
     seed: int = 1  # of QEMU's random numbers in exact mode
+    disks: Path | None = None  # folder of the machine's disks, which then outlive the boot; None: empty ones of its own
     reboot: bool = False  # a reset or reboot starts the machine again instead of ending QEMU

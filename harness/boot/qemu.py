@@ -65,6 +65,7 @@ class Launch:
     cmdline: str
     initrd: Path | None = None
     disk: Disk | None = None
+    disks: tuple[Path, ...] = ()  # of the machine, raw: what is written to them stays
     iso: Path | None = None
     firmware: Firmware | None = None  # None: the machine's own
     mode: Mode = "wall"
@@ -150,6 +151,9 @@ def _devices(launch: Launch, probe: str) -> list[str]:
         drive = f"if=none,id=disk,format={launch.disk.format},snapshot=on,file={escape(launch.disk.path)}"
         first = "" if launch.kernel else "bootindex=2"
         argv += ["-drive", drive, *_device(f"virtio-blk-{transport.suffix}", "drive=disk", still, first)]
+    for number, path in enumerate(launch.disks):
+        argv += ["-drive", f"if=none,id=disk{number},format=raw,discard=unmap,file={escape(path)}"]
+        argv += _device(f"virtio-blk-{transport.suffix}", f"drive=disk{number}", f"serial=disk{number}", still)
     if launch.iso:
         *parents, drive_ = cd_drive(launch.machine)
         first = "" if launch.kernel else "bootindex=1"

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from harness import proc
@@ -27,7 +28,7 @@ from harness.boot.record import BootRecord
 from harness.boot.running import Running, run_qemu, sweep
 from harness.boot.segments import join, join_by_hand
 from harness.boot.shell import Shell
-from harness.errors import MachineError, UserError
+from harness.errors import HostError, MachineError, UserError
 from harness.image import Bootable
 from harness.spec.model import MachineSpec
 
@@ -192,6 +193,7 @@ def prepare(image: Bootable, machine: MachineSpec, options: BootOptions, stack: 
         kernel=parts.kernel,
         initrd=joined if options.probe else parts.initrd,
         disk=disk_of(parts.disk) if parts.disk else None,
+        disks=_disks(machine, options, stack),
         iso=parts.iso,
         firmware=firmware.uefi(machine) if parts.firmware else None,
         cmdline=qemu.cmdline(image.cmdline, machine, options.append, mode=options.mode, probe=options.probe),
@@ -210,6 +212,23 @@ def prepare(image: Bootable, machine: MachineSpec, options: BootOptions, stack: 
     blank = _blank(image, machine, options, launch, choice, driver.running, version)
     facts = {"accelerator": f"{blank.accel} ({blank.accel_reason})", "qemu": blank.qemu_version}
     return Prepared(driver, blank, facts)
+
+
+def _disks(machine: MachineSpec, options: BootOptions, stack: ExitStack) -> tuple[Path, ...]:
+    """Return the files of the machine's disks, made where they are not there; HostError when they cannot be."""
+    folder, made = options.disks or options.out, []
+    for number, size in enumerate(emulated(machine).disks):
+        path = folder / f"disk{number}.raw"
+        try:
+            with path.open("ab") as file:
+                if file.tell() < size << 20:
+                    file.truncate(size << 20)  # takes no room until it is written to
+        except OSError as error:
+            raise HostError(f"cannot make the machine's disk {path}: {error.strerror}") from None
+        if options.disks is None:
+            stack.callback(path.unlink, missing_ok=True)
+        made.append(path)
+    return tuple(made)
 
 
 def _check(image: Bootable, machine: MachineSpec, options: BootOptions) -> None:

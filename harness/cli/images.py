@@ -66,6 +66,7 @@ def boot(
         float | None, typer.Option(min=0.1, max=100, help="Stop once ready is known to this percentage.")
     ] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Keep transcript and record here.")] = None,
+    disks: Annotated[Path | None, typer.Option(help="Keep the machine's disks here, from boot to boot.")] = None,
     library: options.Library = False,
     json: options.Json = False,
 ) -> int:
@@ -86,7 +87,7 @@ def boot(
 
     wish = module.Wish(exact=exact, explain=explain, command=run, append=tuple(append or ()),
                        forwards=tuple(forward or ()), timeout=timeout, out=output, as_json=json, runs=runs,
-                       within=within)  # fmt: skip
+                       within=within, disks=disks)  # fmt: skip
     return module.boot(images, machine, Settings(library=library), wish)
 
 

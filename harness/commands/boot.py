@@ -35,6 +35,7 @@ class Wish:
     out: Path | None = None
     as_json: bool = False
     runs: int = 1  # at most; more than one for medians
+    disks: Path | None = None  # keeps the machine's disks
     within: float | None = None  # percent of the median: no more runs once ready is known that well
 
 
@@ -42,6 +43,8 @@ def boot(images: Sequence[Path], machine: str, settings: Settings, wish: Wish) -
     """Boot what `images` describe (YAML files merged in order, or one built folder) on `machine`."""
     _check(wish)
     spec = load_machine(machine)
+    if wish.disks is not None:
+        _keep(wish.disks, spec)
     image = image_of(images, spec, settings)
     if wish.command is not None and not (image.parts.probe or image.login):
         raise UserError(f"{image.name} has no shell to run a command in", hint="give its YAML a `login`")
@@ -64,8 +67,19 @@ def _check(wish: Wish) -> None:
                             hint="leave --exact and --explain out")  # fmt: skip
     if wish.runs > 1 and (wish.exact or wish.explain or wish.command is not None):
         raise UserError("--runs is for the wall times of plain boots", hint="leave --exact, --explain and --run out")
+    if wish.disks is not None and (wish.runs > 1 or wish.exact or wish.explain):
+        raise UserError("--disks is for single boots in wall time: others begin with empty disks each")
     if wish.within is not None and wish.runs < fewest():
         raise UserError(f"--within needs --runs {fewest()} at least: of fewer boots nothing is known of a median")
+
+
+def _keep(folder: Path, machine: MachineSpec) -> None:
+    if machine.qemu is None or not machine.qemu.disks:
+        raise UserError(f"{machine.name} has no disks to be kept", hint="`qemu: {disks: [64]}` gives it one of 64 MiB")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot make the folder {folder}: {error.strerror}") from None
 
 
 def image_of(images: Sequence[Path], machine: MachineSpec, settings: Settings) -> Bootable:
@@ -111,7 +125,7 @@ def _wall(image: Bootable, machine: MachineSpec, out: Path, wish: Wish) -> int:
     interactive = wish.command is None and not wish.as_json and sys.stdin.isatty() and sys.stdout.isatty()
     probe = wish.command is not None and image.parts.probe is not None
     options = BootOptions(mode="wall", out=out, probe=probe, append=wish.append, forwards=wish.forwards,
-                          timeout=wish.timeout)  # fmt: skip
+                          timeout=wish.timeout, disks=wish.disks)  # fmt: skip
     with started(image, machine, options) as system:
         for guest, host in sorted(system.forwards.items()):
             progress(f"port {guest} of the guest is 127.0.0.1:{host}")

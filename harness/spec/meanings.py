@@ -223,6 +223,7 @@ MEANINGS: dict[str, dict[str, str]] = {
         "virtio": "how its virtio devices are attached; the architecture's usual way unless said",
         "network": "it has a network card",
         "rng": "it has a source of random numbers",
+        "disks": "MiB of each of its disks, which are empty at first; a case's own boots share theirs",
         "args": "further arguments, as they are",
         "exact": "instruction counting works on it",
         "exact_cmdline": "what the kernel is told in exact boots, besides `cmdline`",

@@ -302,6 +302,7 @@ class Qemu(Model):
     virtio: Literal["pci", "ccw", "device"]
     network: bool = True
     rng: bool = True
+    disks: tuple[Annotated[int, Field(ge=1, le=1 << 20)], ...] = ()  # MiB each, empty at first
     args: Strings = ()  # further arguments, as they are
     exact: bool = True  # whether instruction counting works on it
     exact_cmdline: str = ""  # what the kernel is told in exact boots, besides `cmdline`
@@ -331,6 +332,8 @@ class MachineSpec(Model):
         """Why there is no exact time on it; empty where there is."""
         if self.qemu is None:
             return "a board has no instruction counter"
+        if self.qemu.disks:
+            return "a disk answers when the host gets to it"
         return "" if self.qemu.exact else "its YAML says `exact: false`"
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -80,15 +81,20 @@ def exact(request: pytest.FixtureRequest, cell: Cell) -> ExactPair:
 def boot(request: pytest.FixtureRequest, cell: Cell) -> Iterator[Callable[..., System]]:
     """Boots that belong to the case alone: ``boot(append=(), probe=True, image=None, until="ready", reboot=False)``.
 
-    A board has one at a time: a case that wants a second one is skipped there.
+    A board has one at a time: a case that wants a second one is skipped there. A machine's disks are empty at the first
+    boot, and the next one finds them as they were left: it must wait until the one before has ended.
     """
     up: list[System] = []
+    guests = request.config.stash[GUESTS]
     with ExitStack() as stack:
+        disks = guests.out(cell, "disks") if cell.spec.qemu and cell.spec.qemu.disks else None
+        if disks:
+            stack.callback(shutil.rmtree, disks, ignore_errors=True)
 
         def own(**options: Any) -> System:
             if up and cell.spec.board:
                 pytest.skip("a board boots one system at a time")
-            started = stack.enter_context(request.config.stash[GUESTS].own(cell, **options))
+            started = stack.enter_context(guests.own(cell, disks=disks, **options))
             transcribe(request.node, started.transcript)
             up.append(started)
             return started

@@ -70,11 +70,13 @@ class Guests:
     @contextmanager
     def own(
         self, cell: Cell, *, image: Image | None = None, append: Sequence[str] = (), probe: bool = True,
-        until: str = "ready", reboot: bool = False,
+        until: str = "ready", reboot: bool = False, disks: Path | None = None,
     ) -> Iterator[System]:  # fmt: skip
         """Boot a guest for one case; `until` is the mark it is handed over at ("" at once)."""
         self.release()
-        with self._booted(cell, "own", image=image, append=append, probe=probe, until=until, reboot=reboot) as system:
+        with self._booted(
+            cell, "own", image=image, append=append, probe=probe, until=until, reboot=reboot, disks=disks
+        ) as system:
             yield system
 
     def out(self, cell: Cell, what: str) -> Path:
@@ -120,7 +122,7 @@ class Guests:
     @contextmanager
     def _booted(
         self, cell: Cell, what: str, *, image: Image | None = None, append: Sequence[str] = (), probe: bool = True,
-        until: str = "ready", reboot: bool = True,
+        until: str = "ready", reboot: bool = True, disks: Path | None = None,
     ) -> Iterator[System]:  # fmt: skip
         from tenacity import Retrying, retry_if_exception_type, stop_after_attempt
 
@@ -137,7 +139,7 @@ class Guests:
             probed = probe and (image or cell.built).parts.probe is not None
             options = BootOptions(
                 mode="wall", out=self.out(cell, what), probe=probed, append=tuple(append), forwards=_ports(cell),
-                timeout=WALL_S, timeout_multiplier=self.run.patience, reboot=reboot,
+                timeout=WALL_S, timeout_multiplier=self.run.patience, reboot=reboot, disks=disks,
             )  # fmt: skip
             system = stack.enter_context(boot(image or cell.built, spec, options))
             if until == "ready":

@@ -59,7 +59,7 @@ def _board(folder: Path, seed: int) -> Told:
     with board(FAULTS, seed) as made, Transcript(folder / "transcript.txt", {}) as transcript:
         source = SerialSource(BoardConsole(serial=made.device))
         console = Console(source, Listener(transcript), lambda: time.monotonic() - began)
-        shell = ConsoleShell(console, lambda: None, boots=lambda: made.resets)
+        shell = ConsoleShell(console, lambda: None, life=lambda: made.resets)
         try:
             for _ in range(A_BOARD):
                 begun = time.monotonic()

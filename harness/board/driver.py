@@ -17,7 +17,7 @@ from harness.board.labgrid import resolved
 from harness.board.line import Line
 from harness.board.loader import Dialogue, filled
 from harness.board.power import Switch
-from harness.board.shells import PerBoot, Rooted
+from harness.board.shells import PerLife, Rooted
 from harness.board.source import BoardSource
 from harness.board.ssh import Connection, SshShell
 from harness.boot import host, qemu
@@ -148,12 +148,14 @@ class BoardDriver:
     def _make(self, system: System) -> Shell | None:
         board, many, ours = self._bench.board, system.options.timeout_multiplier, isinstance(system.image, Image)
 
+        def life() -> object:
+            return (system.boots(), system.exits(gettys(system.image)))
+
         def logged_in() -> Shell:
             if board.login is not None:
                 log_in(system.console, with_password(board.login), system.check, many)
-            if ours:  # it is a container's
-                system.console.sendline(f"exec {OUT_OF_CONTAINER} /bin/sh")
-            return system.console_shell()
+            shell = system.console_shell(life)
+            return Rooted(shell, f"{OUT_OF_CONTAINER} /bin/sh -c {{command}}") if ours else shell
 
         if board.ssh is not None and serves_ssh(system.image):
             enter = OUT_OF_CONTAINER if ours else ""
@@ -162,8 +164,8 @@ class BoardDriver:
             return shell
         if self._probed:
             return Rooted(system.console_shell())
-        if board.login is not None or has_getty(system.image):
-            return PerBoot(logged_in, system.boots)
+        if board.login is not None or gettys(system.image):
+            return PerLife(logged_in, life)
         return None
 
     def _begin(self) -> None:
@@ -232,12 +234,13 @@ def _console(machine: MachineSpec, files: Files, out: Path) -> BoardSource:
 
 
 def _other_shell(board: Board, image: Bootable) -> bool:
-    return board.login is not None or has_getty(image) or (board.ssh is not None and serves_ssh(image))
+    return board.login is not None or bool(gettys(image)) or (board.ssh is not None and serves_ssh(image))
 
 
-def has_getty(image: Bootable) -> bool:
-    """Say whether an image of ours waits for a person on its console: what is typed there goes to it alone."""
-    return isinstance(image, Image) and any(row["reference"] == GETTY for row in image.manifest["components"])
+def gettys(image: Bootable) -> set[str]:
+    """Return the services of an image of ours that wait for a person on its console: what is typed goes to them."""
+    rows = image.manifest["components"] if isinstance(image, Image) else []
+    return {row["name"] for row in rows if row["reference"] == GETTY}
 
 
 def image_path(image: Bootable) -> Path:

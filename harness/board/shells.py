@@ -14,27 +14,28 @@ exec chroot /proc/1/root /bin/sh -c {command}"
 
 
 @dataclass
-class PerBoot:
-    """A shell that is had anew in each boot of the machine; ``boots`` counts them."""
+class PerLife:
+    """A shell that is had anew in each life of what it is had by, of which ``life`` names the one that is."""
 
     make: Callable[[], Shell]
-    boots: Callable[[], int]
+    life: Callable[[], object]
     fast: bool = False
     _shell: Shell | None = field(default=None, init=False)
-    _boot: int = field(default=0, init=False)
+    _life: object = field(default=None, init=False)
 
     def run(self, cmd: str, timeout: float = 30, check: bool = False) -> Result:
         """Run `cmd` (see `Shell.run`)."""
-        if self._shell is None or self._boot != self.boots():
-            self._boot, self._shell = self.boots(), self.make()
+        if self._shell is None or self._life != self.life():
+            self._life, self._shell = self.life(), self.make()
         return self._shell.run(cmd, timeout, check)
 
 
 @dataclass(frozen=True)
 class Rooted:
-    """A shell whose commands are run in the root of the first process."""
+    """A shell whose commands are run in the root of the first process; ``enter`` leads there."""
 
     shell: Shell
+    enter: str = ENTER
 
     @property
     def fast(self) -> bool:
@@ -43,4 +44,4 @@ class Rooted:
 
     def run(self, cmd: str, timeout: float = 30, check: bool = False) -> Result:
         """Run `cmd` (see `Shell.run`)."""
-        return self.shell.run(ENTER.format(command=shlex.quote(cmd)), timeout, check)
+        return self.shell.run(self.enter.format(command=shlex.quote(cmd)), timeout, check)

@@ -281,7 +281,7 @@ class SshShell:
 
         deadline = time.monotonic() + patience
         output = bytearray()
-        with self._session() as channel:
+        with self._session(deadline) as channel:
             try:
                 channel.exec_command(command)
                 channel.settimeout(TICK_S)
@@ -308,9 +308,14 @@ class SshShell:
                 raise LineDeadError("the connection was lost before the command's end")
             return bytes(output), channel.recv_exit_status()
 
-    def _session(self) -> Channel:
-        try:
-            return self.connection.channel()
-        except UnreachableError as error:
-            self.check_machine()
-            raise LineDeadError(error.message) from error
+    def _session(self, deadline: float) -> Channel:
+        """Return a new session, of a new connection where the server of the old one has ended: nothing was run yet."""
+        while True:
+            try:
+                return self.connection.channel()
+            except UnreachableError as error:
+                self.check_machine()
+                if time.monotonic() >= deadline:
+                    raise LineDeadError(error.message) from error
+            self.connection.close()
+            time.sleep(AGAIN_S)

@@ -46,6 +46,7 @@ b() { dd if="$D/o" bs=UNIT skip="$1" count="$2" 2>/dev/null | base64 | tr -d '\n
 t() { read -r u v </proc/uptime; echo "${u%.*}"; }
 D=$(mktemp -d /tmp/.console.XXXXXX) || D=$(mktemp -d /run/.console.XXXXXX)
 export CONSOLE_SHELL="$D"
+command -v timeout >/dev/null || timeout() { shift 3; "$@"; }
 l= c= e=1
 set -f
 r "$n ready"
@@ -129,24 +130,25 @@ def _pieces(data: bytes, size: int = CHUNK) -> list[str]:
 class ConsoleShell:
     """`run` over a console at whose other end a root shell waits: exact bytes or an error, never wrong ones.
 
-    ``check_machine`` is called while waiting and raises when waiting is vain; ``boots`` counts the machine's boots.
+    ``check_machine`` is called while waiting and raises when waiting is vain; ``life`` names that of the shell at the
+    other end: another one knows nothing of this one's words.
     """
 
     fast: ClassVar = False
     console: Console
     check_machine: Callable[[], None]
     multiplier: float = 1.0
-    boots: Callable[[], int] = lambda: 1
+    life: Callable[[], object] = lambda: 1
     _number: int = 0
     _started: bool = False
     _dead: str = ""
-    _booted: int = 0
+    _life: object = None
     _units: int = MOST_UNITS  # what an answer carries now: less on a bad line
 
     def start(self, timeout: float = 60) -> None:
         """Start the server in the guest's shell; LineDeadError when none answers within `timeout` seconds."""
-        if (booted := self.boots()) != self._booted:
-            self._started, self._dead, self._booted = False, "", booted
+        if (life := self.life()) != self._life:
+            self._started, self._dead, self._life = False, "", life
         if self._dead:
             raise LineDeadError(f"the console's shell is dead: {self._dead}")
         if self._started:
@@ -242,7 +244,7 @@ class ConsoleShell:
 
     def close(self) -> None:
         """Give the console back to the guest's own shell."""
-        if self._started and not self._dead and self.boots() == self._booted:
+        if self._started and not self._dead and self.life() == self._life:
             self._ask("bye")
         self._started = False
 
@@ -304,8 +306,8 @@ class ConsoleShell:
         heard = self.console.listener.heard_s
         while (left := deadline - time.monotonic()) > 0:
             self.check_machine()
-            if self.boots() != self._booted:
-                raise LineDeadError("the machine was restarted meanwhile")
+            if self.life() != self._life:
+                raise LineDeadError("the machine was restarted meanwhile, or the shell ended with its getty")
             try:
                 self.console.expect_list([ANY_ANSWER], timeout=min(left, 0.5))
             except pexpect.TIMEOUT:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,13 +96,18 @@ class System:
             self._on_console = self.console_shell()
         return self._on_console
 
-    def console_shell(self) -> ConsoleShell:
-        """Return a shell over the console itself, for a guest that shows a root shell there."""
-        return ConsoleShell(self.console, self.check, self.options.timeout_multiplier, self.boots)
+    def console_shell(self, life: Callable[[], object] | None = None) -> ConsoleShell:
+        """Return a shell over the console itself, where a root shell is shown: one in each `life`, or boot."""
+        return ConsoleShell(self.console, self.check, self.options.timeout_multiplier, life or self.boots)
 
     def boots(self) -> int:
         """Return how often the image has begun to boot."""
         return sum(mark.name == FIRST for mark in self.milestones)
+
+    def exits(self, services: Collection[str]) -> int:
+        """Return how often one of these services has ended."""
+        ends = {f"services/{name} exited" for name in services}
+        return sum(mark.name in ends for mark in self.milestones)
 
     @property
     def milestones(self) -> list[Milestone]:

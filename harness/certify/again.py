@@ -16,7 +16,7 @@ from harness.boot import qemu
 from harness.boot.exact import compare, exact_boot
 from harness.boot.record import BootRecord
 from harness.certify import evidence, identity
-from harness.certify.verify import Finding, Unpacked, exact_records
+from harness.certify.verify import Finding, Unpacked, exact_records, unlike
 from harness.errors import EvidenceError, HarnessError, ImageError
 from harness.image import ForeignImage, Image
 from harness.spec import machines
@@ -70,10 +70,11 @@ def execute(found: Unpacked, out: Path, *, qemu_path: Path | None = None, multip
 
     Where this host's QEMU or harness is another one, it says so and does nothing.
     """
-    records = exact_records(found)
+    records, machine = exact_records(found), _machine(found)
     if not records:
-        return _not("no exact boot is in the evidence")
-    machine = _machine(found)
+        return _not(": ".join(filter(None, ["no exact boot is in the evidence", machine.why_not_exact])))
+    if why := unlike(records):
+        return _not(why)
     arch = by_name(found.certificate["machine"]["arch"])
     if qemu_path is not None:
         arch = replace(arch, qemu=str(qemu_path.absolute()))

@@ -60,7 +60,7 @@ def _why_not_foreign(item: pytest.Item, cell: Cell) -> str:
     if uses(item) & OF_OUR_IMAGES:
         return "the harness has not built this OS: nothing is known of what it should have"
     if uses(item) & SHARED_BOOT and cell.built.login is None:
-        return "this OS has no login"
+        return "this OS has no login: its YAML's `login` gives cases their shell"
     if "exact" in uses(item) and cell.built.parts.has_medium:
         return "no exact time: a disk or CD answers when the host gets to it"
     return ""

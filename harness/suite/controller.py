@@ -264,4 +264,5 @@ def _message(report: pytest.TestReport | pytest.CollectReport) -> str:
     if isinstance(report.longrepr, tuple):
         return str(report.longrepr[2]).removeprefix("Skipped: ")
     crash = getattr(report.longrepr, "reprcrash", None)
-    return str(crash.message if crash else report.longrepr or "")
+    # what a case says of an image is for people who never saw its Python
+    return str(crash.message if crash else report.longrepr or "").removeprefix("AssertionError: ")

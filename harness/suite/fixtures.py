@@ -81,10 +81,10 @@ def exact(request: pytest.FixtureRequest, cell: Cell) -> ExactPair:
 def boot(request: pytest.FixtureRequest, cell: Cell) -> Iterator[Callable[..., System]]:
     """Boots that belong to the case alone: ``boot(append=(), probe=True, image=None, until="ready", reboot=False)``.
 
-    A board has one at a time: a case that wants a second one is skipped there. A machine's disks are empty at the first
-    boot, and the next one finds them as they were left: it must wait until the one before has ended.
+    A board has one at a time: a case that wants a second one beside the first is skipped there. A machine's disks are
+    empty at the first boot, and the next one finds them as they were left: it must wait until the one before has ended.
     """
-    up: list[System] = []
+    up: list[tuple[System, ExitStack]] = []
     guests = request.config.stash[GUESTS]
     with ExitStack() as stack:
         disks = guests.out(cell, "disks") if cell.spec.qemu and cell.spec.qemu.disks else None
@@ -93,10 +93,14 @@ def boot(request: pytest.FixtureRequest, cell: Cell) -> Iterator[Callable[..., S
 
         def own(**options: Any) -> System:
             if up and cell.spec.board:
-                pytest.skip("a board boots one system at a time")
-            started = stack.enter_context(guests.own(cell, disks=disks, **options))
+                last, end = up.pop()
+                if last.alive:
+                    pytest.skip("a board boots one system at a time")
+                end.close()
+            end = stack.enter_context(ExitStack())
+            started = end.enter_context(guests.own(cell, disks=disks, **options))
             transcribe(request.node, started.transcript)
-            up.append(started)
+            up.append((started, end))
             return started
 
         yield own

@@ -153,7 +153,8 @@ class Board:
         self.machine = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
     def relay(self) -> None:
-        assert self.machine and self.machine.stdout
+        if not self.machine or not self.machine.stdout:
+            return  # it was switched off a moment ago
         data = os.read(self.machine.stdout.fileno(), 65536)
         self.say(data)
         self.said = (self.said + data)[-4096:]

@@ -22,7 +22,8 @@ from .standin import WITH_PARENT
 
 PROGRAM = Path(__file__).with_name("standin.py")
 ARCH = ARCHES["arm64"]
-VIRT = [ARCH.qemu, "-machine", "virt", "-cpu", "cortex-a57", "-m", "256M", "-accel", "tcg"]
+VIRT = [ARCH.qemu, "-machine", "virt", "-cpu", "cortex-a57", "-m", "256M", "-accel", "tcg",
+        "-device", "virtio-rng-pci"]  # fmt: skip
 DIALOGUE = [
     {"wait": "stop autoboot", "send": "x", "enter": False},
     {"wait": "=> $", "send": "setenv bootargs '{cmdline}'"},

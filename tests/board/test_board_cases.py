@@ -115,6 +115,16 @@ def test_over_the_serial_line_and_ssh(lab: Lab, board: Standin, tmp_path: Path) 
 
 
 @pytest.mark.long
+def test_over_the_shell_of_a_getty(board: Standin, tmp_path: Path) -> None:
+    """The getty's shell is the way in, and one of the cases kills the getty."""
+    ports = [f"{outside}:{inside}" for inside, outside in board.ports.items()]
+    machine = board.machine(address="127.0.0.1", ports=ports)
+    cell, outcomes = run(tmp_path, paths.CASES / "images/default.yml", str(machine.path))
+    assert (cell["status"], cell["root_readonly"]) == ("passed", True)
+    assert outcomes["cases/test_services.py::test_killed_services_come_back"] == "passed"
+
+
+@pytest.mark.long
 def test_behind_a_ser2net(lab: Lab, board: Standin, tmp_path: Path) -> None:
     with ExitStack() as stack:
         ports = stack.enter_context(ser2net(tmp_path, str(board.folder / "tty")))

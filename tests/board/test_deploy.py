@@ -160,7 +160,7 @@ def test_what_a_boot_loader_would_misread_is_not_served(tmp_path: Path) -> None:
         bring(bench(tmp_path, stack, http={"address": "127.0.0.1", "port": free_port()}), files)
 
 
-IPXE_ROM = Path("/usr/lib/ipxe/qemu/pxe-virtio.rom")
+IPXE_ROM = Path("/usr/lib/ipxe/qemu/efi-virtio.rom")
 
 
 @pytest.mark.long  # a PC's firmware and iPXE take their time under emulation
@@ -170,8 +170,8 @@ def test_a_board_boots_over_http_by_ipxe(tmp_path: Path) -> None:
     port = free_port()
     # the address at which QEMU's guests find this host's loopback
     network = f"user,id=net,bootfile=http://10.0.2.2:{port}/boot.ipxe"
-    pc = ["qemu-system-x86_64", "-machine", "q35", "-cpu", "qemu64,+rdrand", "-m", "256M", "-accel", "tcg",
-          "-boot", "n", "-netdev", network, "-device", f"virtio-net-pci,netdev=net,romfile={IPXE_ROM}"]  # fmt: skip
+    pc = ["qemu-system-x86_64", "-machine", "q35,graphics=off", "-cpu", "qemu64,+rdrand", "-m", "256M", "-accel", "tcg",
+          "-boot", "n", "-netdev", network, "-device", "virtio-net-pci,netdev=net"]  # fmt: skip
     with standin(tmp_path / "board", pc, firmware="network") as board:
         spec = board.machine(arch="x86_64", deploy={"http": {"address": "127.0.0.1", "port": port}})
         with boot(image, spec, BootOptions(mode="wall", out=tmp_path / "boot", probe=True)) as system:

@@ -46,7 +46,7 @@ def console(made: Board, tmp_path: Path) -> Iterator[Console]:
 
 
 def shell(opened: Console, made: Board) -> ConsoleShell:
-    return ConsoleShell(opened, lambda: None, boots=lambda: made.resets)
+    return ConsoleShell(opened, lambda: None, life=lambda: made.resets)
 
 
 @pytest.mark.parametrize("trouble", TROUBLES)

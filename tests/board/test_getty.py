@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 from harness import paths
@@ -21,6 +22,8 @@ def test_the_shell_of_a_getty_is_left_for_the_systems_own_root(tmp_path: Path) -
         system.wait_ready()
         system.prove()
         assert "/containers/services/getty\n" in system.shell.run("pwd; ls -d /containers/services/*").text
+        ignored = int(system.shell.run("grep SigIgn /proc/self/status").text.split()[1], 16)
+        assert not ignored & 1 << (signal.SIGINT - 1), "Ctrl-C would end nothing there"
         before = len(system.milestones)
         system.reboot()
         system.wait_ready(after=before)

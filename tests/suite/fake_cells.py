@@ -101,11 +101,18 @@ def boot(image, machine, options):
     if FAILED[cell] <= SETTINGS.get("failing", {}).get(cell, 0):
         raise MachineError(f"{cell}: the line is dead")
     log("up", time.monotonic())
+    system = SimpleNamespace(
+        alive=True, prove=lambda: None, record=record(), transcript=options.out / "transcript.txt",
+        wait_ready=lambda: None, wait_for=lambda mark: None, shell=None,
+    )  # fmt: skip
+
+    def power_off():
+        system.alive = False
+        return True
+
+    system.power_off = power_off
     try:
-        yield SimpleNamespace(
-            alive=True, prove=lambda: None, record=record(),
-            transcript=options.out / "transcript.txt", wait_ready=lambda: None, wait_for=lambda mark: None, shell=None,
-        )  # fmt: skip
+        yield system
     finally:
         log("down", time.monotonic())
 

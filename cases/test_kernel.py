@@ -58,7 +58,7 @@ def test_kernel_log_is_clean(shell, machine):
     log = shell.run("dmesg -r | sed '/harness: ready/q'", check=True).text
     assert "Linux version" in log, "the log's beginning is lost"
     found = judge.complaints(log, NOISE, arch=machine.arch, machine=machine.name)
-    assert not found, "\n".join(["the kernel complains:", *found])
+    assert not found, "\n".join(f"the kernel complains: {line}" for line in found)
 
 
 def test_kernel_is_not_tainted(shell):

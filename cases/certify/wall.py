@@ -29,12 +29,21 @@ def test_wall_time_within_budget(boot, budget):
     assert median <= budget.wall, f"{median:.2f} s in the median of {shown}; {budget.wall:g} s allowed"
 
 
+def how_not(built):
+    """Say how it was asked to power off, in vain."""
+    if built.off_words:
+        return "it did not power off by itself"
+    if built.login:
+        return "it powered off neither by `poweroff` nor by the machine's button"
+    return "it did not power off when the machine's button was pressed, and has no login for `poweroff`"
+
+
 def test_power_off_is_clean(boot, cell, machine):
     if not machine.hears_off:
         pytest.skip("without a console nobody hears how a system goes down")
     system = boot()
     declared = cell.built.expect
-    assert system.power_off(), "it did not power off by itself"
+    assert system.power_off(), how_not(cell.built)
     if cell.built.off_words == OFF_WORDS:
         names = [mark.name for mark in system.milestones]
         after, wanted = names[names.index("ready") + 1 :], judge.down(declared)

@@ -51,7 +51,9 @@ class BadLine(PipeSource):
 
 
 @contextmanager
-def shell(tmp_path: Path, seed: int = 0, mean: int = 0, program: str = "sh") -> Iterator[tuple[ConsoleShell, BadLine]]:
+def shell(
+    tmp_path: Path, seed: int = 0, mean: int = 0, program: str = "sh", path: str = os.environ["PATH"]
+) -> Iterator[tuple[ConsoleShell, BadLine]]:
     master, slave = pty.openpty()
     child = subprocess.Popen(
         [program, "-i"],
@@ -59,7 +61,7 @@ def shell(tmp_path: Path, seed: int = 0, mean: int = 0, program: str = "sh") -> 
         stdout=slave,
         stderr=slave,
         start_new_session=True,
-        env={"PATH": os.environ["PATH"]},
+        env={"PATH": path},
     )
     os.close(slave)
     line = BadLine(master, seed, mean)
@@ -86,6 +88,17 @@ def test_a_good_line_gives_exact_bytes(program: str, tmp_path: Path) -> None:
             on.run("sleep 100", timeout=1)
         assert on.run("echo still").text == "still\n"
         on.close()
+
+
+def test_commands_run_where_there_is_no_timeout(tmp_path: Path) -> None:
+    (tmp_path / "bin").mkdir()
+    for folder in ("/usr/bin", "/bin"):
+        for program in Path(folder).iterdir():
+            if program.name != "timeout" and not (tmp_path / "bin" / program.name).is_symlink():
+                (tmp_path / "bin" / program.name).symlink_to(program)
+    with shell(tmp_path, path=str(tmp_path / "bin")) as (on, _):
+        assert on.run("command -v timeout").code == 127
+        assert (on.run("echo one; exit 3").text, on.run("exit 3").code) == ("one\n", 3)
 
 
 @pytest.mark.parametrize("seed", range(3))

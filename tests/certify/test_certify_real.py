@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -142,11 +143,11 @@ def test_what_is_signed_and_not_true_is_refused(
     assert said in str(caught.value)
 
 
-def consistent_lie(files: dict[str, bytes], made: dict) -> None:
+def consistent_lie(files: dict[str, bytes], made: dict, boots: Sequence[str] = evidence.EXACT) -> None:
     """Say of both boots, consistently, that the console began with a line more."""
     import hashlib
 
-    for boot in evidence.EXACT:
+    for boot in boots:
         folder = f"{evidence.BOOTS}/{boot}"
         raw = files[f"{folder}/console.raw"]
         record = json.loads(files[f"{folder}/record.json"])
@@ -155,6 +156,12 @@ def consistent_lie(files: dict[str, bytes], made: dict) -> None:
         record["console_sha256"] = hashlib.sha256(raw).hexdigest()
         record["console_sha256_ready"] = hashlib.sha256(raw[:end]).hexdigest()
         files[f"{folder}/console.raw"], files[f"{folder}/record.json"] = raw, json.dumps(record).encode()
+
+
+def test_two_boots_that_differ_are_not_called_the_same(certified: Certified, tmp_path: Path) -> None:
+    lie = resigned(certified, tmp_path, partial(consistent_lie, boots=evidence.EXACT[1:]))
+    with pytest.raises(EvidenceError, match="calls exact-time passed, but by its records: NOT the same twice"):
+        command.run(lie, command.Wish(boot=False))
 
 
 def test_a_lie_that_nothing_contradicts_does_not_boot_again(certified: Certified, tmp_path: Path) -> None:

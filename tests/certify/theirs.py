@@ -23,7 +23,7 @@ YAML = """\
 os: {name: theirs, arch: arm64}
 kernel: vmlinuz
 initrd: initrd
-cmdline: quiet cryptomgr.notests systemd.log_target=kmsg printk.devkmsg=on systemd.show_status=false
+cmdline: cryptomgr.notests systemd.log_target=kmsg printk.devkmsg=on systemd.show_status=false
 milestones:
   - {name: systemd, pattern: 'systemd\\[1\\]: .*running in system mode'}
   - {name: ready, pattern: 'systemd\\[1\\]: Startup finished in'}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from harness import paths, proc
@@ -33,12 +34,15 @@ login: {password_env: THEIR_PASSWORD}
 FOLDERS = ("dev", "proc", "sys", "var", "srv")
 PROGRAMS = ("blockdev", "chmod", "cp", "dmesg", "find", "grep", "head", "mkdir", "mknod", "mv", "nc", "rmdir", "sed",
             "tail", "touch", "true")  # fmt: skip
+SETUID = ("mount", "umount")  # in Debian, and nobody but root is here
+UNIT = "etc/systemd/system/more.service"
+WANTED = "etc/systemd/system/multi-user.target.wants/more.service"
 
 
 def unit(command: str, kind: str = "oneshot") -> dict[str, str]:
     """A service that runs a command of the shell and belongs to the system."""
     text = f"[Service]\nType={kind}\nRemainAfterExit=yes\nExecStart=/usr/bin/sh -c '{command}'\n"
-    return {f"etc/systemd/system/{place}more.service": text for place in ("", "multi-user.target.wants/")}
+    return {UNIT: text}
 
 
 def make(out: Path, more: Mapping[str, str | bytes], *, squashfs: bool = True) -> Path:
@@ -53,6 +57,12 @@ def make(out: Path, more: Mapping[str, str | bytes], *, squashfs: bool = True) -
         tree.put(f"usr/bin/{name}", symlink("/usr/bin/busybox"))
     for name, content in more.items():
         tree.put(name, plain(content.encode() if isinstance(content, str) else content))
+    if UNIT in more:
+        tree.put(WANTED, symlink(f"/{UNIT}"))
+    for name in SETUID:
+        node = tree.get(f"usr/bin/{name}")
+        assert node is not None
+        tree.put(f"usr/bin/{name}", replace(node, mode=0o755))
     (out / "vmlinuz").symlink_to(kernel.kernel)
     if squashfs:
         formats.squashfs(tree, out / "root", "lz4")

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import fcntl
 import os
 import shutil
-import tempfile
+import tarfile
+import threading
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import IO, cast
 
 from harness import paths, proc
 from harness.arch import Arch
 from harness.build import cpio
 from harness.build.tree import Tree, write
+from harness.errors import HarnessError
 
+_PIPE = 1 << 20  # bytes
 _BLOCK = 131_072  # tar2sqfs's block, unless told otherwise
 # lz4's high compression unpacks as fast as its low one and saves a tenth
 _COMPRESSION = {
@@ -28,24 +34,61 @@ _COMPRESSION = {
 
 def squashfs(tree: Tree, out: Path, compression: str, turn: int = 0) -> None:
     """Write `tree` as a squashfs: the same bytes for every user and number of cores."""
-    with tempfile.TemporaryFile(dir=out.parent) as stream:
-        write(tree, stream, turn)
-        size = stream.tell()
-        stream.seek(0)
-        defaults = "uid=0,gid=0,mode=0755,mtime=0"
+    defaults = "uid=0,gid=0,mode=0755,mtime=0"
+    argv = ["-q", "-f", *_COMPRESSION[compression], "-d", defaults, str(out)]
+    try:
+        # -T: the ends of large files are in no block that others share, so that a file more or less elsewhere does
+        # not change what reading them costs
+        _fed(["tar2sqfs", "-T", *argv], tree, turn)
+        if any(not _readable(out, path) for path in _hard_ends(tree)):
+            _fed(["tar2sqfs", *argv], tree, turn)
+    except proc.CommandError as error:
+        # all that it says of a full disk is "I/O error"
+        size = sum(node.content.size for _, node in tree.files() if node.content is not None)
+        if "I/O error" in error.stderr and shutil.disk_usage(out.parent).free < size:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(out)) from error
+        raise
+
+
+class _Pipe:
+    """A pipe's end as tarfile wants it: one that knows how far it is."""
+
+    def __init__(self, end: IO[bytes]) -> None:
+        self._end, self._written = end, 0
+
+    def write(self, data: bytes) -> int:
+        self._written += len(data)
+        return self._end.write(data)
+
+    def tell(self) -> int:
+        return self._written
+
+
+def _fed(argv: Sequence[str], tree: Tree, turn: int) -> None:
+    """Run a program whose input is the tree as a tar, which never lies on the disk."""
+    read_end, write_end = os.pipe()
+    with contextlib.suppress(OSError):  # a kernel that grants no more has it smaller
+        fcntl.fcntl(write_end, fcntl.F_SETPIPE_SZ, _PIPE)
+    failures: list[Exception] = []
+
+    def feed() -> None:
         try:
-            argv = ["tar2sqfs", "-q", "-f", *_COMPRESSION[compression], "-d", defaults, str(out)]
-            # -T: the ends of large files are in no block that others share, so that a file more or less elsewhere does
-            # not change what reading them costs
-            proc.run([*argv, "-T"], stdin=stream)
-            if any(not _readable(out, path) for path in _hard_ends(tree)):
-                stream.seek(0)
-                proc.run(argv, stdin=stream)
-        except proc.CommandError as error:
-            # all that it says of a full disk is "I/O error"
-            if "I/O error" in error.stderr and shutil.disk_usage(out.parent).free < size:
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(out)) from error
-            raise
+            with os.fdopen(write_end, "wb", _PIPE) as end:
+                write(tree, cast(IO[bytes], _Pipe(end)), turn)
+        except BrokenPipeError:
+            pass  # the program has ended: its exit code and words say why
+        except (HarnessError, OSError, tarfile.TarError) as error:
+            failures.append(error)
+
+    feeder = threading.Thread(target=feed, daemon=True)
+    feeder.start()
+    try:
+        with os.fdopen(read_end, "rb") as stream:  # closed before the feeder is waited for: else it could wait for ever
+            proc.run(argv, stdin=stream)
+    finally:
+        feeder.join()
+        if failures:
+            raise failures[0]
 
 
 def _hard_ends(tree: Tree) -> Iterator[str]:

@@ -56,8 +56,8 @@ class Root:
     """
 
     tree: Tree
-    ours: bool
     owners: list[tuple[str, str, str, str]] = field(default_factory=list)
+    ours: bool = True
 
 
 def assemble(
@@ -74,7 +74,7 @@ def assemble(
     """
     tree = Tree()
     ours = any(parts[reference].guest for reference in spec.init)
-    root = Root(tree, ours)
+    root = Root(tree, ours=ours)
     for path, node in _bare().items():
         tree.put(path, node)
     for reference in spec.init:

@@ -238,7 +238,10 @@ def _order(tree: Tree, turn: int) -> list[str]:
 def write(tree: Tree, out: IO[bytes], turn: int = 0) -> None:
     """Write the tree as a tar: paths in order, dated 1970, numeric owners, equal files as hardlinks to the first."""
     first: dict[tuple[str, int, int, int, tuple[tuple[str, str], ...]], str] = {}
-    with ExitStack() as opened, tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as archive:
+    with (
+        ExitStack() as opened,
+        tarfile.TarFile(fileobj=out, mode="w", format=tarfile.PAX_FORMAT, copybufsize=CHUNK) as archive,
+    ):
         sources: dict[Path, IO[bytes]] = {}
         for path in _order(tree, turn):
             node = tree.nodes[path]

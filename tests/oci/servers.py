@@ -276,11 +276,11 @@ class Liar(Server):
             return Reply(401, headers={"WWW-Authenticate": self.challenge})
         reply = self.honest(seen)
         with self._lock:
-            for one in self.faults:
-                if one[0] in seen.path:
-                    self.faults.remove(one)
-                    return one[1](seen, reply)
-        return reply
+            found = next((one for one in self.faults if one[0] in seen.path), None)
+            if found:
+                self.faults.remove(found)
+        # outside, for one fault may wait for another
+        return found[1](seen, reply) if found else reply
 
     def honest(self, seen: Seen) -> Reply:
         """Answer as a registry does."""

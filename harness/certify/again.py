@@ -31,6 +31,9 @@ _PLAIN = re.compile(r"[a-z0-9][a-z0-9.-]*(,(hpet|acpi|pit|pic|rtc|its|secure|vir
 _CPU = re.compile(r"[A-Za-z0-9][\w.-]*(,([+-][\w.-]+|[\w.-]+=(on|off)))*")
 # Keeps the guest from this host's network, and QEMU from outliving its starter, which such a change makes it forget.
 ALONE = ("unshare", "--user", "--map-current-user", "--net", "--")
+PROCESSOR = "the host's processor"
+OTHER_PROCESSOR = """between processors x86_64's times were seen to differ by some µs (docs/tutorial-performance.md): \
+before you call it false, verify on a host with the processor of then"""
 
 
 @dataclass(frozen=True)
@@ -159,10 +162,14 @@ def _same(folder: str, then: BootRecord, now: BootRecord) -> None:
         "power-on to the kernel's clock zero (µs)": (then.power_on_us, now.power_on_us),
         "console up to ready (sha256)": (then.console_sha256_ready, now.console_sha256_ready),
         "QEMU's arguments": (_arguments(then), _arguments(now)),
+        PROCESSOR: (then.host.get("cpu"), now.host.get("cpu")),
     }
     details = "\n".join(f"{name}: {a} then, {b} now" for name, (a, b) in rows.items() if a != b)
-    raise EvidenceError(f"the image was booted again, and it was not as {folder} says: "
-                        f"{pair.moved or 'the console'} differs", details=details)  # fmt: skip
+    raise EvidenceError(
+        f"the image was booted again, and it was not as {folder} says: {pair.moved or 'the console'} differs",
+        details=details,
+        hint=OTHER_PROCESSOR if PROCESSOR in details else "",
+    )
 
 
 def _arguments(record: BootRecord) -> str:

@@ -10,10 +10,12 @@ import pytest
 
 from harness import proc
 from harness.arch import by_name
+from harness.boot.milestones import Milestone
+from harness.boot.record import BootRecord
 from harness.certify import again, identity, judge
 from harness.certify.certificate import badge, certificate, lines
 from harness.commands.certify import rendered
-from harness.errors import HarnessError
+from harness.errors import EvidenceError, HarnessError
 from harness.image import Image
 from harness.report.words import visible
 from harness.spec import load_machine, machines
@@ -95,3 +97,20 @@ def test_pages_show_what_is_hostile_and_run_none_of_it() -> None:
         assert "&lt;script" in page
         assert "\x1b" not in page and "\u202e" not in page
     assert not any("\x1b" in visible(line) for line in lines(made))
+
+
+def booted(cpu: str, ready_us: int) -> BootRecord:
+    return BootRecord(image="i", arch="x86_64", machine="m", mode="exact", probed=False, accel="tcg", accel_reason="",
+                      argv=(), cmdline="", cpu="qemu64", machine_type="q35", qemu_version="7.2", host={"cpu": cpu},
+                      milestones=(Milestone("ready", ready_us, 1.0, {}),), ready_us=ready_us)  # fmt: skip
+
+
+def test_a_difference_names_the_processors_where_they_differ() -> None:
+    again._same("boots/1", booted("one", 5), booted("two", 5))
+    with pytest.raises(EvidenceError, match="not as boots/1 says: ready differs") as caught:
+        again._same("boots/1", booted("one", 5), booted("two", 6))
+    assert "the host's processor: one then, two now" in caught.value.details
+    assert "verify on a host with the processor of then" in caught.value.hint
+    with pytest.raises(EvidenceError) as caught:
+        again._same("boots/1", booted("one", 5), booted("one", 6))
+    assert not caught.value.hint

@@ -92,8 +92,8 @@ LONGEST_ANSWER_S = 15.0  # from its first word to its last, on a slow line
 GRACE_S = 30.0
 # What wakes a shell that may be in the middle of something. At first without Ctrl-C, which ends a shell of a getty's
 # that has no terminal of its own; and no such shell is interrupted by it. There a spoilt line may have left a quote
-# open, which nothing but its own end closes (in a comment, as most shells know them, it opens none), a sum, or a command,
-# which ends with a complaint about a bracket too many.
+# or a sum open, which nothing but its own end closes (in a comment, as most shells know them, a quote opens none), or a
+# command, which ends with a complaint about a bracket too many.
 WAKE, INTERRUPT, CLOSE = b"\n", b"\x03\n", b"\x03\n))\n}\n#'\n#\"\n#`\n}\n)\n"
 ANSWER = re.compile(rb"~R (\d{1,9}) ([^\r\n~]{1,4096}) ([0-9a-f]{32})\r*\n")
 ANY_ANSWER = re.compile(rb"~[RNB][^\r\n]*\r*\n")

@@ -63,7 +63,9 @@ def test_right_bytes(trouble: str, tmp_path: Path) -> None:
         assert bool(made.spoilt) == bool(made.faults.mean)
 
 
-@pytest.mark.parametrize("open_", ["'", '"', "`", "$(", "${", "$((", '"$((', "(", "{", "if true", 'x="$(', "case a in", "\\"])
+@pytest.mark.parametrize(
+    "open_", ["'", '"', "`", "$(", "${", "$((", '"$((', "(", "{", "if true", 'x="$(', "case a in", "\\"]
+)
 def test_a_shell_that_a_spoilt_line_left_in_mid_command_is_woken(open_: str, tmp_path: Path) -> None:
     with board(Faults()) as made, console(made, tmp_path) as opened:
         opened.sendline(f"echo {open_}" if open_[0] in "'\"`$\\" else open_)

@@ -7,8 +7,8 @@ from contextlib import suppress
 
 import pytest
 
-from harness.boot.shell import LineDeadError
 from harness.suite import judge
+from harness.system.shell import LineDeadError
 
 SYSTEM_MOUNTS = {"/", "/dev", "/dev/pts", "/dev/shm", "/proc", "/run", "/sys", "/sys/fs/cgroup", "/tmp", "/var"}
 # What is mounted in the folders of a section's containers, and of volumes.

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from harness.arch import Arch, by_name
 from harness.errors import UserError
+from harness.spec.models.base import SHIPPED
 
 if TYPE_CHECKING:
-    from harness.spec.base import Login
     from harness.spec.foreign import MilestonePattern, OsSpec
+    from harness.spec.models.base import Login
 
 MANIFEST = "manifest.json"
 SCHEMA = 1
-SHIPPED = ("kernel", "initrd", "disk", "iso")
 OFF_WORDS = ("harness.then=poweroff",)
 
 

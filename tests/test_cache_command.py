@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.commands.cache import cache
+from harness.commands.host.cache import cache
 from harness.errors import UserError
 
 

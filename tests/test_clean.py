@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from harness import paths
-from harness.commands.clean import KINDS, clean
+from harness.commands.host.clean import KINDS, clean
 from harness.errors import HostError
 from harness.store import Store, digest_of
 

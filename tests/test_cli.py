@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.commands import frame
 from harness.errors import EXIT_BUG, EXIT_HOST, EXIT_INTERRUPTED, HostError, ImageError, UserError
+from harness.show import frame
 
 HEAVY = (
     "asyncio",

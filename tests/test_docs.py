@@ -20,8 +20,8 @@ import typer
 
 from harness import errors, paths
 from harness.cli import app
-from harness.spec.annotations import SETTINGS
 from harness.spec.lint import lint
+from harness.spec.rules.annotations import SETTINGS
 from harness.suite import fixtures
 
 TOP = paths.TOP

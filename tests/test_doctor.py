@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.commands import doctor
+from harness.commands.host import doctor
 from harness.tools import TOOLS, Tool
 
 EVERYTHING = [doctor.Found(tool.program, tool.package, tool.needed_for, "/x", "1", "ok") for tool in TOOLS.values()]

@@ -15,7 +15,7 @@ from harness.arch import ARCHES
 from harness.build.debian import Debian
 from harness.build.layer import make_layer
 from harness.build.settings import Settings
-from harness.commands.library import library
+from harness.commands.images.library import library
 from harness.errors import UserError
 from harness.spec import load_component
 from harness.store import Store

@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.commands import retain
-from harness.commands.clean import clean
+from harness.commands.host.clean import clean
+from harness.commands.nights import retain
 from harness.retention import Entry, surplus
-from harness.spec.plan import Disk
+from harness.run import folder as folders
+from harness.spec.models.plan import Disk
 from harness.store import Store, digest_of
-from harness.suite import folder as folders
 
 ROWS = st.lists(st.tuples(st.integers(0, 100), st.integers(0, 9)), max_size=20)
 

@@ -16,9 +16,9 @@ from harness.arch import ARCHES
 from harness.bench import boots, boottime, builds, certificates, histories, images, page, pools, reports, serial, wall
 from harness.bench.context import Bench, Context
 from harness.bench.figures import Figure, Report
-from harness.boot import host
-from harness.commands.frame import guarded
 from harness.errors import EXIT_INTERRUPTED, HostError, UserError
+from harness.show.frame import guarded
+from harness.system import host
 
 EXIT_MISSED = 1
 PAGE = paths.TOP / "docs" / "measurements.md"

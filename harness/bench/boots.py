@@ -12,14 +12,16 @@ from harness.bench import phases
 from harness.bench.context import ARCHES, IMAGES, MACHINES, Context, Finding
 from harness.bench.figures import Figure, best
 from harness.bench.load import busy
-from harness.boot import BootOptions, ExactPair, System, boot, exact_pair, qemu
-from harness.boot.exact import exact_boot
-from harness.boot.qemu import Channels, Launch
-from harness.boot.qemudriver import QemuDriver
+from harness.emulator import argv as qemu
+from harness.emulator.argv import Channels, Launch
+from harness.emulator.driver import QemuDriver
 from harness.errors import HostError, MachineError
 from harness.image import Image
+from harness.launch import ExactPair, boot, exact_pair
+from harness.launch.exact import exact_boot
 from harness.measure.phases import total_us
-from harness.spec.model import MachineSpec
+from harness.spec.models.image import MachineSpec
+from harness.system import BootOptions, System
 
 READY_GOALS = {"x86_64": 950.0, "arm64": 750.0, "s390x": 2750.0}  # ms, image default, best machine
 BEST = {"x86_64": "qemu-x86_64-microvm", "arm64": "qemu-arm64", "s390x": "qemu-s390x"}

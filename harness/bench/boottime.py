@@ -10,16 +10,16 @@ from dataclasses import dataclass
 from harness.arch import Arch, by_name
 from harness.bench.context import ARCHES, IMAGES, MACHINES, Context, Finding
 from harness.bench.figures import Figure
-from harness.boot.exact import exact_boot
-from harness.boot.milestones import power_on_us
 from harness.build.pipeline import Builder
 from harness.build.settings import Settings
-from harness.commands.calibrate import boots
+from harness.commands.runs.calibrate import boots
+from harness.launch.exact import exact_boot
 from harness.measure.compare import Comparison, compare
 from harness.measure.floor import Floors, measure
 from harness.measure.phases import figures
 from harness.spec import load_image, load_machine
 from harness.suite.steps import step_figures, traced_boot
+from harness.system.milestones import power_on_us
 
 MACHINE = {"x86_64": "qemu-x86_64", "arm64": "qemu-arm64", "s390x": "qemu-s390x"}
 LONGEST_S = 300.0

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from harness.bench.figures import Table
-from harness.boot.record import BootRecord
 from harness.measure.phases import phases, total_us
+from harness.system.record import BootRecord
 
 
 def table(title: str, records: Mapping[str, BootRecord]) -> Table:

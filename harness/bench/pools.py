@@ -17,13 +17,13 @@ from harness.bench.context import Context, Finding
 from harness.bench.figures import Figure
 from harness.board.consoles import open_console
 from harness.board.pool import equals, is_aside, reserved
-from harness.boot.console import Console
-from harness.boot.consoleshell import ConsoleShell
-from harness.boot.listener import Listener
-from harness.boot.transcript import Transcript
 from harness.errors import HostError, ImageError, MachineError
 from harness.spec import load_machine
-from harness.spec.model import MachineSpec
+from harness.spec.models.image import MachineSpec
+from harness.system.console import Console
+from harness.system.consoleshell import ConsoleShell
+from harness.system.listener import Listener
+from harness.system.transcript import Transcript
 
 BOARDS, FAILING, WORKERS, CELLS = 20, 3, 8, 80
 BAD_EVERY = 7  # each such cell's image fails, whatever the board

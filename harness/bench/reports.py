@@ -6,19 +6,19 @@ from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
 
-from harness import __version__, results
+from harness import __version__
 from harness.arch import by_name
 from harness.bench.context import ARCHES, IMAGES, Context, Finding, Ran, command
 from harness.bench.figures import Figure
 from harness.bench.histories import BOOTS, CELLS, runs
-from harness.boot.milestones import Milestone
-from harness.boot.qemu import Mode
-from harness.boot.record import BootRecord
 from harness.errors import HostError
 from harness.history import History
 from harness.image import Image
 from harness.measure.phases import figures
 from harness.measure.sizes import sizes
+from harness.run import results
+from harness.system.milestones import Milestone
+from harness.system.record import BootRecord, Mode
 
 SERVICES = 8
 LINES = 400  # of a transcript

@@ -13,12 +13,12 @@ from harness.bench.badline import Board, Faults, board
 from harness.bench.context import Context, Finding
 from harness.bench.figures import Figure
 from harness.board.consoles import SerialSource
-from harness.boot.console import Console
-from harness.boot.consoleshell import ConsoleShell
-from harness.boot.listener import Listener
-from harness.boot.transcript import Transcript
 from harness.errors import MachineError
-from harness.spec.board import BoardConsole
+from harness.spec.models.board import BoardConsole
+from harness.system.console import Console
+from harness.system.consoleshell import ConsoleShell
+from harness.system.listener import Listener
+from harness.system.transcript import Transcript
 
 FAULTS = Faults(mean=2000, kinds=("lost", "flipped"), kernel_s=0.2)
 LINES = 2  # boards at once

@@ -14,14 +14,15 @@ from harness.arch import by_name
 from harness.bench.context import IMAGES, Context, Finding
 from harness.bench.figures import Figure
 from harness.bench.load import busy
-from harness.boot import BootOptions, boot
-from harness.boot.process import on_processor
 from harness.build.pipeline import Builder
 from harness.build.settings import Settings
+from harness.child import on_processor
 from harness.image import Image
+from harness.launch import boot
 from harness.measure.statistics import compare_pairs
 from harness.spec import load_image, load_machine
-from harness.spec.model import MachineSpec
+from harness.spec.models.image import MachineSpec
+from harness.system import BootOptions
 
 MACHINE = "qemu-arm64"  # the quickest to boot by the host's clock
 SLOWER = 0.1

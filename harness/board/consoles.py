@@ -17,10 +17,10 @@ from harness import proc
 from harness.board.kernellog import LogSource
 from harness.board.source import BoardSource
 from harness.board.ssh import Connection
-from harness.boot.channels import GATHER_S, PIECE, SEND_S, PipeSource
-from harness.boot.process import QemuProcess
+from harness.child import QemuProcess
 from harness.errors import MachineError, UserError
-from harness.spec.board import BoardConsole, SshConsole, SshTarget
+from harness.spec.models.board import BoardConsole, SshConsole, SshTarget
+from harness.system.channels import GATHER_S, PIECE, SEND_S, PipeSource
 
 if TYPE_CHECKING:
     from paramiko import Channel
@@ -174,7 +174,7 @@ def open_console(console: BoardConsole, base: Path, out: Path, ssh: SshTarget | 
     if console.command is not None:
         return CommandSource(console.command, out / "console.log")
     if console.log:
-        assert ssh is not None  # `harness.spec.checks_board` asks for it
+        assert ssh is not None  # `harness.spec.rules.board` asks for it
         return LogSource(Connection(ssh, base))
     assert isinstance(console.ssh, SshConsole)
     connection = Connection(console.ssh, base)

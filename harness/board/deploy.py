@@ -15,10 +15,10 @@ from harness import proc
 from harness.board.loader import filled, unambiguous
 from harness.board.ssh import Connection, SshShell
 from harness.board.webserver import address_of, serving
-from harness.boot.process import QemuProcess
-from harness.boot.segments import join
+from harness.child import QemuProcess
 from harness.errors import HostError, MachineError
-from harness.spec.board import Board, Netboot
+from harness.spec.models.board import Board, Netboot
+from harness.system.segments import join
 
 SERVED_S = 5.0  # for dnsmasq to listen
 RESIDENT_S = 300.0  # for the system that runs on the board to come up

@@ -8,7 +8,6 @@ import time
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from harness.board import deploy, pool, proof
 from harness.board.consoles import open_console
@@ -20,22 +19,20 @@ from harness.board.power import Switch
 from harness.board.shells import PerLife, Rooted
 from harness.board.source import BoardSource
 from harness.board.ssh import Connection, SshShell
-from harness.boot import host, qemu
-from harness.boot.channels import Source
-from harness.boot.driver import Prepared
-from harness.boot.login import log_in
-from harness.boot.milestones import Milestone
-from harness.boot.options import BootOptions
-from harness.boot.record import BootRecord
-from harness.boot.shell import Shell
 from harness.errors import UserError
 from harness.image import Bootable, Image
-from harness.spec.base import Login
-from harness.spec.board import Board, reached
-from harness.spec.model import MachineSpec
-
-if TYPE_CHECKING:
-    from harness.boot.system import System
+from harness.spec.models.base import Login
+from harness.spec.models.board import Board, reached
+from harness.spec.models.image import MachineSpec
+from harness.system import host
+from harness.system.channels import Source
+from harness.system.cmdline import cmdline as whole_cmdline
+from harness.system.driver import Booted, Prepared
+from harness.system.login import log_in
+from harness.system.milestones import Milestone
+from harness.system.options import BootOptions
+from harness.system.record import BootRecord
+from harness.system.shell import Shell
 
 PROBE_WORD = "harness.probe=console"  # asks the probe for a root shell on the console
 TICK_S = 0.1
@@ -134,18 +131,18 @@ class BoardDriver:
         """Switch it off."""
         self.off()
 
-    def shell(self, system: System) -> Shell | None:
+    def shell(self, system: Booted) -> Shell | None:
         """Return the shell over SSH, of a login on the console, or of the probe there: the first that there is."""
         if self._shell is None:
             self._shell = self._make(system)
         return self._shell
 
-    def prove(self, system: System) -> None:
+    def prove(self, system: Booted) -> None:
         """Compare the digest of the running root with the built one's; nothing to compare where there is no shell."""
         if isinstance(system.image, Image) and (shell := self.shell(system)):
             proof.prove(shell, system.image.manifest, system.machine.name)
 
-    def _make(self, system: System) -> Shell | None:
+    def _make(self, system: Booted) -> Shell | None:
         board, many, ours = self._bench.board, system.options.timeout_multiplier, isinstance(system.image, Image)
 
         def life() -> object:
@@ -210,7 +207,7 @@ def prepare(image: Bootable, machine: MachineSpec, options: BootOptions, stack: 
         raise UserError(f"{machine.name} has no console, and {image.name} no SSH server: nothing would be heard of it")
     options.out.mkdir(parents=True, exist_ok=True)
     words = (*options.append, *((PROBE_WORD,) if probed else ()))
-    cmdline = qemu.cmdline(image.cmdline, machine, words, mode="wall", probe=probed)
+    cmdline = whole_cmdline(image.cmdline, machine, words, mode="wall", probe=probed)
     bench = Bench(board, machine.path.parent, options.out, stack)
     files = _files(image, cmdline, bench, probed=probed)
     files = deploy.bring(bench, files)

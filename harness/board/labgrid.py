@@ -18,8 +18,8 @@ import yaml
 from harness import proc
 from harness.errors import HostError, MachineError
 from harness.proc import CommandError
-from harness.spec.board import BoardConsole, LabgridPlace, PowerCommands
-from harness.spec.model import MachineSpec
+from harness.spec.models.board import BoardConsole, LabgridPlace, PowerCommands
+from harness.spec.models.image import MachineSpec
 
 CLIENT = "labgrid-client"
 TIMEOUT_S = 60.0

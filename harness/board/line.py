@@ -8,9 +8,9 @@ import time
 from harness.board.loader import Dialogue
 from harness.board.source import BoardSource
 from harness.board.wire import Wire
-from harness.boot.milestones import STAMP
-from harness.boot.text import clean
 from harness.errors import MachineError
+from harness.system.milestones import STAMP
+from harness.system.text import clean
 
 QUIET_S = 0.5  # how long a board that says it goes off may finish its words
 SILENT_S = 10.0  # of silence after the image's last mark, and it is off: not every kernel says so

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-from harness.boot.text import Stripper
 from harness.errors import UserError
 from harness.patterns import compiled
-from harness.spec.board import LoaderStep
+from harness.spec.models.board import LoaderStep
+from harness.system.text import Stripper
 
 MOST_KEPT = 64 << 10  # bytes in which a pattern is looked for
 # A boot loader is a shell of its own: what is filled in must not be able to end a word and begin a command of it.

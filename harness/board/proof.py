@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from harness.boot.shell import Shell
 from harness.errors import MachineError
+from harness.system.shell import Shell
 
 DIGEST_S = 300.0  # a slow machine digests its root
 # the root's own device, as the image mounts it (docs/architecture.md)

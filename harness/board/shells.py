@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from harness.boot.shell import Result, Shell
+from harness.system.shell import Result, Shell
 
 # out of the probe's own root, with what the probe's other channel gives a command
 ENTER = "export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root TERM=dumb; \

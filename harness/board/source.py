@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.boot.channels import Source
+from harness.system.channels import Source
 
 
 class BoardSource(Source):

@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from harness.boot.shell import MOST_COMMAND, MOST_OUTPUT, LineDeadError, Result, judge, seconds
 from harness.errors import HarnessError, MachineError, UserError
-from harness.spec.board import SshTarget
+from harness.spec.models.board import SshTarget
+from harness.system.shell import MOST_COMMAND, MOST_OUTPUT, LineDeadError, Result, judge, seconds
 
 if TYPE_CHECKING:
     from paramiko import Channel, SFTPClient, SSHClient
@@ -47,7 +47,7 @@ def jumps(target: SshTarget) -> tuple[SshTarget, ...]:
     found = []
     for text in target.jump:
         match = _JUMP.fullmatch(text)
-        assert match, text  # `harness.spec.checks_board` lets no other through
+        assert match, text  # `harness.spec.rules.board` lets no other through
         host = match["six"] or match["host"]
         user, port = match["user"] or target.user, int(match["port"] or 22)
         found.append(target.model_copy(update={"host": host, "user": user, "port": port, "jump": ()}))

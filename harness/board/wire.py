@@ -5,9 +5,9 @@ kernel stamps its lines with a clock of its own that runs as fast as this host's
 stamp tells when that clock was zero, and what another one came later than by that clock is what the line took of it.
 
 What this cannot know: the delay that no line escaped (of the adapter, the console's server, the network, and up to
-`harness.boot.channels.GATHER_S` of this host); when a milestone without a stamp was said; and that a kernel which waits
-until its console has taken a line is slower for it. A stamp that a bad line has changed is left out where the next one
-contradicts it.
+`harness.system.channels.GATHER_S` of this host); when a milestone without a stamp was said; and that a kernel which
+waits until its console has taken a line is slower for it. A stamp that a bad line has changed is left out where the
+next one contradicts it.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from harness.boot.milestones import STAMP, Milestone
-from harness.boot.text import clean
+from harness.system.milestones import STAMP, Milestone
+from harness.system.text import clean
 
 BITS = 10  # of a character on the line
 BACK_S = 0.1  # a stamp is of another boot when it is so much lower than the one before: processors print out of order

@@ -11,12 +11,12 @@ from types import MappingProxyType
 from typing import Any
 
 from harness.build.ids import number
-from harness.spec.checks import CAPABILITIES
-from harness.spec.model import BindNS, Device, Entry, EntryConfig, Mount, Runtime
+from harness.spec.labels import DEFAULT_ENV, merge
+from harness.spec.models.image import Device, Entry, EntryConfig, Mount, Runtime
+from harness.spec.rules.common import CAPABILITIES
 
 OCI_VERSION = "1.0.2"
 
-DEFAULT_ENV = ("PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",)
 
 # LinuxKit's default mounts; the options that a read-only root adds stand last.
 _DEFAULT_MOUNTS: dict[str, tuple[str, str, tuple[str, ...], tuple[str, ...]]] = {
@@ -36,8 +36,6 @@ _NAMESPACES = (
     ("pid", "pid", ""),
     ("userns", "user", None),
 )
-# where LinuxKit takes empty text for "not written": the label's or the default's value counts
-_EMPTY_IS_UNWRITTEN = ("net", "pid", "ipc", "uts", "userns", "cwd", "hostname")
 _UNLIMITED = 2**64 - 1
 _PAGE_UNITS = ((1 << 30, "GB"), (1 << 20, "MB"), (1 << 10, "KB"))
 
@@ -52,36 +50,6 @@ class Bundle:
     readonly: bool
     binds: tuple[tuple[str, str], ...]  # (source in the root, destination in the container)
     runtime: Runtime
-
-
-def merge(label: EntryConfig, entry: EntryConfig) -> EntryConfig:
-    """Put the entry's keys over the label's; ``.add`` keys append to the label's list, ``runtime`` merges by key."""
-    merged = {key: value for key in EntryConfig.model_fields if (value := getattr(label, key)) is not None}
-    for key in EntryConfig.model_fields:
-        value = getattr(entry, key)
-        if value is not None and not (value == "" and key in _EMPTY_IS_UNWRITTEN):
-            merged[key] = value
-    if label.runtime and entry.runtime:
-        merged["runtime"] = _merge_runtime(label.runtime, entry.runtime)
-    for key in ("capabilities", "binds"):
-        more = getattr(entry, f"{key}_add")
-        if more is not None and getattr(entry, key) is None:
-            old = getattr(label, key) or ()
-            merged[key] = tuple(dict.fromkeys((*old, *more)))
-        merged.pop(f"{key}_add", None)
-    return EntryConfig(**merged)
-
-
-def _merge_runtime(label: Runtime, entry: Runtime) -> Runtime:
-    said = {key: getattr(entry, key) for key in entry.model_fields_set}
-    if label.bind_ns and entry.bind_ns:
-        both = {**_said(label.bind_ns), **_said(entry.bind_ns)}
-        said["bind_ns"] = BindNS(**both)
-    return label.model_copy(update=said)
-
-
-def _said(paths: BindNS) -> dict[str, str]:
-    return {key: getattr(paths, key) for key in paths.model_fields_set}
 
 
 def make(

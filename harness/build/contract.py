@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from harness.build import namespaces, prepare
-from harness.build.bundle import DEFAULT_ENV, Bundle
-from harness.spec.annotations import settings
+from harness.build.bundle import Bundle
+from harness.spec.labels import DEFAULT_ENV
+from harness.spec.rules.annotations import settings
 
 NAMESPACES = "namespaces"
 HOOK_LIMIT = 30  # seconds

@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from harness.build import licences
 from harness.build.packages import Package
-from harness.build.tree import Node
+from harness.tree.tree import Node
 
 FOLDER = "licences"  # beside a layer's, a kernel's or an image's other files
 UNKNOWN = {"licence": licences.UNKNOWN, "copyright": ""}

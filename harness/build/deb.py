@@ -14,8 +14,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any, cast
 
-from harness.build.tree import Node, Slice
 from harness.errors import HostError
+from harness.tree.tree import Node, Slice
 
 MAX_FILE = 512 << 20
 MAX_UNPACKED = 2 << 30

@@ -6,7 +6,7 @@ import json
 
 from harness.errors import UserError
 from harness.spec import host_file
-from harness.spec.model import File, ImageSpec
+from harness.spec.models.image import File, ImageSpec
 
 
 def content(file: File, spec: ImageSpec) -> bytes | None:

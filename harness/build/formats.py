@@ -16,9 +16,9 @@ from typing import IO, cast
 
 from harness import paths, proc
 from harness.arch import Arch
-from harness.build import cpio
-from harness.build.tree import Tree, write
 from harness.errors import HarnessError
+from harness.tree import cpio
+from harness.tree.tree import Tree, write
 
 _PIPE = 1 << 20  # bytes
 _BLOCK = 131_072  # tar2sqfs's block, unless told otherwise

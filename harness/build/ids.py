@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from harness.spec.checks import SECTIONS
-from harness.spec.model import ImageSpec
+from harness.spec.models.image import ImageSpec
+from harness.spec.rules.common import SECTIONS
 
 FIRST_ID = 100  # LinuxKit gives named users numbers from here
 

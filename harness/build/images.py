@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from harness.build.bundle import merge
 from harness.build.namespaces import modules
 from harness.build.rootfs import Part
 from harness.errors import UserError
@@ -13,9 +12,10 @@ from harness.oci.config import LICENCES, config_of, labels, user_of
 from harness.oci.image import OciImage
 from harness.oci.layers import Alive, Limits, idle
 from harness.oci.merge import merge as merge_layers
-from harness.spec import checks
-from harness.spec.complaints import spell
-from harness.spec.model import ImageSpec
+from harness.spec.labels import merge
+from harness.spec.models.image import ImageSpec
+from harness.spec.rules import common as checks
+from harness.spec.text.complaints import spell
 from harness.store import Store
 
 

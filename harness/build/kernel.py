@@ -15,15 +15,16 @@ from typing import Any, BinaryIO, cast
 
 from harness import proc
 from harness.arch import ARCHES, Arch
-from harness.build import copyrights, deb, versions
+from harness.build import copyrights, deb
 from harness.build.debian import Debian
 from harness.build.layer import packages_of
 from harness.build.modules import ModuleIndex, module_name, read_index, spelled
 from harness.build.packages import Package, Resolution
-from harness.build.tree import Node, Tree, plain, write
 from harness.errors import UserError
-from harness.spec.model import ComponentSpec, KernelPart
+from harness.spec.models.image import ComponentSpec, KernelPart
 from harness.store import Store, digest_of
+from harness.tree import versions
+from harness.tree.tree import Node, Tree, plain, write
 
 TABLES = ("modules.dep", "modules.alias", "modules.softdep", "modules.builtin")
 GIVEN = ("modules.builtin", "modules.builtin.modinfo", "modules.order")

@@ -11,19 +11,20 @@ from dataclasses import replace
 from pathlib import Path
 
 from harness.arch import Arch
-from harness.build import copyrights, versions
+from harness.build import copyrights
 from harness.build.kernel import KernelFiles, write_kernel
 from harness.build.modules import ModuleIndex, read_index, spelled
 from harness.build.settings import UCODE_ARCHES
-from harness.build.tree import CHUNK, Node, Tree, write
 from harness.errors import ImageError
 from harness.oci import packing
 from harness.oci.image import Blob, OciImage
 from harness.oci.layers import Limits
 from harness.oci.merge import merge
-from harness.spec.checks_image import CPIO
-from harness.spec.model import Kernel, KernelPart
+from harness.spec.models.image import Kernel, KernelPart
+from harness.spec.rules.image import CPIO
 from harness.store import Store, digest_of
+from harness.tree import versions
+from harness.tree.tree import CHUNK, Node, Tree, write
 
 NONE, ARCHIVE = "none", "kernel.tar"
 MAX_KERNEL = 512 << 20  # bytes of a kernel or of microcode

@@ -14,18 +14,19 @@ from typing import Any
 
 from harness import paths
 from harness.arch import Arch
-from harness.build import copyrights, deb, versions
+from harness.build import copyrights, deb
 from harness.build.debian import Debian
 from harness.build.globs import literal, matcher, unmatched
 from harness.build.ids import number
 from harness.build.libraries import Libraries
 from harness.build.packages import Package, Resolution
-from harness.build.tree import Node, Tree, clean, folder, plain, symlink, write
 from harness.errors import UserError
 from harness.spec import executable
-from harness.spec.checks_library import source_path
-from harness.spec.model import ComponentSpec, File, User
+from harness.spec.models.image import ComponentSpec, File, User
+from harness.spec.rules.library import source_path
 from harness.store import Store, digest_of, file_digest
+from harness.tree import versions
+from harness.tree.tree import Node, Tree, clean, folder, plain, symlink, write
 
 LINKS = {"bin": "usr/bin", "sbin": "usr/sbin", "lib": "usr/lib", "lib64": "usr/lib64"}
 

@@ -13,8 +13,8 @@ from harness.build import elf
 from harness.build.deb import merged
 from harness.build.globs import matcher
 from harness.build.packages import Package, Resolution
-from harness.build.tree import Node, Tree
 from harness.errors import UserError
+from harness.tree.tree import Node, Tree
 
 MAX_LINKS = 16
 

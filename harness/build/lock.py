@@ -11,7 +11,7 @@ from typing import Any
 
 from harness.build.packages import Package, Resolution, package_from
 from harness.errors import HostError, UserError
-from harness.oci.reference import DIGEST
+from harness.spec.image_reference import DIGEST
 
 FORMAT = 1
 MAX_BYTES = 64 << 20

@@ -5,8 +5,8 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator
 
-from harness.build.tree import clean
-from harness.spec.model import Interface, Runtime
+from harness.spec.models.image import Interface, Runtime
+from harness.tree.tree import clean
 
 # `pid` is the container's first process: the runtime tells its state on the hook's input (runtime-spec, runtime.md)
 _BEGIN = ("set -e", r"""pid=$(sed -n 's/.*"pid": *\([0-9]*\).*/\1/p')""")

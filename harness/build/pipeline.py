@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 from harness import paths
 from harness.arch import ARCHES, Arch
-from harness.build import versions
 from harness.build.debian import Debian
 from harness.build.lock import Lock
 from harness.build.settings import COMPRESSIONS, UCODE_ARCHES, Settings
@@ -20,10 +19,11 @@ from harness.build.together import Together
 from harness.errors import UserError
 from harness.image import MANIFEST, Image
 from harness.spec import executable, host_file, library, load_component
-from harness.spec.checks_image import ucode_file
-from harness.spec.model import ComponentSpec, ImageSpec, Volume
-from harness.spec.references import kind_of
+from harness.spec.models.image import ComponentSpec, ImageSpec, Volume
+from harness.spec.rules.image import ucode_file
+from harness.spec.rules.references import kind_of
 from harness.store import Store, digest_of, file_digest
+from harness.tree import versions
 
 if TYPE_CHECKING:
     from harness.build.kernel import KernelFiles
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from harness.oci.fetch import Images
     from harness.oci.image import OciImage
     from harness.oci.layers import Limits
-    from harness.spec.annotations import EntrySettings
+    from harness.spec.rules.annotations import EntrySettings
 
 PROBE_COMPONENT = "busybox"
 Progress = Callable[[str], None]
@@ -182,9 +182,9 @@ class Builder:
         from harness.build.images import interface_modules, judge, make_part, record
         from harness.build.layer import make_layer
         from harness.build.rootfs import assemble
-        from harness.build.tree import Tree, read_layer
         from harness.oci.layers import Limits
         from harness.oci.volume import layout
+        from harness.tree.tree import Tree, read_layer
 
         spec, arch = inputs.spec, inputs.arch
         images = {one: self.images.fetch(one, arch, spec.sources[0].parent, files_only=True) for one in inputs.images}
@@ -275,7 +275,7 @@ def packages_of(component: ComponentSpec, arch: Arch) -> tuple[str, ...]:
 
 def _part(component: ComponentSpec, layer: Layer) -> Part:
     from harness.build.rootfs import Part
-    from harness.build.tree import read_layer
+    from harness.tree.tree import read_layer
 
     return Part(
         reference=component.name,
@@ -309,7 +309,7 @@ def expectations(spec: ImageSpec, parts: dict[str, Part]) -> dict[str, Any]:
     """Say what a booted image should look like: what cases compare the running system with."""
     from harness.build.bundle import make
     from harness.build.ids import named_ids
-    from harness.spec.annotations import settings
+    from harness.spec.rules.annotations import settings
 
     ids = named_ids(spec)
     volumes = {volume.name: volume.readonly for volume in spec.volumes}

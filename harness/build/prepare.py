@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import shlex
 
-from harness.build.tree import Tree, clean, folder, plain
-from harness.spec.model import Mount, Runtime
+from harness.spec.models.image import Mount, Runtime
+from harness.tree.tree import Tree, clean, folder, plain
 
 MADE_AT_BOOT = ("dev", "proc", "sys", "run", "tmp")  # mounted before any container runs
 

@@ -14,11 +14,11 @@ from harness.build import contract, prepare
 from harness.build.files import content
 from harness.build.ids import named_ids, number
 from harness.build.prepare import MADE_AT_BOOT
-from harness.build.tree import Node, Tree, clean, folder, plain, symlink
 from harness.errors import UserError
 from harness.spec import executable
-from harness.spec.checks import SECTIONS
-from harness.spec.model import Entry, EntryConfig, File, ImageSpec, Volume
+from harness.spec.models.image import Entry, EntryConfig, File, ImageSpec, Volume
+from harness.spec.rules.common import SECTIONS
+from harness.tree.tree import Node, Tree, clean, folder, plain, symlink
 
 # What the root always has, whatever its init images bring: mount points and the places programs expect.
 _FOLDERS = {"dev": 0o755, "proc": 0o555, "sys": 0o555, "run": 0o755, "tmp": 0o1777, "var": 0o755, "mnt": 0o755,

@@ -12,18 +12,18 @@ from typing import Any
 
 from harness import proc
 from harness.arch import Arch, by_name
-from harness.boot import qemu
-from harness.boot.exact import compare, exact_boot
-from harness.boot.record import BootRecord
 from harness.certify import evidence, identity
 from harness.certify.verify import Finding, Unpacked, exact_records, unlike
 from harness.errors import EvidenceError, HarnessError, ImageError
 from harness.image import ForeignImage, Image
+from harness.launch.exact import compare, exact_boot
 from harness.spec import machines
 from harness.spec.load import check_machine
-from harness.spec.model import MachineSpec, Qemu
-from harness.spec.reader import read
+from harness.spec.models.image import MachineSpec, Qemu
+from harness.spec.text.reader import read
 from harness.store import file_digest
+from harness.system.cmdline import cmdline as whole_cmdline
+from harness.system.record import BootRecord
 
 TIMEOUT_S = 600.0
 # What a stranger's machine may ask of QEMU: no file, no host device, no program.
@@ -125,7 +125,7 @@ def _why_not(found: Unpacked, machine: MachineSpec, arch: Arch, then: BootRecord
     image = evidence.image_of(found.folder, found.certificate["image"])
     if differ := identity.differences(_mapping(found.certificate["qemu"]), identity.of(arch, machine, image)):
         return f"{'; '.join(differ)} (--qemu PATH names another one)"
-    if qemu.cmdline(image.cmdline, machine, image.off_words, mode="exact", probe=False) != then.cmdline:
+    if whole_cmdline(image.cmdline, machine, image.off_words, mode="exact", probe=False) != then.cmdline:
         return "this harness gives the kernel another command line"
     return ""
 

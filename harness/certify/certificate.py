@@ -10,10 +10,10 @@ from harness import __version__
 from harness.certify.judge import Judged, counts, result
 from harness.image import ForeignImage, Image
 from harness.report.words import visible
-from harness.spec.model import MachineSpec
-from harness.spec.plan import Budget
+from harness.run.cells import SIZE_BUDGET
+from harness.spec.models.image import MachineSpec
+from harness.spec.models.plan import Budget
 from harness.spec.profile import Profile
-from harness.suite.cells import SIZE_BUDGET
 
 SCHEMA = 1
 WORDS = {"PASSED": "certified", "WARNED": "certified with warnings", "FAILED": "refused"}

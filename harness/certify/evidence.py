@@ -9,15 +9,16 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from harness import paths, proc, results
+from harness import paths, proc
 from harness.certify.statement import canonical
 from harness.errors import HarnessError
-from harness.image import MANIFEST, SHIPPED, ForeignImage, Image
+from harness.image import MANIFEST, ForeignImage, Image
+from harness.run import events, results
 from harness.spec.foreign import OsSpec
-from harness.spec.model import MachineSpec
+from harness.spec.models.base import SHIPPED
+from harness.spec.models.image import MachineSpec
 from harness.spec.profile import Profile, Waivers
 from harness.store import file_digest
-from harness.suite import events
 
 Files = dict[str, Path | bytes]
 IMAGE, SPEC, PROFILE, CASES, BOOTS = "image", "spec", "profile", "cases", "boots"

@@ -7,12 +7,12 @@ from typing import Any
 
 from harness import proc
 from harness.arch import Arch
-from harness.boot import host
-from harness.boot.firmware import uefi
+from harness.emulator.firmware import uefi
 from harness.errors import HostError
 from harness.image import Bootable
-from harness.spec.model import MachineSpec
+from harness.spec.models.image import MachineSpec
 from harness.store import file_digest
+from harness.system import host
 
 # What QEMU loads beside the image when it is given a kernel (its hw/ folder says so for each machine type), by how a
 # machine type's name begins.

@@ -12,11 +12,6 @@ from typing import IO, Any, Literal
 from pydantic import TypeAdapter, ValidationError
 
 from harness import paths
-from harness.boot.exact import compare, moved
-from harness.boot.listener import Listener
-from harness.boot.milestones import finder
-from harness.boot.record import BootRecord
-from harness.boot.transcript import Transcript
 from harness.certify import archive, evidence, judge, statement
 from harness.certify.archive import Member
 from harness.certify.certificate import budget_of
@@ -24,8 +19,13 @@ from harness.certify.keys import PublicKey
 from harness.certify.statement import Statement
 from harness.errors import EvidenceError, HarnessError
 from harness.image import MANIFEST, ForeignImage
+from harness.launch.exact import compare, moved
 from harness.spec.profile import Requirement, Waiver, load_profile
 from harness.store import file_digest
+from harness.system.listener import Listener
+from harness.system.milestones import finder
+from harness.system.record import BootRecord
+from harness.system.transcript import Transcript
 
 MAX_PARSED = 256 << 20  # bytes of a file that is read into memory
 How = Literal["checked", "re-executed", "not checked", "not re-executed"]

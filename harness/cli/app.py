@@ -10,7 +10,8 @@ from typing import Annotated, ParamSpec
 import typer
 
 from harness import __version__
-from harness.commands import frame, options
+from harness.commands import options
+from harness.show import frame
 
 # rich would double the time that every start takes
 app = typer.Typer(

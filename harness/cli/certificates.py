@@ -53,16 +53,16 @@ def certify(
       harness certify my-os.yml -m qemu-arm64 -p hardened --waivers waivers.yml --key agent
       harness certify --new-key vendor.key
     """
-    from harness.commands import certify as module
-    from harness.suite.builds import How
+    from harness.commands.certificates import certify as module
+    from harness.run.builds import How
 
     if new_key is not None:
         return module.new_key(new_key)
     if image is None or machine is None:
         raise UserError("certify takes an image and a machine", hint="see harness certify --help")
     how = How(lock=lock, offline=offline, library=library)
-    wish = module.Wish(output, key, waivers, results, timeout_multiplier, how, as_json=json)
-    return module.certify(image, machine, profile, wish)
+    request = module.CertifyRequest(output, key, waivers, results, timeout_multiplier, how, as_json=json)
+    return module.certify(image, machine, profile, request)
 
 
 @command
@@ -86,9 +86,9 @@ def verify(
       harness verify evidence.tar.zst --key vendor.key.pub
       harness verify evidence.tar.zst --no-boot
     """
-    from harness.commands import verify as module
+    from harness.commands.certificates import verify as module
 
-    return module.run(evidence, module.Wish(not no_boot, qemu, key, timeout_multiplier, as_json=json))
+    return module.run(evidence, module.VerifyRequest(not no_boot, qemu, key, timeout_multiplier, as_json=json))
 
 
 @command
@@ -104,6 +104,6 @@ def profile(
       harness profile list
       harness profile show hardened
     """
-    from harness.commands import profile as module
+    from harness.commands.certificates import profile as module
 
     return module.profile(action, name, as_json=json)

@@ -23,7 +23,7 @@ def doctor(json: options.Json = False) -> int:
       harness doctor
       harness doctor --json
     """
-    from harness.commands import doctor as module
+    from harness.commands.host import doctor as module
 
     return module.doctor(as_json=json)
 
@@ -47,6 +47,6 @@ def clean(
       harness clean --all
       harness clean --to 20000
     """
-    from harness.commands import clean as module
+    from harness.commands.host import clean as module
 
     return module.clean(everything=everything, dry_run=dry_run, to_mb=to, as_json=json)

@@ -40,7 +40,7 @@ def build(
       harness build linuxkit.yml --library
     """
     from harness.build.settings import Settings
-    from harness.commands import build as module
+    from harness.commands.images import build as module
 
     settings = Settings(suite=suite, mirror=mirror, keyring=keyring, registry=registry, compression=compression,
                         lock=lock, refresh=refresh, offline=offline, library=library)  # fmt: skip
@@ -83,12 +83,13 @@ def boot(
       harness boot cases/images/minimal.yml -m desk-board.yml --runs 30 --within 5
     """
     from harness.build.settings import Settings
-    from harness.commands import boot as module
+    from harness.commands.images import boot as module
+    from harness.commands.images.bootable import BootRequest
 
-    wish = module.Wish(exact=exact, explain=explain, command=run, append=tuple(append or ()),
-                       forwards=tuple(forward or ()), timeout=timeout, out=output, as_json=json, runs=runs,
-                       within=within, disks=disks)  # fmt: skip
-    return module.boot(images, machine, Settings(library=library), wish)
+    request = BootRequest(exact=exact, explain=explain, command=run, append=tuple(append or ()),
+                          forwards=tuple(forward or ()), timeout=timeout, out=output, as_json=json, runs=runs,
+                          within=within, disks=disks)  # fmt: skip
+    return module.boot(images, machine, Settings(library=library), request)
 
 
 @command
@@ -104,7 +105,7 @@ def lint(
       harness lint cases/images/default.yml
       harness lint machines cases
     """
-    from harness.commands import lint as module
+    from harness.commands.images import lint as module
 
     return module.lint(files, library=library, as_json=json)
 
@@ -126,7 +127,7 @@ def cache(
       harness cache import /backup/packages
       harness build my-os.yml --lock my-os.lock --offline
     """
-    from harness.commands import cache as module
+    from harness.commands.host import cache as module
 
     return module.cache(action, folder, as_json=json)
 
@@ -151,7 +152,7 @@ def library(
       harness library show nginx dhcp
     """
     from harness.build.settings import Settings
-    from harness.commands import library as module
+    from harness.commands.images import library as module
 
     return module.library(action, words or [], Settings(), as_json=json)
 
@@ -171,7 +172,7 @@ def new(
       harness new nginx sshd -o os.yml
       harness new registry.example/group/app:1.2 -o os.yml
     """
-    from harness.commands import compose as module
+    from harness.commands.images import compose as module
 
     return module.new(names, output)
 
@@ -200,7 +201,7 @@ def add(
       harness add rngd os.yml
       harness add busybox os.yml --section onshutdown --name goodbye
     """
-    from harness.commands import compose as module
+    from harness.commands.images import compose as module
 
     return module.add_to(name, file, section=section, name=as_, as_json=json)
 
@@ -232,7 +233,7 @@ def sbom(
       harness sbom diff yesterday.spdx.json cases/images/default.yml --arch arm64
     """
     from harness.build.settings import Settings
-    from harness.commands import sbom as module
+    from harness.commands.images import sbom as module
 
-    wish = module.Wish(arch, output, format_, as_json=json)
-    return module.sbom(words or [], Settings(lock=lock, offline=offline, library=library), wish)
+    request = module.SbomRequest(arch, output, format_, as_json=json)
+    return module.sbom(words or [], Settings(lock=lock, offline=offline, library=library), request)

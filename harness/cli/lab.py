@@ -34,6 +34,6 @@ def machine(
       harness machine check lab/rpi-1.yml --image my-os.yml
       harness machine free rpi-1
     """
-    from harness.commands import machine as module
+    from harness.commands.lab import machine as module
 
     return module.act(action, names or [], image or [], as_json=json)

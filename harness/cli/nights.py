@@ -32,7 +32,7 @@ def results(
       harness matrix nightly.yml --shard 2/2 --durations-of last/results.json --results two     (on another)
       harness results merge one two -o night
     """
-    from harness.commands import results as module
+    from harness.commands.runs import results as module
     from harness.errors import UserError
 
     if action != "merge":

@@ -72,9 +72,9 @@ def matrix(
     """
     from datetime import datetime
 
-    from harness.commands import gate, watch
-    from harness.commands import matrix as module
-    from harness.suite.builds import How
+    from harness.commands.nights import gate, watch
+    from harness.commands.nights import matrix as module
+    from harness.run.builds import How
 
     until = watch.deadline(deadline, datetime.now()) if deadline else None
     after = gate.prepare(against, keep=not no_history, where=where)
@@ -112,11 +112,12 @@ def compare(
       harness compare old.yml new.yml -m qemu-arm64 --pairs 30
     """
     from harness.build.settings import Settings
-    from harness.commands import compare as module
+    from harness.commands.runs import compare as module
+    from harness.commands.runs.sides import CompareRequest
 
-    wish = module.Wish(before, after, machines=tuple(machine or ()), explain=explain, pairs=pairs, history=where,
-                       as_json=json)  # fmt: skip
-    return module.run(wish, Settings(library=library))
+    request = CompareRequest(before, after, machines=tuple(machine or ()), explain=explain, pairs=pairs,
+                             history=where, as_json=json)  # fmt: skip
+    return module.run(request, Settings(library=library))
 
 
 @command
@@ -139,7 +140,7 @@ def calibrate(
       harness calibrate cases/images/minimal.yml -m qemu-s390x --no-history
     """
     from harness.build.settings import Settings
-    from harness.commands import calibrate as module
+    from harness.commands.runs import calibrate as module
 
     settings = Settings(library=library)
     return module.calibrate(images, machine, settings, history=where, keep=not no_history, as_json=json)
@@ -172,10 +173,10 @@ def history(
       harness history import results
       harness history export all.jsonl
     """
-    from harness.commands import history as module
+    from harness.commands.runs import history as module
 
-    wish = module.Wish(machine, mode, figure, last, every_key=all_keys, runs=runs, as_json=json)
-    return module.history(words or [], wish, where)
+    request = module.HistoryRequest(machine, mode, figure, last, every_key=all_keys, runs=runs, as_json=json)
+    return module.history(words or [], request, where)
 
 
 @command
@@ -198,7 +199,7 @@ def baseline(
       harness baseline list
       harness matrix --explain --against latest-baseline
     """
-    from harness.commands import baseline as module
+    from harness.commands.runs import baseline as module
 
     return module.baseline(action, run, reason, image=image, machine=machine, where=where, as_json=json)
 
@@ -222,6 +223,6 @@ def report(
       harness report out -o nightly.html
       harness report --over-time -o history.html
     """
-    from harness.commands import report as module
+    from harness.commands.runs import report as module
 
     return module.report(folder, output, over_time=over_time, where=where)

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness.build.settings import Settings
-from harness.commands.frame import progress
+from harness.show.frame import progress
 from harness.spec import load_image
 from harness.spec.foreign import OsSpec
-from harness.spec.model import ImageSpec
+from harness.spec.models.image import ImageSpec
 
 
 def read_image(paths: Sequence[Path], settings: Settings) -> ImageSpec:

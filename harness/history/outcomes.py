@@ -12,7 +12,7 @@ from harness.history import keys
 from harness.history.store import History
 from harness.history.tables import Outcome
 from harness.measure import flaky
-from harness.results import FINISHED, LAB, case_of
+from harness.run.results import FINISHED, LAB, case_of
 from harness.store import digest_of
 
 if TYPE_CHECKING:

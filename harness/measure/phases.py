@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # who reads a history boots nothing, and shall not wait for what does
-    from harness.boot.milestones import Milestone
-    from harness.boot.record import BootRecord
+    from harness.system.milestones import Milestone
+    from harness.system.record import BootRecord
 
 READY = "ready"
 FIRMWARE = "firmware"

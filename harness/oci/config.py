@@ -6,15 +6,15 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from harness.build.bundle import DEFAULT_ENV, merge
-from harness.build.tree import Node, Tree
 from harness.errors import ImageError
 from harness.oci.image import OciImage
-from harness.spec import checks
-from harness.spec.complaints import Problem, SpecError
-from harness.spec.components import checked, mapping_of
-from harness.spec.model import EntryConfig
-from harness.spec.reader import Document, parse
+from harness.spec.components import checked
+from harness.spec.labels import DEFAULT_ENV, merge
+from harness.spec.models.image import EntryConfig
+from harness.spec.rules import common as checks
+from harness.spec.text.complaints import Problem, SpecError
+from harness.spec.text.reader import Document, mapping_of, parse
+from harness.tree.tree import Node, Tree
 
 LABEL = "org.mobyproject.config"  # LinuxKit's own
 LICENCES = "org.opencontainers.image.licenses"  # image-spec, annotations.md

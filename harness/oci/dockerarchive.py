@@ -13,7 +13,7 @@ from harness.errors import ImageError, UserError
 from harness.oci.blobs import Receiver
 from harness.oci.document import CONFIG, LARGEST, LAYER, MANIFEST, MOST_LAYERS, Descriptor, diff_ids, load
 from harness.oci.hostfiles import GZIP, Files, opened, read_all, send
-from harness.oci.reference import Local
+from harness.spec.image_reference import Local
 
 ZSTD = b"\x28\xb5\x2f\xfd"
 PACKED = {GZIP: "+gzip", ZSTD: "+zstd"}

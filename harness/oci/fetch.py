@@ -18,10 +18,10 @@ from harness.errors import HostError, ImageError, UserError
 from harness.oci.blobs import Blobs, Receiver
 from harness.oci.document import LARGEST, MANIFEST, Descriptor, Manifest, choose, parse, read_config
 from harness.oci.image import Blob, OciImage
-from harness.oci.reference import Local, Named
-from harness.oci.reference import parse as parse_reference
 from harness.oci.registries import Registries, find
 from harness.patience import Patience
+from harness.spec.image_reference import Local, Named
+from harness.spec.image_reference import parse as parse_reference
 from harness.store import Store, digest_of
 
 RESOLUTION_VERSION = 1
@@ -73,7 +73,7 @@ class StoppedError(HostError):
 
 
 @dataclass(frozen=True)
-class _Wish:
+class _Order:
     """An image that is asked for: ``name`` in full, ``key`` of its record, empty where it is quicker to look.
 
     ``locked`` is the digest that the lock says, empty without one.
@@ -131,23 +131,23 @@ class Images:
         Raises UserError when there is no such image or none for `arch`, ImageError when what is there is no image,
         HostError when it cannot be had.
         """
-        return self._resolved(self._wish(reference, arch, base)).digest
+        return self._resolved(self._order(reference, arch, base)).digest
 
     def fetch(self, reference: str, arch: Arch, base: Path, *, files_only: bool = False) -> OciImage:
         """Return the image, every blob of it in the store and checked. Raises as `resolve` does.
 
         `files_only` is for who wants the layers' files alone: of a layer that has been unpacked, the blob is not read.
         """
-        wish = self._wish(reference, arch, base)
+        order = self._order(reference, arch, base)
         with self.store.telling("an OCI image"):
-            described = self._resolved(wish)
-            manifest = self._manifest(described, wish)
+            described = self._resolved(order)
+            manifest = self._manifest(described, order)
             assert manifest is not None  # _resolved has seen to it
-            platform, config = read_config(self._blob(manifest.config).path.read_bytes(), manifest, arch, wish.text)
-            layers = self._layers(wish, manifest, config["rootfs"]["diff_ids"] if files_only else ())
+            platform, config = read_config(self._blob(manifest.config).path.read_bytes(), manifest, arch, order.text)
+            layers = self._layers(order, manifest, config["rootfs"]["diff_ids"] if files_only else ())
         return OciImage(reference, described.digest, platform, config, layers)
 
-    def _wish(self, reference: str, arch: Arch, base: Path) -> _Wish:
+    def _order(self, reference: str, arch: Arch, base: Path) -> _Order:
         name, locked = parse_reference(reference), ""
         if self.lock and self.lock.honoured and not self.refresh:
             locked = self.lock.find_image(arch.name, reference)
@@ -156,7 +156,7 @@ class Images:
             name = replace(name, digest=locked or name.digest)
             asked = [str(place) for place in self.registries.places(name)[-1:]]
             key = digest_of([RESOLUTION_VERSION, str(name), asked, arch.oci])
-            return _Wish(reference, name, base, arch, key, locked)
+            return _Order(reference, name, base, arch, key, locked)
         where = name.where(base)
         try:
             status = where.stat()
@@ -165,69 +165,69 @@ class Images:
         # an archive is read from end to end before it is known what it holds; a folder has an index
         seen = [str(where.absolute()), status.st_size, status.st_mtime_ns, status.st_ino, status.st_dev]
         key = "" if name.transport == "oci" else digest_of([RESOLUTION_VERSION, str(name), seen, arch.oci])
-        return _Wish(reference, name, where, arch, key, locked)
+        return _Order(reference, name, where, arch, key, locked)
 
-    def _resolved(self, wish: _Wish) -> Descriptor:
-        memo = (str(wish.name), wish.arch.name, wish.where)
+    def _resolved(self, order: _Order) -> Descriptor:
+        memo = (str(order.name), order.arch.name, order.where)
         with self._lock:
             lock = self._locks.setdefault(memo, threading.Lock())
         with lock:
-            found = self._known.get(memo) or self._recorded(wish)
+            found = self._known.get(memo) or self._recorded(order)
             if found is None:
-                found = self._ask(wish)
-                self._record(wish, found)
+                found = self._ask(order)
+                self._record(order, found)
             self._known[memo] = found
-        if wish.locked and found.digest != wish.locked:
+        if order.locked and found.digest != order.locked:
             raise UserError(
-                f"{wish} is not what the lock says",
-                details=f"it is    {found.digest}\nlocked:  {wish.locked}",
+                f"{order} is not what the lock says",
+                details=f"it is    {found.digest}\nlocked:  {order.locked}",
                 hint="to take it as it is now, resolve anew (refresh), and review what changed",
             )
         if self.lock and not self.lock.honoured:
-            self.lock.add_image(wish.arch.name, wish.text, found.digest)
+            self.lock.add_image(order.arch.name, order.text, found.digest)
         return found
 
-    def _recorded(self, wish: _Wish) -> Descriptor | None:
+    def _recorded(self, order: _Order) -> Descriptor | None:
         """Return the remembered answer, or None: what a digest means does not change, what a tag means may."""
-        if not wish.key or (self.refresh and not (isinstance(wish.name, Named) and wish.name.digest)):
+        if not order.key or (self.refresh and not (isinstance(order.name, Named) and order.name.digest)):
             return None
         try:
-            found = Descriptor.model_validate_json(self._path(wish).read_bytes())
-            return found if self._manifest(found, wish) else None
+            found = Descriptor.model_validate_json(self._path(order).read_bytes())
+            return found if self._manifest(found, order) else None
         except (FileNotFoundError, ValueError, ImageError):
-            return self._imported(wish)  # absent, or cut short
+            return self._imported(order)  # absent, or cut short
 
-    def _imported(self, wish: _Wish) -> Descriptor | None:
+    def _imported(self, order: _Order) -> Descriptor | None:
         """Return what a digest means that came with an imported cache, or None: ask again."""
-        digest = wish.name.digest if isinstance(wish.name, Named) else ""
+        digest = order.name.digest if isinstance(order.name, Named) else ""
         size = self._blobs.size(digest) if digest else None
         if size is None or size > LARGEST:
             return None
         found = Descriptor(media_type=MANIFEST, digest=digest, size=size)
         try:
-            return found if self._manifest(found, wish) else None
+            return found if self._manifest(found, order) else None
         except ImageError:
             return None
 
-    def _path(self, wish: _Wish) -> Path:
-        return self.store.root / "resolved" / f"{wish.key}.json"
+    def _path(self, order: _Order) -> Path:
+        return self.store.root / "resolved" / f"{order.key}.json"
 
-    def _record(self, wish: _Wish, found: Descriptor) -> None:
-        if not wish.key:
+    def _record(self, order: _Order, found: Descriptor) -> None:
+        if not order.key:
             return
-        path = self._path(wish)
+        path = self._path(order)
         with self.store.telling("a resolution"):
             path.parent.mkdir(parents=True, exist_ok=True)
             scratch = path.with_name(f"{path.name}.{os.getpid()}.{threading.get_ident()}")
             scratch.write_text(json.dumps(found.model_dump(by_alias=True, exclude_none=True)), encoding="utf-8")
             scratch.replace(path)
 
-    def _manifest(self, described: Descriptor, wish: _Wish) -> Manifest | None:
+    def _manifest(self, described: Descriptor, order: _Order) -> Manifest | None:
         """Return a manifest of the store, or None when it or its config is not there."""
         blob = self._blobs.find(described)
         if blob is None:
             return None
-        manifest = parse(blob.path.read_bytes(), str(wish))
+        manifest = parse(blob.path.read_bytes(), str(order))
         return manifest if isinstance(manifest, Manifest) and self._blobs.find(manifest.config) else None
 
     def _blob(self, wanted: Descriptor) -> Blob:
@@ -235,19 +235,19 @@ class Images:
         assert found is not None  # the caller has put it there
         return found
 
-    def _ask(self, wish: _Wish) -> Descriptor:
-        """Find out what the wish means; its manifest and config are in the store then."""
-        if isinstance(wish.name, Named):
-            self.progress(f"{wish}: asking {wish.name.registry}")
-        with self._source(wish) as source:
-            data, manifest = _descend(source, wish)
+    def _ask(self, order: _Order) -> Descriptor:
+        """Find out what the order means; its manifest and config are in the store then."""
+        if isinstance(order.name, Named):
+            self.progress(f"{order}: asking {order.name.registry}")
+        with self._source(order) as source:
+            data, manifest = _descend(source, order)
             found = Descriptor(media_type=MANIFEST, digest=_sha256(data), size=len(data))
             self._blobs.keep(found, partial(_give, data))
             config = self._blobs.keep(manifest.config, partial(source.blob, manifest.config), self._alive)
-        read_config(config.path.read_bytes(), manifest, wish.arch, wish.text)
+        read_config(config.path.read_bytes(), manifest, order.arch, order.text)
         return found
 
-    def _layers(self, wish: _Wish, manifest: Manifest, diff_ids: Sequence[str]) -> tuple[Blob, ...]:
+    def _layers(self, order: _Order, manifest: Manifest, diff_ids: Sequence[str]) -> tuple[Blob, ...]:
         unpacked = self._unpacked(manifest, diff_ids)
 
         def find(layer: Descriptor) -> Blob | None:
@@ -257,9 +257,9 @@ class Images:
         missing = [layer for layer in wanted.values() if find(layer) is None]
         if missing:
             count = "1 layer" if len(missing) == 1 else f"{len(missing)} layers"
-            self.progress(f"{wish}: fetching {count}, {sum(layer.size for layer in missing) / 1e6:.1f} MB")
-            with self._source(wish) as source:
-                self._fetch(wish, source, missing)
+            self.progress(f"{order}: fetching {count}, {sum(layer.size for layer in missing) / 1e6:.1f} MB")
+            with self._source(order) as source:
+                self._fetch(order, source, missing)
         found = [find(layer) for layer in manifest.layers]
         return tuple(one for one in found if one is not None)  # all: what was missing has been fetched
 
@@ -272,7 +272,7 @@ class Images:
         both = zip(manifest.layers, diff_ids, strict=True)
         return {layer.digest for layer, diff_id in both if is_unpacked(diff_id, self.store)}
 
-    def _fetch(self, wish: _Wish, source: Source, missing: list[Descriptor]) -> None:
+    def _fetch(self, order: _Order, source: Source, missing: list[Descriptor]) -> None:
         from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait  # a build of nothing needs none
 
         stop = threading.Event()
@@ -291,7 +291,7 @@ class Images:
                     if failed or not left:
                         break
                     arrived, whole = sum(map(self._blobs.arrived, missing)), sum(one.size for one in missing)
-                    self.progress(f"{wish}: {arrived / 1e6:.0f} of {whole / 1e6:.0f} MB")
+                    self.progress(f"{order}: {arrived / 1e6:.0f} of {whole / 1e6:.0f} MB")
             except BaseException:
                 failed = True
                 raise
@@ -304,43 +304,43 @@ class Images:
             raise trouble
 
     @contextmanager
-    def _source(self, wish: _Wish) -> Iterator[Source]:
-        source = self._open(wish)
+    def _source(self, order: _Order) -> Iterator[Source]:
+        source = self._open(order)
         try:
             yield source
         finally:
             source.close()
 
-    def _open(self, wish: _Wish) -> Source:
-        if isinstance(wish.name, Named):
+    def _open(self, order: _Order) -> Source:
+        if isinstance(order.name, Named):
             if self.offline:
                 raise HostError(
-                    f"{wish} is not in the cache, and this build is offline", hint="build once with the network"
+                    f"{order} is not in the cache, and this build is offline", hint="build once with the network"
                 )
             from harness.oci.registry import Registry  # only where one is asked: a build of nothing must start quickly
 
-            return Registry(wish.name, self.registries.places(wish.name), self.patience, self.progress)
+            return Registry(order.name, self.registries.places(order.name), self.patience, self.progress)
         from harness.oci.dockerarchive import DockerArchive
         from harness.oci.hostfiles import Archive, Folder
         from harness.oci.layout import Layout
 
-        if wish.name.transport == "oci":
-            return Layout(wish.name, Folder(wish.where))
-        archive = Archive(wish.where, self.store.root / "tmp")
-        return (Layout if wish.name.transport == "oci-archive" else DockerArchive)(wish.name, archive)
+        if order.name.transport == "oci":
+            return Layout(order.name, Folder(order.where))
+        archive = Archive(order.where, self.store.root / "tmp")
+        return (Layout if order.name.transport == "oci-archive" else DockerArchive)(order.name, archive)
 
 
-def _descend(source: Source, wish: _Wish) -> tuple[bytes, Manifest]:
+def _descend(source: Source, order: _Order) -> tuple[bytes, Manifest]:
     data = source.top()
     for _ in range(DEEPEST + 1):
-        document = parse(data, str(wish))
+        document = parse(data, str(order))
         if isinstance(document, Manifest):
             return data, document
-        chosen = choose(document, wish.arch, wish.text)
+        chosen = choose(document, order.arch, order.text)
         if chosen.size > LARGEST:
-            raise ImageError(f"{wish}: its manifest is larger than {LARGEST} bytes")
+            raise ImageError(f"{order}: its manifest is larger than {LARGEST} bytes")
         data = source.manifest(chosen)
-    raise ImageError(f"{wish}: more than {DEEPEST} indexes within one another")
+    raise ImageError(f"{order}: more than {DEEPEST} indexes within one another")
 
 
 def _give(data: bytes, receiver: Receiver) -> None:

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Literal, cast
 
-from harness.build import versions
-from harness.build.tree import Node, Slice
 from harness.errors import ImageError
 from harness.oci import packing
 from harness.oci.image import Blob, OciImage
 from harness.oci.tarstream import MAX_PATH, XATTR, BadTarError, Member, Tar
 from harness.store import Store, digest_of
+from harness.tree import versions
+from harness.tree.tree import Node, Slice
 
 KIND = "oci-layers"
 CONTENT, TABLE = "content", "entries.jsonl"

@@ -8,7 +8,7 @@ from harness.errors import ImageError, UserError
 from harness.oci.blobs import ContentError, Receiver, matches
 from harness.oci.document import LARGEST, Descriptor, Index, parse
 from harness.oci.hostfiles import Files, read_all, send
-from harness.oci.reference import Local
+from harness.spec.image_reference import Local
 
 NAME = "org.opencontainers.image.ref.name"  # the annotation that holds a tag
 FULL_NAME = "io.containerd.image.name"  # containerd and Docker add this one

@@ -7,11 +7,11 @@ import tarfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from harness.build.tree import MAX_LINKS, Node, Tree, folder
 from harness.oci import layers
 from harness.oci.image import OciImage
 from harness.oci.layers import Alive, Entry, Limits, idle
 from harness.store import Store
+from harness.tree.tree import MAX_LINKS, Node, Tree, folder
 
 
 class BadEntryError(Exception):

@@ -13,7 +13,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from harness.errors import UserError
-from harness.oci.reference import Named, parse
+from harness.spec.image_reference import Named, parse
 
 SETTING = "HARNESS_REGISTRY"
 FOLDERS = (Path("/usr/share/containers"), Path("/etc/containers"))  # the host's; a later one counts instead

@@ -12,11 +12,11 @@ from harness.errors import HostError, UserError
 from harness.oci.auth import Auth
 from harness.oci.blobs import ContentError, Receiver, matches
 from harness.oci.document import INDEXES, LARGEST, MANIFESTS, Descriptor
-from harness.oci.reference import Named
 from harness.oci.registries import Place
 from harness.oci.transport import Transport
 from harness.oci.trouble import RegistryError, denied, failed
 from harness.patience import Patience, retrying
+from harness.spec.image_reference import Named
 
 if TYPE_CHECKING:
     from httpx2 import URL, Response

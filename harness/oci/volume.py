@@ -7,12 +7,12 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from harness.build.tree import Node, Slice, Tree, plain
 from harness.oci.blobs import FILE, hexadecimal
 from harness.oci.document import INDEX, Manifest, parse
 from harness.oci.image import Blob, OciImage
-from harness.oci.reference import parse as parse_reference
+from harness.spec.image_reference import parse as parse_reference
 from harness.store import Store, file_digest
+from harness.tree.tree import Node, Slice, Tree, plain
 
 REF_NAME = "org.opencontainers.image.ref.name"  # image-spec, annotations.md
 

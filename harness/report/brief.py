@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.report.words import plural
-from harness.results import LAB, function_of
-from harness.suite.changes import Change
+from harness.run.changes import Change
+from harness.run.results import LAB, function_of
 
 Row = Mapping[str, Any]
 MOST = 50  # rows of a kind: whoever wants all of them opens the page

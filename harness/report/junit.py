@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from xml.etree import ElementTree as Xml
 
-from harness.results import FINISHED, KNOWN, LAB, effective
+from harness.run.results import FINISHED, KNOWN, LAB, effective
 
 # what XML 1.0 has no way to hold (section 2.2)
 _UNFIT = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")

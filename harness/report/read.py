@@ -11,14 +11,14 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from harness.boot.record import BootRecord
 from harness.errors import ImageError, UserError
 from harness.image import MANIFEST
 from harness.measure import trace
 from harness.measure.phases import Phase
 from harness.report import model
-from harness.results import FILE, PREVIOUS
-from harness.suite.changes import Change, changes
+from harness.run.changes import Change, changes
+from harness.run.results import FILE, PREVIOUS
+from harness.system.record import BootRecord
 
 LARGEST = 64 << 20  # bytes of any one file
 HEAD, TAIL = 24 << 10, 40 << 10  # bytes of a transcript

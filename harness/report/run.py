@@ -8,7 +8,6 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from harness.boot.record import BootRecord
 from harness.measure.phases import Phase, phases
 from harness.measure.trace import explained
 from harness.report import brief, model, sizemap
@@ -16,6 +15,7 @@ from harness.report.read import Boot, Found
 from harness.report.sizemap import Map, Part
 from harness.report.waterfall import Waterfall, waterfall
 from harness.report.words import DIGEST, data, megabytes, moment, ms, plural
+from harness.system.record import BootRecord
 
 WIDE, NARROW = (1080.0, 320.0), (358.0, 420.0)
 SIGNS = {"passed": "✓", "failed": "✗", "lab failed": "⚒", "not run": "–", "incomplete": "…", "not selected": "–"}

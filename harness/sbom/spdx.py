@@ -18,7 +18,7 @@ from packaging.licenses import InvalidLicenseExpression, canonicalize_license_ex
 
 from harness import __version__
 from harness.build import licences
-from harness.oci import reference
+from harness.spec import image_reference as reference
 from harness.store import digest_of
 
 UNKNOWN = licences.UNKNOWN

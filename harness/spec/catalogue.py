@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from harness.spec.components import load_component
-from harness.spec.model import ComponentSpec
-from harness.spec.references import library
+from harness.spec.models.image import ComponentSpec
+from harness.spec.rules.references import library
 
 # Under which heading each component stands.
 GROUPS: dict[str, tuple[str, ...]] = {

@@ -8,21 +8,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from harness.spec import checks_library, references
-from harness.spec.complaints import Complaint, Problem, SpecError
-from harness.spec.model import ComponentSpec, Model
-from harness.spec.reader import Document, read
-from harness.spec.shape import check
+from harness.spec.models.image import ComponentSpec, Model
+from harness.spec.rules import library as checks_library
+from harness.spec.rules import references
+from harness.spec.text.complaints import Complaint, Problem, SpecError
+from harness.spec.text.reader import Document, mapping_of, read
+from harness.spec.text.shape import check
 from harness.store import digest_of, file_digest
 
 Made = TypeVar("Made", bound=Model)
 Checked = tuple[Made | None, list[Complaint]]
-
-
-def mapping_of(document: Document) -> dict[str, Any]:
-    """Return a document's data, or an empty mapping when it is something else: the shape check says so."""
-    data = document.data
-    return data if isinstance(data, dict) else {}
 
 
 def digest_of_bytes(content: bytes) -> str:

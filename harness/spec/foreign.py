@@ -11,13 +11,14 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from harness.errors import UserError
-from harness.image import SHIPPED
-from harness.spec import checks, checks_deploy, checks_library
-from harness.spec.base import Login, LoosePath, Model, Strings
-from harness.spec.complaints import KeyPath, Problem, SpecError
-from harness.spec.components import Checked, checked, digest_of_bytes, mapping_of
-from harness.spec.model import Substitution
-from harness.spec.reader import Document, read
+from harness.spec.components import Checked, checked, digest_of_bytes
+from harness.spec.models.base import SHIPPED, Login, LoosePath, Model, Strings
+from harness.spec.models.image import Substitution
+from harness.spec.rules import common as checks
+from harness.spec.rules import deploy as checks_deploy
+from harness.spec.rules import library as checks_library
+from harness.spec.text.complaints import KeyPath, Problem, SpecError
+from harness.spec.text.reader import Document, mapping_of, read
 
 KEY = "os"  # which no other kind of file has
 READY = "ready"

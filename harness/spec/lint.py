@@ -9,21 +9,21 @@ from typing import Literal
 
 from harness import paths as places
 from harness.errors import UserError
-from harness.spec.checks_image import image_references
-from harness.spec.complaints import Complaint, Problem, SpecError, spell
-from harness.spec.components import Components, check_component, mapping_of
+from harness.spec.components import Components, check_component
 from harness.spec.foreign import KEY as OS_KEY
 from harness.spec.foreign import OsSpec, check_os
 from harness.spec.load import check_machine, check_plan
 from harness.spec.merge import judge, kernel_of
-from harness.spec.model import ComponentSpec, ImageFile, MachineSpec, Model
-from harness.spec.plan import Plan
+from harness.spec.models.image import ComponentSpec, ImageFile, MachineSpec, Model
+from harness.spec.models.plan import Plan
 from harness.spec.profile import KEY as PROFILE_KEY
 from harness.spec.profile import WAIVERS_KEY, ProfileSpec, Waivers, check_profile, check_waivers
-from harness.spec.reader import Document, read
-from harness.spec.references import PACKAGE_FILE, ReferenceKind, kind_of
-from harness.spec.shape import fields_of
+from harness.spec.rules.image import image_references
+from harness.spec.rules.references import PACKAGE_FILE, ReferenceKind, kind_of
 from harness.spec.substitutes import component_for, substitute
+from harness.spec.text.complaints import Complaint, Problem, SpecError, spell
+from harness.spec.text.reader import Document, mapping_of, read
+from harness.spec.text.shape import fields_of
 
 Kind = Literal["image", "component", "machine", "plan", "os", "profile", "waivers", "unknown"]
 GIVEN = ("name", "path", "digest")  # fields that no file holds

@@ -8,16 +8,18 @@ from pathlib import Path
 from harness.arch import ALIASES, ARCHES
 from harness.errors import UserError
 from harness.secrets import hide
-from harness.spec import checks_library, checks_plan, references
-from harness.spec.board import variables
-from harness.spec.complaints import Complaint, SpecError, nearest
-from harness.spec.components import Checked, Components, Made, checked, digest_of_bytes, mapping_of
+from harness.spec.components import Checked, Components, Made, checked, digest_of_bytes
 from harness.spec.foreign import refuse_os
 from harness.spec.merge import judge, merge
-from harness.spec.model import ImageSpec, MachineSpec, Substitution
-from harness.spec.plan import Plan
-from harness.spec.reader import Document, Node, read
+from harness.spec.models.board import variables
+from harness.spec.models.image import ImageSpec, MachineSpec, Substitution
+from harness.spec.models.plan import Plan
+from harness.spec.rules import library as checks_library
+from harness.spec.rules import plan as checks_plan
+from harness.spec.rules import references
 from harness.spec.substitutes import substitute
+from harness.spec.text.complaints import Complaint, SpecError, nearest
+from harness.spec.text.reader import Document, Node, mapping_of, read
 from harness.store import digest_of
 
 

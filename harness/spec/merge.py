@@ -8,13 +8,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.spec import checks, references
-from harness.spec.checks_image import Whole, file_problems, image_references
-from harness.spec.complaints import Complaint, Problem
-from harness.spec.components import Components, mapping_of
-from harness.spec.model import Entry, File, ImageFile, ImageSpec, Kernel, Volume
-from harness.spec.reader import Document
-from harness.spec.shape import check
+from harness.spec.components import Components
+from harness.spec.models.image import Entry, File, ImageFile, ImageSpec, Kernel, Volume
+from harness.spec.rules import common as checks
+from harness.spec.rules import references
+from harness.spec.rules.image import Whole, file_problems, image_references
+from harness.spec.text.complaints import Complaint, Problem
+from harness.spec.text.reader import Document, mapping_of
+from harness.spec.text.shape import check
 
 Judged = tuple[list[ImageFile], list[Complaint]]
 LISTS = ("init", *checks.SECTIONS, "files", "volumes")

@@ -15,12 +15,14 @@ from pydantic import Field
 
 from harness import paths
 from harness.errors import UserError
-from harness.spec import checks, checks_library, checks_plan
-from harness.spec.complaints import KeyPath, Problem, SpecError, nearest
-from harness.spec.components import Checked, checked, digest_of_bytes, mapping_of
-from harness.spec.model import Model, Strings
-from harness.spec.plan import Budget
-from harness.spec.reader import Document, read
+from harness.spec.components import Checked, checked, digest_of_bytes
+from harness.spec.models.image import Model, Strings
+from harness.spec.models.plan import Budget
+from harness.spec.rules import common as checks
+from harness.spec.rules import library as checks_library
+from harness.spec.rules import plan as checks_plan
+from harness.spec.text.complaints import KeyPath, Problem, SpecError, nearest
+from harness.spec.text.reader import Document, mapping_of, read
 from harness.store import digest_of
 
 KEY, WAIVERS_KEY = "requirements", "waivers"  # which no other kind of file has

@@ -8,9 +8,11 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from harness.spec.annotations import SETTINGS
-from harness.spec.base import Login
-from harness.spec.board import (
+from harness.spec.foreign import MilestonePattern, Os, OsSpec
+from harness.spec.lint import GIVEN
+from harness.spec.meanings import MEANINGS
+from harness.spec.models.base import Login
+from harness.spec.models.board import (
     Board,
     BoardConsole,
     BoardPower,
@@ -29,10 +31,7 @@ from harness.spec.board import (
     SshTarget,
     Web,
 )
-from harness.spec.foreign import MilestonePattern, Os, OsSpec
-from harness.spec.lint import GIVEN
-from harness.spec.meanings import MEANINGS
-from harness.spec.model import (
+from harness.spec.models.image import (
     BindNS,
     ComponentSpec,
     Concatenate,
@@ -53,9 +52,8 @@ from harness.spec.model import (
     User,
     Volume,
 )
-from harness.spec.plan import Budget, Disk, Email, Known, Notify, Plan, PlanImage
-from harness.spec.profile import ProfileSpec, Requirement, Rule, Waiver, Waivers
-from harness.spec.resources import (
+from harness.spec.models.plan import Budget, Disk, Email, Known, Notify, Plan, PlanImage
+from harness.spec.models.resources import (
     BlockIO,
     Cpu,
     DeviceCgroup,
@@ -68,7 +66,9 @@ from harness.spec.resources import (
     ThrottleDevice,
     WeightDevice,
 )
-from harness.spec.shape import fields_of, words
+from harness.spec.profile import ProfileSpec, Requirement, Rule, Waiver, Waivers
+from harness.spec.rules.annotations import SETTINGS
+from harness.spec.text.shape import fields_of, words
 
 # Which tables there are, under which heading, and where in the YAML each stands.
 PARTS: dict[str, tuple[tuple[str, type[Model]], ...]] = {

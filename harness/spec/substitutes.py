@@ -12,13 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import UserError
-from harness.oci import reference as oci
-from harness.spec.checks_image import image_references
-from harness.spec.complaints import spell
-from harness.spec.components import mapping_of
-from harness.spec.model import Substitution
-from harness.spec.reader import Document, Node, Place, read
-from harness.spec.references import library
+from harness.spec import image_reference as oci
+from harness.spec.models.image import Substitution
+from harness.spec.rules.image import image_references
+from harness.spec.rules.references import library
+from harness.spec.text.complaints import spell
+from harness.spec.text.reader import Document, Node, Place, mapping_of, read
 
 TABLE = Path(__file__).with_suffix(".yml")
 LINUXKIT, PUBLIC = "linuxkit", "library"  # the names' first part; the public registry's own images have the latter

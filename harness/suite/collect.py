@@ -8,7 +8,7 @@ import pytest
 
 from harness.arch import by_name
 from harness.image import Image
-from harness.suite.cells import Cell
+from harness.run.cells import Cell
 
 OWN_BOOT = frozenset({"boot", "variant"})
 SHARED_BOOT = frozenset({"system", "shell"})

@@ -17,14 +17,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from harness import __version__, results
+from harness import __version__
 from harness.errors import EXIT_OK, EXIT_USER, HarnessError, UserError
-from harness.suite import builds, events, known, resume, revision, shard, worker
-from harness.suite import cells as cells_
-from harness.suite import folder as folder_
-from harness.suite.cells import Cell
+from harness.run import builds, events, known, results, resume, revision, shard
+from harness.run import cells as cells_
+from harness.run import folder as folder_
+from harness.run.cells import Cell
+from harness.run.run import SLOTS, Run
+from harness.suite import worker
 from harness.suite.fixtures import RUN
-from harness.suite.run import SLOTS, Run
 
 if TYPE_CHECKING:
     from xdist.workermanage import WorkerController
@@ -71,8 +72,8 @@ class Controller:
     @pytest.hookimpl(tryfirst=True)  # before xdist starts its workers
     def pytest_sessionstart(self) -> None:
         """Build every image; a wrong file ends the session with its complaints."""
-        from harness.boot import limits
         from harness.spec import load_plan
+        from harness.system import limits
 
         config = self.config
         wanted = cells_.Wanted(

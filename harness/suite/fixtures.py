@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from harness.image import Image
-from harness.suite.builds import build_more
-from harness.suite.cells import Cell
+from harness.run.builds import build_more
+from harness.run.cells import Cell
+from harness.run.run import Run
 from harness.suite.guests import Guests
-from harness.suite.run import Run
 
 if TYPE_CHECKING:
-    from harness.boot import ExactPair, System
-    from harness.boot.shell import Shell
-    from harness.spec.model import MachineSpec
+    from harness.launch import ExactPair
+    from harness.spec.models.image import MachineSpec
+    from harness.system import System
+    from harness.system.shell import Shell
 
 RUN = pytest.StashKey[Run]()
 GUESTS = pytest.StashKey[Guests]()

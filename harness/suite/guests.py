@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from harness.errors import HarnessError, ImageError, MachineError
 from harness.image import Image
-from harness.suite.cells import Cell
-from harness.suite.run import Run
+from harness.run.cells import Cell
+from harness.run.run import Run
 
 if TYPE_CHECKING:
     from tenacity import RetryCallState
 
-    from harness.boot import BootRecord, ExactPair, System
+    from harness.launch import ExactPair
+    from harness.system import BootRecord, System
 
 # Seconds; they bound what is lost, so they are generous: a passing run never waits for them.
 WALL_S = 90.0
@@ -127,7 +128,8 @@ class Guests:
         from tenacity import Retrying, retry_if_exception_type, stop_after_attempt
 
         from harness.board.pool import equals, reserved
-        from harness.boot import BootOptions, boot
+        from harness.launch import boot
+        from harness.system import BootOptions
 
         failed_on: set[str] = set()
 
@@ -171,7 +173,7 @@ class Guests:
             yield system
 
     def _pair(self, cell: Cell) -> ExactPair:
-        from harness.boot import exact_pair
+        from harness.launch import exact_pair
 
         with self._slot(cell):
             self.run.events.tell("booting", cell=cell.id, what="exact")

@@ -11,7 +11,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from harness.boot.milestones import Milestone
+    from harness.system.milestones import Milestone
 
 # Bit numbers of linux/capability.h.
 _NAMES = (

@@ -8,8 +8,8 @@ from functools import cached_property
 from xdist.scheduler import LoadScopeScheduling
 from xdist.workermanage import WorkerController
 
+from harness.run.run import Run
 from harness.suite.fixtures import RUN
-from harness.suite.run import Run
 
 
 class Scheduler(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types

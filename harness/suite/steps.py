@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness.boot.exact import exact_boot
-from harness.boot.record import BootRecord
 from harness.image import Bootable
+from harness.launch.exact import exact_boot
 from harness.measure import trace
 from harness.measure.phases import Phase, alone
-from harness.spec.model import MachineSpec
+from harness.spec.models.image import MachineSpec
+from harness.system.record import BootRecord
 
 
 def traced_boot(

@@ -13,14 +13,14 @@ from typing import Any
 
 import pytest
 
-from harness import results
 from harness.errors import HarnessError, UserError
+from harness.run import known, results
+from harness.run.cells import Cell
+from harness.run.run import GROUPS, Run
 from harness.secrets import redact
-from harness.suite import collect, fixtures, known
-from harness.suite.cells import Cell
+from harness.suite import collect, fixtures
 from harness.suite.fixtures import GUESTS, RUN
 from harness.suite.guests import Guests
-from harness.suite.run import GROUPS, Run
 
 FIXTURES = frozenset({"cell", "image", "machine", "budget", "expect", "system", "shell", "exact", "boot", "variant"})
 PR_SET_PDEATHSIG = 1

@@ -20,10 +20,10 @@ from harness.bench.context import IMAGES, Bench, Context, Finding
 from harness.bench.figures import Figure, Report, Table, best
 from harness.bench.load import busy, on_cores
 from harness.bench.wall import Trial, figures, unchanged
-from harness.boot.milestones import Milestone
-from harness.boot.record import BootRecord
 from harness.errors import UserError
 from harness.spec import load_image
+from harness.system.milestones import Milestone
+from harness.system.record import BootRecord
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness import tools
-from harness.spec.board import SshTarget
+from harness.spec.models.board import SshTarget
 
 PATIENCE_S = 20.0
 

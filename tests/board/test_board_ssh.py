@@ -9,10 +9,11 @@ import yaml
 
 from harness import paths
 from harness.arch import by_name
-from harness.boot import BootOptions, boot
 from harness.build.pipeline import Builder
 from harness.build.settings import Settings
+from harness.launch import boot
 from harness.spec import load_image
+from harness.system import BootOptions
 
 from .standins import standin
 

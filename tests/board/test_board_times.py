@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 
 from harness.board.wire import BITS, Wire
-from harness.boot import BootOptions, BootRecord, boot
-from harness.boot.channels import GATHER_S
-from harness.boot.milestones import Milestone, parse
-from harness.commands import boot_runs
+from harness.commands.images import boot_runs
 from harness.image import Image
+from harness.launch import boot
+from harness.system import BootOptions, BootRecord
+from harness.system.channels import GATHER_S
+from harness.system.milestones import Milestone, parse
 
 from .standin import TICK_S
 from .standins import standin

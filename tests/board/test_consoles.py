@@ -13,12 +13,12 @@ import pytest
 from harness import tools
 from harness.board.consoles import open_console
 from harness.board.source import BoardSource
-from harness.boot.console import Console
-from harness.boot.consoleshell import ConsoleShell
-from harness.boot.listener import Listener
-from harness.boot.transcript import Transcript
 from harness.errors import HostError, MachineError, UserError
-from harness.spec.board import BoardConsole
+from harness.spec.models.board import BoardConsole
+from harness.system.console import Console
+from harness.system.consoleshell import ConsoleShell
+from harness.system.listener import Listener
+from harness.system.transcript import Transcript
 
 from .lab_servers import free_port, ser2net, shell_on_pty, sshd
 

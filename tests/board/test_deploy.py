@@ -18,13 +18,14 @@ from harness import paths, tools
 from harness.arch import by_name
 from harness.board.deploy import Bench, bring, gather
 from harness.board.webserver import MOST_CLIENTS, serving
-from harness.boot import BootOptions, boot
 from harness.build.pipeline import Builder
 from harness.build.settings import Settings
 from harness.errors import HostError, MachineError, UserError
 from harness.image import Image
+from harness.launch import boot
 from harness.spec import load_image
-from harness.spec.board import Board
+from harness.spec.models.board import Board
+from harness.system import BootOptions
 
 from .lab_servers import free_port, sshd
 from .standins import PROGRAM, standin

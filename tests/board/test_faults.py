@@ -13,13 +13,13 @@ import pytest
 
 from harness.bench.badline import Board, Faults, board
 from harness.board.consoles import SerialSource
-from harness.boot.console import Console
-from harness.boot.consoleshell import ConsoleShell
-from harness.boot.listener import Listener
-from harness.boot.shell import ShellDeadError
-from harness.boot.transcript import Transcript
 from harness.errors import MachineError
-from harness.spec.board import BoardConsole
+from harness.spec.models.board import BoardConsole
+from harness.system.console import Console
+from harness.system.consoleshell import ConsoleShell
+from harness.system.listener import Listener
+from harness.system.shell import ShellDeadError
+from harness.system.transcript import Transcript
 
 TROUBLES = {
     "none": Faults(),

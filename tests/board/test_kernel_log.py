@@ -11,7 +11,7 @@ from harness.board.kernellog import PIECE, Records
 from harness.board.line import Line
 from harness.board.loader import Dialogue
 from harness.board.source import BoardSource
-from harness.boot.milestones import parse
+from harness.system.milestones import parse
 
 BOOT = b"f6b9e7a2-0001\n"
 FIRST = b"6,0,0,-;Booting Linux\n SUBSYSTEM=cpu\n DEVICE=+cpu:1\n10,7,712345,-,caller=T1;harness: init counter=2\n"

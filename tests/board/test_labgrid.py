@@ -18,15 +18,15 @@ import yaml
 from harness.board.consoles import open_console
 from harness.board.labgrid import resolved
 from harness.board.power import Switch
-from harness.boot.console import Console
-from harness.boot.consoleshell import ConsoleShell
-from harness.boot.listener import Listener
-from harness.boot.transcript import Transcript
 from harness.errors import HostError, MachineError
 from harness.spec import load_machine
-from harness.spec.checks_board import board as judged
-from harness.spec.complaints import spell
-from harness.spec.model import MachineSpec
+from harness.spec.models.image import MachineSpec
+from harness.spec.rules.board import board as judged
+from harness.spec.text.complaints import spell
+from harness.system.console import Console
+from harness.system.consoleshell import ConsoleShell
+from harness.system.listener import Listener
+from harness.system.transcript import Transcript
 
 from .lab_servers import await_port, free_port, running, ser2net, shell_on_pty
 from .power_servers import Web, web

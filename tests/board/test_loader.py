@@ -8,7 +8,7 @@ from harness.board.line import Line
 from harness.board.loader import Dialogue, filled
 from harness.board.source import BoardSource
 from harness.errors import UserError
-from harness.spec.board import LoaderStep
+from harness.spec.models.board import LoaderStep
 
 FILES = {"kernel": "/srv/kernel", "initrd": "/srv/initrd", "folder": "/srv", "here": "/lab"}
 NAMES = {**FILES, "cmdline": "quiet console=ttyS0"}

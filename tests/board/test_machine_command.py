@@ -12,14 +12,15 @@ import pytest
 import yaml
 
 from harness.board import pool
-from harness.boot import BootOptions, boot
 from harness.build.settings import Settings
-from harness.commands import machine as command
-from harness.commands.machine_check import Check, Step, check, judged
+from harness.commands.lab import machine as command
+from harness.commands.lab.machine_check import Check, Step, check, judged
 from harness.errors import MachineError, UserError
 from harness.image import Image
+from harness.launch import boot
 from harness.spec import load_machine
-from harness.spec.model import MachineSpec
+from harness.spec.models.image import MachineSpec
+from harness.system import BootOptions
 
 from .standins import DIALOGUE, Standin, standin
 

@@ -15,7 +15,7 @@ from harness import tools
 from harness.board.power import Switch, powered
 from harness.board.power.snmp import config
 from harness.errors import HostError, ImageError, MachineError, UserError
-from harness.spec.board import BoardPower, PowerSnmp
+from harness.spec.models.board import BoardPower, PowerSnmp
 
 from .power_servers import OID, PASSWORD, SECOND, USER, Web, ipmi_sim, script, snmpd, web
 

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from harness import paths, secrets
-from harness.boot.transcript import Transcript
 from harness.errors import MachineError
+from harness.run.events import Events, of_error
 from harness.secrets import SHOWN, hide, redact, redact_bytes
-from harness.suite.events import Events, of_error
+from harness.system.transcript import Transcript
 
 from .standins import standin
 

@@ -13,9 +13,9 @@ import pytest
 
 from harness import tools
 from harness.board.ssh import Connection, SshShell, jumps
-from harness.boot.shell import CommandFailedError, CommandTimeoutError, ShellDeadError
 from harness.errors import MachineError, UserError
-from harness.spec.board import SshTarget
+from harness.spec.models.board import SshTarget
+from harness.system.shell import CommandFailedError, CommandTimeoutError, ShellDeadError
 
 from .lab_servers import Sshd, free_port, sshd
 

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from harness import tools
-from harness.boot import BootOptions, boot
 from harness.errors import ImageError, MachineError, UserError
 from harness.image import Image
+from harness.launch import boot
+from harness.system import BootOptions
 
 from .lab_servers import ser2net
 from .standins import DIALOGUE, Standin, standin

@@ -9,8 +9,8 @@ from operator import itemgetter
 import pytest
 
 from harness.board.wire import BITS, Wire
-from harness.boot.channels import GATHER_S
-from harness.boot.milestones import Milestone, parse
+from harness.system.channels import GATHER_S
+from harness.system.milestones import Milestone, parse
 
 ON_S = 1000.0  # when the board was switched on, by this host's clock
 ZERO_S = 1.5  # when the kernel's clock began, since then

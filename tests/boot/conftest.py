@@ -12,13 +12,14 @@ import pytest
 
 from harness import paths
 from harness.arch import ARCHES, by_name
-from harness.boot import BootOptions, System, boot
-from harness.build.cpio import Member, write
 from harness.build.pipeline import Builder
 from harness.build.settings import Settings
 from harness.image import Image
+from harness.launch import boot
 from harness.spec import load_image, load_machine
-from harness.spec.model import MachineSpec
+from harness.spec.models.image import MachineSpec
+from harness.system import BootOptions, System
+from harness.tree.cpio import Member, write
 
 PRELUDE = """#!/probe/busybox sh
 b=/probe/busybox

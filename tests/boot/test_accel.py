@@ -11,12 +11,13 @@ from pathlib import Path
 import pytest
 
 from harness.arch import ARCHES
-from harness.boot import accel, host
-from harness.boot.limits import SPARE, guests
-from harness.commands import doctor
+from harness.commands.host import doctor
+from harness.emulator import accel
 from harness.errors import HostError
 from harness.image import Image
-from harness.spec.model import MachineSpec
+from harness.spec.models.image import MachineSpec
+from harness.system import host
+from harness.system.limits import SPARE, guests
 
 HERE = next((row for row in ARCHES.values() if row.kvm_host == platform.machine()), None)
 OTHER = next(row for row in ARCHES.values() if row.kvm_host != platform.machine())

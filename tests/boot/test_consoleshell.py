@@ -14,13 +14,13 @@ from pathlib import Path
 
 import pytest
 
-from harness.boot.channels import PipeSource
-from harness.boot.console import Console
-from harness.boot.consoleshell import ConsoleShell
-from harness.boot.listener import Listener
-from harness.boot.shell import CommandTimeoutError, ShellDeadError
-from harness.boot.transcript import Transcript
 from harness.errors import MachineError
+from harness.system.channels import PipeSource
+from harness.system.console import Console
+from harness.system.consoleshell import ConsoleShell
+from harness.system.listener import Listener
+from harness.system.shell import CommandTimeoutError, ShellDeadError
+from harness.system.transcript import Transcript
 
 from .conftest import Toy
 

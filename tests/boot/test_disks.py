@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from harness.boot import BootOptions, boot
 from harness.errors import HostError, UserError
 from harness.image import Image
-from harness.spec.model import MachineSpec
+from harness.launch import boot
+from harness.spec.models.image import MachineSpec
+from harness.system import BootOptions
 
 SIZE = 8 << 20
 

@@ -12,12 +12,13 @@ from pathlib import Path
 import pytest
 
 from harness.arch import ARCHES
-from harness.boot import BootRecord, Milestone, exact_pair
-from harness.boot.exact import compare, moved
-from harness.boot.milestones import power_on_us
 from harness.errors import UserError
 from harness.image import Image
-from harness.spec.model import MachineSpec
+from harness.launch import exact_pair
+from harness.launch.exact import compare, moved
+from harness.spec.models.image import MachineSpec
+from harness.system import BootRecord, Milestone
+from harness.system.milestones import power_on_us
 
 
 @contextmanager

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from harness.boot import firmware
-from harness.boot.qemu import BY_HAND, Launch, argv, cd_drive, emulated
+from harness.emulator import firmware
+from harness.emulator.argv import BY_HAND, Launch, argv, cd_drive, emulated
 from harness.errors import HostError, UserError
 from harness.spec import load_machine
-from harness.spec.model import MachineSpec
+from harness.spec.models.image import MachineSpec
 
 
 @pytest.fixture

@@ -13,14 +13,15 @@ import pytest
 
 from harness import proc
 from harness.arch import by_name
-from harness.boot import BootOptions, boot
 from harness.build.debian import Debian
 from harness.build.layer import make_layer
 from harness.build.pipeline import Builder
 from harness.build.settings import Settings
 from harness.errors import ImageError
 from harness.image import ForeignImage, Image
+from harness.launch import boot
 from harness.spec import load_component, load_machine, load_os
+from harness.system import BootOptions
 
 HARNESS = str(Path(sys.executable).with_name("harness"))
 Files = Callable[[str, str], Path]

@@ -11,11 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from harness.boot import BootOptions, boot
-from harness.boot.segments import join, join_by_hand
 from harness.errors import HostError, ImageError, MachineError, UserError
 from harness.image import Image
-from harness.spec.model import MachineSpec
+from harness.launch import boot
+from harness.spec.models.image import MachineSpec
+from harness.system import BootOptions
+from harness.system.segments import join, join_by_hand
 
 from .conftest import Toy
 

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from harness.boot.channels import PipeSource
-from harness.boot.console import Console
-from harness.boot.interact import interact
-from harness.boot.listener import Listener
-from harness.boot.transcript import Transcript
 from harness.errors import UserError
+from harness.system.channels import PipeSource
+from harness.system.console import Console
+from harness.system.interact import interact
+from harness.system.listener import Listener
+from harness.system.transcript import Transcript
 
 
 def read_until(descriptor: int, words: bytes) -> bytes:

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.boot import failures, milestones
-from harness.boot.listener import LONGEST_LINE, Listener
-from harness.boot.text import Stripper, clean
-from harness.boot.transcript import Transcript
+from harness.system import failures, milestones
+from harness.system.listener import LONGEST_LINE, Listener
+from harness.system.text import Stripper, clean
+from harness.system.transcript import Transcript
 
 
 @pytest.fixture
@@ -148,10 +148,10 @@ def test_codes_cut_in_two_are_stripped() -> None:
 FLOOD = """
 import os, resource, sys, threading, time
 from pathlib import Path
-from harness.boot.channels import PipeSource
-from harness.boot.console import Console
-from harness.boot.listener import Listener
-from harness.boot.transcript import Transcript
+from harness.system.channels import PipeSource
+from harness.system.console import Console
+from harness.system.listener import Listener
+from harness.system.transcript import Transcript
 out, into = os.pipe()
 listener = Listener(Transcript(Path(sys.argv[1]), {}))
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -11,16 +11,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.boot import milestones
-from harness.boot.disk import Disk, disk_of
-from harness.boot.exact import compare
-from harness.boot.listener import Listener
-from harness.boot.milestones import Milestone, Patterns
-from harness.boot.record import BootRecord
-from harness.boot.transcript import Transcript
+from harness.emulator.disk import Disk, disk_of
 from harness.errors import UserError
+from harness.launch.exact import compare
 from harness.measure import systemd
 from harness.measure.phases import figures
+from harness.system import milestones
+from harness.system.listener import Listener
+from harness.system.milestones import Milestone, Patterns
+from harness.system.record import BootRecord
+from harness.system.transcript import Transcript
 
 ROWS = [("first", r"one\b"), ("second", "two"), ("ready", "login: $")]
 WORDS = [ROWS[0], ("ready", "^some words$")]

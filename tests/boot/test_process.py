@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from harness.boot.process import QemuProcess, on_processor
+from harness.child import QemuProcess, on_processor
 from harness.errors import HostError
 from harness.image import Image
 
@@ -22,7 +22,8 @@ BOOTER = """
 import sys
 from pathlib import Path
 from harness import paths
-from harness.boot import BootOptions, boot
+from harness.launch import boot
+from harness.system import BootOptions
 from harness.image import Image
 from harness.spec import load_machine
 options = BootOptions(mode="wall", out=Path(sys.argv[2]), timeout=300)
@@ -81,7 +82,7 @@ def test_a_process_started_by_a_passing_thread_stays(tmp_path: Path) -> None:
 
 def test_a_starter_that_is_gone_already_starts_nothing(tmp_path: Path) -> None:
     # the guard sees another parent than the one that asked
-    from harness.boot.process import GUARD
+    from harness.child import GUARD
 
     done = subprocess.run(["sh", "-c", GUARD, "1", "touch", tmp_path / "ran"], check=False)
     assert done.returncode != 0

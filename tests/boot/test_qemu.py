@@ -9,10 +9,11 @@ import pytest
 
 from harness import paths
 from harness.arch import ARCHES
-from harness.boot import qemu
-from harness.boot.qemu import Channels, Launch
+from harness.emulator import argv as qemu
+from harness.emulator.argv import Channels, Launch
 from harness.spec import load_machine
-from harness.spec.model import MachineSpec
+from harness.spec.models.image import MachineSpec
+from harness.system.cmdline import cmdline
 
 
 def launch(spec: MachineSpec, **more: object) -> list[str]:
@@ -45,7 +46,7 @@ def test_commas_in_paths_are_no_options() -> None:
 
 def test_the_command_line_is_put_together(machine: Callable[[str], MachineSpec]) -> None:
     spec = machine("arm64").model_copy(update={"cmdline": "own"})
-    assert qemu.cmdline("quiet", spec, ["more"], mode="exact", probe=True) == (
+    assert cmdline("quiet", spec, ["more"], mode="exact", probe=True) == (
         "quiet console=ttyAMA0 own nokaslr rdinit=/probe/init more"
     )
-    assert qemu.cmdline("", spec, [], mode="wall", probe=False) == "console=ttyAMA0 own"
+    assert cmdline("", spec, [], mode="wall", probe=False) == "console=ttyAMA0 own"

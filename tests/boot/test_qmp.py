@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from harness.boot import qmp as module
-from harness.boot.qmp import MOST_ANSWER, Qmp
+from harness.emulator import qmp as module
+from harness.emulator.qmp import MOST_ANSWER, Qmp
 from harness.errors import MachineError
 
 Ends = tuple[Qmp, socket.socket]

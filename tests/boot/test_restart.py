@@ -12,11 +12,11 @@ from types import TracebackType
 
 import pytest
 
-from harness.boot import qemudriver as module
-from harness.boot.qemu import Launch
-from harness.boot.running import Running, run_qemu
+from harness.emulator import driver as module
+from harness.emulator.argv import Launch
+from harness.emulator.running import Running, run_qemu
 from harness.errors import HostError, MachineError
-from harness.spec.model import MachineSpec
+from harness.spec.models.image import MachineSpec
 
 from .conftest import Toy
 

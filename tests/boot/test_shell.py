@@ -12,11 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from harness.boot import BootOptions, CommandFailedError, CommandTimeoutError, ShellDeadError, boot
-from harness.boot.probe import ProbeShell
 from harness.errors import EXIT_IMAGE, MachineError, UserError
 from harness.image import Image
-from harness.spec.model import MachineSpec
+from harness.launch import boot
+from harness.spec.models.image import MachineSpec
+from harness.system import BootOptions, CommandFailedError, CommandTimeoutError, ShellDeadError
+from harness.system.probe import ProbeShell
 
 from .conftest import Toy, every_arch
 

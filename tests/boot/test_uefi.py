@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 
 from harness import proc
-from harness.boot import BootOptions, boot
-from harness.boot.exact import compare, exact_boot
 from harness.certify import identity
 from harness.image import ForeignImage, Image
+from harness.launch import boot
+from harness.launch.exact import compare, exact_boot
 from harness.spec import load_machine, load_os
+from harness.system import BootOptions
 
 YAML = """\
 os: {{name: theirs, arch: {arch}}}

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from harness.build.bundle import Bundle, make, merge
-from harness.spec.checks import CAPABILITIES
-from harness.spec.model import Entry, EntryConfig, Runtime
+from harness.spec.models.image import Entry, EntryConfig, Runtime
+from harness.spec.rules.common import CAPABILITIES
 
 IDS = {"dhcp": 100, "web": 101}
 

@@ -17,9 +17,9 @@ from referencing.jsonschema import DRAFT4
 from harness.build.bundle import Bundle, make
 from harness.build.contract import linuxkits, ours
 from harness.errors import UserError
-from harness.spec.model import BindNS, Entry, EntryConfig, ImageFile, Interface, Mount, Runtime
-from harness.spec.reader import Node, read
-from harness.spec.shape import check
+from harness.spec.models.image import BindNS, Entry, EntryConfig, ImageFile, Interface, Mount, Runtime
+from harness.spec.text.reader import Node, read
+from harness.spec.text.shape import check
 
 # of Debian's golang-github-opencontainers-specs-dev
 SCHEMAS = Path("/usr/share/gocode/src/github.com/opencontainers/runtime-spec/schema")

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.build import cpio
-from harness.build.cpio import Member
+from harness.tree import cpio
+from harness.tree.cpio import Member
 
 
 def archive(*members: Member) -> bytes:

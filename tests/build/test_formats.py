@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from harness.arch import ARCHES
-from harness.build import cpio, formats
+from harness.build import formats
 from harness.build.settings import COMPRESSIONS
-from harness.build.tree import Tree, plain
 from harness.errors import HostError
+from harness.tree import cpio
+from harness.tree.tree import Tree, plain
 
 
 @pytest.fixture

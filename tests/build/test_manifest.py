@@ -9,9 +9,9 @@ import pytest
 from harness import paths
 from harness.build import explain, manifest
 from harness.build.rootfs import Root
-from harness.build.tree import Tree, plain
 from harness.image import Image
 from harness.store import file_digest
+from harness.tree.tree import Tree, plain
 
 
 def sample(tmp_path: Path) -> dict[str, Any]:

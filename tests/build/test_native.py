@@ -11,9 +11,9 @@ import pytest
 
 from harness import paths
 from harness.arch import ARCHES
-from harness.build import cpio
-from harness.build.cpio import Member
-from harness.spec.checks_library import stand_ins
+from harness.spec.rules.library import stand_ins
+from harness.tree import cpio
+from harness.tree.cpio import Member
 
 NATIVE = paths.GUEST / "native"
 PROGRAMS = [

@@ -13,10 +13,10 @@ from harness.build import prepare
 from harness.build.ids import named_ids
 from harness.build.pipeline import expectations
 from harness.build.rootfs import Part, Root, assemble
-from harness.build.tree import Tree, folder, plain, symlink
 from harness.errors import UserError
 from harness.spec import load_image
-from harness.spec.model import EntryConfig, ImageSpec, Mount, Runtime
+from harness.spec.models.image import EntryConfig, ImageSpec, Mount, Runtime
+from harness.tree.tree import Tree, folder, plain, symlink
 
 HEAD = "kernel: {image: kernel}\ninit: [init]\n"
 

@@ -17,7 +17,7 @@ from spdx_tools.spdx.validation.document_validator import validate_full_spdx_doc
 from typer.testing import CliRunner
 
 from harness.cli import app
-from harness.commands import sbom
+from harness.commands.images import sbom
 from harness.errors import UserError
 from harness.image import Image
 from harness.sbom import cyclonedx, diff, spdx

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.build import formats
-from harness.build.tree import Node, Tree, clean, folder, plain, read_layer, symlink, write
 from harness.errors import HostError, UserError
+from harness.tree.tree import Node, Tree, clean, folder, plain, read_layer, symlink, write
 
 
 def tree_of(**paths: Node) -> Tree:

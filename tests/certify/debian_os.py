@@ -16,12 +16,13 @@ import yaml
 
 from harness import paths, proc
 from harness.arch import Arch, by_name
-from harness.build import cpio, deb, formats
+from harness.build import deb, formats
 from harness.build.debian import Debian
 from harness.build.pipeline import Builder
 from harness.build.settings import Settings
 from harness.build.sources import text_of
-from harness.build.tree import Tree, folder, plain, read_layer, symlink
+from harness.tree import cpio
+from harness.tree.tree import Tree, folder, plain, read_layer, symlink
 
 SUITE = "bookworm"
 PASSWORD = {"DEBIAN_PASSWORD": "secret"}

@@ -10,16 +10,16 @@ import pytest
 
 from harness import proc
 from harness.arch import by_name
-from harness.boot.milestones import Milestone
-from harness.boot.record import BootRecord
 from harness.certify import again, identity, judge
 from harness.certify.certificate import badge, certificate, lines
-from harness.commands.certify import rendered
+from harness.commands.certificates.certify import rendered
 from harness.errors import EvidenceError, HarnessError
 from harness.image import Image
 from harness.report.words import visible
 from harness.spec import load_machine, machines
 from harness.spec.profile import load_profile
+from harness.system.milestones import Milestone
+from harness.system.record import BootRecord
 
 HOSTILE = '<script>alert(1)</script>"&\x1b[31m\u202e'
 

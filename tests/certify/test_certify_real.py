@@ -12,7 +12,7 @@ import pytest
 from certifying import PATIENCE, Certified, harness
 
 from harness.certify import archive, evidence, statement, verify
-from harness.commands import verify as command
+from harness.commands.certificates import verify as command
 from harness.errors import EvidenceError
 
 EXACT = f"{evidence.BOOTS}/{evidence.EXACT[0]}"
@@ -139,7 +139,7 @@ def test_what_is_signed_and_not_true_is_refused(
 ) -> None:
     lie = resigned(certified, tmp_path, change)
     with pytest.raises(EvidenceError) as caught:
-        command.run(lie, command.Wish(boot=False))
+        command.run(lie, command.VerifyRequest(boot=False))
     assert said in str(caught.value)
 
 
@@ -161,7 +161,7 @@ def consistent_lie(files: dict[str, bytes], made: dict, boots: Sequence[str] = e
 def test_two_boots_that_differ_are_not_called_the_same(certified: Certified, tmp_path: Path) -> None:
     lie = resigned(certified, tmp_path, partial(consistent_lie, boots=evidence.EXACT[1:]))
     with pytest.raises(EvidenceError, match="calls exact-time passed, but by its records: NOT the same twice"):
-        command.run(lie, command.Wish(boot=False))
+        command.run(lie, command.VerifyRequest(boot=False))
 
 
 def test_a_lie_that_nothing_contradicts_does_not_boot_again(certified: Certified, tmp_path: Path) -> None:

@@ -15,8 +15,8 @@ from harness.build.kernel import make_kernel
 from harness.build.layer import make_layer
 from harness.build.pipeline import Builder
 from harness.build.settings import Settings
-from harness.build.tree import folder, plain, read_layer, symlink, write
 from harness.spec import load_component
+from harness.tree.tree import folder, plain, read_layer, symlink, write
 
 COMPONENT = Path(__file__).parents[1] / "boot/systemd.yml"
 PASSWORD = {"THEIR_PASSWORD": "secret"}

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from harness.arch import by_name
-from harness.boot import Milestone
 from harness.build.pipeline import Builder
 from harness.build.settings import Settings
 from harness.image import Image
 from harness.spec import load_image
+from harness.system import Milestone
 
 
 @pytest.fixture(scope="session")

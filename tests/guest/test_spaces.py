@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from harness import paths
-from harness.boot import BootOptions, System, boot
 from harness.image import Image
+from harness.launch import boot
 from harness.spec import load_machine
+from harness.system import BootOptions, System
 
 SPACES = Path(__file__).with_name("spaces.yml")
 

@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 
 from harness import paths
-from harness.boot import BootOptions, BootRecord, boot
 from harness.image import Image
+from harness.launch import boot
 from harness.spec import load_machine
+from harness.system import BootOptions, BootRecord
 
 from .conftest import of
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from runs import KEY, cell, results
 
-from harness.commands import gate
+from harness.commands.nights import gate
 from harness.errors import UserError
 from harness.history import History, baselines
 from harness.history.floors import set_floor

@@ -86,8 +86,8 @@ def test_what_the_encoding_lacks_is_written_otherwise(where: str) -> None:
 
 def test_reading_loads_nothing_that_writes_or_boots(where: str) -> None:
     code = (
-        "import sys; from harness.commands.history import Wish, history; history([], Wish(), None); "
-        "heavy = ('alembic', 'harness.boot', 'harness.spec', 'pydantic', 'rich'); "
+        "import sys; from harness.commands.runs import history as h; h.history([], h.HistoryRequest(), None); "
+        "heavy = ('alembic', 'harness.launch', 'harness.spec', 'pydantic', 'rich'); "
         "print([name for name in heavy if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

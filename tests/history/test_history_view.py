@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.history.text import ASCII, BLOCKS, Page, amount, part, table
 from harness.history.trends import trend
-from harness.history.view import Shown, detail, overview
 from harness.measure.floor import Floors
 from harness.measure.series import Point, Series
+from harness.show.history_text import ASCII, BLOCKS, Page, amount, part, table
+from harness.show.history_view import Shown, detail, overview
 
 FLOORS = Floors({"ready": 500})
 

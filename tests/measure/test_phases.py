@@ -8,9 +8,9 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.boot.milestones import Milestone
-from harness.boot.record import BootRecord
 from harness.measure.phases import Phase, figures, phases, total_us
+from harness.system.milestones import Milestone
+from harness.system.record import BootRecord
 
 MARKS = {"init": 100_000, "root": 125_000, "boot": 135_000, "drivers": 200_000, "onboot/dhcp start": 201_000,
          "onboot/dhcp done": 215_500, "services/web start": 220_000, "services/db start": 222_000,

@@ -5,9 +5,9 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.commands import waterfall
 from harness.measure.phases import Phase
 from harness.measure.trace import explained
+from harness.show import waterfall
 
 BOOT = [
     Phase("firmware", -50_000, 50_000),

@@ -15,8 +15,8 @@ from harness.errors import ImageError, UserError
 from harness.oci.config import LABEL
 from harness.oci.layers import Limits
 from harness.spec import load_image
-from harness.spec.complaints import SpecError
-from harness.spec.model import Entry
+from harness.spec.models.image import Entry
+from harness.spec.text.complaints import SpecError
 from harness.store import Store
 
 ACCOUNTS = tar(

@@ -9,10 +9,10 @@ from handmade import M, d, hard, image, ln, tar
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.build.tree import Tree
 from harness.oci.layers import LayerError, Limits
 from harness.oci.merge import merge
 from harness.store import Store
+from harness.tree.tree import Tree
 
 BASE = tar(d("a"), M("a/x", b"x" * 700), ln("l", "a"), ln("up", "../.."), hard("h", "a/x"))
 TOP = tar(

@@ -15,15 +15,16 @@ from handmade import CAPABILITY, M, d, hard, layout, layout_of, ln, packed, tar
 
 from harness import paths
 from harness.arch import by_name
-from harness.boot import BootOptions, System, boot
 from harness.build.kernel import KernelFiles, make_kernel
 from harness.build.layer import make_layer
 from harness.build.pipeline import Builder
 from harness.build.settings import Settings
 from harness.errors import ImageError
 from harness.image import Image
+from harness.launch import boot
 from harness.oci.config import LABEL
 from harness.spec import library, load_component, load_image, load_machine
+from harness.system import BootOptions, System
 
 ARM = by_name("arm64")
 # a stand-in for LinuxKit's: it does with each bundle what runtime.json says, and no more

@@ -13,10 +13,10 @@ from backports import zstd
 from handmade import CAPABILITY, M, d, hard, image, ln, packed, tar
 
 from harness.build import formats
-from harness.build.tree import Node, Tree, write
 from harness.oci.layers import Limits
 from harness.oci.merge import merge
 from harness.store import Store, file_digest
+from harness.tree.tree import Node, Tree, write
 
 BASE = (d("etc"), M("etc/passwd", b"root"), M("etc/old", b"old"), d("etc/deep"), M("etc/deep/x", b"x"), M("top", b"t"))
 

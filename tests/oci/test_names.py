@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from harness.errors import UserError
-from harness.oci.reference import Local, Named, parse
 from harness.oci.registries import find, is_loopback
+from harness.spec.image_reference import Local, Named, parse
 
 DIGEST = "sha256:" + "0a" * 32
 

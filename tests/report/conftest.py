@@ -11,8 +11,8 @@ import pytest
 from listening import Listener
 from made import boot, record, run
 
-from harness.boot.milestones import Milestone
 from harness.report import files, overtime, page
+from harness.system.milestones import Milestone
 
 
 @pytest.fixture(scope="session")

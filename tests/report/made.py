@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.boot.milestones import Milestone
-from harness.boot.record import BootRecord
+from harness.system.milestones import Milestone
+from harness.system.record import BootRecord
 
 FIGURES = {"ready": 318_718, "total": 412_132, "firmware": 93_414, "kernel": 171_556, "services": 30_382,
            "services/web": 26_083, "services/web cpu": 9_000}  # fmt: skip

@@ -7,9 +7,9 @@ from xml.etree import ElementTree
 
 import pytest
 
-from harness import results
 from harness.report import brief, junit
-from harness.suite.changes import changes
+from harness.run import results
+from harness.run.changes import changes
 
 EVIL = "x <script>|`*@all` \x1b[31m\x00::error::y\nz%"
 

@@ -12,9 +12,8 @@ from typing import Any
 import pytest
 from made import FIGURES, SIZES, cell, results, run
 
-from harness import results as folded
-from harness.commands import outcome
-from harness.commands import report as command
+from harness.commands.nights import outcome
+from harness.commands.runs import report as command
 from harness.errors import UserError
 from harness.history import History, whole
 from harness.history.trends import trend
@@ -22,6 +21,7 @@ from harness.measure.floor import Floors
 from harness.report import chart as charts
 from harness.report import gather, overtime
 from harness.report.chart import Cause, Line
+from harness.run import results as folded
 
 KEY = {"machine": "virt", "qemu": "7.2.22", "cmdline": "quiet"}
 

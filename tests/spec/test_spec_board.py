@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from harness.spec.checks_board import board
-from harness.spec.complaints import spell
+from harness.spec.rules.board import board
+from harness.spec.text.complaints import spell
 
 GOOD = {
     "console": {"serial": "rfc2217://rack-1.example:4001", "baud": 9600},

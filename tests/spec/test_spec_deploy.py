@@ -9,7 +9,7 @@ import yaml
 
 from harness.errors import UserError
 from harness.spec import load_machine
-from harness.spec.board import reached
+from harness.spec.models.board import reached
 
 GOOD = {
     "console": {"serial": "/dev/ttyUSB0"},

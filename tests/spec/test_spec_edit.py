@@ -10,9 +10,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from harness.errors import UserError
-from harness.spec.components import mapping_of
-from harness.spec.edit import ORDER, add
-from harness.spec.reader import parse
+from harness.spec.text.edit import ORDER, add
+from harness.spec.text.reader import mapping_of, parse
 
 FILE = Path("x.yml")
 ITEM = {"name": "web", "image": "nginx"}

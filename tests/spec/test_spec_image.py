@@ -11,10 +11,10 @@ import pytest
 from harness import paths
 from harness.errors import UserError
 from harness.spec import SpecError, kind_of, load_image, settings
-from harness.spec.annotations import EntrySettings, Health
 from harness.spec.components import Components
 from harness.spec.merge import judge
-from harness.spec.reader import read
+from harness.spec.rules.annotations import EntrySettings, Health
+from harness.spec.text.reader import read
 
 DATA = Path(__file__).parent / "data"
 KERNEL = "kernel: {image: kernel}\n"

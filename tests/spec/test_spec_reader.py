@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from harness.errors import UserError
 from harness.paths import CASES, COMPONENTS, MACHINES
-from harness.spec.complaints import SpecError
 from harness.spec.lint import lint
-from harness.spec.reader import MAX_BYTES, parse, read
+from harness.spec.text.complaints import SpecError
+from harness.spec.text.reader import MAX_BYTES, parse, read
 
 FILE = Path("f.yml")
 DATA = Path(__file__).parent / "data"

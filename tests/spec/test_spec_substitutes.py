@@ -8,11 +8,10 @@ from pathlib import Path
 import pytest
 
 from harness.spec import SpecError, library, load_component, load_image, substitutes
-from harness.spec.components import mapping_of
 from harness.spec.lint import lint
-from harness.spec.model import Substitution
-from harness.spec.reader import read
+from harness.spec.models.image import Substitution
 from harness.spec.substitutes import TABLE, component_for
+from harness.spec.text.reader import mapping_of, read
 
 DIGEST = "@sha256:" + "0" * 64
 EXAMPLE = """\

@@ -16,10 +16,10 @@ from pathlib import Path
 from types import SimpleNamespace
 
 from harness import errors
-from harness.boot import limits
 from harness.errors import MachineError
-from harness.suite import builds, cells
-from harness.suite.cells import Cell, Planned
+from harness.run import builds, cells
+from harness.run.cells import Cell, Planned
+from harness.system import limits
 
 SETTINGS = json.loads(os.environ["FAKE_CELLS"])
 X86 = str(cells.paths.MACHINES / "qemu-x86_64.yml")
@@ -124,8 +124,8 @@ def exact_pair(image, machine, out, **options):
 
 
 def pytest_configure(config):
-    import harness.boot
+    import harness.launch
 
     cells.planned, builds.build = planned, build
-    harness.boot.boot, harness.boot.exact_pair = boot, exact_pair
+    harness.launch.boot, harness.launch.exact_pair = boot, exact_pair
     limits.guests = lambda memory: SETTINGS.get("slots", 2)

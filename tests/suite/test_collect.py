@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from harness import arch
+from harness.run.cells import Cell
 from harness.suite import collect
-from harness.suite.cells import Cell
 
 
 def test_a_row_in_the_table_is_all_that_the_order_needs_of_an_architecture(

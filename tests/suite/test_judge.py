@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from harness import paths
-from harness.suite.cells import Wanted, pairs
+from harness.run.cells import Wanted, pairs
 from harness.suite.judge import over_budget
 
 

@@ -13,9 +13,9 @@ import pytest
 from inner_pytest import environment
 from test_matrix import FAKE, HARNESS
 
-from harness.suite import known
-from harness.suite.cells import Cell
-from harness.suite.known import Excuse
+from harness.run import known
+from harness.run.cells import Cell
+from harness.run.known import Excuse
 
 TODAY = date(2026, 11, 24)
 CASES = """

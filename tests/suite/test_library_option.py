@@ -15,9 +15,9 @@ from harness.build.pipeline import Builder
 from harness.cli import app
 from harness.errors import EXIT_HOST, HostError
 from harness.image import Image
-from harness.spec.model import ImageSpec
-from harness.suite.builds import How
-from harness.suite.cells import Wanted, check, planned
+from harness.run.builds import How
+from harness.run.cells import Wanted, check, planned
+from harness.spec.models.image import ImageSpec
 
 YAML = """\
 kernel: {image: "linuxkit/kernel:6.6.13", cmdline: quiet}

@@ -18,10 +18,10 @@ import pytest
 from inner_pytest import environment
 
 from harness import paths
-from harness.commands import matrix
+from harness.commands.nights import matrix
 from harness.errors import UserError
-from harness.suite import folder
-from harness.suite.cells import Wanted, planned
+from harness.run import folder
+from harness.run.cells import Wanted, planned
 
 HARNESS = [sys.executable, "-c", "from harness.cli import main; main()", "matrix"]
 FAKE = ["--", "-p", "fake_cells", "-c", os.devnull]

@@ -14,12 +14,12 @@ import pytest
 from aiosmtpd.handlers import Message
 from aiosmtpd.smtp import SMTP
 
-from harness import results
-from harness.commands import notify
+from harness.commands.nights import notify
 from harness.errors import UserError
+from harness.run import results
+from harness.run.changes import Change
 from harness.spec import load_plan
-from harness.spec.plan import Email, Notify
-from harness.suite.changes import Change
+from harness.spec.models.plan import Email, Notify
 
 RUN = {"event": "run", "harness": "1", "when": "2026-11-24T06:00:00Z", "run": "u", "plan": "night.yml", "source": None}
 CELL = {"id": "a", "image": "a.yml", "machine": "m", "arch": "arm64", "problem": "", "budget": {}}

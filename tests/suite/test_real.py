@@ -15,8 +15,8 @@ import yaml
 
 from harness import paths
 from harness.history import History
-from harness.suite import builds, cells
-from harness.suite.builds import How
+from harness.run import builds, cells
+from harness.run.builds import How
 
 HARNESS = [sys.executable, "-c", "from harness.cli import main; main()", "matrix"]
 MINIMAL = paths.CASES / "images/minimal.yml"

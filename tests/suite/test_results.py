@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from harness import results
-from harness.boot import Milestone
 from harness.build import prepare
-from harness.spec.model import Mount, Runtime
+from harness.run import results
+from harness.spec.models.image import Mount, Runtime
 from harness.suite import judge
 from harness.suite.judge import Noise
+from harness.system import Milestone
 
 CELL = {"id": "a", "image": "a.yml", "machine": "m", "arch": "x86_64", "problem": "", "budget": {}}
 RUN = {

@@ -17,11 +17,10 @@ import pytest
 from inner_pytest import environment
 from test_matrix import FAKE, HARNESS
 
-from harness import results
-from harness.commands.watch import deadline
+from harness.commands.nights.watch import deadline
 from harness.errors import UserError
-from harness.suite import events
-from harness.suite.folder import held, resume
+from harness.run import events, results
+from harness.run.folder import held, resume
 
 NOW = datetime(2026, 11, 24, 22, 30, 5)
 CASES = """

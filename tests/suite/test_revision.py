@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.suite import revision
+from harness.run import revision
 
 
 def git(folder: Path, *words: str) -> None:

@@ -15,8 +15,8 @@ from inner_pytest import environment
 from test_matrix import FAKE, HARNESS
 
 from harness.errors import UserError
-from harness.suite import merge, shard
-from harness.suite.cells import Cell
+from harness.run import merge, shard
+from harness.run.cells import Cell
 
 CASES = """
 def test_one(system, cell): pass

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from harness import results
-from harness.suite import table
-from harness.suite.view import QUIET_S, Cell, Progress, View, live
+from harness.run import results
+from harness.show import table
+from harness.show.run_view import QUIET_S, Cell, Progress, View, live
 
 PLANNED = {"image": "cases/images/default.yml", "arch": "x86_64", "problem": "", "budget": {}}
 NAMES = ("qemu-x86_64", "qemu-arm64", "qemu-s390x")

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from harness.board.power import byhand, commands, http, ipmi, pdudaemon, redfish, snmp
 from harness.errors import HarnessError, MachineError
-from harness.spec.board import BoardPower
+from harness.spec.models.board import BoardPower
 
 T = TypeVar("T")
 CONFIRM_S = 30.0  # for a switch that can be asked to show what it was told: controllers take their time

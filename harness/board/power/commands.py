@@ -8,7 +8,7 @@ from pathlib import Path
 
 from harness import proc
 from harness.errors import HostError, MachineError
-from harness.spec.board import PowerCommands
+from harness.spec.models.board import PowerCommands
 
 TIMEOUT_S = 60.0
 _STATE = re.compile(rb"\b(on|off)\b", re.IGNORECASE)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.board.ssh import located, secret
 from harness.errors import MachineError, UserError
-from harness.spec.board import PowerHttp
+from harness.spec.models.board import PowerHttp
 
 if TYPE_CHECKING:
     from httpx2 import Response

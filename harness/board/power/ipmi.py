@@ -7,7 +7,7 @@ from pathlib import Path
 
 from harness.board.power.commands import told
 from harness.board.ssh import secret
-from harness.spec.board import PowerIpmi
+from harness.spec.models.board import PowerIpmi
 
 
 def put(spec: PowerIpmi, base: Path, on: bool) -> None:

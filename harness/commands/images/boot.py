@@ -1,0 +1,136 @@
+"""`harness boot`: one image on one machine - to look around in it, to run a command, or to see its boot times."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from harness.build.settings import Settings
+from harness.commands.images.bootable import BootRequest, image_of, power_off
+from harness.commands.scratch import scratch
+from harness.errors import UserError
+from harness.image import Bootable
+from harness.launch import boot as started
+from harness.launch import exact_pair
+from harness.measure.medians import fewest
+from harness.show.frame import progress
+from harness.spec import load_machine
+from harness.spec.models.image import MachineSpec
+from harness.system import BootOptions, BootRecord, System
+
+
+def boot(images: Sequence[Path], machine: str, settings: Settings, request: BootRequest) -> int:
+    """Boot what `images` describe (YAML files merged in order, or one built folder) on `machine`."""
+    _check(request)
+    spec = load_machine(machine)
+    if request.disks is not None:
+        _keep(request.disks, spec)
+    image = image_of(images, spec, settings)
+    if request.command is not None and not (image.parts.probe or image.login):
+        raise UserError(f"{image.name} has no shell to run a command in", hint="give its YAML a `login`")
+    with scratch("boot", request.out) as out:
+        if request.runs > 1:
+            from harness.commands.images import boot_runs
+
+            return boot_runs.run(image, spec, out, request)
+        if request.explain:
+            return _explained(image, spec, out, request)
+        if request.exact:
+            return _exact(image, spec, out, request)
+        return _wall(image, spec, out, request)
+
+
+def _check(request: BootRequest) -> None:
+    for given, option in ((request.command is not None, "--run"), (request.forwards, "--forward")):
+        if given and (request.exact or request.explain):
+            raise UserError(f"{option} is for boots in wall time: an exact boot takes no events from outside",
+                            hint="leave --exact and --explain out")  # fmt: skip
+    if request.runs > 1 and (request.exact or request.explain or request.command is not None):
+        raise UserError("--runs is for the wall times of plain boots", hint="leave --exact, --explain and --run out")
+    if request.disks is not None and (request.runs > 1 or request.exact or request.explain):
+        raise UserError("--disks is for single boots in wall time: others begin with empty disks each")
+    if request.within is not None and request.runs < fewest():
+        raise UserError(f"--within needs --runs {fewest()} at least: of fewer boots nothing is known of a median")
+
+
+def _keep(folder: Path, machine: MachineSpec) -> None:
+    if machine.qemu is None or not machine.qemu.disks:
+        raise UserError(f"{machine.name} has no disks to be kept", hint="`qemu: {disks: [64]}` gives it one of 64 MiB")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot make the folder {folder}: {error.strerror}") from None
+
+
+def _exact(image: Bootable, machine: MachineSpec, out: Path, request: BootRequest) -> int:
+    progress(f"{image.name} on {machine.name}: two exact boots")
+    pair = exact_pair(image, machine, out, append=request.append, timeout=request.timeout)
+    record = pair.first
+    if request.as_json:
+        records = [json.loads(one.dumps()) for one in (pair.first, pair.second)]
+        print(json.dumps({"repeats": pair.repeats, "moved": pair.moved, "records": records}, indent=1))
+    else:
+        _table(record, exact=True)
+        print(pair.verdict)
+    return 0
+
+
+def _explained(image: Bootable, machine: MachineSpec, out: Path, request: BootRequest) -> int:
+    from harness.commands.images import explain
+
+    find = explain.foreign if image.milestones else explain.explain
+    explain.show(find(image, machine, out, append=request.append, timeout=request.timeout), as_json=request.as_json)
+    return 0
+
+
+def _wall(image: Bootable, machine: MachineSpec, out: Path, request: BootRequest) -> int:
+    interactive = request.command is None and not request.as_json and sys.stdin.isatty() and sys.stdout.isatty()
+    probe = request.command is not None and image.parts.probe is not None
+    options = BootOptions(mode="wall", out=out, probe=probe, append=request.append, forwards=request.forwards,
+                          timeout=request.timeout, disks=request.disks)  # fmt: skip
+    with started(image, machine, options) as system:
+        for guest, host in sorted(system.forwards.items()):
+            progress(f"port {guest} of the guest is 127.0.0.1:{host}")
+        if interactive:
+            system.interact()
+            return 0
+        system.wait_ready()
+        system.prove()
+        code = _command(system, request.command, as_json=request.as_json) if request.command is not None else 0
+        if request.command is None:
+            if request.as_json:
+                print(system.record.dumps())
+            else:
+                _table(system.record, exact=False)
+        power_off(system)
+        return code
+
+
+def _command(system: System, command: str, *, as_json: bool) -> int:
+    result = system.shell.run(command)
+    if as_json:
+        print(json.dumps({"code": result.code, "output": result.stdout.decode(errors="replace")}, indent=1))
+        return result.code
+    sys.stdout.buffer.write(result.stdout)
+    sys.stdout.buffer.flush()
+    return result.code
+
+
+def _table(record: BootRecord, *, exact: bool) -> None:
+    """Print the milestones: the guest's clock in ms, the host's for a wall boot, and how long each step took.
+
+    One that has no time of the guest's shows the host's alone.
+    """
+    print(f"{record.image} on {record.machine}, {record.medium}")
+    if record.power_on_us is not None:
+        print(f"{record.power_on_us / 1000:12.3f} ms from power-on to the kernel's clock zero")
+    before = 0
+    for mark in record.milestones:
+        host = "" if exact and mark.guest_us is not None else f"{mark.said_s * 1000:10.0f} ms host"
+        if mark.guest_us is None:
+            print(f"{'-':>12}    {'-':>10} {host} {mark.name}")
+            continue
+        print(f"{mark.guest_us / 1000:12.3f} ms {(mark.guest_us - before) / 1000:+10.3f} {host} {mark.name}")
+        before = mark.guest_us

@@ -1,0 +1,64 @@
+"""`harness build`: images for some architectures, kept in the cache and, when asked, copied to a folder."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from harness.arch import parse_list
+from harness.build.pipeline import Builder
+from harness.build.settings import Settings
+from harness.commands.specs import read_image
+from harness.image import Image
+from harness.show.frame import progress
+
+
+def build(
+    images: Sequence[Path],
+    arches: str,
+    settings: Settings,
+    *,
+    output: Path | None = None,
+    explain_size: bool = False,
+    as_json: bool = False,
+) -> int:
+    """Build the image that `images` (merged in order) describe for each of `arches`; print where it lies."""
+    builder = Builder(settings, progress=progress)
+    built = builder.build_all(read_image(images, settings), parse_list(arches))
+    if output is not None:
+        built = [_copy(image, output) for image in built]
+    if as_json:
+        print(json.dumps([row(image) for image in built], indent=1))
+        return 0
+    for image in built:
+        print(f"{image.name} {image.arch.name:7} {image.size / 1e6:6.1f} MB  {image.folder}")
+    if explain_size:
+        from harness.build.explain import lines
+
+        for image in built:
+            print("", *lines(image.manifest, shutil.get_terminal_size().columns), sep="\n")
+    return 0
+
+
+def row(image: Image) -> dict[str, object]:
+    """Return what a program wants to know of a built image."""
+    return {"name": image.name, "arch": image.arch.name, "size": image.size, "folder": str(image.folder),
+            "kernel": str(image.kernel), "initrd": str(image.initrd), "cmdline": image.cmdline}  # fmt: skip
+
+
+def _copy(image: Image, output: Path) -> Image:
+    """Copy the image to OUTPUT/NAME-ARCH by one rename, replacing what an earlier build left there."""
+    final = output / f"{image.name}-{image.arch.name}"
+    scratch = output / f".{final.name}.{os.getpid()}"
+    output.mkdir(parents=True, exist_ok=True)
+    try:
+        shutil.copytree(image.folder, scratch)
+        if final.exists():
+            shutil.rmtree(final)
+        scratch.rename(final)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    return Image(final)

@@ -1,0 +1,149 @@
+"""`harness sbom`: an image's bill of materials, and what differs between two."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from harness.arch import Arch, parse_list
+from harness.build.copyrights import FOLDER
+from harness.build.settings import Settings
+from harness.commands.specs import read_image
+from harness.errors import EXIT_CASES_FAILED, EXIT_OK, UserError
+from harness.image import Image
+from harness.report.words import visible
+from harness.sbom import cyclonedx, diff, spdx
+from harness.show.frame import progress
+
+DIFF = "diff"
+# of each format: how its files' names end, and what makes it of an SPDX document
+FORMATS: dict[str, tuple[str, Callable[[dict[str, Any]], dict[str, Any]]]] = {
+    "spdx": (".spdx.json", dict),
+    "cyclonedx": (".cdx.json", cyclonedx.document),
+}
+MAX_BYTES = 64 << 20
+EPOCH = "SOURCE_DATE_EPOCH"  # https://reproducible-builds.org/specs/source-date-epoch/
+
+
+@dataclass(frozen=True)
+class SbomRequest:
+    """For which architectures, and where it goes: a file, or with several architectures a folder; stdout if None."""
+
+    arches: str = "host"
+    out: Path | None = None
+    format: str = "spdx"
+    as_json: bool = False
+
+
+def sbom(words: Sequence[str], settings: Settings, request: SbomRequest) -> int:
+    """Write the bill of materials of what `words` describe, or of ``diff A B`` say what changed.
+
+    An image is YAML files that are merged in order, or one built folder. Returns 1 when a diff found something.
+    Raises UserError for what is neither.
+    """
+    if words[:1] == [DIFF]:
+        if len(words) != 3:
+            raise UserError("diff takes two", hint="harness sbom diff A B: SBOM files, built folders, or image YAML")
+        return _diff(words[1], words[2], settings, request)
+    if not words:
+        raise UserError("no image was named", hint="see harness sbom --help")
+    if request.format not in FORMATS:
+        raise UserError(f"unknown format {request.format!r}", hint=f"one of: {', '.join(FORMATS)}")
+    ending, made = FORMATS[request.format]
+    images = _images(words, settings, request.arches)
+    if request.out is None or len(images) == 1:
+        if len(images) > 1:
+            raise UserError("several architectures do not fit on one page", hint="-o FOLDER, or one --arch")
+        _write(_text(made(of(images[0]))), request.out)
+    else:
+        for image in images:
+            _write(_text(made(of(image))), request.out / f"{image.name}-{image.arch.name}{ending}")
+    return EXIT_OK
+
+
+def of(image: Image) -> dict[str, Any]:
+    """Return an image's SPDX document, dated as SOURCE_DATE_EPOCH says, else 1970: time is no part of an image."""
+    text = os.environ.get(EPOCH) or "0"
+    if not text.isascii() or not text.isdigit() or len(text) > 11:
+        raise UserError(f"{EPOCH} is {text[:40]!r}", hint="seconds since 1970")
+
+    def copyright_of(name: str) -> bytes:
+        return (image.folder / FOLDER / Path(name).name).read_bytes()
+
+    try:
+        return spdx.document(image.manifest, copyright_of, int(text))
+    except (OSError, KeyError) as error:
+        raise UserError(f"{image.folder} is no whole image: {error!r}", hint="build the image again") from error
+
+
+def _images(words: Sequence[str], settings: Settings, arches: str) -> list[Image]:
+    if len(words) == 1 and Path(words[0]).is_dir():
+        return [Image(Path(words[0]))]
+    return _built(words, settings, parse_list(arches))
+
+
+def _built(words: Sequence[str], settings: Settings, arches: list[Arch]) -> list[Image]:
+    from harness.build.pipeline import Builder
+
+    return Builder(settings, progress=progress).build_all(read_image([Path(one) for one in words], settings), arches)
+
+
+def _text(document: dict[str, Any]) -> str:
+    return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
+
+
+def _write(text: str, out: Path | None) -> None:
+    if out is None:
+        print(text, end="")
+        return
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"cannot write {out}: {error.strerror}", hint="-o names a file in a folder that you may write"
+                        ) from error  # fmt: skip
+    progress(str(out))
+
+
+def _diff(before: str, after: str, settings: Settings, request: SbomRequest) -> int:
+    old, new = (diff.entries(_document(one, settings, request.arches)) for one in (before, after))
+    found = diff.changes(old, new)
+    if request.as_json:
+        print(json.dumps([{"kind": one.kind, **asdict(one)} for one in found], indent=1))
+    else:
+        for line in diff.lines(found):
+            print(visible(line))
+        print(f"{len(found)} of {len({*old, *new})} packages differ" if found else f"the same {len(new)} packages")
+    return EXIT_CASES_FAILED if found else EXIT_OK
+
+
+def _document(text: str, settings: Settings, arches: str) -> dict[str, Any]:
+    """Return the document of a side of a diff: as a file has it, or of an image."""
+    if text.endswith(".json"):
+        return read(Path(text))
+    images = _images([text] if Path(text).exists() else text.split("+"), settings, arches)
+    if len(images) > 1:
+        raise UserError("one architecture at a time", hint="--arch with one name")
+    return of(images[0])
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Return the SPDX 2 or CycloneDX document of a JSON file; UserError when it is none."""
+    try:
+        with path.open("rb") as stream:
+            content = stream.read(MAX_BYTES + 1)
+        document = json.loads(content) if len(content) <= MAX_BYTES else None
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path} is no JSON: {error}") from error
+    rows = document.get(diff.rows_of(document)) if isinstance(document, dict) else None
+    if not isinstance(rows, list) or not all(
+        isinstance(one, dict) and isinstance(one.get("name"), str) for one in rows
+    ):
+        raise UserError(f"{path} is no SBOM", hint="SPDX 2 or CycloneDX as JSON, of at most 64 MiB")
+    return cast(dict[str, Any], document)

@@ -1,0 +1,104 @@
+"""Tells a chat room or people how a run ended. What cannot be sent is a warning: the results are there."""
+
+from __future__ import annotations
+
+import os
+import smtplib
+import ssl
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from email.message import EmailMessage
+from typing import Any
+
+from harness.errors import HarnessError, HostError, UserError
+from harness.report import brief
+from harness.run.changes import Change
+from harness.spec.models.plan import Email, Notify
+
+PATIENCE_S = 20.0
+TRIES = 3
+MOST = 8000  # characters of a message: chat rooms cut longer ones
+SECURE = {"tls": 465, "starttls": 587, "none": 25}
+
+
+def send(wanted: Notify, found: Mapping[str, Any], changed: Sequence[Change]) -> None:
+    """Send what the plan asks for; a warning says what could not be sent, without the secrets."""
+    tasks: list[Callable[[], None]] = []
+    if wanted.webhook_env:
+        tasks.append(lambda: _webhook(wanted.webhook_env, found, changed))
+    if email := wanted.email:
+        tasks.append(lambda: _email(email, found, changed))
+    for task in tasks:
+        try:
+            task()
+        except HarnessError as error:
+            print(f"harness: warning: {error}", file=sys.stderr)
+
+
+def _webhook(variable: str, found: Mapping[str, Any], changed: Sequence[Change]) -> None:
+    import httpx2
+    from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential
+
+    url = _secret(variable)
+    body = {
+        "text": brief.markdown(found, changed)[:MOST],
+        **{key: found[key] for key in ("run", "when", "plan", "exit")},
+        "cells": {row["id"]: row["status"] for row in found["cells"]},
+        "changes": [{"kind": one.kind, "text": one.text} for one in changed],
+    }
+    try:
+        for attempt in Retrying(
+            stop=stop_after_attempt(TRIES), wait=wait_exponential(max=5), reraise=True,
+            retry=retry_if_exception_type((httpx2.TransportError, _Busy)),
+        ):  # fmt: skip
+            with attempt:
+                status = httpx2.post(url, json=body, timeout=PATIENCE_S).status_code
+                if status >= 500:
+                    raise _Busy(str(status))
+    except _Busy as busy:
+        raise HostError(f"the webhook in {variable} answers {busy}") from None
+    except (httpx2.HTTPError, httpx2.InvalidURL, ValueError) as error:  # whose words may hold the URL
+        raise HostError(f"the webhook in {variable} cannot be reached: {type(error).__name__}") from None
+    if status >= 300:
+        raise HostError(f"the webhook in {variable} answers {status}")
+
+
+class _Busy(Exception):  # noqa: N818 -- it is asked again
+    pass
+
+
+def _email(wanted: Email, found: Mapping[str, Any], changed: Sequence[Change]) -> None:
+    message = EmailMessage()
+    message["Subject"] = f"{found['plan'] or 'a run'}: {brief.headline(found)}"
+    message["From"], message["To"] = wanted.from_, ", ".join(wanted.to)
+    message.set_content(brief.markdown(found, changed))
+    host, _, port = wanted.server.partition(":")
+    password = _secret(wanted.password_env) if wanted.password_env else ""
+    user = _secret(wanted.user_env) if wanted.user_env else ""
+    number = int(port) if port else SECURE[wanted.security]
+    try:
+        with ExitStack() as stack:
+            if wanted.security == "tls":
+                server: smtplib.SMTP = smtplib.SMTP_SSL(
+                    host, number, timeout=PATIENCE_S, context=ssl.create_default_context()
+                )
+            else:
+                server = smtplib.SMTP(host, number, timeout=PATIENCE_S)
+            stack.enter_context(server)
+            if wanted.security == "starttls":
+                server.starttls(context=ssl.create_default_context())
+            if user:
+                server.login(user, password)
+            server.send_message(message)
+    except smtplib.SMTPResponseException as error:
+        raise HostError(f"the mail server {wanted.server} refuses: {error.smtp_code}") from None
+    except (smtplib.SMTPException, OSError) as error:
+        raise HostError(f"the mail server {wanted.server} cannot be used: {type(error).__name__}") from None
+
+
+def _secret(variable: str) -> str:
+    value = os.environ.get(variable)
+    if not value:
+        raise UserError(f"the plan's notify needs the environment's variable {variable}, which is not set")
+    return value

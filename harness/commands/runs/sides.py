@@ -1,0 +1,42 @@
+"""The two sides of `harness compare`: what is to be compared, and how the answer is told by an exit code."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from harness.build.settings import Settings
+from harness.commands.images.bootable import image_of
+from harness.errors import EXIT_BETTER, EXIT_OK, EXIT_WORSE, UserError
+from harness.image import Bootable
+from harness.run.cells import split
+from harness.spec import load_machine
+from harness.spec.models.image import MachineSpec
+
+EXITS = {"same": EXIT_OK, "worse": EXIT_WORSE, "better": EXIT_BETTER}
+
+
+@dataclass(frozen=True)
+class CompareRequest:
+    """What is to be compared, and how. ``machines``: one for both, or one for each; none for runs and records."""
+
+    before: str
+    after: str
+    machines: tuple[str, ...] = ()
+    explain: bool = False
+    pairs: int = 0  # of wall boots; 0: exact ones
+    history: str | None = None
+    as_json: bool = False
+
+
+Side = tuple[Bootable, MachineSpec]
+
+
+def sides(request: CompareRequest, settings: Settings) -> tuple[Side, Side]:
+    """Return both images with their machines; UserError when the machines are none or too many."""
+    if len(request.machines) not in (1, 2):
+        raise UserError("two images are compared on a machine", hint="-m MACHINE once for both, or once for each")
+    specs = [load_machine(name) for name in (request.machines[0], request.machines[-1])]
+    before, after = (
+        image_of(split(name), spec, settings) for name, spec in zip((request.before, request.after), specs, strict=True)
+    )
+    return (before, specs[0]), (after, specs[1])

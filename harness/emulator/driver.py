@@ -1,0 +1,272 @@
+"""QEMU as a driver: started at once, started again after a reset, and gone with the harness."""
+
+from __future__ import annotations
+
+import shlex
+import signal
+import threading
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import TypeVar
+
+from harness import proc
+from harness.child import QemuProcess
+from harness.emulator import accel, firmware
+from harness.emulator import argv as qemu
+from harness.emulator.accel import Choice
+from harness.emulator.argv import BY_HAND, Launch, emulated
+from harness.emulator.disk import disk_of
+from harness.emulator.qmp import Qmp
+from harness.emulator.running import Running, run_qemu, sweep
+from harness.errors import HostError, MachineError, UserError
+from harness.image import Bootable
+from harness.spec.models.image import MachineSpec
+from harness.system import host
+from harness.system.channels import Source
+from harness.system.cmdline import cmdline as whole_cmdline
+from harness.system.driver import Booted, Prepared
+from harness.system.milestones import Milestone
+from harness.system.options import BootOptions
+from harness.system.probe import ProbeShell
+from harness.system.record import BootRecord
+from harness.system.segments import join, join_by_hand
+from harness.system.shell import Shell
+
+T = TypeVar("T")
+SETTLE_S = 0.5  # for a QEMU whose monitor is gone to end
+DRAIN_S = 10.0  # for a QEMU whose console has ended to end
+LOOPBACK = "127.0.0.1"
+
+
+class QemuDriver:
+    """A started QEMU, and the ones that follow it after resets."""
+
+    awaited = ""
+
+    def __init__(self, launch: Launch, options: BootOptions, by_hand: str) -> None:
+        """Start QEMU; HostError: not installed, no console to be made."""
+        self.launch, self.options, self.by_hand = launch, options, by_hand
+        self.starts = 1
+        self.forwards: Mapping[int, tuple[str, int]] = {}
+        self._start = time.monotonic()
+        self.running = run_qemu(launch, options.out)
+        self._ended = False
+        self._turn = threading.Lock()  # who holds it starts or ends QEMU
+        self._probe: ProbeShell | None = None
+
+    @property
+    def process(self) -> QemuProcess:
+        """The QEMU that runs now, or ran last."""
+        return self.running.process
+
+    def open(self) -> Source:
+        """Return the console of the first start."""
+        return self.running.source
+
+    def clock(self) -> float:
+        """Return the seconds since QEMU's start."""
+        return time.monotonic() - self._start
+
+    def timed(self, marks: list[Milestone]) -> list[Milestone]:
+        """Return them as they are: what a guest says here is heard at once."""
+        return marks
+
+    def meet(self) -> None:
+        """Make QEMU tell of resets, and learn the forwarded ports."""
+        if self.options.reboot:
+            self._ask(Qmp.greet)
+        if self.options.forwards:
+            self.forwards = {inside: (LOOPBACK, outside) for inside, outside in self._ask(Qmp.forwards).items()}
+
+    def poll(self) -> int | None:
+        """Return QEMU's exit code, None while it runs."""
+        return self.process.poll()
+
+    def wait(self, timeout: float) -> int | None:
+        """Wait for QEMU's end."""
+        return self.process.wait(timeout)
+
+    def death(self, code: int) -> str:
+        """Say how QEMU ended."""
+        return f"QEMU was ended by {_signal(-code)}" if code < 0 else f"QEMU ended with exit code {code}"
+
+    def words(self) -> str:
+        """Return what QEMU said."""
+        said = self.process.words()
+        return f"QEMU said: {said}" if said else ""
+
+    def press(self) -> bool:
+        """Press the machine's power button."""
+        self._ask(lambda qmp: qmp.execute("system_powerdown"))
+        return True
+
+    def reset(self) -> None:
+        """Press the machine's reset button."""
+        self._ask(lambda qmp: qmp.execute("system_reset"))
+
+    def off(self) -> None:
+        """End QEMU."""
+        with self._turn:
+            self._ended = True
+            self.process.kill()
+
+    def shell(self, system: Booted) -> Shell | None:
+        """Return the shell of a probed boot."""
+        if self._probe is None and self.running.probe:
+            patience = self.options.timeout_multiplier
+            self._probe = ProbeShell(self.running.probe, system.check, system.boots, patience)
+        return self._probe
+
+    def prove(self, system: Booted) -> None:
+        """Do nothing: QEMU was given the files themselves."""
+
+    def close(self) -> None:
+        """End QEMU and let go of its channels."""
+        with self._turn:
+            self._ended = True
+            self.running.close()
+
+    def again(self) -> Source | None:
+        """Start a fresh QEMU when a reset has ended this one.
+
+        One that resets its machine runs on over memory that has held code, which TCG pays for with seconds to minutes.
+        """
+        with self._turn:
+            old = self.running
+            if self._ended or not self.options.reboot or old.process.wait(DRAIN_S) != 0:
+                return None
+            if old.qmp is None or not old.qmp.ended_by_reset():
+                return None
+            known = tuple((outside, inside) for inside, (_, outside) in self.forwards.items())
+            launch = replace(self.launch, forwards=known or self.launch.forwards)
+            old.close()
+            self.running = new = run_qemu(launch, self.options.out)
+            self.starts += 1
+            try:
+                if new.qmp:
+                    new.qmp.greet()
+            except MachineError:
+                if new.process.wait(SETTLE_S) is None:
+                    new.source.close()
+                    raise
+                # else it has died: the end of its console is heard next, and its own words are told
+            if self._probe and new.probe:
+                self._probe.attach(new.probe)
+        return new.source
+
+    def _ask(self, question: Callable[[Qmp], T]) -> T:
+        """Ask QEMU's monitor, and nobody starts another QEMU meanwhile."""
+        try:
+            with self._turn:
+                if self.running.qmp is None:
+                    raise UserError("an exact boot takes no events from outside", hint="boot in wall mode")
+                return question(self.running.qmp)
+        except MachineError:
+            self.process.wait(SETTLE_S)
+            raise
+
+
+def _signal(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def prepare(image: Bootable, machine: MachineSpec, options: BootOptions, stack: ExitStack) -> Prepared:
+    """Start a QEMU that has `image`; `stack` ends it. HostError (no QEMU, no room), UserError (they do not fit)."""
+    _check(image, machine, options)
+    arch, joined, parts = image.arch, options.out / "initrd", image.parts
+    segments = [part for part in (parts.initrd, parts.probe) if part]
+    version = host.qemu_version(arch)
+    options.out.mkdir(parents=True, exist_ok=True)
+    choice = accel.choose(arch, machine, None if image.milestones else parts.kernel, options.mode)
+    if options.probe:
+        stack.callback(joined.unlink, missing_ok=True)
+        join(segments, joined)
+    launch = Launch(
+        program=proc.resolve(arch.qemu),
+        machine=machine,
+        kernel=parts.kernel,
+        initrd=joined if options.probe else parts.initrd,
+        disk=disk_of(parts.disk) if parts.disk else None,
+        disks=_disks(machine, options, stack),
+        iso=parts.iso,
+        firmware=firmware.uefi(machine) if parts.firmware else None,
+        cmdline=whole_cmdline(image.cmdline, machine, options.append, mode=options.mode, probe=options.probe),
+        mode=options.mode,
+        accel=choice.name,
+        probe=options.probe,
+        seed=options.seed,
+        forwards=tuple((0, port) for port in options.forwards),
+    )
+    by_hand = shlex.join(qemu.argv(launch, BY_HAND))
+    if options.probe:
+        by_hand = f"{join_by_hand(segments, joined)} && {by_hand}"
+    stack.callback(sweep, options.out)
+    driver = QemuDriver(launch, options, by_hand)
+    stack.callback(driver.running.close)
+    blank = _blank(image, machine, options, launch, choice, driver.running, version)
+    facts = {"accelerator": f"{blank.accel} ({blank.accel_reason})", "qemu": blank.qemu_version}
+    return Prepared(driver, blank, facts)
+
+
+def _disks(machine: MachineSpec, options: BootOptions, stack: ExitStack) -> tuple[Path, ...]:
+    """Return the files of the machine's disks, made where they are not there; HostError when they cannot be."""
+    folder, made = options.disks or options.out, []
+    for number, size in enumerate(emulated(machine).disks):
+        path = folder / f"disk{number}.raw"
+        try:
+            with path.open("ab") as file:
+                if file.tell() < size << 20:
+                    file.truncate(size << 20)  # takes no room until it is written to
+        except OSError as error:
+            raise HostError(f"cannot make the machine's disk {path}: {error.strerror}") from None
+        if options.disks is None:
+            stack.callback(path.unlink, missing_ok=True)
+        made.append(path)
+    return tuple(made)
+
+
+def _check(image: Bootable, machine: MachineSpec, options: BootOptions) -> None:
+    if options.forwards and not machine.network:
+        raise UserError(f"{machine.name} has no network to forward ports into")
+    parts = image.parts
+    if parts.kernel is None and not parts.firmware and not qemu.boots_disks(machine):
+        raise UserError(
+            f"{machine.name} has no firmware of its own that boots a disk or CD",
+            hint="`firmware: uefi` in the OS's YAML, or its kernel and initrd beside the disk",
+        )
+    if parts.iso and not qemu.cd_drive(machine):
+        raise UserError(f"{machine.name} has no CD drive", hint="a machine with PCI or channels, such as qemu-x86_64")
+
+
+def _blank(
+    image: Bootable,
+    machine: MachineSpec,
+    options: BootOptions,
+    launch: Launch,
+    choice: Choice,
+    running: Running,
+    version: str,
+) -> BootRecord:
+    return BootRecord(
+        image=image.name,
+        arch=image.arch.name,
+        foreign=bool(image.milestones),
+        machine=machine.name,
+        mode=options.mode,
+        probed=options.probe,
+        accel=choice.name,
+        accel_reason=choice.reason,
+        argv=tuple(running.argv),
+        cmdline=launch.cmdline,
+        cpu=qemu.cpu(machine, choice.name),
+        machine_type=emulated(machine).machine
+        + (f" with UEFI {uefi.digest[:12]}" if (uefi := launch.firmware) else ""),
+        qemu_version=version,
+        host=host.facts(),
+    )

@@ -1,0 +1,110 @@
+"""Finds a machine's UEFI firmware by the descriptors that come with it.
+
+QEMU's docs/interop/firmware.json says what is in a descriptor, and that one in a folder before hides one of the same
+name in a folder after; where several fit, the first by name is meant.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+from harness.errors import HostError, UserError
+from harness.spec.models.image import MachineSpec
+from harness.store import file_digest
+
+# What short names of machine types stand for, of those that have a UEFI. Architectures as the descriptors call them.
+TYPES = {"x86_64": {"q35": "pc-q35-any", "pc": "pc-i440fx-any"}, "arm64": {"virt": "virt-any"}}
+ARCHITECTURES = {"x86_64": "x86_64", "arm64": "aarch64"}
+PACKAGES = {"x86_64": "ovmf", "arm64": "qemu-efi-aarch64"}
+# What asks for more than a machine that boots whatever it is given.
+UNWANTED = {"requires-smm", "enrolled-keys", "secure-boot"}
+
+
+@dataclass(frozen=True)
+class Flash:
+    """One of the two flash chips: the program, or the variables as they are at first."""
+
+    path: Path
+    format: str
+
+
+@dataclass(frozen=True)
+class Firmware:
+    """A UEFI: what each boot begins with, and forgets."""
+
+    code: Flash
+    variables: Flash
+
+    @property
+    def files(self) -> dict[str, Path]:
+        """Its files, by name."""
+        return {flash.path.name: flash.path for flash in (self.code, self.variables)}
+
+    @property
+    def digest(self) -> str:
+        """The SHA-256 of its program."""
+        return file_digest(self.code.path)
+
+
+def folders() -> tuple[Path, ...]:
+    """Return where descriptors are looked for, the user's own first."""
+    own = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
+    return (own / "qemu/firmware", Path("/etc/qemu/firmware"), Path("/usr/share/qemu/firmware"))
+
+
+def uefi(machine: MachineSpec) -> Firmware:
+    """Return the UEFI of a machine; UserError when there is none for its type, HostError when it is not installed."""
+    kind = machine.qemu.machine.partition(",")[0] if machine.qemu else ""
+    types = TYPES.get(machine.arch, {})
+    wanted = types.get(kind, kind)
+    if not any(wanted.startswith(name.removesuffix("any")) for name in types.values()):
+        raise UserError(
+            f"{machine.name} has no UEFI: QEMU's {kind or 'board'} on {machine.arch} boots otherwise",
+            hint="leave `firmware` out of the OS's YAML, or choose another machine",
+        )
+    for descriptor in _descriptors():
+        if found := _fitting(descriptor, ARCHITECTURES[machine.arch], wanted):
+            return found
+    raise HostError(
+        f"no UEFI for {machine.arch} is installed on this host",
+        details=f"looked for its descriptor in {', '.join(map(str, folders()))}",
+        hint=f"apt-get install {PACKAGES[machine.arch]}",
+    )
+
+
+def _descriptors() -> Iterator[Any]:
+    """Yield the descriptors in order; what is none is passed over."""
+    files: dict[str, Path] = {}
+    for folder in reversed(folders()):
+        files |= {path.name: path for path in folder.glob("*.json")}
+    for _, path in sorted(files.items()):
+        try:
+            yield json.loads(path.read_bytes())
+        except (OSError, ValueError):
+            continue
+
+
+def _fitting(descriptor: Any, architecture: str, machine: str) -> Firmware | None:
+    try:
+        mapping = descriptor["mapping"]
+        fits = any(
+            target["architecture"] == architecture and any(fnmatchcase(machine, one) for one in target["machines"])
+            for target in descriptor["targets"]
+        )
+        if not fits or "uefi" not in descriptor["interface-types"] or mapping["device"] != "flash":
+            return None
+        if UNWANTED & set(descriptor["features"]):
+            return None
+        code, variables = (
+            Flash(Path(mapping[part]["filename"]), str(mapping[part]["format"]))
+            for part in ("executable", "nvram-template")
+        )
+    except (KeyError, TypeError):
+        return None
+    return Firmware(code, variables) if code.path.is_file() and variables.path.is_file() else None

@@ -1,0 +1,114 @@
+"""The images of a run: built side by side before the first case."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.arch import by_name
+from harness.errors import HostError
+
+if TYPE_CHECKING:
+    from harness.build.settings import Settings
+    from harness.image import Image
+    from harness.run.cells import Cell, Planned
+    from harness.spec.foreign import OsSpec
+    from harness.spec.models.image import ImageSpec
+
+Progress = Callable[[str], None]
+Told = Callable[["Cell"], None]
+
+
+@dataclass(frozen=True)
+class How:
+    """What a run may say about building; the rest are the defaults of `harness build`."""
+
+    cache: Path | None = None
+    lock: Path | None = None
+    offline: bool = False
+    refresh: bool = False
+    library: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as plain data, for another process; that one does not ask the mirror anew once more."""
+        return {
+            "cache": str(self.cache) if self.cache else None,
+            "lock": str(self.lock.absolute()) if self.lock else None,
+            "offline": self.offline,
+            "library": self.library,
+        }
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> How:
+        """Return what `to_json` made the data of."""
+        cache, lock = (Path(data[key]) if data[key] else None for key in ("cache", "lock"))
+        return cls(cache, lock, data["offline"], library=data["library"])
+
+    @property
+    def settings(self) -> Settings:
+        """The build's settings."""
+        from harness.build.settings import Settings
+
+        made = Settings(lock=self.lock, offline=self.offline, refresh=self.refresh, library=self.library)
+        return replace(made, cache=self.cache) if self.cache else made
+
+
+def build(planned: Sequence[Planned], how: How, progress: Progress, told: Told) -> list[Cell]:
+    """Build each image once and return the cells with their folders; one whose host lacks something has the reason.
+
+    `told` hears of each cell once that is known. Raises UserError for what shows only while building.
+    """
+    from harness.build.pipeline import Builder
+    from harness.spec.foreign import OsSpec
+
+    wants: dict[tuple[tuple[str, ...], str], ImageSpec | OsSpec] = {}
+    for one in planned:
+        if not one.cell.problem:
+            wants.setdefault(_key(one.cell), one.spec)
+    builder = Builder(how.settings, progress)
+
+    def make(key: tuple[tuple[str, ...], str]) -> tuple[str, str]:
+        spec = wants[key]
+        try:
+            # of a foreign OS there is nothing to build
+            there = spec.path.parent if isinstance(spec, OsSpec) else builder.build(spec, by_name(key[1])).folder
+            made = str(there), ""
+        except HostError as error:
+            made = "", str(error)
+        for one in planned:
+            if _key(one.cell) == key and not one.cell.problem:
+                told(replace(one.cell, folder=made[0], problem=made[1]))
+        return made
+
+    pool = ThreadPoolExecutor(max_workers=max(1, min(len(wants), (os.cpu_count() or 1) + 1)))
+    try:
+        built = dict(zip(wants, pool.map(make, wants), strict=True))
+    finally:
+        # Ctrl-C shall not wait for what has not begun
+        pool.shutdown(wait=False, cancel_futures=True)
+    if all(folder for folder, _ in built.values()):
+        # a lock that lacks what this host could not resolve today would refuse it tomorrow
+        builder.save_lock()
+    return list(_filled((one.cell for one in planned), built))
+
+
+def _key(cell: Cell) -> tuple[tuple[str, ...], str]:
+    return cell.sources, cell.arch
+
+
+def _filled(cells: Iterable[Cell], built: dict[tuple[tuple[str, ...], str], tuple[str, str]]) -> Iterable[Cell]:
+    for cell in cells:
+        folder, problem = built.get(_key(cell), ("", cell.problem))
+        yield replace(cell, folder=folder, problem=problem)
+
+
+def build_more(sources: Sequence[Path], arch: str, how: How) -> Image:
+    """Build one more image, from YAML files that are merged in order."""
+    from harness.build.pipeline import Builder
+    from harness.spec import load_image
+
+    return Builder(how.settings).build(load_image(sources, library=how.library), by_name(arch))

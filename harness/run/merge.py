@@ -1,0 +1,164 @@
+"""One plan's results from several hosts, put together; what contradicts itself is refused. Pure but for `write`."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.errors import HostError, UserError
+from harness.run import events, results
+from harness.run import folder as folder_
+from harness.run.events import Event
+from harness.run.folder import CELLS
+from harness.run.results import Row
+from harness.store import digest_of
+
+_ID = re.compile(r"\w[\w.-]*")
+ALIKE = {"harness": "the harness", "plan": "the plan", "commit": "the commit of the plan's folder"}
+
+
+@dataclass(frozen=True)
+class Part:
+    """What one host found: its folder, and its events without those of cells that it has repeated."""
+
+    folder: Path
+    told: tuple[Event, ...]
+
+    @property
+    def run(self) -> Event:
+        """The event that began it."""
+        return next(event for event in self.told if event["event"] == "run")
+
+    @property
+    def rows(self) -> list[Row]:
+        """Its cells, as in results.json."""
+        found: list[Row] = results.fold(self.told)["cells"]
+        return found
+
+
+def read(folder: Path) -> Part:
+    """Return a host's part; UserError when no run has left results there."""
+    try:
+        told = results.effective(events.read(folder))
+        cells = [row["id"] for event in told if event["event"] == "run" for row in event["cells"]]
+    except (OSError, ValueError, LookupError, TypeError):
+        told = cells = []
+    # the results are another host's: an id becomes the name of a folder
+    if not cells or not all(isinstance(name, str) and _ID.fullmatch(name) for name in cells):
+        raise UserError(f"there are no results of a run in {folder}", hint="name folders of `harness matrix --results`")
+    return Part(folder, tuple(told))
+
+
+def merge(parts: Sequence[Part], *, partial: bool = False) -> list[Event]:
+    """Return the events of the whole run; UserError, with every conflict, when the parts do not fit together.
+
+    `partial`: shards may be missing; their cells were not run.
+    """
+    if conflicts := [*_unlike(parts), *_twice(parts), *_images(parts), *_shards(parts, partial=partial)]:
+        raise UserError("these results do not fit together", details="\n".join(conflicts))
+    first = parts[0].run
+    facts = {row["id"]: row for part in parts for row in part.run["cells"]}
+    every = (first.get("shard") or {}).get("every", list(facts))
+    whole = {**first, "when": min(part.run["when"] for part in parts), "shard": None,
+             "run": digest_of(sorted(part.run["run"] for part in parts))[:32],
+             "cells": [facts.get(name) or _missing(name) for name in every]}  # fmt: skip
+    told = [event for part in parts for event in part.told if event["event"] in ("built", "booted", "case", "note")]
+    counts = [event["cases"] for part in parts for event in part.told if event["event"] == "collected"]
+    collected = {name: sum(count.get(name, 0) for count in counts) for name in {*facts, ""}}
+    ends = [event for part in parts for event in part.told if event["event"] == "end"]
+    return [whole, *told, {"event": "collected", "cases": collected}, _end(ends, len(parts))]
+
+
+def write(parts: Sequence[Part], told: Sequence[Event], out: Path) -> Row:
+    """Write the whole run to the fresh folder `out`, transcripts too; return its results."""
+    folder_.take(out)
+    try:
+        for part in parts:
+            for row in part.run["cells"]:
+                source = part.folder / CELLS / row["id"]
+                if source.is_dir():
+                    shutil.copytree(source, out / CELLS / row["id"], ignore=_links)
+    except (OSError, shutil.Error) as error:
+        raise HostError(f"cannot copy the transcripts to {out}: {error}") from None
+    for event in told:
+        events.Events(out).tell(**_moved(event, out))
+    found = results.fold(events.read(out))
+    results.write(out, found)
+    return found
+
+
+def _links(folder: str, names: list[str]) -> list[str]:
+    return [name for name in names if Path(folder, name).is_symlink()]
+
+
+def _moved(event: Event, out: Path) -> Event:
+    """Let a case name the transcript where it lies now."""
+    text = event.get("transcript")
+    if not text:
+        return event
+    place = out / CELLS / text.rpartition(f"/{CELLS}/")[2]
+    return {**event, "transcript": str(place) if place.exists() else text}
+
+
+def _facts(part: Part) -> Mapping[str, Any]:
+    source = part.run.get("source") or {}
+    return {"harness": part.run["harness"], "plan": part.run["plan"], "commit": source.get("commit")}
+
+
+def _unlike(parts: Sequence[Part]) -> Iterator[str]:
+    first = _facts(parts[0])
+    for part in parts[1:]:
+        for key, called in ALIKE.items():
+            if _facts(part)[key] != first[key]:
+                yield f"{called} is {first[key]} in {parts[0].folder}, but {_facts(part)[key]} in {part.folder}"
+
+
+def _twice(parts: Sequence[Part]) -> Iterator[str]:
+    seen: dict[str, Path] = {}
+    for part in parts:
+        for row in part.run["cells"]:
+            if row["id"] in seen:
+                yield f"{row['id']} is in {seen[row['id']]} and in {part.folder}"
+            seen[row["id"]] = part.folder
+
+
+def _images(parts: Sequence[Part]) -> Iterator[str]:
+    """Yield images that are not the same bytes everywhere, though they should be."""
+    seen: dict[tuple[str, str], tuple[Any, Path]] = {}
+    for part in parts:
+        for row in part.rows:
+            key = (row["image"], row["arch"])
+            files, where = seen.setdefault(key, (row["files"], part.folder)) if row["files"] else ({}, part.folder)
+            if files and files != row["files"]:
+                yield f"{row['image']} for {row['arch']} is not the same in {where} and in {part.folder}"
+
+
+def _shards(parts: Sequence[Part], *, partial: bool) -> Iterator[str]:
+    shards = {part.folder: part.run.get("shard") for part in parts}
+    known = [shard for shard in shards.values() if shard]
+    if not known:
+        return
+    for folder, shard in shards.items():
+        if not shard:
+            yield f"{folder} is no shard, but others are"
+        elif shard["split"] != known[0]["split"] or shard["every"] != known[0]["every"]:
+            yield f"{folder} is of another split: every host needs the same plan and the same --durations"
+    numbers = {shard["number"] for shard in known}
+    if not partial and (missing := sorted(set(range(1, known[0]["of"] + 1)) - numbers)):
+        yield f"of {known[0]['of']} shards there is no {', '.join(map(str, missing))} (--partial does without)"
+
+
+def _missing(name: str) -> Row:
+    return {"id": name, "image": "", "machine": "", "arch": "", "budget": {}, "problem": "no results of its shard"}
+
+
+def _end(ends: Sequence[Event], parts: int) -> Event:
+    """Return how it all ended: interrupted where one was, or never came to an end."""
+    error = next((event["error"] for event in ends if event.get("error")), None)
+    code = next((event["code"] for event in ends if event.get("code") not in (None, *results.PYTEST_OK, 1)), 0)
+    interrupted = len(ends) < parts or any(event.get("interrupted") for event in ends)
+    return {"event": "end", "interrupted": interrupted, "code": code, **({"error": error} if error else {})}

@@ -1,0 +1,83 @@
+"""What is judged of plans beyond their shape: pure, on plain data, at each key's path."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Mapping
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from harness.arch import ARCHES
+from harness.spec.rules import common as checks
+from harness.spec.text.complaints import KeyPath, Problem, nearest
+
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
+_SERVER = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]{0,250}(:[0-9]{1,5})?")
+
+
+def is_path(text: str) -> bool:
+    """Say whether a machine is given as the path of a YAML file rather than by name."""
+    return "/" in text or text.endswith((".yml", ".yaml"))
+
+
+def plan(data: Mapping[str, Any], yaml: Path, shipped: Collection[str]) -> Iterator[Problem]:
+    """Judge a plan's data. ``shipped`` has the names of the machines that come with the harness."""
+    yield from _machines(data, (), yaml, shipped)
+    for key in ("images", "machines"):
+        if data.get(key) == ():
+            yield Problem((key,), "is empty", f"at least one of the {key}")
+    for index, case in checks.texts(data, "cases"):
+        if not (yaml.parent / case).exists():
+            yield Problem(("cases", index), f"there is no {case!r}", "a file or folder, relative to the plan")
+    for index, row in checks.mappings(data, "known"):
+        until = row.get("until")
+        if isinstance(until, str) and not _is_day(until):
+            yield Problem(("known", index, "until"), f"{until!r} is no day", "YYYY-MM-DD, the last day of the excuse")
+    yield from _notify(data.get("notify"))
+    names = {*shipped, *ARCHES, *(Path(name).stem for _, name in checks.texts(data, "machines") if is_path(name))}
+    for index, image in checks.mappings(data, "images"):
+        at = ("images", index)
+        yield from _machines(image, at, yaml, shipped)
+        path = image.get("path")
+        if isinstance(path, str) and not (yaml.parent / path).is_file():
+            yield Problem((*at, "path"), f"there is no file {path!r}", "an image's YAML, relative to the plan")
+        budgets = image.get("budgets")
+        for name in budgets if isinstance(budgets, dict) else ():
+            if name not in names:
+                near = nearest(name, names)
+                what = f"neither a machine nor an architecture is called {name!r}"
+                expected = "" if near else f"one of: {', '.join(sorted(names))}"
+                yield Problem((*at, "budgets", name), what, expected, near, at_key=True)
+
+
+def _machines(data: Mapping[str, Any], at: KeyPath, yaml: Path, shipped: Collection[str]) -> Iterator[Problem]:
+    for index, name in checks.texts(data, "machines"):
+        path = (*at, "machines", index)
+        if is_path(name):
+            if not (yaml.parent / name).is_file():
+                yield Problem(path, f"there is no file {name!r}", "a machine's YAML, relative to the plan")
+        elif name not in shipped:
+            near = nearest(name, shipped)
+            expected = "" if near else f"one of: {', '.join(shipped)}, or a path"
+            yield Problem(path, f"unknown machine {name!r}", expected, near)
+
+
+def _notify(given: object) -> Iterator[Problem]:
+    if not isinstance(given, dict):
+        return
+    email = given.get("email")
+    for at, part in ((("notify",), given), (("notify", "email"), email)):
+        for key, value in part.items() if isinstance(part, dict) else ():
+            if key.endswith("_env") and isinstance(value, str) and not _VARIABLE.fullmatch(value):
+                yield Problem((*at, key), "is not the name of a variable", "A-Z, digits and _: no secret belongs here")
+    server = email.get("server") if isinstance(email, dict) else None
+    if isinstance(server, str) and not _SERVER.fullmatch(server):
+        yield Problem(("notify", "email", "server"), f"{server!r} is no mail server", "HOST or HOST:PORT")
+
+
+def _is_day(text: str) -> bool:
+    try:
+        return date.fromisoformat(text).isoformat() == text
+    except ValueError:
+        return False

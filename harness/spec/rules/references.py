@@ -1,0 +1,127 @@
+"""What an ``image:`` names: a component of the library, a local one in a folder, or an OCI image."""
+
+from __future__ import annotations
+
+import os
+import posixpath
+import stat
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+from harness import paths
+from harness.errors import UserError
+from harness.spec import image_reference as oci
+from harness.spec.text.complaints import Fault, nearest
+
+ReferenceKind = Literal["component", "package", "oci"]
+PACKAGE = "@pkg:"
+PACKAGE_FILE = "component.yml"  # what makes a folder a local component
+
+
+def library() -> dict[str, Path]:
+    """Return the library's components: their YAML files by name."""
+    return _yaml_files(paths.COMPONENTS)
+
+
+def machines() -> dict[str, Path]:
+    """Return the machines that ship with the harness: their YAML files by name."""
+    return _yaml_files(paths.MACHINES)
+
+
+def _yaml_files(folder: Path) -> dict[str, Path]:
+    return {path.stem: path for path in sorted(folder.glob("*.yml"))}
+
+
+def kind_of(reference: str) -> ReferenceKind:
+    """Say what a reference names."""
+    if reference.startswith(PACKAGE):
+        return "package"
+    return "oci" if any(sign in reference for sign in "/:@") else "component"
+
+
+def package_folder(reference: str, yaml: Path) -> Path:
+    """Return the folder that ``@pkg:path`` in the file `yaml` names."""
+    return yaml.parent / reference.removeprefix(PACKAGE)
+
+
+def component_path(reference: str, yaml: Path) -> Path | None:
+    """Return the YAML of the component that a reference in the file `yaml` names, or None when there is none."""
+    if kind_of(reference) == "component":
+        return library().get(reference)
+    path = package_folder(reference, yaml) / PACKAGE_FILE
+    return path if kind_of(reference) == "package" and path.is_file() else None
+
+
+def host_file(source: str, yaml: Path) -> Path:
+    """Return the file of the host that a ``source`` in the image file `yaml` names; ``~/`` is the caller's home."""
+    return yaml.parent / (posixpath.expanduser(source) if source.startswith("~/") else source)
+
+
+def unreadable(path: Path, source: str) -> Fault | None:
+    """Say why the file that a ``source`` names cannot be read, or None."""
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        return Fault(f"{error.strerror}: {source!r}", "a file that is there, or `optional: true`")
+    if not stat.S_ISREG(mode):
+        return Fault(f"{source!r} is no file", "a plain file")
+    return None if os.access(path, os.R_OK) else Fault(f"{source!r} may not be read", "a file that you may read")
+
+
+def fault(reference: str, yaml: Path) -> Fault | None:
+    """Say what is wrong with a reference written in the file `yaml`, or None."""
+    kind = kind_of(reference)
+    if kind == "component":
+        return _component_fault(reference)
+    return _package_fault(reference, yaml) if kind == "package" else _oci_fault(reference, yaml)
+
+
+def _package_fault(reference: str, yaml: Path) -> Fault | None:
+    name, folder = reference.removeprefix(PACKAGE), package_folder(reference, yaml)
+    if not name or name.startswith("/"):
+        return Fault(f"{reference!r} names no folder here", f"{PACKAGE}FOLDER, relative to this file")
+    if component_path(reference, yaml):
+        return None
+    if (folder / "build.yml").is_file():
+        what = f"{name!r} is a package of LinuxKit's, which only Docker can build"
+        return Fault(what, f"a {PACKAGE_FILE} in it: a component, as in the library")
+    return Fault(f"there is no local component {name!r}", f"a folder with a {PACKAGE_FILE} at {folder}")
+
+
+def _oci_fault(reference: str, yaml: Path) -> Fault | None:
+    try:
+        named = oci.parse(reference)
+    except UserError as error:
+        lower = reference.lower()
+        return Fault(error.message, error.hint, lower if lower != reference and _is_oci(lower) else "")
+    if isinstance(named, oci.Local) and not named.where(yaml.parent).exists():
+        return Fault(f"there is no {named.path!r}", f"{named.transport}: and a path, relative to this file")
+    return None
+
+
+def _is_oci(reference: str) -> bool:
+    try:
+        return bool(oci.parse(reference))
+    except UserError:
+        return False
+
+
+def relocated(reference: str, yaml: Path, folder: Path) -> str:
+    """Return a reference of the file `yaml` as a file in `folder` would have to write it."""
+    kind = kind_of(reference)
+    if kind == "package":
+        return PACKAGE + os.path.relpath(package_folder(reference, yaml), folder)
+    named = oci.parse(reference) if kind == "oci" else None
+    if not isinstance(named, oci.Local) or named.path.startswith("/"):
+        return reference
+    return str(replace(named, path=os.path.relpath(named.where(yaml.parent), folder)))
+
+
+def _component_fault(name: str) -> Fault | None:
+    known = library()
+    if name in known:
+        return None
+    near = nearest(name, known)
+    expected = f"a component ({', '.join(known) or 'the library is empty'}), {PACKAGE}FOLDER or an image with its tag"
+    return Fault(f"the library has no component {name!r}", "" if near else expected, near)

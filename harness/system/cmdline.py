@@ -1,0 +1,19 @@
+"""The kernel's whole command line: the image's own words, the machine's, and those of one boot."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from harness.spec.models.image import MachineSpec
+from harness.system.record import Mode
+
+PROBE_INIT = "/probe/init"
+EXACT_CMDLINE = ("nokaslr",)
+
+
+def cmdline(image: str, machine: MachineSpec, append: Sequence[str], *, mode: Mode, probe: bool) -> str:
+    """Return the whole kernel command line: the image's own, console, the machine's, the boot's."""
+    words = [image, f"console={machine.console}", machine.cmdline]
+    words += [*EXACT_CMDLINE, machine.qemu.exact_cmdline if machine.qemu else ""] if mode == "exact" else []
+    words += [f"rdinit={PROBE_INIT}"] if probe else []
+    return " ".join(filter(None, [*words, *append]))

@@ -16,7 +16,7 @@ ALGORITHMS = {64: "sha256", 128: "sha512"}  # by the digits of a digest
 
 
 @dataclass(frozen=True)
-class Kind:
+class DownloadKind:
     """Downloads of one kind: ``KIND/DIGEST/FILE`` of the cache, ``DIGEST.suffix`` where they are exported."""
 
     name: str
@@ -25,7 +25,7 @@ class Kind:
     suffix: str
 
 
-KINDS = (Kind("packages", "debs", "package.deb", ".deb"), Kind("blobs", "blobs", "blob", ".blob"))
+KINDS = (DownloadKind("packages", "debs", "package.deb", ".deb"), DownloadKind("blobs", "blobs", "blob", ".blob"))
 
 
 def export(store: Store, folder: Path) -> dict[str, int]:
@@ -37,7 +37,7 @@ def export(store: Store, folder: Path) -> dict[str, int]:
         raise HostError(f"cannot export the cache: {error}", hint="name a folder that you may write") from error
 
 
-def _export(store: Store, folder: Path, one: Kind) -> int:
+def _export(store: Store, folder: Path, one: DownloadKind) -> int:
     found = sorted((store.root / one.kind).glob(f"*/{one.file}"))
     for path in found:
         target = folder / f"{path.parent.name}{one.suffix}"

@@ -7,7 +7,7 @@ from typing import Protocol
 LONGEST = 200  # characters of a pattern
 
 
-class Found(Protocol):
+class PatternMatch(Protocol):
     """Where a pattern was found."""
 
     def end(self) -> int:
@@ -17,7 +17,7 @@ class Found(Protocol):
 class Pattern(Protocol):
     """A compiled pattern."""
 
-    def search(self, text: bytes) -> Found | None:
+    def search(self, text: bytes) -> PatternMatch | None:
         """Return where it is found first in `text`, else None."""
 
 

@@ -12,7 +12,7 @@ MB = 1_000_000
 
 
 @dataclass(frozen=True)
-class Entry:
+class Removable:
     """Something that may go: its path, its bytes on the disk, when it was last used (seconds since 1970)."""
 
     path: Path
@@ -20,15 +20,15 @@ class Entry:
     used: float
 
 
-def entry(path: Path) -> Entry:
+def entry(path: Path) -> Removable:
     """Return what is at a path as it is now; what has gone meanwhile takes nothing."""
     try:
-        return Entry(path, usage(path), path.stat().st_mtime)
+        return Removable(path, usage(path), path.stat().st_mtime)
     except OSError:
-        return Entry(path, 0, 0.0)
+        return Removable(path, 0, 0.0)
 
 
-def surplus(entries: Iterable[Entry], limit: int, *, stay: int = 0) -> Sequence[Entry]:
+def surplus(entries: Iterable[Removable], limit: int, *, stay: int = 0) -> Sequence[Removable]:
     """Return what must go, longest unused first, for the rest to take `limit` bytes; `stay` bytes cannot go."""
     rows = sorted(entries, key=lambda one: (one.used, str(one.path)))
     left = stay + sum(one.size for one in rows)

@@ -10,13 +10,17 @@ import pytest
 from harness.commands.host import doctor
 from harness.tools import TOOLS, Tool
 
-EVERYTHING = [doctor.Found(tool.program, tool.package, tool.needed_for, "/x", "1", "ok") for tool in TOOLS.values()]
+EVERYTHING = [
+    doctor.ToolStatus(tool.program, tool.package, tool.needed_for, "/x", "1", "ok") for tool in TOOLS.values()
+]
 
 
-def without(*programs: str) -> list[doctor.Found]:
+def without(*programs: str) -> list[doctor.ToolStatus]:
     """Return the findings of a host that lacks these."""
     return [
-        doctor.Found(row.program, row.package, row.needed_for, "", "", "MISSING") if row.program in programs else row
+        doctor.ToolStatus(row.program, row.package, row.needed_for, "", "", "MISSING")
+        if row.program in programs
+        else row
         for row in EVERYTHING
     ]
 

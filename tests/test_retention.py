@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from harness.commands.host.clean import clean
 from harness.commands.nights import retain
-from harness.retention import Entry, surplus
+from harness.retention import Removable, surplus
 from harness.run import folder as folders
-from harness.spec.models.plan import Disk
+from harness.spec.models.plan import DiskLimits
 from harness.store import Store, digest_of
 
 ROWS = st.lists(st.tuples(st.integers(0, 100), st.integers(0, 9)), max_size=20)
@@ -23,7 +23,7 @@ ROWS = st.lists(st.tuples(st.integers(0, 100), st.integers(0, 9)), max_size=20)
 
 @given(ROWS, st.integers(0, 1000), st.integers(0, 300))
 def test_no_more_goes_than_must_and_the_oldest_first(rows: list[tuple[int, int]], limit: int, stay: int) -> None:
-    entries = [Entry(Path(str(at)), size, used) for at, (size, used) in enumerate(rows)]
+    entries = [Removable(Path(str(at)), size, used) for at, (size, used) in enumerate(rows)]
     gone = surplus(entries, limit, stay=stay)
     left = [one for one in entries if one not in gone]
     taken = stay + sum(one.size for one in left)
@@ -51,10 +51,10 @@ def test_older_runs_go_and_what_is_no_run_stays(tmp_path: Path) -> None:
     (tmp_path / "20250101-000000").mkdir()
     (tmp_path / "20250101-000000/thesis.txt").write_text("mine")
     (tmp_path / "latest").symlink_to(older[-1].name)
-    told = list(retain.after_run(Disk(results=0.25), older[-1]))
+    told = list(retain.after_run(DiskLimits(results=0.25), older[-1]))
     assert there(tmp_path) == {"20260104-000000", "20260105-000000", "my-run", "20250101-000000", "latest"}
     assert told == [f"removed 3 older runs in {tmp_path}: 20260101-000000, 20260102-000000, 20260103-000000"]
-    assert list(retain.after_run(Disk(results=0.25), older[-1])) == []
+    assert list(retain.after_run(DiskLimits(results=0.25), older[-1])) == []
 
 
 def test_the_run_that_has_ended_the_newest_and_one_at_work_stay(tmp_path: Path) -> None:
@@ -66,7 +66,7 @@ def test_the_run_that_has_ended_the_newest_and_one_at_work_stay(tmp_path: Path) 
 
 def test_folders_that_a_person_has_named_stay(tmp_path: Path) -> None:
     run(tmp_path, "20260101-000000")
-    assert list(retain.after_run(Disk(results=0.001), run(tmp_path, "night"))) == []
+    assert list(retain.after_run(DiskLimits(results=0.001), run(tmp_path, "night"))) == []
     assert there(tmp_path) == {"20260101-000000", "night"}
 
 
@@ -94,7 +94,7 @@ def test_of_the_cache_what_was_longest_unused_goes(cache: Store, capsys: pytest.
     (kind,) = json.loads(capsys.readouterr().out)["kinds"]
     assert (kind["kind"], kind["entries"]) == ("layers", 3) and 300_000 <= kind["size"] < 350_000
     assert len(there(cache.root / "layers")) == 6
-    assert list(retain.after_run(Disk(cache=0.25), cache.root)) == [
+    assert list(retain.after_run(DiskLimits(cache=0.25), cache.root)) == [
         f"removed 0.3 MB, longest unused, from {cache.root}"
     ]
     assert there(cache.root / "layers") == {digest_of(0), digest_of(4), "holidays"}
@@ -109,6 +109,6 @@ def holders(cache: Store) -> None:
 
 
 def test_a_cache_that_is_used_is_left_alone_and_that_is_told(cache: Store) -> None:
-    (told,) = retain.after_run(Disk(cache=0.001), cache.root)
+    (told,) = retain.after_run(DiskLimits(cache=0.001), cache.root)
     assert told == f"did not shrink the cache: the cache is in use: {cache.root}"
     assert len(there(cache.root / "layers")) == 6

@@ -14,8 +14,8 @@ from pathlib import Path
 from harness import paths
 from harness.arch import ARCHES
 from harness.bench import boots, boottime, builds, certificates, histories, images, page, pools, reports, serial, wall
-from harness.bench.context import Bench, Context
-from harness.bench.figures import Figure, Report
+from harness.bench.context import Context, Measurement
+from harness.bench.figures import BenchFigure, Report
 from harness.errors import EXIT_INTERRUPTED, HostError, UserError
 from harness.show.frame import guarded
 from harness.system import host
@@ -27,21 +27,25 @@ SCHEMA = 1
 BENCHES = {
     bench.name: bench
     for bench in (
-        Bench("size", "shipped megabytes of both images", builds.size),
-        Bench("build", "seconds that `harness build` takes: nothing changed, one service changed", builds.build),
-        Bench("oci", "memory of merging a large OCI image, seconds of a build once one has changed", images.oci),
-        Bench("exact", "exact milliseconds to ready, on every machine, by phase", boots.exact),
-        Bench("overhead", "wall time to ready through the harness over QEMU run bare", boots.overhead),
-        Bench("matrix", "seconds of the whole matrix, everything built", builds.warm),
-        Bench("cold", "seconds of the whole matrix, nothing downloaded yet", builds.cold),
-        Bench("boot-time", "small causes found and named, false alarms, sums of phases", boottime.boot_time),
-        Bench("history", "seconds of `harness history`, 100,000 boots stored", histories.history),
-        Bench("report", "seconds of the pages of a run of six cells, and over time of 100,000 boots", reports.report),
-        Bench("repeats", "distinct exact boots among a hundred, the host overloaded", boots.repeats),
-        Bench("certify", "changed evidence accepted, true evidence that does not boot again", certificates.certify),
-        Bench("serial", "wrong results accepted of commands over a serial line that lies", serial.serial),
-        Bench("pool", "runs of a shared lab whose boards fail at random that do not end right", pools.pool),
-        Bench("wall", "a boot slower by a tenth, found by wall time on a loaded host; false alarms", wall.wall),
+        Measurement("size", "shipped megabytes of both images", builds.size),
+        Measurement("build", "seconds that `harness build` takes: nothing changed, one service changed", builds.build),
+        Measurement("oci", "memory of merging a large OCI image, seconds of a build once one has changed", images.oci),
+        Measurement("exact", "exact milliseconds to ready, on every machine, by phase", boots.exact),
+        Measurement("overhead", "wall time to ready through the harness over QEMU run bare", boots.overhead),
+        Measurement("matrix", "seconds of the whole matrix, everything built", builds.warm),
+        Measurement("cold", "seconds of the whole matrix, nothing downloaded yet", builds.cold),
+        Measurement("boot-time", "small causes found and named, false alarms, sums of phases", boottime.boot_time),
+        Measurement("history", "seconds of `harness history`, 100,000 boots stored", histories.history),
+        Measurement(
+            "report", "seconds of the pages of a run of six cells, and over time of 100,000 boots", reports.report
+        ),
+        Measurement("repeats", "distinct exact boots among a hundred, the host overloaded", boots.repeats),
+        Measurement(
+            "certify", "changed evidence accepted, true evidence that does not boot again", certificates.certify
+        ),
+        Measurement("serial", "wrong results accepted of commands over a serial line that lies", serial.serial),
+        Measurement("pool", "runs of a shared lab whose boards fail at random that do not end right", pools.pool),
+        Measurement("wall", "a boot slower by a tenth, found by wall time on a loaded host; false alarms", wall.wall),
     )
 }
 
@@ -91,7 +95,7 @@ def _say(text: str) -> None:
     print(f"{time.strftime('%H:%M:%S')} {text}", file=sys.stderr, flush=True)
 
 
-def _begin(bench: Bench, *, quick: bool) -> Report:
+def _begin(bench: Measurement, *, quick: bool) -> Report:
     versions = sorted({_qemu(name) for name in ARCHES} - {""})
     facts = {**host.facts(), "kernel": platform.release().partition("-")[0], "QEMU": " and ".join(versions)}
     command = f"./run bench {bench.name}{' --quick' if quick else ''}"
@@ -105,12 +109,12 @@ def _qemu(arch: str) -> str:
         return ""
 
 
-def _measure(bench: Bench, context: Context, report: Report) -> bool:
+def _measure(bench: Measurement, context: Context, report: Report) -> bool:
     """Fill the report; return whether it was interrupted."""
     print(f"\n{bench.name}: {bench.what}", flush=True)
     try:
         for finding in bench.run(context):
-            if isinstance(finding, Figure):
+            if isinstance(finding, BenchFigure):
                 report.figures.append(finding)
                 print(f"  {' '.join(filter(None, page.figure_row(finding)))}", flush=True)
             else:

@@ -26,7 +26,7 @@ KERNEL = b"\r\n[%12.6f] usb 1-1: new high-speed USB device number %d using xhci\
 
 
 @dataclass(frozen=True)
-class Faults:
+class LineFaults:
     """What is wrong with a line. ``mean`` is the characters between two faults, either way; 0 means none."""
 
     mean: float = 0
@@ -38,10 +38,10 @@ class Faults:
 
 
 @dataclass
-class Board:
+class LineBoard:
     """A running one: the path of its serial device, what has been done to the line, and its reset button."""
 
-    faults: Faults
+    faults: LineFaults
     random: random.Random
     device: str = ""
     spoilt: int = 0
@@ -150,11 +150,11 @@ def _all(descriptor: int, data: bytes) -> None:
 
 
 @contextmanager
-def board(faults: Faults, seed: int = 0, reset_at: float = 0) -> Iterator[Board]:
+def board(faults: LineFaults, seed: int = 0, reset_at: float = 0) -> Iterator[LineBoard]:
     """Give a board behind a line with these faults; it is gone when the block is left."""
     ours, its = pty.openpty()
     tty.setraw(its)
-    made = Board(faults, random.Random(seed), os.ttyname(its), reset_at=reset_at)
+    made = LineBoard(faults, random.Random(seed), os.ttyname(its), reset_at=reset_at)
     made.reset()
     thread = threading.Thread(target=made.pump, args=(ours,), daemon=True)
     thread.start()

@@ -9,8 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from harness.bench import phases
-from harness.bench.context import ARCHES, IMAGES, MACHINES, Context, Finding
-from harness.bench.figures import Figure, best
+from harness.bench.context import ARCHES, IMAGES, MACHINES, Context, FigureOrTable
+from harness.bench.figures import BenchFigure, best
 from harness.bench.load import busy
 from harness.emulator import argv as qemu
 from harness.emulator.argv import Channels, Launch
@@ -32,10 +32,10 @@ LONGEST_S = 300.0
 READY_MARK = b" harness: ready"
 
 
-def exact(context: Context) -> Iterator[Finding]:
+def exact(context: Context) -> Iterator[FigureOrTable]:
     """Measure the exact times of both images on every machine, each twice."""
     for image in reversed(IMAGES):
-        figures: dict[str, list[Figure]] = {arch: [] for arch in ARCHES}
+        figures: dict[str, list[BenchFigure]] = {arch: [] for arch in ARCHES}
         records = {}
         for machine in MACHINES:
             built, spec = context.cell(image, machine)
@@ -50,14 +50,16 @@ def exact(context: Context) -> Iterator[Finding]:
         yield phases.table(f"Phases of {image}", records)
 
 
-def _exact_figure(subject: str, pair: ExactPair) -> Figure:
+def _exact_figure(subject: str, pair: ExactPair) -> BenchFigure:
     values = tuple((record.ready_us or 0) / 1000 for record in (pair.first, pair.second))
     before, total = (pair.first.power_on_us or 0) / 1000, (total_us(pair.first) or 0) / 1000
     note = f"power-on to clock zero {before:.1f}, power-on to ready {total:.1f}"
-    return Figure(subject, "ms", values, note=note, broken="" if pair.repeats else f"not the same twice: {pair.moved}")
+    return BenchFigure(
+        subject, "ms", values, note=note, broken="" if pair.repeats else f"not the same twice: {pair.moved}"
+    )
 
 
-def repeats(context: Context) -> Iterator[Finding]:
+def repeats(context: Context) -> Iterator[FigureOrTable]:
     """Boot again and again beside busy loops: one distinct value of ready and of the console's bytes each."""
     count = context.times(100, 3)
     cells = {arch: context.cell("default", machine) for arch, machine in BEST.items()}
@@ -80,14 +82,14 @@ def repeats(context: Context) -> Iterator[Finding]:
             pool.shutdown(cancel_futures=True)
 
 
-def _distinct(subject: str, seen: list[tuple[int | None, str]]) -> Figure:
+def _distinct(subject: str, seen: list[tuple[int | None, str]]) -> BenchFigure:
     stamps = sorted({ready or 0 for ready, _ in seen})
     shown = ", ".join(f"{ready / 1000:.3f}" for ready in stamps[:5])
     note = f"of {len(seen)}, {LOOPS} busy loops and the other two beside; ready at {shown} ms"
-    return Figure(subject, "values", (float(len(set(seen))),), 1.0, note=note)
+    return BenchFigure(subject, "values", (float(len(set(seen))),), 1.0, note=note)
 
 
-def overhead(context: Context) -> Iterator[Finding]:
+def overhead(context: Context) -> Iterator[FigureOrTable]:
     """Compare wall time to ready through the harness with the same QEMU command run bare, pair by pair."""
     count = context.times(11, 3)
     for arch, machine in (("x86_64", "qemu-x86_64"), ("arm64", BEST["arm64"]), ("s390x", BEST["s390x"])):
@@ -105,9 +107,9 @@ def overhead(context: Context) -> Iterator[Finding]:
                 ours.append(through(built, spec, folder)[0])
                 bare.append(alone(launch, folder / "bare"))
             ratios.append(ours[-1] / bare[-1])
-        yield Figure(f"minimal on {machine} ({arch}), harness over bare", "ratio", tuple(ratios), OVERHEAD_GOAL)
-        yield Figure(f"minimal on {machine}, through the harness", "s", tuple(ours))
-        yield Figure(f"minimal on {machine}, bare", "s", tuple(bare))
+        yield BenchFigure(f"minimal on {machine} ({arch}), harness over bare", "ratio", tuple(ratios), OVERHEAD_GOAL)
+        yield BenchFigure(f"minimal on {machine}, through the harness", "s", tuple(ours))
+        yield BenchFigure(f"minimal on {machine}, bare", "s", tuple(bare))
 
 
 def through(image: Image, machine: MachineSpec, out: Path) -> tuple[float, Launch]:

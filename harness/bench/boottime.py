@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from harness.arch import Arch, by_name
-from harness.bench.context import ARCHES, IMAGES, MACHINES, Context, Finding
-from harness.bench.figures import Figure
+from harness.bench.context import ARCHES, IMAGES, MACHINES, Context, FigureOrTable
+from harness.bench.figures import BenchFigure
 from harness.build.pipeline import Builder
 from harness.build.settings import Settings
 from harness.commands.runs.calibrate import boots
@@ -39,7 +39,7 @@ MODULES = ("dm_verity", "nf_tables", "virtio_blk", "overlay", "dm_mod")
 
 
 @dataclass(frozen=True)
-class Side:
+class TrialSide:
     """An image of a trial: the loops that a service makes, a module that is loaded, kB of a file that nobody reads."""
 
     service: str = ""
@@ -66,14 +66,14 @@ class Side:
 
 
 @dataclass
-class Lab:
+class BootLab:
     """One architecture's boots."""
 
     context: Context
     arch: Arch
     count: int = 0
 
-    def measured(self, side: Side) -> dict[str, int]:
+    def measured(self, side: TrialSide) -> dict[str, int]:
         """Build an image, boot it as it is and step by step, and return all figures."""
         self.count += 1
         folder = self.context.folder("boot-time", self.arch.name, str(self.count))
@@ -88,7 +88,7 @@ class Lab:
         """Calibrate the image that the trials start from."""
         folder = self.context.folder("boot-time", self.arch.name, "floors")
         spec = folder / "default.yml"
-        spec.write_text(Side().yaml())
+        spec.write_text(TrialSide().yaml())
         rows = []
         for shake, _, found in boots([spec], MACHINE[self.arch.name], Settings(), folder):
             self.context.say(f"boot-time: {self.arch.name}, floor: {shake.what}")
@@ -96,39 +96,44 @@ class Lab:
         return Floors(measure(rows))
 
 
-def injected(context: Context) -> Iterator[Finding]:
+def injected(context: Context) -> Iterator[FigureOrTable]:
     """Add a millisecond of work to one service, or a module, beside a file of another size: is it found and named?"""
     trials, modules = context.times(20, 3), context.times(10, 2)
     for name in ARCHES:
-        lab = Lab(context, by_name(name))
-        floors, base = lab.floors(), lab.measured(Side())
+        lab = BootLab(context, by_name(name))
+        floors, base = lab.floors(), lab.measured(TrialSide())
         loops = _loops(lab, base)
-        yield Figure(f"{name}, floor of power-on to ready", "ms", (floors.of("total") / 1000,))
+        yield BenchFigure(f"{name}, floor of power-on to ready", "ms", (floors.of("total") / 1000,))
         for service in STARTS:
             alone = f"services/{service} alone"
-            yield Figure(f"{name}, floor of {service} by itself", "ms", (floors.of(alone) / 1000,))
+            yield BenchFigure(f"{name}, floor of {service} by itself", "ms", (floors.of(alone) / 1000,))
         found = []
         for number in range(trials):
             service = list(STARTS)[number % len(STARTS)]
             context.say(f"boot-time: {name}, delay {number + 1} of {trials}, in {service}")
-            after = lab.measured(Side(service, loops, ballast=1 + number))
+            after = lab.measured(TrialSide(service, loops, ballast=1 + number))
             found.append(_names(compare(base, after, floors), f"services/{service} alone"))
         note = f"of {trials}; {loops} turns of a shell's loop, beside a new file of 1 to {trials} kB"
-        yield Figure(f"{name}, 1 ms more in one service: not found, or another named", "trials",
+        yield BenchFigure(f"{name}, 1 ms more in one service: not found, or another named", "trials",
                      (float(found.count(False)),), 0.0, note=note)  # fmt: skip
         found = []
         for number in range(modules):
             module = MODULES[number % len(MODULES)]
             context.say(f"boot-time: {name}, module {number + 1} of {modules}, {module}")
-            after = lab.measured(Side(module=module, ballast=1 + number))
+            after = lab.measured(TrialSide(module=module, ballast=1 + number))
             found.append(_new_module(compare(base, after, floors), base, after, module))
-        yield Figure(f"{name}, a module more: not found, or another named", "trials", (float(found.count(False)),), 0.0,
-                     note=f"of {modules}")  # fmt: skip
+        yield BenchFigure(
+            f"{name}, a module more: not found, or another named",
+            "trials",
+            (float(found.count(False)),),
+            0.0,
+            note=f"of {modules}",
+        )
 
 
-def _loops(lab: Lab, base: Mapping[str, int]) -> int:
+def _loops(lab: BootLab, base: Mapping[str, int]) -> int:
     """Return how many turns of the loop are a millisecond here."""
-    slow = lab.measured(Side("getty", PROBE_LOOPS))
+    slow = lab.measured(TrialSide("getty", PROBE_LOOPS))
     each = (slow["services/getty alone"] - base["services/getty alone"]) / PROBE_LOOPS
     return math.ceil(DELAY_US / each) if each > 0 else PROBE_LOOPS
 
@@ -144,7 +149,7 @@ def _new_module(found: Comparison, base: Mapping[str, int], after: Mapping[str, 
     return named and found.answer == "worse" and f"module/{module}" in new
 
 
-def rebuilt(context: Context) -> Iterator[Finding]:
+def rebuilt(context: Context) -> Iterator[FigureOrTable]:
     """Build again with nothing changed, in other folders: how many of the images have other bytes."""
     count = context.times(200, 6)
     for name in ARCHES:
@@ -159,11 +164,16 @@ def rebuilt(context: Context) -> Iterator[Finding]:
             again = Builder(Settings(cache=folder, offline=True)).build(spec, arch)
             others += again.manifest["files"] != known.manifest["files"]
             shutil.rmtree(folder)
-        yield Figure(f"minimal on {name}, rebuilt with nothing changed: other bytes", "images", (float(others),), 0.0,
-                     note=f"of {number + 1}; equal bytes boot equally (repeats)")  # fmt: skip
+        yield BenchFigure(
+            f"minimal on {name}, rebuilt with nothing changed: other bytes",
+            "images",
+            (float(others),),
+            0.0,
+            note=f"of {number + 1}; equal bytes boot equally (repeats)",
+        )
 
 
-def sums(context: Context) -> Iterator[Finding]:
+def sums(context: Context) -> Iterator[FigureOrTable]:
     """Compare what phases add up to with the machine's own count since power-on."""
     for machine in MACHINES:
         built, spec = context.cell("default", machine)
@@ -174,12 +184,12 @@ def sums(context: Context) -> Iterator[Finding]:
         # firmware by the first mark's count; all other phases by the kernel's stamps; against the last mark's count
         by_phases = (power_on_us(record.arch, first) or 0) + (ready.guest_us or 0)
         by_count = (power_on_us(record.arch, ready) or 0) + (ready.guest_us or 0)
-        yield Figure(f"default on {machine}: phases and the machine's count differ by", "us",
+        yield BenchFigure(f"default on {machine}: phases and the machine's count differ by", "us",
                      (float(abs(by_phases - by_count)),), SUM_US,
                      note=f"{by_count / 1000:.3f} ms from power-on to ready")  # fmt: skip
 
 
-def boot_time(context: Context) -> Iterator[Finding]:
+def boot_time(context: Context) -> Iterator[FigureOrTable]:
     """Measure everything that this page promises of exact times but the boots beside busy loops (repeats)."""
     yield from sums(context)
     yield from rebuilt(context)

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from harness import paths
 from harness.arch import ARCHES, Arch
-from harness.bench.context import IMAGES, Context, Finding, Ran, command
-from harness.bench.figures import Figure
+from harness.bench.context import IMAGES, Context, FigureOrTable, Ran, command
+from harness.bench.figures import BenchFigure
 from harness.bench.load import on_cores
 from harness.errors import HostError
 from harness.store import Store
@@ -26,16 +26,18 @@ CORES = 2
 CHANGED = "      - INSECURE=true\n"  # of getty, in default.yml
 
 
-def size(context: Context) -> Iterator[Finding]:
+def size(context: Context) -> Iterator[FigureOrTable]:
     """Measure what is shipped."""
     for image, goals in SIZE_GOALS.items():
         for arch, goal in goals.items():
             built = context.image(image, ARCHES[arch])
             kernel = built.kernel.stat().st_size / 1e6
-            yield Figure(f"{image} {arch}", "MB", (built.size / 1e6,), goal, note=f"of these the kernel {kernel:.2f}")
+            yield BenchFigure(
+                f"{image} {arch}", "MB", (built.size / 1e6,), goal, note=f"of these the kernel {kernel:.2f}"
+            )
 
 
-def build(context: Context) -> Iterator[Finding]:
+def build(context: Context) -> Iterator[FigureOrTable]:
     """Time `harness build` for three architectures: nothing changed, then one service's environment changed."""
     default = IMAGES["default"]
     _warm(context, (default,))
@@ -54,9 +56,9 @@ def build(context: Context) -> Iterator[Finding]:
     yield from _timed("default for three architectures, one service changed", runs, CHANGED_GOAL)
 
 
-def _timed(subject: str, runs: list[Ran], goal: float) -> Iterator[Figure]:
-    yield Figure(subject, "s", tuple(one.seconds for one in runs), goal)
-    yield Figure(f"{subject}: CPU time of it", "s", tuple(one.cpu for one in runs))
+def _timed(subject: str, runs: list[Ran], goal: float) -> Iterator[BenchFigure]:
+    yield BenchFigure(subject, "s", tuple(one.seconds for one in runs), goal)
+    yield BenchFigure(f"{subject}: CPU time of it", "s", tuple(one.cpu for one in runs))
 
 
 def _changed(text: str, variable: str) -> str:
@@ -83,7 +85,7 @@ def _warm(context: Context, images: tuple[Path, ...]) -> None:
         _succeeded(command(["build", str(image)]))
 
 
-def warm(context: Context) -> Iterator[Finding]:
+def warm(context: Context) -> Iterator[FigureOrTable]:
     """Time the matrix when everything is built."""
     _warm(context, tuple(IMAGES.values()))
     count = context.times(3, 1)
@@ -94,12 +96,12 @@ def warm(context: Context) -> Iterator[Finding]:
     yield _matrix_figure("both images on three machines, everything built", ran, WARM_GOAL)
 
 
-def cold(context: Context) -> Iterator[Finding]:
+def cold(context: Context) -> Iterator[FigureOrTable]:
     """Time the matrix with an empty cache: packages resolved, downloaded, images built, booted."""
     subject = "both images on three machines, empty cache"
     offline = _offline(context.folder("cold", "asked"), ARCHES["x86_64"])
     if offline:
-        yield Figure(subject, "s", goal=COLD_GOAL, skipped=offline)
+        yield BenchFigure(subject, "s", goal=COLD_GOAL, skipped=offline)
         return
     context.say("cold: matrix with an empty cache")
     folder = context.folder("cold", "run")
@@ -122,7 +124,7 @@ def _matrix(results: Path, env: dict[str, str]) -> Ran:
         return command(["matrix", "--no-history", "--results", str(results)], {**os.environ, **env})
 
 
-def _matrix_figure(subject: str, ran: list[Ran], goal: float) -> Figure:
+def _matrix_figure(subject: str, ran: list[Ran], goal: float) -> BenchFigure:
     failed = next((one for one in ran if one.code), None)
     broken = "" if failed is None else f"exit code {failed.code}: not everything passed"
-    return Figure(subject, "s", tuple(one.seconds for one in ran), goal, note=f"on {CORES} cores", broken=broken)
+    return BenchFigure(subject, "s", tuple(one.seconds for one in ran), goal, note=f"on {CORES} cores", broken=broken)

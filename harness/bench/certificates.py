@@ -13,8 +13,8 @@ from tempfile import TemporaryDirectory
 
 from harness import proc
 from harness.bench.boots import LOOPS
-from harness.bench.context import IMAGES, Context, Finding, command, program
-from harness.bench.figures import Figure
+from harness.bench.context import IMAGES, Context, FigureOrTable, command, program
+from harness.bench.figures import BenchFigure
 from harness.bench.load import busy
 from harness.certify import archive, statement
 from harness.errors import EvidenceError, HarnessError
@@ -26,7 +26,7 @@ RE_EXECUTED = "re-executed"
 NOBODY = 65534
 
 
-def certify(context: Context) -> Iterator[Finding]:
+def certify(context: Context) -> Iterator[FigureOrTable]:
     """Certify `default` on three architectures; change single bits of the evidence; boot it again under load."""
     made: dict[str, Path] = {}
     for machine in CERTIFIED.values():
@@ -38,7 +38,7 @@ def certify(context: Context) -> Iterator[Finding]:
         if ran.code:
             raise HarnessError(f"default on {machine} was not certified", details=ran.words)
         made[machine] = out / "evidence.tar.zst"
-        yield Figure(f"certify default on {machine}", "s", (ran.seconds,), note=_size(made[machine]))
+        yield BenchFigure(f"certify default on {machine}", "s", (ran.seconds,), note=_size(made[machine]))
     yield _flipped(context, made[CERTIFIED["arm64"]])
     with busy(LOOPS), ThreadPoolExecutor(len(made)) as pool:
         # side by side: each is load for the others
@@ -59,7 +59,7 @@ def _size(path: Path) -> str:
     return f"evidence of {path.stat().st_size / 1e6:.1f} MB"
 
 
-def _flipped(context: Context, path: Path) -> Figure:
+def _flipped(context: Context, path: Path) -> BenchFigure:
     """Change one bit at a time, wherever; count those that are refused, and what was said to be changed."""
     count = context.times(500, 20)
     content = bytearray(path.read_bytes())
@@ -81,12 +81,12 @@ def _flipped(context: Context, path: Path) -> Figure:
             named.add(error.message.partition(" was changed")[0])
     note = f"of {count} single bits, everywhere in {_size(path)}; {len(named)} different files were named"
     broken = f"accepted: bit {accepted[0]}" if accepted else ""
-    return Figure(
+    return BenchFigure(
         "evidence with one bit changed that is accepted", "archives", (float(len(accepted)),), 0.0, note, broken
     )
 
 
-def _again(context: Context, machine: str, path: Path) -> Figure:
+def _again(context: Context, machine: str, path: Path) -> BenchFigure:
     """Verify from another folder, again and again; count what did not boot as the evidence says."""
     count = context.times(10, 2)
     failed, starter = [], _other_user()
@@ -104,4 +104,4 @@ def _again(context: Context, machine: str, path: Path) -> Figure:
     who = "another user" if starter else "the same user"
     note = f"of {count} by {who} from another folder, {LOOPS} busy loops and the other two beside"
     broken = failed[0].splitlines()[-1] if failed else ""
-    return Figure(f"re-execution on {machine} that differs", "boots", (float(len(failed)),), 0.0, note, broken)
+    return BenchFigure(f"re-execution on {machine} that differs", "boots", (float(len(failed)),), 0.0, note, broken)

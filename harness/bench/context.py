@@ -12,7 +12,7 @@ from pathlib import Path
 
 from harness import paths
 from harness.arch import Arch, by_name
-from harness.bench.figures import Figure, Table
+from harness.bench.figures import BenchFigure, Table
 from harness.build.pipeline import Builder
 from harness.build.settings import Settings
 from harness.errors import HostError, UserError
@@ -24,7 +24,7 @@ IMAGES = {name: paths.CASES / "images" / f"{name}.yml" for name in ("minimal", "
 ARCHES = ("x86_64", "arm64", "s390x")
 MACHINES = ("qemu-x86_64-microvm", "qemu-x86_64", "qemu-arm64", "qemu-s390x")
 LONGEST_S = 1800.0  # for any one command
-Finding = Figure | Table
+FigureOrTable = BenchFigure | Table
 
 
 @dataclass
@@ -61,12 +61,12 @@ class Context:
 
 
 @dataclass(frozen=True)
-class Bench:
+class Measurement:
     """A way to measure something: `run` yields what it finds as it finds it."""
 
     name: str
     what: str
-    run: Callable[[Context], Iterator[Finding]]
+    run: Callable[[Context], Iterator[FigureOrTable]]
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-Verdict = Literal["reached", "missed", "skipped", ""]
+GoalVerdict = Literal["reached", "missed", "skipped", ""]
 
 
 @dataclass(frozen=True)
-class Figure:
+class BenchFigure:
     """One thing measured `values` times, in `unit`. ``goal`` is the most that its median may be; None: no goal.
 
     ``broken`` says why the values count as missed whatever they are; ``skipped`` why there are none.
@@ -31,7 +31,7 @@ class Figure:
         return statistics.median(self.values)
 
     @property
-    def verdict(self) -> Verdict:
+    def verdict(self) -> GoalVerdict:
         """Whether the goal was reached; empty when there is none."""
         if self.skipped or not self.values:
             return "skipped"
@@ -66,12 +66,12 @@ class Report:
     command: str
     host: dict[str, str | int | float]
     date: str
-    figures: list[Figure] = field(default_factory=list)
+    figures: list[BenchFigure] = field(default_factory=list)
     tables: list[Table] = field(default_factory=list)
     finished: bool = False
 
     @property
-    def missed(self) -> list[Figure]:
+    def missed(self) -> list[BenchFigure]:
         """The figures whose goal was not reached."""
         return [figure for figure in self.figures if figure.verdict == "missed"]
 
@@ -89,7 +89,7 @@ def number(value: float, unit: str) -> str:
     return f"{value:.{digits}f}"
 
 
-def best(figures: Sequence[Figure], subject: str, goal: float) -> Figure:
+def best(figures: Sequence[BenchFigure], subject: str, goal: float) -> BenchFigure:
     """Return the figure with the lowest median under the name `subject` and with a goal."""
     least = min(figures, key=lambda figure: figure.median)
-    return Figure(subject, least.unit, least.values, goal, note=least.subject, broken=least.broken)
+    return BenchFigure(subject, least.unit, least.values, goal, note=least.subject, broken=least.broken)

@@ -6,12 +6,12 @@ import random
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
-from harness.bench.context import Context, Finding, Ran, command
-from harness.bench.figures import Figure
+from harness.bench.context import Context, FigureOrTable, Ran, command
+from harness.bench.figures import BenchFigure
 from harness.errors import HostError
 from harness.history import History
 from harness.history.keys import WHEN
-from harness.history.record import Cell, Measured, RunLine, Source
+from harness.history.record import CellRecord, CommitRecord, Measured, RunLine
 
 CELLS = [
     (image, machine) for image in ("minimal", "default") for machine in ("qemu-x86_64", "qemu-arm64", "qemu-s390x")
@@ -40,7 +40,7 @@ def runs(count: int) -> Iterator[RunLine]:
             when=(BEGAN + number * EVERY).strftime(WHEN),
             harness="0.1.0",
             plan="nightly.yml",
-            source=Source.model_construct(
+            source=CommitRecord.model_construct(
                 commit=f"{number:08x}{number:032x}", subject=f"Change {number}", changed=False
             ),
             cells=[_cell(image, machine, number, noise) for image, machine in CELLS],
@@ -48,7 +48,7 @@ def runs(count: int) -> Iterator[RunLine]:
         )
 
 
-def _cell(image: str, machine: str, number: int, noise: random.Random) -> Cell:
+def _cell(image: str, machine: str, number: int, noise: random.Random) -> CellRecord:
     key = {"machine": machine, "qemu": "7.2.22", "cmdline": "quiet nokaslr harness.then=poweroff"}
     level = round(300_000 * (1 + STEP_PART) ** (number // STEP))
     exact = {"ready": level, "total": level + 90_000, **dict.fromkeys(PHASES, level // 10)}
@@ -59,12 +59,12 @@ def _cell(image: str, machine: str, number: int, noise: random.Random) -> Cell:
         Measured.model_construct(mode="size", key={}, figures={"total": 14_000_000, "kernel": 9_000_000}),
     ]
     arch = machine.removeprefix("qemu-")
-    return Cell.model_construct(
+    return CellRecord.model_construct(
         image=f"images/{image}.yml", machine=machine, arch=arch, spec="5" * 64, measured=measured
     )
 
 
-def history(context: Context) -> Iterator[Finding]:
+def history(context: Context) -> Iterator[FigureOrTable]:
     """Time `harness history` over 100,000 stored boots, the start of the process included."""
     count = -(-context.times(BOOTS, BOOTS // 10) // len(CELLS))
     boots, file = count * len(CELLS), str(context.folder("history") / "history.db")
@@ -78,8 +78,8 @@ def history(context: Context) -> Iterator[Finding]:
         ("headlines of all cells", [], None),
     ):
         ran = [_succeeded(command(["history", *words, "--history", file])) for _ in range(context.times(15, 3))]
-        yield Figure(f"harness history: {what} of {boots} boots", "s", tuple(one.seconds for one in ran), goal)
-        yield Figure(f"harness history: {what}: CPU time of it", "s", tuple(one.cpu for one in ran))
+        yield BenchFigure(f"harness history: {what} of {boots} boots", "s", tuple(one.seconds for one in ran), goal)
+        yield BenchFigure(f"harness history: {what}: CPU time of it", "s", tuple(one.cpu for one in ran))
 
 
 def _succeeded(ran: Ran) -> Ran:

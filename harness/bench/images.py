@@ -18,8 +18,8 @@ from typing import Any
 
 from harness import paths
 from harness.arch import ARCHES
-from harness.bench.context import IMAGES, LONGEST_S, Context, Finding, Ran, command
-from harness.bench.figures import Figure
+from harness.bench.context import IMAGES, LONGEST_S, Context, FigureOrTable, Ran, command
+from harness.bench.figures import BenchFigure
 from harness.errors import HostError
 
 MB = 10**6
@@ -32,7 +32,7 @@ PEAK = "import resource as r, subprocess as s, sys; code = s.run(sys.argv[1:], s
 print(r.getrusage(r.RUSAGE_CHILDREN).ru_maxrss); sys.exit(code)"
 
 
-def oci(context: Context) -> Iterator[Finding]:
+def oci(context: Context) -> Iterator[FigureOrTable]:
     """Measure the memory of a build with a large image, and the time of one after a small image has changed."""
     command(["build", str(IMAGES["default"])])  # so that the cache has all but what is measured
     cache = context.folder("oci", "cache")
@@ -42,7 +42,7 @@ def oci(context: Context) -> Iterator[Finding]:
     yield from _changed(context, cache)
 
 
-def _memory(context: Context, cache: Path) -> Figure:
+def _memory(context: Context, cache: Path) -> BenchFigure:
     size = 200 if context.quick else 1000
     context.say(f"oci: making an image of {size} MB")
     folder = context.folder("oci", "large")
@@ -56,11 +56,11 @@ def _memory(context: Context, cache: Path) -> Figure:
                           text=True, timeout=LONGEST_S, check=False)  # fmt: skip
     if done.returncode:
         raise HostError(f"harness ended with exit code {done.returncode}", details=done.stderr[-2000:])
-    return Figure(f"an image of {size} MB merged and built in: most memory of a process", "MB",
+    return BenchFigure(f"an image of {size} MB merged and built in: most memory of a process", "MB",
                   (int(done.stdout.split()[-1]) * 1024 / MB,), MEMORY_GOAL)  # fmt: skip
 
 
-def _changed(context: Context, cache: Path) -> Iterator[Figure]:
+def _changed(context: Context, cache: Path) -> Iterator[BenchFigure]:
     folder = context.folder("oci", "changed")
     base = _layer(3, 60 * MB)
     yaml = _yaml(folder, IMAGES["default"].read_text(encoding="utf-8"))
@@ -72,8 +72,8 @@ def _changed(context: Context, cache: Path) -> Iterator[Figure]:
         if runs[-1].code:
             raise HostError(f"harness ended with exit code {runs[-1].code}", details=runs[-1].words)
     subject = "default with an image of 60 MB for three architectures, its topmost layer changed"
-    yield Figure(subject, "s", tuple(one.seconds for one in runs[1:]), CHANGED_GOAL)
-    yield Figure(f"{subject}: CPU time of it", "s", tuple(one.cpu for one in runs[1:]))
+    yield BenchFigure(subject, "s", tuple(one.seconds for one in runs[1:]), CHANGED_GOAL)
+    yield BenchFigure(f"{subject}: CPU time of it", "s", tuple(one.cpu for one in runs[1:]))
 
 
 def _yaml(folder: Path, text: str) -> Path:

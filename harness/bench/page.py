@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from harness.bench.figures import Figure, Report, Table, number
+from harness.bench.figures import BenchFigure, Report, Table, number
 from harness.errors import UserError
 
 BEGIN, END = "<!-- bench {} begins: written by ./run bench, not by hand -->", "<!-- bench {} ends -->"
@@ -43,7 +43,7 @@ def titled(one: Table) -> list[str]:
     return [f"{one.title}:", "", *table(one.header, one.rows)]
 
 
-def figure_row(figure: Figure) -> tuple[str, ...]:
+def figure_row(figure: BenchFigure) -> tuple[str, ...]:
     """Return a figure's cells, under `HEADER`."""
     spread = (
         [number(one, figure.unit) for one in (min(figure.values), figure.median, max(figure.values))]

@@ -13,8 +13,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from harness.bench.context import Context, Finding
-from harness.bench.figures import Figure
+from harness.bench.context import Context, FigureOrTable
+from harness.bench.figures import BenchFigure
 from harness.board.consoles import open_console
 from harness.board.pool import equals, is_aside, reserved
 from harness.errors import HostError, ImageError, MachineError
@@ -39,7 +39,7 @@ BOARD=$(basename "$1") exec sh -i
 """
 
 
-def pool(context: Context) -> Iterator[Finding]:
+def pool(context: Context) -> Iterator[FigureOrTable]:
     """Share BOARDS boards among WORKERS processes, FAILING of them failing at random, several times."""
     good, seconds, moved, aside = 0, [], 0, 0
     runs = context.times(10, 2)
@@ -55,9 +55,9 @@ def pool(context: Context) -> Iterator[Finding]:
         broken = broken or wrong
         context.say(f"pool: run {number + 1} of {runs}: {wrong or 'right'}")
     what = f"of {runs} runs, {BOARDS} boards, {WORKERS} workers, {FAILING} boards failing at random"
-    yield Figure(f"not ended, a board shared or a verdict wrong, {what}", "runs", (float(runs - good),), goal=0,
+    yield BenchFigure(f"not ended, a board shared or a verdict wrong, {what}", "runs", (float(runs - good),), goal=0,
                  note=f"{moved} tries were made again, {aside} times a board was set aside", broken=broken)  # fmt: skip
-    yield Figure(f"one such run of {CELLS} cells", "s", tuple(seconds))
+    yield BenchFigure(f"one such run of {CELLS} cells", "s", tuple(seconds))
 
 
 def _boards(folder: Path) -> list[Path]:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from harness import __version__
 from harness.arch import by_name
-from harness.bench.context import ARCHES, IMAGES, Context, Finding, Ran, command
-from harness.bench.figures import Figure
+from harness.bench.context import ARCHES, IMAGES, Context, FigureOrTable, Ran, command
+from harness.bench.figures import BenchFigure
 from harness.bench.histories import BOOTS, CELLS, runs
 from harness.errors import HostError
 from harness.history import History
@@ -26,7 +26,7 @@ RUN_GOAL, OVER_TIME_GOAL = 1.0, 5.0  # s
 PAGE_GOAL = 1.0  # MB
 
 
-def report(context: Context) -> Iterator[Finding]:
+def report(context: Context) -> Iterator[FigureOrTable]:
     """Time `harness report` of a run that looks like a real one, and of a long history; say how large the pages are."""
     folder = context.folder("report", "run")
     _run(context, folder)
@@ -40,11 +40,11 @@ def report(context: Context) -> Iterator[Finding]:
     yield from _timed(context, f"over time, {count * len(CELLS)} boots", words, page, OVER_TIME_GOAL)
 
 
-def _timed(context: Context, what: str, words: list[str], page: Path, goal: float) -> Iterator[Finding]:
+def _timed(context: Context, what: str, words: list[str], page: Path, goal: float) -> Iterator[FigureOrTable]:
     ran = [_succeeded(command(words)) for _ in range(context.times(9, 3))]
-    yield Figure(f"harness report: {what}", "s", tuple(one.seconds for one in ran), goal)
-    yield Figure(f"harness report: {what}: CPU time of it", "s", tuple(one.cpu for one in ran))
-    yield Figure(f"harness report: {what}: the page", "MB", (page.stat().st_size / 1e6,), PAGE_GOAL)
+    yield BenchFigure(f"harness report: {what}", "s", tuple(one.seconds for one in ran), goal)
+    yield BenchFigure(f"harness report: {what}: CPU time of it", "s", tuple(one.cpu for one in ran))
+    yield BenchFigure(f"harness report: {what}: the page", "MB", (page.stat().st_size / 1e6,), PAGE_GOAL)
 
 
 def _succeeded(ran: Ran) -> Ran:
@@ -55,8 +55,8 @@ def _succeeded(ran: Ran) -> Ran:
 
 def _run(context: Context, folder: Path) -> None:
     """Leave what a run of both images on three machines leaves behind, without booting them."""
-    rows: list[results.Row] = []
-    events: list[results.Row] = []
+    rows: list[results.ResultRow] = []
+    events: list[results.ResultRow] = []
     for name, arch in product(IMAGES, ARCHES):
         image, cell = context.image(name, by_name(arch)), f"{name}-qemu-{arch}"
         exact, wall = _record(image, "exact"), _record(image, "wall")
@@ -78,7 +78,7 @@ def _run(context: Context, folder: Path) -> None:
     results.write(folder, results.fold([head, collected, *events, {"event": "end", "interrupted": False}]))
 
 
-def _built(image: Image) -> results.Row:
+def _built(image: Image) -> results.ResultRow:
     shipped = {row["name"]: row["sha256"] for row in image.manifest["files"] if row["shipped"]}
     return {"size": image.size, "sizes": sizes(image.manifest), "spec": "5" * 64, "files": shipped}
 

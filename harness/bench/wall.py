@@ -11,8 +11,8 @@ from pathlib import Path
 from threading import Event
 
 from harness.arch import by_name
-from harness.bench.context import IMAGES, Context, Finding
-from harness.bench.figures import Figure
+from harness.bench.context import IMAGES, Context, FigureOrTable
+from harness.bench.figures import BenchFigure
 from harness.bench.load import busy
 from harness.build.pipeline import Builder
 from harness.build.settings import Settings
@@ -55,7 +55,7 @@ def _seconds(image: Image, machine: MachineSpec, out: Path, processor: int) -> f
         return system.wait_ready().host_s
 
 
-def wall(context: Context) -> Iterator[Finding]:
+def wall(context: Context) -> Iterator[FigureOrTable]:
     """Boot two images by turns, trial after trial, some side by side."""
     trials, pairs = context.times(20, 2), context.times(30, 12)
     machine = load_machine(MACHINE)
@@ -116,17 +116,17 @@ def unchanged(done: Sequence[Trial]) -> Iterator[list[tuple[float, float]]]:
         yield from (pairs[at : at + size] for at in range(0, len(pairs) - size + 1, size))
 
 
-def figures(done: Sequence[Trial], loops: int) -> Iterator[Figure]:
+def figures(done: Sequence[Trial], loops: int) -> Iterator[BenchFigure]:
     """Return what the trials come to. One in twenty may be missed, and one in twenty invented."""
     found = [compare_pairs(list(zip(one.same, one.slower, strict=True))) for one in done]
     none = [compare_pairs(pairs) for pairs in unchanged(done)]
     beside = f"{len(done[0].same)} pairs each, each beside a busy loop a processor and the other trials"
-    yield Figure(f"minimal on {MACHINE}, a tenth slower: not found", "trials",
+    yield BenchFigure(f"minimal on {MACHINE}, a tenth slower: not found", "trials",
                  (float(sum(one.verdict != "worse" for one in found)),), len(found) / 20,
                  note=f"of {len(found)}, {beside}; {loops} turns of a shell's loop")  # fmt: skip
-    yield Figure(f"minimal on {MACHINE}, nothing changed: a change found", "trials",
+    yield BenchFigure(f"minimal on {MACHINE}, nothing changed: a change found", "trials",
                  (float(sum(one.verdict != "same" for one in none)),), len(none) / 20,
                  note=f"of {len(none)}: pairs of following boots of one image")  # fmt: skip
-    yield Figure("a tenth slower, as the pairs say", "ratio", tuple(one.ratio for one in found))
-    yield Figure("nothing changed, as the pairs say", "ratio", tuple(one.ratio for one in none))
-    yield Figure("to ready", "s", tuple(second for one in done for second in one.same))
+    yield BenchFigure("a tenth slower, as the pairs say", "ratio", tuple(one.ratio for one in found))
+    yield BenchFigure("nothing changed, as the pairs say", "ratio", tuple(one.ratio for one in none))
+    yield BenchFigure("to ready", "s", tuple(second for one in done for second in one.same))

@@ -28,7 +28,7 @@ IPXE = "boot.ipxe"
 
 
 @dataclass(frozen=True)
-class Files:
+class BootFiles:
     """What is brought: a folder with ``kernel``, ``initrd`` and ``cmdline``, and the kernel's words themselves."""
 
     folder: Path
@@ -44,7 +44,7 @@ class Files:
 
 
 @dataclass(frozen=True)
-class Bench:
+class Deployment:
     """The board that an image is brought to, and the folder of its boot; `stack` ends what is started for it."""
 
     board: Board
@@ -53,7 +53,7 @@ class Bench:
     stack: ExitStack
 
 
-def gather(kernel: Path | None, segments: list[Path], cmdline: str, folder: Path, here: Path = Path()) -> Files:
+def gather(kernel: Path | None, segments: list[Path], cmdline: str, folder: Path, here: Path = Path()) -> BootFiles:
     """Put copies of an image's files into a fresh folder, to be taken from there; HostError when they do not fit."""
     try:
         folder.mkdir()
@@ -64,10 +64,10 @@ def gather(kernel: Path | None, segments: list[Path], cmdline: str, folder: Path
         (folder / CMDLINE).write_text(f"{cmdline}\n")
     except OSError as error:
         raise HostError(f"cannot put the image's files together: {error}") from error
-    return Files(folder, cmdline, here.absolute())
+    return BootFiles(folder, cmdline, here.absolute())
 
 
-def bring(bench: Bench, files: Files) -> Files:
+def bring(bench: Deployment, files: BootFiles) -> BootFiles:
     """Do what has to be done before the board is switched on; HostError or MachineError when it cannot be.
 
     Returns the files, with their URL where they are served by HTTP.
@@ -88,7 +88,7 @@ def bring(bench: Bench, files: Files) -> Files:
     return files
 
 
-def _web(bench: Bench, files: Files, address: str, port: int) -> Files:
+def _web(bench: Deployment, files: BootFiles, address: str, port: int) -> BootFiles:
     """Serve the files by HTTP until the boot is over, with a script for iPXE that starts them."""
     script = f"#!ipxe\nkernel kernel {unambiguous(CMDLINE, files.cmdline)}\ninitrd initrd\nboot\n"
     (files.folder / IPXE).write_text(script)
@@ -105,7 +105,7 @@ def _by_url(net: Netboot, url: str) -> list[str]:
     ]  # fmt: skip
 
 
-def _serve(bench: Bench, net: Netboot, files: Files) -> None:
+def _serve(bench: Deployment, net: Netboot, files: BootFiles) -> None:
     """Serve DHCP and TFTP by a dnsmasq that ends with the boot; HostError when it may not."""
     argv = [
         "dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--pid-file=", "--log-facility=-", "--log-dhcp",
@@ -134,7 +134,7 @@ def _user() -> str:
     return pwd.getpwuid(os.getuid()).pw_name
 
 
-def kexec(bench: Bench, files: Files) -> None:
+def kexec(bench: Deployment, files: BootFiles) -> None:
     """Give the image to the system that runs on the board, and make that start it; MachineError when it does not."""
     target = bench.board.ssh
     assert target is not None

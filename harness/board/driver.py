@@ -11,9 +11,9 @@ from pathlib import Path
 
 from harness.board import deploy, pool, proof
 from harness.board.consoles import open_console
-from harness.board.deploy import Bench, Files
+from harness.board.deploy import BootFiles, Deployment
 from harness.board.labgrid import resolved
-from harness.board.line import Line
+from harness.board.line import ConsoleLine
 from harness.board.loader import Dialogue, filled
 from harness.board.power import Switch
 from harness.board.shells import PerLife, Rooted
@@ -25,7 +25,7 @@ from harness.spec.models.base import Login
 from harness.spec.models.board import Board, reached
 from harness.spec.models.image import MachineSpec
 from harness.system import host
-from harness.system.channels import Source
+from harness.system.channels import ConsoleSource
 from harness.system.cmdline import cmdline as whole_cmdline
 from harness.system.driver import Booted, Prepared
 from harness.system.login import log_in
@@ -50,7 +50,7 @@ class BoardDriver:
 
     starts = 1  # its console stays the same
 
-    def __init__(self, bench: Bench, files: Files, line: Line, switch: Switch, probed: bool) -> None:
+    def __init__(self, bench: Deployment, files: BootFiles, line: ConsoleLine, switch: Switch, probed: bool) -> None:
         self._bench, self._files, self._line, self._switch, self._probed = bench, files, line, switch, probed
         self._on_s = time.monotonic()
         self._is_on = False
@@ -65,7 +65,7 @@ class BoardDriver:
             return UNANSWERED if self._bench.board.console.log else SILENT
         return self._line.dialogue.awaited
 
-    def open(self) -> Source:
+    def open(self) -> ConsoleSource:
         """Return its console."""
         return self._line
 
@@ -88,7 +88,7 @@ class BoardDriver:
             deploy.kexec(self._bench, self._files)
             self._begin()
 
-    def again(self) -> Source | None:
+    def again(self) -> ConsoleSource | None:
         """Return None: the console ends when the board is off."""
         return None
 
@@ -208,12 +208,12 @@ def prepare(image: Bootable, machine: MachineSpec, options: BootOptions, stack: 
     options.out.mkdir(parents=True, exist_ok=True)
     words = (*options.append, *((PROBE_WORD,) if probed else ()))
     cmdline = whole_cmdline(image.cmdline, machine, words, mode="wall", probe=probed)
-    bench = Bench(board, machine.path.parent, options.out, stack)
+    bench = Deployment(board, machine.path.parent, options.out, stack)
     files = _files(image, cmdline, bench, probed=probed)
     files = deploy.bring(bench, files)
     source = _console(machine, files, options.out)
     dialogue = Dialogue(board.loader, files.names)
-    line = Line(source, dialogue, restarts=options.reboot, baud=board.console.speed)
+    line = ConsoleLine(source, dialogue, restarts=options.reboot, baud=board.console.speed)
     driver = BoardDriver(bench, files, line, switch, probed)
     stack.callback(driver.close)
     driver.by_hand = f"harness boot {image_path(image)} -m {machine.path}"
@@ -221,7 +221,7 @@ def prepare(image: Bootable, machine: MachineSpec, options: BootOptions, stack: 
     return Prepared(driver, _blank(image, machine, cmdline, probed), {"board": machine.description or machine.name})
 
 
-def _console(machine: MachineSpec, files: Files, out: Path) -> BoardSource:
+def _console(machine: MachineSpec, files: BootFiles, out: Path) -> BoardSource:
     assert machine.board is not None
     console = machine.board.console
     if console.command:
@@ -245,7 +245,7 @@ def image_path(image: Bootable) -> Path:
     return image.folder if isinstance(image, Image) else Path(image.name)
 
 
-def _files(image: Bootable, cmdline: str, bench: Bench, *, probed: bool) -> Files:
+def _files(image: Bootable, cmdline: str, bench: Deployment, *, probed: bool) -> BootFiles:
     parts = image.parts
     segments = [part for part in (parts.initrd, parts.probe if probed else None) if part]
     bench.stack.callback(shutil.rmtree, bench.out / FOLDER, ignore_errors=True)

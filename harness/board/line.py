@@ -24,7 +24,7 @@ _OFF = re.compile(STAMP + rb"harness: off\s*$", re.MULTILINE)
 _PIECES = re.compile(rb"[^\n]*\n|[^\n]+")
 
 
-class Line:
+class ConsoleLine:
     """The bytes of a board's console, for the thread that listens to them; its `off` is for everybody.
 
     ``restarts``: a restart is part of the boot, else it ends it.

@@ -50,7 +50,7 @@ class Owner:
 
 
 @dataclass(frozen=True)
-class Faults:
+class BoardFaults:
     """How often a board has failed as a machine in a row, and how it did last."""
 
     count: int
@@ -226,12 +226,12 @@ def owner(machine: MachineSpec) -> Owner | None:
         return Owner(0, "somebody", "just now")
 
 
-def faults(machine: MachineSpec) -> Faults:
+def faults(machine: MachineSpec) -> BoardFaults:
     """Return how a board has failed lately."""
     try:
-        return Faults(**_read(machine, "faults"))
+        return BoardFaults(**_read(machine, "faults"))
     except TypeError:
-        return Faults(0, "", "")
+        return BoardFaults(0, "", "")
 
 
 def is_aside(machine: MachineSpec) -> bool:
@@ -255,7 +255,7 @@ def free_named(name: str) -> bool:
 
 
 def _note(machine: MachineSpec, reason: str) -> None:
-    _write(machine, "faults", asdict(Faults(faults(machine).count + 1, _now(), reason)))
+    _write(machine, "faults", asdict(BoardFaults(faults(machine).count + 1, _now(), reason)))
 
 
 def _forget(machine: MachineSpec) -> None:

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from harness.system.shell import Result, Shell
+from harness.system.shell import CommandResult, Shell
 
 # out of the probe's own root, with what the probe's other channel gives a command
 ENTER = "export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root TERM=dumb; \
@@ -23,7 +23,7 @@ class PerLife:
     _shell: Shell | None = field(default=None, init=False)
     _life: object = field(default=None, init=False)
 
-    def run(self, cmd: str, timeout: float = 30, check: bool = False) -> Result:
+    def run(self, cmd: str, timeout: float = 30, check: bool = False) -> CommandResult:
         """Run `cmd` (see `Shell.run`)."""
         if self._shell is None or self._life != self.life():
             self._life, self._shell = self.life(), self.make()
@@ -42,6 +42,6 @@ class Rooted:
         """As the shell itself."""
         return self.shell.fast
 
-    def run(self, cmd: str, timeout: float = 30, check: bool = False) -> Result:
+    def run(self, cmd: str, timeout: float = 30, check: bool = False) -> CommandResult:
         """Run `cmd` (see `Shell.run`)."""
         return self.shell.run(self.enter.format(command=shlex.quote(cmd)), timeout, check)

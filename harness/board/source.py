@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from harness.system.channels import Source
+from harness.system.channels import ConsoleSource
 
 
-class BoardSource(Source):
+class BoardSource(ConsoleSource):
     """A console's bytes; ``why`` says how it ended, once `read` has returned None.
 
     ``lost_s`` is since when (s, monotonic) one that is the system's own has not answered, where it had.

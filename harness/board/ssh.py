@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from harness.errors import HarnessError, MachineError, UserError
 from harness.spec.models.board import SshTarget
-from harness.system.shell import MOST_COMMAND, MOST_OUTPUT, LineDeadError, Result, judge, seconds
+from harness.system.shell import MOST_COMMAND, MOST_OUTPUT, CommandResult, LineDeadError, judge, seconds
 
 if TYPE_CHECKING:
     from paramiko import Channel, SFTPClient, SSHClient
@@ -240,7 +240,7 @@ class SshShell:
                     raise LineDeadError(f"no shell over SSH within {timeout:g} s: {error.message}") from error
             time.sleep(AGAIN_S)
 
-    def run(self, cmd: str, timeout: float = 30, check: bool = False) -> Result:
+    def run(self, cmd: str, timeout: float = 30, check: bool = False) -> CommandResult:
         """Run `cmd` (see `Shell.run`)."""
         if not cmd.strip() or len(cmd.encode()) > MOST_COMMAND or "\0" in cmd:
             raise UserError(f"not a command: empty, over {MOST_COMMAND >> 10} KiB, or with a NUL")
@@ -252,7 +252,7 @@ class SshShell:
         words = f"exec {self.enter} /bin/sh -c {shlex.quote(script)}"
         output, code = self._exec(words, limit + GRACE_S * self.multiplier)
         late = time.monotonic() - began >= limit
-        return judge(Result(cmd, output, code), late=late, timeout=limit, check=check)
+        return judge(CommandResult(cmd, output, code), late=late, timeout=limit, check=check)
 
     def put(self, local: Path, remote: str) -> None:
         """Copy a file onto the machine; MachineError when it does not arrive whole."""

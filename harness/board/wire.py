@@ -28,7 +28,7 @@ _STAMPED = re.compile(STAMP)
 
 
 @dataclass
-class Boot:
+class LineBoot:
     """A boot on the line: when its first stamp was heard, and the earliest moment of its clock's zero (s)."""
 
     since_s: float
@@ -42,7 +42,7 @@ class Wire:
         """`baud` is None where the line's speed is not known: then a line's own characters count as no delay."""
         self._character_s = BITS / baud if baud else 0.0
         self._rest = b""
-        self._boots: list[Boot] = []
+        self._boots: list[LineBoot] = []
         self._held: tuple[float, float] | None = None  # stamp and zero of the last line, until the next one agrees
 
     def hear(self, data: bytes, now_s: float) -> None:
@@ -62,7 +62,7 @@ class Wire:
         if self._held is not None and not again:
             self._believe(self._held[1])
         if (again or not self._boots) and len(self._boots) < MOST_BOOTS:
-            self._boots.append(Boot(came_s))
+            self._boots.append(LineBoot(came_s))
         self._held = stamp_s, zero_s
 
     def _believe(self, zero_s: float) -> None:

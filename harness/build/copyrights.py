@@ -14,19 +14,19 @@ from pathlib import Path
 from urllib.parse import quote
 
 from harness.build import licences
-from harness.build.packages import Package
-from harness.tree.tree import Node
+from harness.build.packages import DebianPackage
+from harness.tree.tree import TreeNode
 
 FOLDER = "licences"  # beside a layer's, a kernel's or an image's other files
 UNKNOWN = {"licence": licences.UNKNOWN, "copyright": ""}
 MAX_LINKS = 4
 DOC = "usr/share/doc"
 
-Open = Callable[[Package], Mapping[str, Node]]
+Open = Callable[[DebianPackage], Mapping[str, TreeNode]]
 
 
 def keep(
-    packages: Iterable[Package], by_name: Mapping[str, Package], open_: Open, work: Path
+    packages: Iterable[DebianPackage], by_name: Mapping[str, DebianPackage], open_: Open, work: Path
 ) -> dict[str, dict[str, str]]:
     """Write the packages' copyright files into `work`/licences; return each one's licence and file by package name.
 
@@ -45,7 +45,7 @@ def keep(
     return found
 
 
-def find(package: Package, by_name: Mapping[str, Package], open_: Open) -> bytes:
+def find(package: DebianPackage, by_name: Mapping[str, DebianPackage], open_: Open) -> bytes:
     """Return a package's copyright file, links to other packages' followed; nothing when it has none."""
     path, holder = f"{DOC}/{package.name}/copyright", package
     for _ in range(MAX_LINKS):
@@ -65,7 +65,7 @@ def find(package: Package, by_name: Mapping[str, Package], open_: Open) -> bytes
     return b""
 
 
-def _is_link(node: Node | None) -> bool:
+def _is_link(node: TreeNode | None) -> bool:
     return node is not None and node.type == tarfile.SYMTYPE
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 from harness.errors import HostError
-from harness.tree.tree import Node, Slice
+from harness.tree.tree import Slice, TreeNode
 
 MAX_FILE = 512 << 20
 MAX_UNPACKED = 2 << 30
@@ -89,12 +89,12 @@ def _unpacker(name: str, stream: IO[bytes], package: str) -> IO[bytes]:
     )
 
 
-def read(path: Path, package: str, spool: IO[bytes], spool_path: Path) -> dict[str, Node]:
+def read(path: Path, package: str, spool: IO[bytes], spool_path: Path) -> dict[str, TreeNode]:
     """Return the package's paths (merged into /usr) with their nodes; contents are appended to `spool`.
 
     Raises BadPackageError for a damaged .deb, a path that leads out, a device, or more than the limits above.
     """
-    nodes: dict[str, Node] = {}
+    nodes: dict[str, TreeNode] = {}
     total = 0
     try:
         with _data(path, package) as stream, tarfile.open(fileobj=stream, mode="r|") as archive:
@@ -114,11 +114,11 @@ def _node(
     member: tarfile.TarInfo,
     archive: tarfile.TarFile,
     package: str,
-    nodes: dict[str, Node],
+    nodes: dict[str, TreeNode],
     spool: tuple[IO[bytes], Path],
-) -> Node:
+) -> TreeNode:
     pax = tuple(sorted(pair for pair in member.pax_headers.items() if pair[0].startswith("SCHILY.xattr.")))
-    base = Node(member.type, member.mode & 0o7777, member.uid, member.gid, pax=pax)
+    base = TreeNode(member.type, member.mode & 0o7777, member.uid, member.gid, pax=pax)
     if member.isdir():
         return base
     if member.issym():

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from harness.arch import ARCHES, Arch
-from harness.build.lock import Lock, request_key
+from harness.build.lock import PackageLock, request_key
 from harness.build.mirror import MirrorError
-from harness.build.packages import Package, Resolution, package_from, package_from_index
-from harness.build.sources import Source, base_uris, from_host, from_mirror, text_of
+from harness.build.packages import DebianPackage, Resolution, package_from, package_from_index
+from harness.build.sources import PackageSource, base_uris, from_host, from_mirror, text_of
 from harness.errors import HostError, UserError
 from harness.patience import Patience, retrying
 from harness.store import Store, digest_of, file_digest
@@ -48,7 +48,7 @@ class Debian:
         keyring: Path | None = None,
         offline: bool = False,
         refresh: bool = False,
-        lock: Lock | None = None,
+        lock: PackageLock | None = None,
         progress: Callable[[str], None] = silent,
     ) -> None:
         if offline and refresh:
@@ -63,7 +63,7 @@ class Debian:
         self._verified: set[str] = set()
 
     @cached_property
-    def sources(self) -> tuple[Source, ...]:
+    def sources(self) -> tuple[PackageSource, ...]:
         """The repositories in use."""
         if self.mirror:
             return from_mirror(self.mirror, self.suite, self.keyring)
@@ -139,17 +139,17 @@ class Debian:
         scratch.replace(path)
         return Resolution(suite=self.suite, arch=arch.name, names=names, packages=packages, uris=uris)
 
-    def fetch(self, package: Package) -> Path:
+    def fetch(self, package: DebianPackage) -> Path:
         """Return the package's .deb, downloaded when missing, its digest checked. Raises HostError."""
         self.fetch_all((package,))
         return self.store.path("debs", package.sha256) / DEB
 
-    def fetch_all(self, packages: Sequence[Package]) -> None:
+    def fetch_all(self, packages: Sequence[DebianPackage]) -> None:
         """Bring all `packages` into the store, the missing ones in one download. Raises HostError."""
         with self.store.telling("packages"):
             self._fetch(packages)
 
-    def _fetch(self, packages: Sequence[Package]) -> None:
+    def _fetch(self, packages: Sequence[DebianPackage]) -> None:
         missing = self._missing(packages)
         if not missing:
             return
@@ -170,11 +170,11 @@ class Debian:
             if missing:
                 self._download(missing, arch)
 
-    def _missing(self, packages: Sequence[Package]) -> list[Package]:
+    def _missing(self, packages: Sequence[DebianPackage]) -> list[DebianPackage]:
         unique = {package.sha256: package for package in packages}
         return [package for package in unique.values() if not self._has(package)]
 
-    def _has(self, package: Package) -> bool:
+    def _has(self, package: DebianPackage) -> bool:
         if package.sha256 in self._verified:
             return True
         folder = self.store.path("debs", package.sha256)
@@ -189,7 +189,7 @@ class Debian:
             shutil.rmtree(folder, ignore_errors=True)
         return good
 
-    def _download(self, missing: Sequence[Package], arch: Arch) -> None:
+    def _download(self, missing: Sequence[DebianPackage], arch: Arch) -> None:
         total = sum(package.size for package in missing)
         count = "1 package" if len(missing) == 1 else f"{len(missing)} packages"
         self.progress(f"{arch.name}: downloading {count}, {total / 1e6:.1f} MB")
@@ -226,14 +226,14 @@ class Debian:
             raise MirrorError(message, kind="gone")
         raise MirrorError(message, kind=trouble.kind, details=trouble.details, hint=trouble.hint) from trouble
 
-    def _bases(self, missing: Sequence[Package]) -> tuple[str, ...]:
+    def _bases(self, missing: Sequence[DebianPackage]) -> tuple[str, ...]:
         known = all(package.sha256 in self._uris for package in missing)
         return base_uris(self.sources)[:1] if known else base_uris(self.sources)
 
-    def _uri(self, package: Package, base: str) -> str:
+    def _uri(self, package: DebianPackage, base: str) -> str:
         return self._uris.get(package.sha256) or f"{base}/{quote(package.filename)}"
 
-    def _keep(self, package: Package, arrived: Path) -> bool:
+    def _keep(self, package: DebianPackage, arrived: Path) -> bool:
         if not arrived.is_file() or arrived.is_symlink():
             return False
         if file_digest(arrived) != package.sha256:

@@ -18,7 +18,7 @@ _ABOVE = re.compile(r"containers/[^/]+/[^/]+/(?:(?:rootfs|lower|merged)/)?|usr/l
 
 
 @dataclass(frozen=True)
-class Row:
+class SizeRow:
     """One line: how deep, what, bytes of the shipped image, and that as a share of the whole (0 to 1)."""
 
     depth: int
@@ -29,7 +29,7 @@ class Row:
     note: str = ""
 
 
-def rows(manifest: Mapping[str, Any], files_shown: int = FILES_SHOWN) -> Iterator[Row]:
+def rows(manifest: Mapping[str, Any], files_shown: int = FILES_SHOWN) -> Iterator[SizeRow]:
     """Yield the image's parts, largest first at every level.
 
     A component's bytes are its share of the compressed root by its own unpacked bytes: content that an earlier
@@ -41,8 +41,8 @@ def rows(manifest: Mapping[str, Any], files_shown: int = FILES_SHOWN) -> Iterato
     unpacked = sum(int(row["own"]) for row in manifest["components"]) or 1
     factor = root / unpacked
 
-    def row(depth: int, label: str, size: float, note: str = "", *, is_path: bool = False) -> Row:
-        return Row(depth, label, round(size), size / total if total else 0.0, is_path, note)
+    def row(depth: int, label: str, size: float, note: str = "", *, is_path: bool = False) -> SizeRow:
+        return SizeRow(depth, label, round(size), size / total if total else 0.0, is_path, note)
 
     yield row(0, f"{manifest['name']} {manifest['arch']}", total)
     parts: list[tuple[float, str]] = [(size, name) for name, size in shipped.items() if name != "initrd"]
@@ -56,7 +56,9 @@ def rows(manifest: Mapping[str, Any], files_shown: int = FILES_SHOWN) -> Iterato
             yield row(1, label, size)
 
 
-def _components(manifest: Mapping[str, Any], factor: float, row: Callable[..., Row], files_shown: int) -> Iterator[Row]:
+def _components(
+    manifest: Mapping[str, Any], factor: float, row: Callable[..., SizeRow], files_shown: int
+) -> Iterator[SizeRow]:
     seen: set[str] = set()
     found = []
     for component in manifest["components"]:
@@ -91,7 +93,7 @@ def lines(manifest: Mapping[str, Any], width: int) -> Iterator[str]:
         yield f"{label:{widest}} {row.size / 1e6:7.2f} MB {row.share:4.0%} {drawn}"[:width].rstrip()
 
 
-def _label(row: Row, room: int) -> str:
+def _label(row: SizeRow, room: int) -> str:
     indent = "  " * row.depth
     whole = f"{row.label} ({row.note})" if row.note else row.label
     if len(indent) + len(whole) <= room:

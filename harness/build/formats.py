@@ -127,12 +127,12 @@ def initrd(
         cpio.write(
             stream,
             [
-                cpio.Member("dev", 0o755),
-                cpio.Member("modules", 0o755),
-                cpio.Member("newroot", 0o755),
-                cpio.Member("init", 0o755, stage1),
-                *(cpio.Member(f"modules/{number:02d}.ko", 0o644, path) for number, path in enumerate(modules)),
-                cpio.Member("root.squashfs", 0o400, root),
+                cpio.CpioMember("dev", 0o755),
+                cpio.CpioMember("modules", 0o755),
+                cpio.CpioMember("newroot", 0o755),
+                cpio.CpioMember("init", 0o755, stage1),
+                *(cpio.CpioMember(f"modules/{number:02d}.ko", 0o644, path) for number, path in enumerate(modules)),
+                cpio.CpioMember("root.squashfs", 0o400, root),
             ],
         )
 
@@ -144,11 +144,11 @@ def probe(out: Path, modules: Sequence[Path], busybox: bytes) -> None:
         cpio.write(
             stream,
             [
-                cpio.Member("probe", 0o755),
-                cpio.Member("probe/modules", 0o755),
-                cpio.Member("probe/busybox", 0o755, busybox),
-                cpio.Member("probe/init", 0o755, guest / "init"),
-                cpio.Member("probe/agent", 0o644, guest / "agent"),
-                *(cpio.Member(f"probe/modules/{path.name}", 0o644, path) for path in modules),
+                cpio.CpioMember("probe", 0o755),
+                cpio.CpioMember("probe/modules", 0o755),
+                cpio.CpioMember("probe/busybox", 0o755, busybox),
+                cpio.CpioMember("probe/init", 0o755, guest / "init"),
+                cpio.CpioMember("probe/agent", 0o644, guest / "agent"),
+                *(cpio.CpioMember(f"probe/modules/{path.name}", 0o644, path) for path in modules),
             ],
         )

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from harness.build.namespaces import modules
-from harness.build.rootfs import Part
+from harness.build.rootfs import ResolvedImage
 from harness.errors import UserError
 from harness.oci.config import LICENCES, config_of, labels, user_of
 from harness.oci.image import OciImage
@@ -19,16 +19,16 @@ from harness.spec.text.complaints import spell
 from harness.store import Store
 
 
-def make_part(image: OciImage, limits: Limits, store: Store, alive: Alive = idle) -> Part:
+def make_part(image: OciImage, limits: Limits, store: Store, alive: Alive = idle) -> ResolvedImage:
     """Return an image's part of a build; `alive` is called as layers are unpacked.
 
     Raises ImageError when a layer is hostile, SpecError when its label is wrong.
     """
     tree = merge_layers(image, limits, store, alive)
-    return Part(image.reference, tree, config_of(image), user=user_of(image, tree))
+    return ResolvedImage(image.reference, tree, config_of(image), user=user_of(image, tree))
 
 
-def judge(spec: ImageSpec, parts: Mapping[str, Part], images: Mapping[str, OciImage]) -> None:
+def judge(spec: ImageSpec, parts: Mapping[str, ResolvedImage], images: Mapping[str, OciImage]) -> None:
     """Refuse what only shows once images have been fetched: an entry without a command, a label that fits nothing.
 
     Raises UserError. The YAML's own keys, and components', have been judged before anything was built.
@@ -52,7 +52,7 @@ def judge(spec: ImageSpec, parts: Mapping[str, Part], images: Mapping[str, OciIm
                 raise UserError(f"{at}: the label of {entry.image}: {spell(found.path)}: {found.what}", hint=hint)
 
 
-def interface_modules(spec: ImageSpec, parts: Mapping[str, Part]) -> dict[str, str]:
+def interface_modules(spec: ImageSpec, parts: Mapping[str, ResolvedImage]) -> dict[str, str]:
     """Return the kernel modules that entries' interfaces need, each with the image of the first such entry."""
     found: dict[str, str] = {}
     for entry in (entry for section in checks.SECTIONS for entry in getattr(spec, section)):

@@ -19,12 +19,12 @@ from harness.build import copyrights, deb
 from harness.build.debian import Debian
 from harness.build.layer import packages_of
 from harness.build.modules import ModuleIndex, module_name, read_index, spelled
-from harness.build.packages import Package, Resolution
+from harness.build.packages import DebianPackage, Resolution
 from harness.errors import UserError
 from harness.spec.models.image import ComponentSpec, KernelPart
 from harness.store import Store, digest_of
 from harness.tree import versions
-from harness.tree.tree import Node, Tree, plain, write
+from harness.tree.tree import Tree, TreeNode, plain, write
 
 TABLES = ("modules.dep", "modules.alias", "modules.softdep", "modules.builtin")
 GIVEN = ("modules.builtin", "modules.builtin.modinfo", "modules.order")
@@ -113,7 +113,7 @@ def names_of(component: ComponentSpec, arch: Arch) -> tuple[str, ...]:
     return packages_of(component, arch) or (arch.kernel_package,)
 
 
-def image_package(resolution: Resolution) -> Package:
+def image_package(resolution: Resolution) -> DebianPackage:
     """Return the package that holds the kernel: a requested one, or what a metapackage of the request depends on."""
     asked = [resolution.by_name[name] for name in resolution.names if name in resolution.by_name]
     needed = [resolution.by_name[name] for one in asked for name in one.depends if name in resolution.by_name]
@@ -127,7 +127,7 @@ def image_package(resolution: Resolution) -> Package:
 
 
 def _unpack(
-    path: Path, package: Package, arch: Arch, scratch: Path, work: Path
+    path: Path, package: DebianPackage, arch: Arch, scratch: Path, work: Path
 ) -> tuple[ModuleIndex, str, dict[str, dict[str, str]]]:
     """Write the kernel's file, its copyright file, and its modules (below scratch/lib/modules/VERSION).
 
@@ -153,7 +153,7 @@ def _unpack(
     return read_index(tables["modules.dep"], tables["modules.builtin"], tables["modules.softdep"]), version, kept
 
 
-def _content(node: Node) -> bytes:
+def _content(node: TreeNode) -> bytes:
     return node.content.read() if node.content else b""
 
 
@@ -184,11 +184,11 @@ def _depmod(base: Path, version: str) -> dict[str, str]:
     return {name: (folder / name).read_text(encoding="utf-8") if (folder / name).exists() else "" for name in TABLES}
 
 
-def _index_path(store: Store, package: Package) -> Path:
+def _index_path(store: Store, package: DebianPackage) -> Path:
     return store.path("kernel-index", package.sha256) / "names.json"
 
 
-def _remember(store: Store, package: Package, index: ModuleIndex) -> None:
+def _remember(store: Store, package: DebianPackage, index: ModuleIndex) -> None:
     names = sorted({*index.paths, *index.builtin})
     text = json.dumps(names)
     store.make("kernel-index", package.sha256, lambda work: _write(work / "names.json", text))

@@ -24,7 +24,7 @@ from harness.spec.models.image import Kernel, KernelPart
 from harness.spec.rules.image import CPIO
 from harness.store import Store, digest_of
 from harness.tree import versions
-from harness.tree.tree import CHUNK, Node, Tree, write
+from harness.tree.tree import CHUNK, Tree, TreeNode, write
 
 NONE, ARCHIVE = "none", "kernel.tar"
 MAX_KERNEL = 512 << 20  # bytes of a kernel or of microcode
@@ -86,7 +86,7 @@ def _make(
     (work / "kernel.json").write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
 
 
-def _node(tree: Tree, path: str, key: str, image: OciImage) -> Node:
+def _node(tree: Tree, path: str, key: str, image: OciImage) -> TreeNode:
     node = tree.get(path)
     if node is None or node.content is None:
         there = sorted(name for name, one in tree.nodes.items() if "/" not in name and one.content is not None)

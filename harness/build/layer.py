@@ -19,14 +19,14 @@ from harness.build.debian import Debian
 from harness.build.globs import literal, matcher, unmatched
 from harness.build.ids import number
 from harness.build.libraries import Libraries
-from harness.build.packages import Package, Resolution
+from harness.build.packages import DebianPackage, Resolution
 from harness.errors import UserError
 from harness.spec import executable
 from harness.spec.models.image import ComponentSpec, File, User
 from harness.spec.rules.library import source_path
 from harness.store import Store, digest_of, file_digest
 from harness.tree import versions
-from harness.tree.tree import Node, Tree, clean, folder, plain, symlink, write
+from harness.tree.tree import Tree, TreeNode, clean, folder, plain, symlink, write
 
 LINKS = {"bin": "usr/bin", "sbin": "usr/sbin", "lib": "usr/lib", "lib64": "usr/lib64"}
 
@@ -141,7 +141,7 @@ class _Maker:
         spool = work / "spool"
         with spool.open("wb") as stream:
 
-            def load(package: Package) -> dict[str, Node]:
+            def load(package: DebianPackage) -> dict[str, TreeNode]:
                 nodes = deb.read(self.debian.fetch(package), package.name, stream, spool)
                 stream.flush()
                 return nodes
@@ -163,16 +163,16 @@ class _Maker:
         spool.unlink()
         (work / "layer.json").write_text(json.dumps(self._record(tar, kept), indent=1) + "\n", encoding="utf-8")
 
-    def _own_packages(self) -> list[Package]:
+    def _own_packages(self) -> list[DebianPackage]:
         names = packages_of(self.component, self.arch)
         absent = [name for name in names if name not in self.resolution.by_name]
         if absent:
             raise UserError(f"component {self.component.name}: {self.arch.name} has no package {' '.join(absent)}")
         return [self.resolution.by_name[name] for name in names]
 
-    def _select(self, packages: Mapping[str, Mapping[str, Node]]) -> dict[str, Node]:
+    def _select(self, packages: Mapping[str, Mapping[str, TreeNode]]) -> dict[str, TreeNode]:
         """Put the kept files into the tree; return all that the packages offered."""
-        offered: dict[str, Node] = {}
+        offered: dict[str, TreeNode] = {}
         keep = self.component.keep
         kept = matcher(*keep) if keep else lambda _: True
         dropped = matcher(*self.component.drop, *(() if keep else DROPPED))
@@ -196,7 +196,7 @@ class _Maker:
             )
         return offered
 
-    def _put(self, path: str, node: Node, nodes: Mapping[str, Node]) -> None:
+    def _put(self, path: str, node: TreeNode, nodes: Mapping[str, TreeNode]) -> None:
         above = posixpath.dirname(path)
         while above and above not in self.tree.nodes:
             known = nodes.get(above)
@@ -217,7 +217,7 @@ class _Maker:
             data = _stand_in(name, self.arch).read_bytes()
             self.tree.put(f"usr/lib/{self.arch.cross}/{name}", plain(data))
 
-    def _concatenate(self, offered: Mapping[str, Node], brought_by: Mapping[str, str]) -> None:
+    def _concatenate(self, offered: Mapping[str, TreeNode], brought_by: Mapping[str, str]) -> None:
         for joined in self.component.concatenate:
             fits = matcher(joined.glob)
             pieces = {path: node for path, node in {**self.tree.nodes, **offered}.items() if fits(path)}

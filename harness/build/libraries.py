@@ -12,9 +12,9 @@ from harness.arch import Arch
 from harness.build import elf
 from harness.build.deb import merged
 from harness.build.globs import matcher
-from harness.build.packages import Package, Resolution
+from harness.build.packages import DebianPackage, Resolution
 from harness.errors import UserError
-from harness.tree.tree import Node, Tree
+from harness.tree.tree import Tree, TreeNode
 
 MAX_LINKS = 16
 
@@ -36,14 +36,14 @@ class Libraries:
         self,
         arch: Arch,
         resolution: Resolution,
-        load: Callable[[Package], Mapping[str, Node]],
-        prefetch: Callable[[Sequence[Package]], None],
+        load: Callable[[DebianPackage], Mapping[str, TreeNode]],
+        prefetch: Callable[[Sequence[DebianPackage]], None],
     ) -> None:
         self.arch, self.resolution, self._load, self._prefetch = arch, resolution, load, prefetch
-        self._opened: dict[str, Mapping[str, Node]] = {}
+        self._opened: dict[str, Mapping[str, TreeNode]] = {}
         self.standard = (f"usr/lib/{arch.cross}", "usr/lib", "usr/lib64")
 
-    def open(self, package: Package) -> Mapping[str, Node]:
+    def open(self, package: DebianPackage) -> Mapping[str, TreeNode]:
         """Return the package's nodes, reading it once."""
         if package.name not in self._opened:
             self._opened[package.name] = self._load(package)
@@ -68,7 +68,7 @@ class Libraries:
                 if not self._there(want, tree):
                     unread += self._take(want, tree, owners)
 
-    def _wants(self, path: str, node: Node, holder: str) -> list[Want]:
+    def _wants(self, path: str, node: TreeNode, holder: str) -> list[Want]:
         if node.content is None or node.content.size < 64:
             return []
         data = node.content.read()
@@ -86,7 +86,7 @@ class Libraries:
     def _there(self, want: Want, tree: Tree) -> bool:
         return bool(self._matches(want, tree.nodes))
 
-    def _matches(self, want: Want, nodes: Mapping[str, Node]) -> list[str]:
+    def _matches(self, want: Want, nodes: Mapping[str, TreeNode]) -> list[str]:
         if want.name.startswith("/"):
             place = merged(want.name.lstrip("/"))
             return [place] if place in nodes else []
@@ -95,11 +95,11 @@ class Libraries:
             return sorted(path for path, node in nodes.items() if not node.is_dir and fits(path))
         return [place for place in (f"{folder}/{want.name}" for folder in want.folders) if place in nodes][:1]
 
-    def _near(self, want: Want) -> list[Package]:
+    def _near(self, want: Want) -> list[DebianPackage]:
         """The packages that may hold it, nearest dependency first, then all others of the resolution."""
         by_name = self.resolution.by_name
         roots = [want.holder] if want.holder else list(self.resolution.names)
-        order: dict[str, Package] = {}
+        order: dict[str, DebianPackage] = {}
         level: Iterable[str] = roots
         while level:
             new = {by_name[name].name: by_name[name] for name in level if name in by_name}
@@ -108,7 +108,7 @@ class Libraries:
             level = [name for package in new.values() for name in package.depends]
         return [*order.values(), *(package for package in self.resolution.packages if package.name not in order)]
 
-    def _rank(self, package: Package, name: str) -> int:
+    def _rank(self, package: DebianPackage, name: str) -> int:
         base = posixpath.basename(name)
         if base.startswith(("ld-linux", "ld64.so")):
             base = "libc.so.6"
@@ -122,7 +122,7 @@ class Libraries:
             return 2
         return 3 if package.name.startswith("lib") else 4
 
-    def _likely(self, want: Want) -> list[Package]:
+    def _likely(self, want: Want) -> list[DebianPackage]:
         return [package for package in self._near(want) if self._rank(package, want.name) == 0]
 
     def _take(self, want: Want, tree: Tree, owners: dict[str, str]) -> list[str]:
@@ -139,7 +139,7 @@ class Libraries:
         )
 
     def _add(
-        self, path: str, nodes: Mapping[str, Node], package: Package, tree: Tree, owners: dict[str, str]
+        self, path: str, nodes: Mapping[str, TreeNode], package: DebianPackage, tree: Tree, owners: dict[str, str]
     ) -> list[str]:
         added = []
         for _ in range(MAX_LINKS):

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.build.packages import Package, Resolution, package_from
+from harness.build.packages import DebianPackage, Resolution, package_from
 from harness.errors import HostError, UserError
 from harness.spec.image_reference import DIGEST
 
@@ -18,7 +18,7 @@ MAX_BYTES = 64 << 20
 REMOVE = "name another file, or remove it and build again"
 
 
-class Lock:
+class PackageLock:
     """Honoured when its file exists, else filled by what is resolved and written by `save`.
 
     ``update=True`` resolves anew: new answers take the place of the file's, which keeps those to what nobody asked
@@ -29,7 +29,7 @@ class Lock:
         self.path = path
         self.honoured = path.exists() and not update
         self._lock = threading.Lock()
-        self._packages: dict[str, Package] = {}
+        self._packages: dict[str, DebianPackage] = {}
         self._requests: dict[str, dict[str, list[str]]] = {}
         self._images: dict[str, dict[str, str]] = {}
         self._suite = ""

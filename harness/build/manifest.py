@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.build.rootfs import Root
+from harness.build.rootfs import RootTree
 from harness.image import SCHEMA
 from harness.store import file_digest
 
 
 @dataclass(frozen=True)
-class Kernel:
+class KernelFacts:
     """What the manifest says of the kernel."""
 
     reference: str
@@ -25,7 +25,7 @@ def make(
     facts: Mapping[str, Any],
     folder: Path,
     squashfs: Path,
-    root: Root,
+    root: RootTree,
     brought: Mapping[str, Sequence[str]],
     packages: Iterable[Mapping[str, Any]],
 ) -> dict[str, Any]:
@@ -51,7 +51,7 @@ def _file(path: Path, *, shipped: bool) -> dict[str, Any]:
     return {"name": path.name, "size": path.stat().st_size, "sha256": file_digest(path), "shipped": shipped}
 
 
-def _components(root: Root, brought: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]:
+def _components(root: RootTree, brought: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]:
     """One row a component, in the order of boot. ``own`` counts the bytes no earlier row has: equal files are one."""
     seen: set[str] = set()
     rows = []

@@ -23,7 +23,7 @@ class MirrorError(NetworkError):
 
 
 @dataclass(frozen=True)
-class Trouble:
+class MirrorFailure:
     """A kind of failure: what apt says, what it means, what to do, and whether it may pass by itself."""
 
     kind: str
@@ -35,39 +35,39 @@ class Trouble:
 
 # The first row whose words appear counts: what is certain stands before what may be its consequence.
 TROUBLES = (
-    Trouble(
+    MirrorFailure(
         "full", r"No space left on device|write error.*28:", "the disk is full", "free space, or set HARNESS_CACHE"
     ),
-    Trouble(
+    MirrorFailure(
         "signature",
         r"NO_PUBKEY|BADSIG|EXPKEYSIG|REVKEYSIG|is not signed|invalid signature|signatures (couldn't|were invalid)"
         r"|Clearsigned file isn't valid|no longer signed|NOSPLIT",
         "the mirror's index is not signed by a trusted key",
         "check the mirror, and that its key (Signed-By) is installed: apt-get install debian-archive-keyring",
     ),
-    Trouble(
+    MirrorFailure(
         "expired",
         r"Release file .* (is expired|is not valid yet)|is not valid yet",
         "the mirror's index is out of date, or this host's clock is wrong",
         "check the clock; name another mirror, or a snapshot one, in the mirror setting",
     ),
-    Trouble(
+    MirrorFailure(
         "gone",
         r"\b(404|410)\s|File not found|does not have a Release file|Unable to stat|no such file|No such file",
         "the mirror does not have it (any more)",
         "resolve anew (refresh), name a snapshot mirror in the mirror setting, or import an exported cache",
     ),
-    Trouble(
+    MirrorFailure(
         "denied", r"\b(401|403|407)\s", "the mirror refuses to give it", "check the mirror's and the proxy's login"
     ),
-    Trouble(
+    MirrorFailure(
         "mismatch",
         r"Hash Sum mismatch|unexpected size|Mirror sync in progress|Data left behind|Unexpected EOF|xz: |corrupt",
         "what the mirror sent does not match its signed index",
         "wait for the mirror to be whole again, or name another mirror in the mirror setting",
         passing=True,
     ),
-    Trouble(
+    MirrorFailure(
         "silent",
         r"Could not connect|[Uu]nable to connect|Connection (failed|timed out|refused|reset)|[Tt]imed out|timeout"
         r"|resolv|Error reading from server|Remote end closed|closed the connection|Undetermined|\b5\d\d\s"

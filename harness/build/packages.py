@@ -14,7 +14,7 @@ from harness.store import digest_of
 
 
 @dataclass(frozen=True)
-class Package:
+class DebianPackage:
     """One package in one version. ``size`` is the .deb's bytes; ``filename`` its path in the mirror's pool.
 
     ``depends`` holds the names in Pre-Depends and Depends, every alternative; ``provides`` its virtual names.
@@ -47,7 +47,7 @@ class Resolution:
     suite: str
     arch: str
     names: tuple[str, ...]
-    packages: tuple[Package, ...]
+    packages: tuple[DebianPackage, ...]
     uris: Mapping[str, str]
 
     @cached_property
@@ -65,16 +65,16 @@ class Resolution:
         ]
 
     @cached_property
-    def by_name(self) -> dict[str, Package]:
+    def by_name(self) -> dict[str, DebianPackage]:
         """The packages by name, and by each virtual name that no package bears."""
         table = {virtual: package for package in reversed(self.packages) for virtual in package.provides}
         return table | {package.name: package for package in self.packages}
 
 
-def package_from(record: Mapping[str, Any]) -> Package:
+def package_from(record: Mapping[str, Any]) -> DebianPackage:
     """Return the package of a record; UserError when a key is missing or of the wrong type."""
     try:
-        package = Package(
+        package = DebianPackage(
             **{**record, "depends": tuple(record["depends"]), "provides": tuple(record.get("provides", ()))}
         )
     except (KeyError, TypeError) as error:
@@ -84,11 +84,11 @@ def package_from(record: Mapping[str, Any]) -> Package:
     return package
 
 
-def package_from_index(fields: Mapping[str, str]) -> Package:
+def package_from_index(fields: Mapping[str, str]) -> DebianPackage:
     """Return the package of one paragraph of a Packages index."""
     depends = names_in(",".join(filter(None, (fields.get("pre-depends"), fields.get("depends")))))
     source = re.fullmatch(r"(\S+)(?: +\((\S+)\))?", fields.get("source", "")) or ("", fields["package"], None)
-    return Package(
+    return DebianPackage(
         name=fields["package"],
         version=fields["version"],
         arch=fields["architecture"],

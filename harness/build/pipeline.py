@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from harness import paths
 from harness.arch import ARCHES, Arch
 from harness.build.debian import Debian
-from harness.build.lock import Lock
+from harness.build.lock import PackageLock
 from harness.build.settings import COMPRESSIONS, UCODE_ARCHES, Settings
 from harness.build.together import Together
 from harness.errors import UserError
@@ -28,14 +28,14 @@ from harness.tree import versions
 if TYPE_CHECKING:
     from harness.build.kernel import KernelFiles
     from harness.build.layer import Layer
-    from harness.build.rootfs import Part
+    from harness.build.rootfs import ResolvedImage
     from harness.oci.fetch import Images
     from harness.oci.image import OciImage
     from harness.oci.layers import Limits
     from harness.spec.rules.annotations import EntrySettings
 
 PROBE_COMPONENT = "busybox"
-Progress = Callable[[str], None]
+ProgressCallback = Callable[[str], None]
 
 
 def silent(_: str) -> None:
@@ -62,7 +62,7 @@ class Inputs:
 class Builder:
     """Builds images with one set of settings; safe to use from several threads."""
 
-    def __init__(self, settings: Settings, progress: Progress = silent) -> None:
+    def __init__(self, settings: Settings, progress: ProgressCallback = silent) -> None:
         if settings.compression not in COMPRESSIONS:
             raise UserError(f"unknown compression {settings.compression!r}", hint=f"one of: {', '.join(COMPRESSIONS)}")
         self.settings, self._together = settings, Together(progress)
@@ -70,7 +70,7 @@ class Builder:
         self.store = Store(settings.cache)
         self.store.sweep()  # before this process is a user of the store itself
         self.store.hold()
-        self.lock = Lock(settings.lock, update=settings.refresh) if settings.lock else None
+        self.lock = PackageLock(settings.lock, update=settings.refresh) if settings.lock else None
         self.debian = Debian(
             self.store,
             suite=settings.suite,
@@ -273,11 +273,11 @@ def packages_of(component: ComponentSpec, arch: Arch) -> tuple[str, ...]:
     return named or ((arch.kernel_package,) if component.kernel else ())
 
 
-def _part(component: ComponentSpec, layer: Layer) -> Part:
-    from harness.build.rootfs import Part
+def _part(component: ComponentSpec, layer: Layer) -> ResolvedImage:
+    from harness.build.rootfs import ResolvedImage
     from harness.tree.tree import read_layer
 
-    return Part(
+    return ResolvedImage(
         reference=component.name,
         tree=read_layer(layer.tar),
         config=component.config,
@@ -305,7 +305,7 @@ def _packages(made: Iterable[tuple[Iterable[Mapping[str, Any]], bool]]) -> list[
     return list(rows.values())
 
 
-def expectations(spec: ImageSpec, parts: dict[str, Part]) -> dict[str, Any]:
+def expectations(spec: ImageSpec, parts: dict[str, ResolvedImage]) -> dict[str, Any]:
     """Say what a booted image should look like: what cases compare the running system with."""
     from harness.build.bundle import make
     from harness.build.ids import named_ids

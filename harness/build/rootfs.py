@@ -18,7 +18,7 @@ from harness.errors import UserError
 from harness.spec import executable
 from harness.spec.models.image import Entry, EntryConfig, File, ImageSpec, Volume
 from harness.spec.rules.common import SECTIONS
-from harness.tree.tree import Node, Tree, clean, folder, plain, symlink
+from harness.tree.tree import Tree, TreeNode, clean, folder, plain, symlink
 
 # What the root always has, whatever its init images bring: mount points and the places programs expect.
 _FOLDERS = {"dev": 0o755, "proc": 0o555, "sys": 0o555, "run": 0o755, "tmp": 0o1777, "var": 0o755, "mnt": 0o755,
@@ -30,7 +30,7 @@ _CONTAINER_FOLDERS = ("dev", "proc", "sys", "tmp", "run", "etc")
 
 
 @dataclass(frozen=True)
-class Part:
+class ResolvedImage:
     """One image reference resolved: its files and the config that comes with it."""
 
     reference: str
@@ -48,7 +48,7 @@ class Part:
 
 
 @dataclass
-class Root:
+class RootTree:
     """The finished tree, with the paths that each component brought: (section, name, reference) -> prefix.
 
     ``ours``: the harness's own init runs the containers, else one of an OCI image: LinuxKit's, or one that knows its
@@ -63,18 +63,18 @@ class Root:
 def assemble(
     spec: ImageSpec,
     arch: Arch,
-    parts: Mapping[str, Part],
+    parts: Mapping[str, ResolvedImage],
     modules: Tree,
     loads: Sequence[str] = (),
     layouts: Mapping[str, Tree] = MappingProxyType({}),
-) -> Root:
+) -> RootTree:
     """Build the root: init images merged, bundles under /containers, modules, volumes and the YAML's own files.
 
     `loads` are the modules that its components want loaded at boot, `layouts` the OCI layouts that volumes hold.
     """
     tree = Tree()
     ours = any(parts[reference].guest for reference in spec.init)
-    root = Root(tree, ours=ours)
+    root = RootTree(tree, ours=ours)
     for path, node in _bare().items():
         tree.put(path, node)
     for reference in spec.init:
@@ -117,13 +117,13 @@ def assemble(
     return root
 
 
-def _bare() -> dict[str, Node]:
+def _bare() -> dict[str, TreeNode]:
     """Return what every root has."""
     links = {path: symlink(target) for path, target in _LINKS.items()}
     return links | {path: folder(mode) for path, mode in _FOLDERS.items()}
 
 
-def _defaults(spec: ImageSpec) -> dict[str, Node]:
+def _defaults(spec: ImageSpec) -> dict[str, TreeNode]:
     """Return what the root has when neither an init image nor the YAML's files bring it."""
     host = "".join(letter if letter.isascii() and letter.isalnum() else "-" for letter in spec.name).strip("-")
     return {
@@ -133,7 +133,7 @@ def _defaults(spec: ImageSpec) -> dict[str, Node]:
     }
 
 
-def _merge_lines(tree: Tree, path: str, old: Node | None) -> None:
+def _merge_lines(tree: Tree, path: str, old: TreeNode | None) -> None:
     new = tree.get(path)
     if old is None or new is None or old is new or old.content is None or new.content is None:
         return
@@ -159,7 +159,7 @@ def _add_bundle(
     tree: Tree,
     prefix: str,
     entry: Entry,
-    part: Part,
+    part: ResolvedImage,
     ids: Mapping[str, int],
     volumes: Mapping[str, bool],
     *,
@@ -231,7 +231,7 @@ def _bind_source(root: Tree, mount: Mapping[str, str], made: bundles.Bundle) -> 
         root.put(source, plain(b"") if _named_as_file(mount["source"], made) else folder(mode))
 
 
-def _tree(parts: Mapping[str, Part], reference: str) -> Tree | None:
+def _tree(parts: Mapping[str, ResolvedImage], reference: str) -> Tree | None:
     return parts[reference].tree if reference else None
 
 

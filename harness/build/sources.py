@@ -25,7 +25,7 @@ OPTIONS = ("Check-Valid-Until", "Check-Date", "Valid-Until-Max", "By-Hash")
 
 
 @dataclass(frozen=True)
-class Source:
+class PackageSource:
     """One repository: where, which suites and components, and the key (a path, or an inline block) it is signed by."""
 
     uris: tuple[str, ...]
@@ -43,12 +43,12 @@ class Source:
         return "".join(f"{name}: {value}\n" for name, value in (*fields, *self.options))
 
 
-def text_of(sources: Iterable[Source]) -> str:
+def text_of(sources: Iterable[PackageSource]) -> str:
     """Return the deb822 text of `sources`: apt's input, and part of what a resolution depends on."""
     return "\n".join(source.stanza() for source in sources)
 
 
-def from_mirror(setting: str, suite: str, keyring: Path | None = None) -> tuple[Source, ...]:
+def from_mirror(setting: str, suite: str, keyring: Path | None = None) -> tuple[PackageSource, ...]:
     """Turn a mirror setting into sources: ``URL SUITE…``, several parted by commas, signed by `keyring`.
 
     Without a keyring the key is Debian's own. Without suites, a URL that ends in ``-security`` serves
@@ -67,7 +67,7 @@ def from_mirror(setting: str, suite: str, keyring: Path | None = None) -> tuple[
             raise UserError(f"the mirror setting {uri!r} is no URL", hint="such as https://mirror.example/debian")
         default = f"{suite}-security" if uri.rstrip("/").endswith("-security") else suite
         found.append(
-            Source(
+            PackageSource(
                 uris=(uri,),
                 suites=tuple(suites) or (default,),
                 signed_by=key,
@@ -79,7 +79,7 @@ def from_mirror(setting: str, suite: str, keyring: Path | None = None) -> tuple[
     return tuple(found)
 
 
-def from_host(suite: str, etc: Path = APT) -> tuple[Source, ...]:
+def from_host(suite: str, etc: Path = APT) -> tuple[PackageSource, ...]:
     """Return the host's sources for `suite` with its updates and security suites, component main only.
 
     A Debian host on another suite lends its mirrors to `suite`. Raises HostError when no source fits.
@@ -99,7 +99,7 @@ def from_host(suite: str, etc: Path = APT) -> tuple[Source, ...]:
     return found
 
 
-def _moved(source: Source, suite: str) -> dict[str, str]:
+def _moved(source: PackageSource, suite: str) -> dict[str, str]:
     moved = {}
     for name in source.suites:
         ending = next((suffix for suffix in SUFFIXES if name.endswith(suffix)), "")
@@ -108,13 +108,13 @@ def _moved(source: Source, suite: str) -> dict[str, str]:
     return moved
 
 
-def _narrow(source: Source, suites: dict[str, str]) -> Source | None:
+def _narrow(source: PackageSource, suites: dict[str, str]) -> PackageSource | None:
     if not suites or "main" not in source.components:
         return None
     return replace(source, suites=tuple(dict.fromkeys(suites.values())), components=("main",))
 
 
-def read_host(etc: Path = APT) -> Iterator[Source]:
+def read_host(etc: Path = APT) -> Iterator[PackageSource]:
     """Yield every enabled binary source under `etc`, of both formats, in apt's order."""
     parts = sorted((etc / "sources.list.d").glob("*")) if (etc / "sources.list.d").is_dir() else []
     for path in (etc / "sources.list", *parts):
@@ -128,7 +128,7 @@ def read_host(etc: Path = APT) -> Iterator[Source]:
         yield from reader(text)
 
 
-def _read_lines(text: str) -> Iterator[Source]:
+def _read_lines(text: str) -> Iterator[PackageSource]:
     for line in text.splitlines():
         match = re.match(r"\s*deb\s+(?:\[(?P<options>[^]]*)\]\s+)?(?P<rest>[^#]+)", line)
         words = match["rest"].split() if match else []
@@ -136,7 +136,7 @@ def _read_lines(text: str) -> Iterator[Source]:
             continue
         options = dict(pair.split("=", 1) for pair in shlex.split(match["options"] or "") if "=" in pair)
         known = {name.lower(): name for name in OPTIONS}
-        yield Source(
+        yield PackageSource(
             uris=(words[0],),
             suites=(words[1],),
             components=tuple(words[2:]),
@@ -145,11 +145,11 @@ def _read_lines(text: str) -> Iterator[Source]:
         )
 
 
-def _read_stanzas(text: str) -> Iterator[Source]:
+def _read_stanzas(text: str) -> Iterator[PackageSource]:
     for fields in stanzas(text):
         if "deb" not in fields.get("types", "").split() or fields.get("enabled", "yes").strip().lower() == "no":
             continue
-        yield Source(
+        yield PackageSource(
             uris=tuple(fields.get("uris", "").split()),
             suites=tuple(fields.get("suites", "").split()),
             components=tuple(fields.get("components", "").split()),
@@ -177,6 +177,6 @@ def stanzas(text: str) -> Iterator[dict[str, str]]:
             fields[last] = value.strip()
 
 
-def base_uris(sources: Sequence[Source]) -> tuple[str, ...]:
+def base_uris(sources: Sequence[PackageSource]) -> tuple[str, ...]:
     """Return the bases below which a package's pool path may lie, in order, without repeats."""
     return tuple(dict.fromkeys(uri.rstrip("/") for source in sources for uri in source.uris))

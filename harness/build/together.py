@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import TypeVar
 
-Made = TypeVar("Made")
+MadeT = TypeVar("MadeT")
 PERIOD = 0.2  # seconds between two looks at what an interrupted build has still running
 
 
@@ -28,7 +28,7 @@ class Together:
         if self._interrupted:
             raise KeyboardInterrupt
 
-    def run(self, tasks: Sequence[Callable[[], Made]]) -> list[Made]:
+    def run(self, tasks: Sequence[Callable[[], MadeT]]) -> list[MadeT]:
         """Return what the tasks return; the first error is raised when all have ended."""
         from concurrent.futures import ThreadPoolExecutor, wait  # a build of nothing needs none
 

@@ -13,7 +13,7 @@ from typing import Any
 from harness import proc
 from harness.arch import Arch, by_name
 from harness.certify import evidence, identity
-from harness.certify.verify import Finding, Unpacked, exact_records, unlike
+from harness.certify.verify import CheckResult, Unpacked, exact_records, unlike
 from harness.errors import EvidenceError, HarnessError, ImageError
 from harness.image import ForeignImage, Image
 from harness.launch.exact import compare, exact_boot
@@ -64,7 +64,7 @@ class KeptForeign(ForeignImage):
 class Again:
     """What came of booting again: what to say, and whether it was done."""
 
-    finding: Finding
+    finding: CheckResult
     done: bool
 
 
@@ -101,11 +101,11 @@ def execute(found: Unpacked, out: Path, *, qemu_path: Path | None = None, multip
     text = (
         f"the exact boot: {len(record.milestones)} milestones and every byte of the console up to ready, {ready:.3f} ms"
     )
-    return Again(Finding("re-executed", text + where), done=True)
+    return Again(CheckResult("re-executed", text + where), done=True)
 
 
 def _not(why: str) -> Again:
-    return Again(Finding("not re-executed", f"the exact boots: not re-executable here: {why}"), done=False)
+    return Again(CheckResult("not re-executed", f"the exact boots: not re-executable here: {why}"), done=False)
 
 
 def _machine(found: Unpacked) -> MachineSpec:

@@ -40,7 +40,7 @@ _END = bytes(2 * BLOCK)
 
 
 @dataclass(frozen=True)
-class Member:
+class ArchiveMember:
     """A file of an archive; ``size`` in bytes, ``sha256`` hexadecimal."""
 
     name: str
@@ -54,7 +54,7 @@ class Body:
 
     sha256: str
     size: int
-    members: tuple[Member, ...]
+    members: tuple[ArchiveMember, ...]
 
 
 def pack(files: Mapping[str, Path | bytes], out: Path) -> Body:
@@ -73,7 +73,7 @@ def pack(files: Mapping[str, Path | bytes], out: Path) -> Body:
     return Body(digest, out.stat().st_size, tuple(members))
 
 
-def _add(stream: IO[bytes], name: str, content: Path | bytes) -> Member:
+def _add(stream: IO[bytes], name: str, content: Path | bytes) -> ArchiveMember:
     size = len(content) if isinstance(content, bytes) else content.stat().st_size
     stream.write(_header(name, size))
     digest = hashlib.sha256()
@@ -87,7 +87,7 @@ def _add(stream: IO[bytes], name: str, content: Path | bytes) -> Member:
             stream.write(data)
             left -= len(data)
     stream.write(bytes(-size % BLOCK))
-    return Member(name, size, digest.hexdigest())
+    return ArchiveMember(name, size, digest.hexdigest())
 
 
 def _header(name: str, size: int) -> bytes:
@@ -173,7 +173,7 @@ class _Hashing:
         return data
 
 
-Take = Callable[[Member], IO[bytes] | None]
+Take = Callable[[ArchiveMember], IO[bytes] | None]
 
 
 def read(stream: IO[bytes], body: Body, take: Take) -> None:
@@ -202,7 +202,7 @@ def read(stream: IO[bytes], body: Body, take: Take) -> None:
         raise changed("the archive's compressed data", "it unpacks to the same, but is not as it was written")
 
 
-def _member(data: IO[bytes], member: Member, sink: IO[bytes]) -> None:
+def _member(data: IO[bytes], member: ArchiveMember, sink: IO[bytes]) -> None:
     if _exactly(data, BLOCK) != _header(member.name, member.size):
         raise changed(member.name, "its header in the tar is not as it was written")
     digest, left = hashlib.sha256(), member.size

@@ -7,7 +7,7 @@ from html import escape
 from typing import Any
 
 from harness import __version__
-from harness.certify.judge import Judged, counts, result
+from harness.certify.judge import JudgedRequirement, counts, result
 from harness.image import ForeignImage, Image
 from harness.report.words import visible
 from harness.run.cells import SIZE_BUDGET
@@ -46,7 +46,7 @@ def budget_of(profile: Profile, machine: str, arch: str) -> Budget:
 
 def certificate(
     profile: Profile,
-    judged: Sequence[Judged],
+    judged: Sequence[JudgedRequirement],
     holds: Collection[str],
     budget: Budget,
     about: Mapping[str, Any],

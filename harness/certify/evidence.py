@@ -20,7 +20,7 @@ from harness.spec.models.image import MachineSpec
 from harness.spec.profile import Profile, Waivers
 from harness.store import file_digest
 
-Files = dict[str, Path | bytes]
+ArchiveFiles = dict[str, Path | bytes]
 IMAGE, SPEC, PROFILE, CASES, BOOTS = "image", "spec", "profile", "cases", "boots"
 MACHINE, WAIVERS, SBOM, EVENTS = "machine.yml", "waivers.yml", "sbom.spdx.json", "events.jsonl"
 PAGE, BADGE, CERTIFICATE = "certificate.html", "badge.svg", "certificate.json"
@@ -29,7 +29,7 @@ TOLD = ("os", "cmdline", "firmware", "milestones")  # of a foreign OS's YAML
 EXACT = ("exact/1", "exact/2")  # the folders of a cell's two exact boots
 
 
-def image_files(image: Image | ForeignImage) -> Files:
+def image_files(image: Image | ForeignImage) -> ArchiveFiles:
     """Return what is needed to boot an image again: a foreign OS's files are named by their part."""
     if isinstance(image, ForeignImage):
         return {f"{IMAGE}/{part}": path for part, path in image.parts.shipped.items()}
@@ -46,15 +46,15 @@ def described(files: Mapping[str, Path | bytes]) -> dict[str, dict[str, Any]]:
     }
 
 
-def sources(yamls: Iterable[Path], machine: MachineSpec, profile: Profile, waivers: Waivers | None) -> Files:
+def sources(yamls: Iterable[Path], machine: MachineSpec, profile: Profile, waivers: Waivers | None) -> ArchiveFiles:
     """Return what persons wrote: the image's YAML, the machine's, the profile's with all that it extends, waivers."""
-    files: Files = {f"{SPEC}/{number}-{path.name}": path for number, path in enumerate(yamls, 1)}
+    files: ArchiveFiles = {f"{SPEC}/{number}-{path.name}": path for number, path in enumerate(yamls, 1)}
     files |= {f"{PROFILE}/{number}-{path.name}": path for number, path in enumerate(profile.files, 1)}
     files[MACHINE] = machine.path
     return files | ({WAIVERS: waivers.path} if waivers else {})
 
 
-def case_files(nodes: Iterable[str]) -> Files:
+def case_files(nodes: Iterable[str]) -> ArchiveFiles:
     """Return the files that the cases of pytest's node ids are in, with what all cases share."""
     found = {Path(node.partition("::")[0]) for node in nodes}
     found |= {folder / "conftest.py" for path in found for folder in (path.parent, paths.CASES)}
@@ -66,7 +66,7 @@ def _case_name(path: Path) -> str:
     return str(full.relative_to(paths.CASES)) if full.is_relative_to(paths.CASES) else f"own/{path.name}"
 
 
-def changed_cases(files: Files) -> list[str] | None:
+def changed_cases(files: ArchiveFiles) -> list[str] | None:
     """Return which case files are not the harness's own as it was released or committed; None when nobody can tell."""
     own = {name: path for name, path in files.items() if isinstance(path, Path)}
     known = _committed() or _installed()
@@ -103,9 +103,9 @@ def _installed() -> dict[Path, str] | None:
     return found or None
 
 
-def run_files(folder: Path, cell: str) -> Files:
+def run_files(folder: Path, cell: str) -> ArchiveFiles:
     """Return what a run left of a cell: its events, and of each boot record, transcript, and an exact one's console."""
-    files: Files = {EVENTS: folder / events.FILE, results.FILE: folder / results.FILE}
+    files: ArchiveFiles = {EVENTS: folder / events.FILE, results.FILE: folder / results.FILE}
     boots = folder / "cells" / cell
     for path in sorted(boots.rglob("*")):
         if path.name in (RECORD, CONSOLE, TRANSCRIPT) and path.is_file() and not path.is_symlink():

@@ -9,13 +9,13 @@ from typing import Any, Literal
 
 from harness.spec.profile import Level, Requirement, Waiver, parts_of
 
-Verdict = Literal["passed", "failed", "not run", "not applicable", "waived"]
-Result = Literal["PASSED", "WARNED", "FAILED"]  # in-toto's words for a whole run of tests
-BAD: tuple[Verdict, ...] = ("failed", "not run")
+RequirementVerdict = Literal["passed", "failed", "not run", "not applicable", "waived"]
+CertificateResult = Literal["PASSED", "WARNED", "FAILED"]  # in-toto's words for a whole run of tests
+BAD: tuple[RequirementVerdict, ...] = ("failed", "not run")
 
 
 @dataclass(frozen=True)
-class Outcome:
+class CaseOutcome:
     """What one case came to: ``passed``, ``failed`` or ``skipped``, and what it said.
 
     ``case`` is its file's name and its function, as ``test_root.py::test_name``.
@@ -28,15 +28,15 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Judged:
+class JudgedRequirement:
     """A requirement, what came of it, and why; ``cases`` are the outcomes it was judged by."""
 
     id: str
     text: str
     level: Level
-    verdict: Verdict
+    verdict: RequirementVerdict
     why: str = ""
-    cases: tuple[Outcome, ...] = ()
+    cases: tuple[CaseOutcome, ...] = ()
     waiver: Mapping[str, str] | None = None
 
     def to_json(self) -> dict[str, Any]:
@@ -44,13 +44,13 @@ class Judged:
         return {**asdict(self), "cases": [asdict(one) for one in self.cases]}
 
 
-def outcomes(events: Iterable[Mapping[str, Any]]) -> list[Outcome]:
+def outcomes(events: Iterable[Mapping[str, Any]]) -> list[CaseOutcome]:
     """Return what each case of a run's events came to in the end; a case that was collected twice is there twice."""
-    last: dict[str, Outcome] = {}
+    last: dict[str, CaseOutcome] = {}
     for event in events:
         if event.get("event") == "case":
             case = named(event["case"])
-            last[event["case"]] = Outcome(case, event["outcome"], event["message"], event.get("transcript", ""))
+            last[event["case"]] = CaseOutcome(case, event["outcome"], event["message"], event.get("transcript", ""))
     return list(last.values())
 
 
@@ -63,13 +63,13 @@ def named(nodeid: str) -> str:
 
 def judge(
     requirements: Iterable[Requirement],
-    found: Sequence[Outcome],
+    found: Sequence[CaseOutcome],
     *,
     arch: str,
     conditions: Collection[str],
     waivers: Iterable[Waiver] = (),
     today: str,
-) -> list[Judged]:
+) -> list[JudgedRequirement]:
     """Judge each requirement on a machine of `arch` of which `conditions` hold; `today` is YYYY-MM-DD.
 
     A case that did not run, or was skipped, shows nothing: what no rule excuses is then "not run".
@@ -78,9 +78,11 @@ def judge(
     return [_waived(_judged(one, found, arch, conditions), excuses.get(one.id), today) for one in requirements]
 
 
-def _judged(one: Requirement, found: Sequence[Outcome], arch: str, conditions: Collection[str]) -> Judged:
-    def verdict(what: Verdict, why: str, cases: Iterable[Outcome] = ()) -> Judged:
-        return Judged(one.id, one.text, one.level, what, why, tuple(cases))
+def _judged(
+    one: Requirement, found: Sequence[CaseOutcome], arch: str, conditions: Collection[str]
+) -> JudgedRequirement:
+    def verdict(what: RequirementVerdict, why: str, cases: Iterable[CaseOutcome] = ()) -> JudgedRequirement:
+        return JudgedRequirement(one.id, one.text, one.level, what, why, tuple(cases))
 
     mine = {case: [out for out in found if _is_of(out, case)] for case in one.cases}
     flat = [out for outs in mine.values() for out in outs]
@@ -102,7 +104,7 @@ def excused(one: Requirement, arch: str, conditions: Collection[str]) -> str:
     return next((rule.why for rule in one.not_applicable if rule.when in conditions), "")
 
 
-def _is_of(out: Outcome, case: str) -> bool:
+def _is_of(out: CaseOutcome, case: str) -> bool:
     file, function = parts_of(case)
     name = file.rpartition("/")[2]
     return out.case == f"{name}::{function}" if function else out.case.partition("::")[0] == name
@@ -113,18 +115,18 @@ def first_line(text: str) -> str:
     return next((line.strip() for line in text.splitlines() if line.strip()), "")
 
 
-def _waived(found: Judged, waiver: Waiver | None, today: str) -> Judged:
+def _waived(found: JudgedRequirement, waiver: Waiver | None, today: str) -> JudgedRequirement:
     if waiver is None or found.verdict not in BAD:
         return found
     facts = waiver.model_dump()
     why = f"{found.verdict}: {found.why}"
     if waiver.until < today:
-        return Judged(found.id, found.text, found.level, found.verdict,
+        return JudgedRequirement(found.id, found.text, found.level, found.verdict,
                       f"{found.why} (its waiver ended on {waiver.until})", found.cases, facts)  # fmt: skip
-    return Judged(found.id, found.text, found.level, "waived", why, found.cases, facts)
+    return JudgedRequirement(found.id, found.text, found.level, "waived", why, found.cases, facts)
 
 
-def result(found: Iterable[Judged]) -> Result:
+def result(found: Iterable[JudgedRequirement]) -> CertificateResult:
     """Return what all of it comes to: FAILED by a mandatory requirement, WARNED by a recommended or a waived one."""
     rows = list(found)
     if not rows or any(one.verdict in BAD and one.level == "mandatory" for one in rows):
@@ -132,7 +134,7 @@ def result(found: Iterable[Judged]) -> Result:
     return "WARNED" if any(one.verdict in (*BAD, "waived") for one in rows) else "PASSED"
 
 
-def counts(found: Iterable[Judged]) -> dict[str, int]:
+def counts(found: Iterable[JudgedRequirement]) -> dict[str, int]:
     """Return how many requirements came to each verdict."""
     return dict(Counter(one.verdict for one in found))
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from harness.certify.archive import MAX_BYTES, MAX_FILES, Body, Member, changed, safe
+from harness.certify.archive import MAX_BYTES, MAX_FILES, ArchiveMember, Body, changed, safe
 from harness.certify.keys import PublicKey, SigningKey, public_key
 from harness.errors import EvidenceError
 
@@ -72,7 +72,7 @@ def envelope(
     return spelled(payload, key.public.id, signature)
 
 
-def _descriptor(member: Member) -> dict[str, Any]:
+def _descriptor(member: ArchiveMember) -> dict[str, Any]:
     return {"name": member.name, "digest": {"sha256": member.sha256}}
 
 
@@ -129,7 +129,7 @@ def _statement(made: Any, key: PublicKey, name: str) -> Statement:
         if made["_type"] != TYPE or made["predicateType"] != PREDICATE or archive["schema"] != SCHEMA:
             raise EvidenceError(f"{name} is of another kind or version than this harness reads",
                                 hint="harness --version says which this is; the certificate which made it")  # fmt: skip
-        members = tuple(Member(str(file), _size(size), _hex(digest)) for file, size, digest in archive["files"])
+        members = tuple(ArchiveMember(str(file), _size(size), _hex(digest)) for file, size, digest in archive["files"])
         body = Body(_hex(archive["digest"]["sha256"]), _size(archive["size"]), members)
         subjects = {row["name"]: row["digest"]["sha256"] for row in [*made["subject"], *predicate["configuration"]]}
         certificate = predicate[CERTIFICATE]

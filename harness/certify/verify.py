@@ -13,7 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from harness import paths
 from harness.certify import archive, evidence, judge, statement
-from harness.certify.archive import Member
+from harness.certify.archive import ArchiveMember
 from harness.certify.certificate import budget_of
 from harness.certify.keys import PublicKey
 from harness.certify.statement import Statement
@@ -28,17 +28,17 @@ from harness.system.record import BootRecord
 from harness.system.transcript import Transcript
 
 MAX_PARSED = 256 << 20  # bytes of a file that is read into memory
-How = Literal["checked", "re-executed", "not checked", "not re-executed"]
+CheckKind = Literal["checked", "re-executed", "not checked", "not re-executed"]
 _RECORD: TypeAdapter[BootRecord] = TypeAdapter(BootRecord)
 _REQUIREMENTS: TypeAdapter[tuple[Requirement, ...]] = TypeAdapter(tuple[Requirement, ...])
 _WAIVERS: TypeAdapter[tuple[Waiver, ...]] = TypeAdapter(tuple[Waiver, ...])
 
 
 @dataclass(frozen=True)
-class Finding:
+class CheckResult:
     """One thing that was looked at: how, and what came of it."""
 
-    how: How
+    how: CheckKind
     text: str
 
 
@@ -69,7 +69,7 @@ def unpack(path: Path, folder: Path) -> Unpacked:
     with archive.opened(path) as (envelope, stream), ExitStack() as stack:
         found = statement.read(envelope, archive.ENVELOPE)
 
-        def take(member: Member) -> IO[bytes]:
+        def take(member: ArchiveMember) -> IO[bytes]:
             target = folder / member.name
             target.parent.mkdir(parents=True, exist_ok=True)
             return stack.enter_context(target.open("wb"))
@@ -78,12 +78,12 @@ def unpack(path: Path, folder: Path) -> Unpacked:
     return Unpacked(found, folder)
 
 
-def check(found: Unpacked, trusted: Sequence[PublicKey]) -> list[Finding]:
+def check(found: Unpacked, trusted: Sequence[PublicKey]) -> list[CheckResult]:
     """Check all that an archive says against what is in it, and against this harness; EvidenceError: it is not so."""
     members = found.statement.body.members
     try:
         return [
-            Finding("checked", f"every bit: {len(members)} files, {sum(one.size for one in members) / 1e6:.1f} MB"),
+            CheckResult("checked", f"every bit: {len(members)} files, {sum(one.size for one in members) / 1e6:.1f} MB"),
             _signer(found.statement.key, trusted),
             _verdicts(found),
             _image(found),
@@ -96,16 +96,16 @@ def check(found: Unpacked, trusted: Sequence[PublicKey]) -> list[Finding]:
         raise EvidenceError(f"the certificate is not one of this harness's: {type(error).__name__}: {error}") from None
 
 
-def _signer(key: PublicKey, trusted: Sequence[PublicKey]) -> Finding:
+def _signer(key: PublicKey, trusted: Sequence[PublicKey]) -> CheckResult:
     if not trusted:
-        return Finding("not checked", f"who signed: {key.id}; --key FILE with the public keys that you trust")
+        return CheckResult("not checked", f"who signed: {key.id}; --key FILE with the public keys that you trust")
     if key not in trusted:
         raise EvidenceError(f"it was signed by {key.id}, whom you do not trust",
                             details="\n".join(f"trusted: {one.id}" for one in trusted))  # fmt: skip
-    return Finding("checked", f"the signature: {key.id}, whom you trust")
+    return CheckResult("checked", f"the signature: {key.id}, whom you trust")
 
 
-def _verdicts(found: Unpacked) -> Finding:
+def _verdicts(found: Unpacked) -> CheckResult:
     """Judge again, by the outcomes that the run's events tell."""
     made = found.certificate
     if not evidence.same(made, found.content(evidence.CERTIFICATE)):
@@ -127,7 +127,7 @@ def _verdicts(found: Unpacked) -> Finding:
     outcome = judge.result(again)
     if {outcome} != {made["result"], found.statement.predicate["result"]}:
         raise EvidenceError(f"the certificate says {made['result']}, but what the cases found makes it {outcome}")
-    return Finding("checked", f"the verdicts: {len(rows)} requirements, judged again by what the cases found")
+    return CheckResult("checked", f"the verdicts: {len(rows)} requirements, judged again by what the cases found")
 
 
 def _tuples(value: Any) -> Any:
@@ -137,7 +137,7 @@ def _tuples(value: Any) -> Any:
     return {key: _tuples(part) for key, part in value.items()} if isinstance(value, dict) else value
 
 
-def _image(found: Unpacked) -> Finding:
+def _image(found: Unpacked) -> CheckResult:
     there = {member.name: {"size": member.size, "sha256": member.sha256} for member in found.statement.body.members}
     for group in (found.certificate["image"]["files"], found.certificate["cases"]["files"]):
         for name, row in group.items():
@@ -145,23 +145,23 @@ def _image(found: Unpacked) -> Finding:
                 raise EvidenceError(f"the certificate speaks of another {name} than the archive has")
     image = evidence.image_of(found.folder, found.certificate["image"])
     if isinstance(image, ForeignImage):
-        return Finding("checked", "the image: its files are those of the certificate")
+        return CheckResult("checked", "the image: its files are those of the certificate")
     for row in image.manifest["files"]:
         name = f"{evidence.IMAGE}/{row['name']}"
         if row["shipped"] and there.get(name) != {"size": row["size"], "sha256": row["sha256"]}:
             raise EvidenceError(f"the manifest speaks of another {row['name']} than the archive has")
-    return Finding("checked", "the image: its files are those of the certificate and of its manifest")
+    return CheckResult("checked", "the image: its files are those of the certificate and of its manifest")
 
 
 # The case that says that what the records of two exact boots tell is the same.
 TWICE = "test_boot.py::test_exact_time_twice_the_same"
 
 
-def _boots(found: Unpacked) -> Iterable[Finding]:
+def _boots(found: Unpacked) -> Iterable[CheckResult]:
     """Check exact boots' records against their consoles' bytes."""
     records = exact_records(found)
     if not records:
-        yield Finding("not checked", "exact boots: there are none")
+        yield CheckResult("not checked", "exact boots: there are none")
         return
     for folder, record in records.items():
         heard = _heard(found, folder)
@@ -179,7 +179,9 @@ def _boots(found: Unpacked) -> Iterable[Finding]:
                 raise EvidenceError(f"the certificate calls {row['id']} {row['verdict']}, but by its records: {why}")
     marks = len(next(iter(records.values())).milestones)
     stamped = ", and ready" if ready is not None else ""
-    yield Finding("checked", f"{len(records)} exact boots: {marks} milestones each{stamped}, by their consoles' bytes")
+    yield CheckResult(
+        "checked", f"{len(records)} exact boots: {marks} milestones each{stamped}, by their consoles' bytes"
+    )
 
 
 def unlike(records: Mapping[str, BootRecord]) -> str:
@@ -197,7 +199,7 @@ BUDGETED = {
 }
 
 
-def _figures(found: Unpacked) -> Finding:
+def _figures(found: Unpacked) -> CheckResult:
     """Compare the size and the exact time that the archive holds with the budget, where a case says they are within."""
     made = found.certificate
     shipped = [one.size for one in found.statement.body.members if _is_shipped(one.name)]
@@ -219,7 +221,7 @@ def _figures(found: Unpacked) -> Finding:
                     f"the certificate calls {row['id']} {row['verdict']}, but {name} is not within {most}"
                 )
             said.append(f"{name} {value / unit:.3f} of {most:g} {'MB' if name == 'size' else 'ms'}")
-    return Finding(
+    return CheckResult(
         "checked", f"the budget, by the files and the records: {', '.join(said) or 'nothing is judged by it'}"
     )
 
@@ -234,11 +236,11 @@ def _is_shipped(name: str) -> bool:
     return name.startswith(f"{evidence.IMAGE}/") and name != f"{evidence.IMAGE}/{MANIFEST}"
 
 
-def expired(made: Mapping[str, Any], today: str) -> list[Finding]:
+def expired(made: Mapping[str, Any], today: str) -> list[CheckResult]:
     """Return what there is to say of waivers that a certificate rests on and that have ended since."""
     rows = [row for row in made["requirements"] if row["verdict"] == "waived" and row["waiver"]["until"] < today]
     return [
-        Finding("checked", f"the waiver of {row['id']} has ended on {row['waiver']['until']}: today it would fail")
+        CheckResult("checked", f"the waiver of {row['id']} has ended on {row['waiver']['until']}: today it would fail")
         for row in rows
     ]
 
@@ -266,23 +268,25 @@ def _heard(found: Unpacked, folder: str) -> Listener:
     return heard
 
 
-def _profile(made: Mapping[str, Any]) -> Finding:
+def _profile(made: Mapping[str, Any]) -> CheckResult:
     profile = made["profile"]
     label = f"the profile {profile['name']} {profile['version']} ({profile['digest'][:12]})"
     try:
         own = load_profile(Path(profile["name"]).name)
     except HarnessError:
-        return Finding("not checked", f"{label} is none of this harness's: read it in the archive")
+        return CheckResult("not checked", f"{label} is none of this harness's: read it in the archive")
     if own.digest != profile["digest"]:
-        return Finding("not checked", f"{label} is not this harness's {own.name} {own.version}: read it in the archive")
+        return CheckResult(
+            "not checked", f"{label} is not this harness's {own.name} {own.version}: read it in the archive"
+        )
     if [one.model_dump(mode="json") for one in own.requirements] != profile["requirements"]:
         raise EvidenceError(f"the certificate's requirements are not those of {label}")
     if budget_of(own, made["machine"]["name"], made["machine"]["arch"]).model_dump() != made["budget"]:
         raise EvidenceError(f"the certificate's budget is not that of {label}")
-    return Finding("checked", f"{label}: it is this harness's own")
+    return CheckResult("checked", f"{label}: it is this harness's own")
 
 
-def _cases(made: Mapping[str, Any]) -> Finding:
+def _cases(made: Mapping[str, Any]) -> CheckResult:
     folder = f"{evidence.CASES}/"
     differ = [
         name
@@ -290,5 +294,5 @@ def _cases(made: Mapping[str, Any]) -> Finding:
         if not (own := paths.CASES / name.removeprefix(folder)).is_file() or file_digest(own) != row["sha256"]
     ]
     if differ:
-        return Finding("not checked", f"cases that are not this harness's: {', '.join(differ)}")
-    return Finding("checked", f"the cases: all {len(made['cases']['files'])} files are this harness's own")
+        return CheckResult("not checked", f"cases that are not this harness's: {', '.join(differ)}")
+    return CheckResult("checked", f"the cases: all {len(made['cases']['files'])} files are this harness's own")

@@ -38,7 +38,7 @@ def certify(
     waivers: Annotated[Path | None, typer.Option(metavar="FILE", help="Excuses, with owner and end.")] = None,
     results: Annotated[Path | None, typer.Option(help="Where results go.", show_default="results/TIME")] = None,
     timeout_multiplier: Annotated[float, typer.Option(help="Multiply every time limit.", min=0.01)] = 1.0,
-    lock: options.Lock = None,
+    lock: options.LockOption = None,
     offline: options.Offline = False,
     library: options.Library = False,
     json: options.Json = False,
@@ -54,13 +54,13 @@ def certify(
       harness certify --new-key vendor.key
     """
     from harness.commands.certificates import certify as module
-    from harness.run.builds import How
+    from harness.run.builds import BuildOptions
 
     if new_key is not None:
         return module.new_key(new_key)
     if image is None or machine is None:
         raise UserError("certify takes an image and a machine", hint="see harness certify --help")
-    how = How(lock=lock, offline=offline, library=library)
+    how = BuildOptions(lock=lock, offline=offline, library=library)
     request = module.CertifyRequest(output, key, waivers, results, timeout_multiplier, how, as_json=json)
     return module.certify(image, machine, profile, request)
 

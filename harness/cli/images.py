@@ -13,14 +13,14 @@ from harness.commands import options
 
 @command
 def build(
-    images: options.Images,
+    images: options.ImagesArgument,
     arch: Annotated[str, typer.Option(help="all, host, or some of x86_64,arm64,s390x.")] = "all",
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Copy the images to DIR/NAME-ARCH.")] = None,
     explain_size: Annotated[bool, typer.Option("--explain-size", help="Show what makes it large.")] = False,
-    lock: options.Lock = None,
-    mirror: options.Mirror = None,
+    lock: options.LockOption = None,
+    mirror: options.MirrorOption = None,
     keyring: options.Keyring = None,
-    registry: options.Registry = None,
+    registry: options.RegistryOption = None,
     suite: options.Suite = "bookworm",
     compression: options.Compression = "lz4-fast",
     refresh: options.Refresh = False,
@@ -216,7 +216,7 @@ def sbom(
         Path | None, typer.Option("--output", "-o", help="Into this file; of several architectures, this folder.")
     ] = None,
     format_: Annotated[str, typer.Option("--format", help="spdx or cyclonedx.")] = "spdx",
-    lock: options.Lock = None,
+    lock: options.LockOption = None,
     offline: options.Offline = False,
     library: options.Library = False,
     json: options.Json = False,

@@ -26,7 +26,7 @@ def matrix(
         bool, typer.Option("--explain", help="Also boot step by step: a change in a later run is named.")
     ] = False,
     cache: Annotated[Path | None, typer.Option(help="The cache's folder, instead of HARNESS_CACHE.")] = None,
-    lock: options.Lock = None,
+    lock: options.LockOption = None,
     refresh: options.Refresh = False,
     offline: options.Offline = False,
     library: options.Library = False,
@@ -74,16 +74,28 @@ def matrix(
 
     from harness.commands.nights import gate, watch
     from harness.commands.nights import matrix as module
-    from harness.run.builds import How
+    from harness.run.builds import BuildOptions
 
     until = watch.deadline(deadline, datetime.now()) if deadline else None
     after = gate.prepare(against, keep=not no_history, where=where)
     return module.from_words(
-        words or [], images=image or [], machines=machine or [], results=results, keyword=keyword, workers=workers,
-        patience=timeout_multiplier, how=How(cache, lock, offline, refresh, library), explain=explain, as_json=json,
-        after=after, resume=resume, deadline=until, shard=shard,
-        durations=durations_of, quarantine=quarantine,
-    )  # fmt: skip
+        words or [],
+        images=image or [],
+        machines=machine or [],
+        results=results,
+        keyword=keyword,
+        workers=workers,
+        patience=timeout_multiplier,
+        how=BuildOptions(cache, lock, offline, refresh, library),
+        explain=explain,
+        as_json=json,
+        after=after,
+        resume=resume,
+        deadline=until,
+        shard=shard,
+        durations=durations_of,
+        quarantine=quarantine,
+    )
 
 
 @command
@@ -122,7 +134,7 @@ def compare(
 
 @command
 def calibrate(
-    images: options.Images,
+    images: options.ImagesArgument,
     machine: Annotated[str, typer.Option("--machine", "-m", help="A machine's name, or its YAML.")],
     no_history: Annotated[bool, typer.Option("--no-history", help="Only print the floors.")] = False,
     library: options.Library = False,

@@ -19,15 +19,17 @@ def components(incomplete: str) -> list[str]:
 
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
-Images = Annotated[list[Path], typer.Argument(metavar="IMAGE.yml…", help="Image YAML; several are merged in order.")]
-Lock = Annotated[Path | None, typer.Option(help="Honour this lock of package versions; written when absent.")]
-Mirror = Annotated[
+ImagesArgument = Annotated[
+    list[Path], typer.Argument(metavar="IMAGE.yml…", help="Image YAML; several are merged in order.")
+]
+LockOption = Annotated[Path | None, typer.Option(help="Honour this lock of package versions; written when absent.")]
+MirrorOption = Annotated[
     str | None, typer.Option(envvar="HARNESS_MIRROR", help="Package mirror 'URL [SUITE…]' instead of the host's own.")
 ]
 Keyring = Annotated[
     Path | None, typer.Option(envvar="HARNESS_KEYRING", help="Keys the mirror is signed by, instead of Debian's.")
 ]
-Registry = Annotated[
+RegistryOption = Annotated[
     str | None, typer.Option(envvar="HARNESS_REGISTRY", help="OCI registry host[:port] of names that say none.")
 ]
 Suite = Annotated[str, typer.Option(envvar="HARNESS_SUITE", help="Debian suite the components come from.")]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from harness.emulator.disk import Disk
+from harness.emulator.disk import DiskSnapshot
 from harness.emulator.firmware import Firmware
 from harness.spec.models.image import MachineSpec, Qemu
 from harness.system.milestones import RTC_BASE
@@ -26,7 +26,7 @@ ACCEL = {"tcg": ("-accel", "tcg"), "kvm": ("-accel", "kvm")}
 
 
 @dataclass(frozen=True)
-class Transport:
+class VirtioTransport:
     """How virtio devices of one transport are spelled: options of each, and of the transport when exact."""
 
     suffix: str
@@ -37,9 +37,9 @@ class Transport:
 
 
 TRANSPORTS = {
-    "pci": Transport("pci", exact="ioeventfd=off", nic="romfile=", cd=("virtio-scsi-pci", "scsi-cd")),
-    "ccw": Transport("ccw", exact="ioeventfd=off", cd=("virtio-scsi-ccw", "scsi-cd")),
-    "device": Transport("device", exact_global=("-global", "virtio-mmio.ioeventfd=off")),
+    "pci": VirtioTransport("pci", exact="ioeventfd=off", nic="romfile=", cd=("virtio-scsi-pci", "scsi-cd")),
+    "ccw": VirtioTransport("ccw", exact="ioeventfd=off", cd=("virtio-scsi-ccw", "scsi-cd")),
+    "device": VirtioTransport("device", exact_global=("-global", "virtio-mmio.ioeventfd=off")),
 }
 
 
@@ -61,7 +61,7 @@ class Launch:
     kernel: Path | None  # without one the firmware boots the CD or the disk
     cmdline: str
     initrd: Path | None = None
-    disk: Disk | None = None
+    disk: DiskSnapshot | None = None
     disks: tuple[Path, ...] = ()  # of the machine, raw: what is written to them stays
     iso: Path | None = None
     firmware: Firmware | None = None  # None: the machine's own

@@ -18,14 +18,14 @@ _EXTERNAL_DATA = 1 << 2
 
 
 @dataclass(frozen=True)
-class Disk:
+class DiskSnapshot:
     """A disk that QEMU opens as a snapshot: what is written goes to a file that is gone when QEMU ends."""
 
     path: Path
     format: Literal["raw", "qcow2"]
 
 
-def disk_of(path: Path) -> Disk:
+def disk_of(path: Path) -> DiskSnapshot:
     """Return the disk in a file; UserError when it cannot be read, or leads QEMU to other files of the host."""
     try:
         with path.open("rb") as stream:
@@ -33,7 +33,7 @@ def disk_of(path: Path) -> Disk:
     except OSError as error:
         raise UserError(f"cannot read the disk {path}: {error.strerror}") from None
     if not head.startswith(_MAGIC):
-        return Disk(path, "raw")
+        return DiskSnapshot(path, "raw")
     if len(head) < _FEATURES.size:
         raise UserError(f"the disk {path} is cut off: its qcow2 header is not whole")
     _, version, backing = _BACKING.unpack_from(head)
@@ -42,4 +42,4 @@ def disk_of(path: Path) -> Disk:
             f"the disk {path} is not whole: it names another file that has a part of it",
             hint="qemu-img convert -O qcow2 makes one file of it",
         )
-    return Disk(path, "qcow2")
+    return DiskSnapshot(path, "qcow2")

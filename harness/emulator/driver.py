@@ -25,7 +25,7 @@ from harness.errors import HostError, MachineError, UserError
 from harness.image import Bootable
 from harness.spec.models.image import MachineSpec
 from harness.system import host
-from harness.system.channels import Source
+from harness.system.channels import ConsoleSource
 from harness.system.cmdline import cmdline as whole_cmdline
 from harness.system.driver import Booted, Prepared
 from harness.system.milestones import Milestone
@@ -62,7 +62,7 @@ class QemuDriver:
         """The QEMU that runs now, or ran last."""
         return self.running.process
 
-    def open(self) -> Source:
+    def open(self) -> ConsoleSource:
         """Return the console of the first start."""
         return self.running.source
 
@@ -129,7 +129,7 @@ class QemuDriver:
             self._ended = True
             self.running.close()
 
-    def again(self) -> Source | None:
+    def again(self) -> ConsoleSource | None:
         """Start a fresh QEMU when a reset has ended this one.
 
         One that resets its machine runs on over memory that has held code, which TCG pays for with seconds to minutes.

@@ -12,7 +12,7 @@ from harness.emulator import argv as qemu
 from harness.emulator.argv import Channels, Launch
 from harness.emulator.qmp import Qmp
 from harness.errors import HostError
-from harness.system.channels import FileSource, Source, fifos
+from harness.system.channels import ConsoleSource, FileSource, fifos
 
 
 @dataclass
@@ -21,7 +21,7 @@ class Running:
 
     argv: list[str]
     process: QemuProcess
-    source: Source
+    source: ConsoleSource
     qmp: Qmp | None
     probe: socket.socket | None
 
@@ -61,7 +61,7 @@ def run_qemu(launch: Launch, out: Path) -> Running:
             console = f"pipe,path={qemu.escape(pipe)}"
         argv = qemu.argv(launch, Channels(console=console, **specs))
         process = QemuProcess(argv, out / "qemu.log", descriptors)
-        source: Source
+        source: ConsoleSource
         if exact:
             source = FileSource(raw, lambda: process.poll() is None)
         else:

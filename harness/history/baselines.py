@@ -11,7 +11,7 @@ from sqlalchemy import insert, select
 from harness.errors import UserError
 from harness.history.keys import images, now
 from harness.history.store import HEAD, History, RunHead, head, names
-from harness.history.tables import Baseline, Run
+from harness.history.tables import Baseline, RunRow
 from harness.measure.gate import CellFigures
 
 LATEST = "latest-baseline"
@@ -19,7 +19,7 @@ TOTAL = "total"
 
 
 @dataclass(frozen=True)
-class Accepted:
+class AcceptedRun:
     """A baseline. An empty ``image`` or ``machine`` stands for all that the run has; ``when`` is UTC."""
 
     number: int
@@ -35,7 +35,7 @@ class Accepted:
         return self.image in ("", cell.image) and self.machine in ("", cell.machine)
 
 
-def accept(history: History, run: RunHead, reason: str, *, who: str, image: str = "", machine: str = "") -> Accepted:
+def accept(history: History, run: RunHead, reason: str, *, who: str, image: str = "", machine: str = "") -> AcceptedRun:
     """Make a run the baseline of its cells, or of those of an image or a machine.
 
     UserError when the run has no such cell, or has several images of that name.
@@ -48,19 +48,19 @@ def accept(history: History, run: RunHead, reason: str, *, who: str, image: str 
         raise UserError(f"run {run.run} has nothing like that", hint=f"it has {has}")
     if image and len(paths) > 1:
         raise UserError(f"run {run.run} has more than one image {image}", hint=f"one of: {', '.join(paths)}")
-    made = Accepted(0, run, paths[0] if image else "", machine, reason, who, now())
+    made = AcceptedRun(0, run, paths[0] if image else "", machine, reason, who, now())
     row = {"run_id": run.id, "image": made.image, "machine": machine, "reason": reason, "who": who, "when": made.when}
     with history.writing() as connection:
         (number,) = connection.scalars(insert(Baseline).returning(Baseline.id), [row])
     return replace(made, number=number)
 
 
-def accepted(history: History) -> list[Accepted]:
+def accepted(history: History) -> list[AcceptedRun]:
     """Return what was accepted, oldest first."""
     mine = (Baseline.id, Baseline.image, Baseline.machine, Baseline.reason, Baseline.who, Baseline.when)
-    query = select(*mine, *HEAD).join(Run, Run.id == Baseline.run_id).order_by(Baseline.id)
+    query = select(*mine, *HEAD).join(RunRow, RunRow.id == Baseline.run_id).order_by(Baseline.id)
     with history.reading() as connection:
-        return [Accepted(row[0], head(row[6:]), *row[1:6]) for row in connection.execute(query)]
+        return [AcceptedRun(row[0], head(row[6:]), *row[1:6]) for row in connection.execute(query)]
 
 
 def cells(history: History, name: str) -> list[CellFigures]:
@@ -81,7 +81,7 @@ def cells(history: History, name: str) -> list[CellFigures]:
     return list(_covered(history, numbered)) if numbered else history.cells(history.run(name))
 
 
-def _covered(history: History, one: Accepted) -> Iterator[CellFigures]:
+def _covered(history: History, one: AcceptedRun) -> Iterator[CellFigures]:
     return (cell for cell in history.cells(one.run) if one.covers(cell))
 
 

@@ -14,15 +14,24 @@ from sqlalchemy import Connection, select
 from harness.errors import UserError
 from harness.history import floors, outcomes
 from harness.history.keys import parsed
-from harness.history.record import Accepted, Cell, FloorLine, Measured, OutcomeLine, RunLine, Source, explained
+from harness.history.record import (
+    BaselineRecord,
+    CellRecord,
+    CommitRecord,
+    FloorLine,
+    Measured,
+    OutcomeLine,
+    RunLine,
+    explained,
+)
 from harness.history.store import History
-from harness.history.tables import Baseline, Boot, Floor, Outcome, Run, Series, Value
+from harness.history.tables import Baseline, BootRow, Floor, OutcomeRow, RunRow, SeriesRow, Value
 from harness.history.writing import ACCEPTED, Writer
 
 LONGEST = 8 << 20  # bytes of a line
 AT_ONCE = 5000  # rows
-Line = RunLine | FloorLine | OutcomeLine
-_LINE: TypeAdapter[Line] = TypeAdapter(Annotated[Line, Field(discriminator="kind")])
+AnyRecord = RunLine | FloorLine | OutcomeLine
+_LINE: TypeAdapter[AnyRecord] = TypeAdapter(Annotated[AnyRecord, Field(discriminator="kind")])
 
 
 @dataclass(frozen=True)
@@ -70,7 +79,7 @@ def import_(history: History, stream: IO[bytes], called: str) -> Taken:
         return Taken(new, count - new, floors.put(connection, found))
 
 
-def read(stream: IO[bytes], called: str) -> Iterator[Line]:
+def read(stream: IO[bytes], called: str) -> Iterator[AnyRecord]:
     """Yield the lines of an export; UserError for the first that is none."""
     number = 0
     while text := stream.readline(LONGEST + 1):
@@ -90,39 +99,55 @@ def read(stream: IO[bytes], called: str) -> Iterator[Line]:
 def _runs(connection: Connection) -> Iterator[RunLine]:
     accepted = _accepted(connection)
     query = (
-        select(Run.id, Run.uid, Run.when, Run.harness, Run.plan, Run.commit, Run.subject, Run.changed,
-               Boot.id, Boot.image, Boot.machine, Boot.arch, Boot.spec,
-               Series.mode, Series.facts, Series.figure, Value.value)
-        .select_from(Run)
-        .join(Boot, Boot.run_id == Run.id)
-        .join(Series, (Series.image == Boot.image) & (Series.machine == Boot.machine))
-        .join(Value, (Value.series_id == Series.id) & (Value.at == Run.at) & (Value.boot_id == Boot.id))
-        .order_by(Run.at, Run.id, Boot.id, Series.mode, Series.key, Series.id)
+        select(
+            RunRow.id,
+            RunRow.uid,
+            RunRow.when,
+            RunRow.harness,
+            RunRow.plan,
+            RunRow.commit,
+            RunRow.subject,
+            RunRow.changed,
+            BootRow.id,
+            BootRow.image,
+            BootRow.machine,
+            BootRow.arch,
+            BootRow.spec,
+            SeriesRow.mode,
+            SeriesRow.facts,
+            SeriesRow.figure,
+            Value.value,
+        )
+        .select_from(RunRow)
+        .join(BootRow, BootRow.run_id == RunRow.id)
+        .join(SeriesRow, (SeriesRow.image == BootRow.image) & (SeriesRow.machine == BootRow.machine))
+        .join(Value, (Value.series_id == SeriesRow.id) & (Value.at == RunRow.at) & (Value.boot_id == BootRow.id))
+        .order_by(RunRow.at, RunRow.id, BootRow.id, SeriesRow.mode, SeriesRow.key, SeriesRow.id)
         .execution_options(yield_per=AT_ONCE)
-    )  # fmt: skip
+    )
     for run, rows in groupby(connection.execute(query), key=lambda row: row[:8]):
         yield RunLine(
             run=run[1], when=run[2], harness=run[3], plan=run[4],
-            source=Source(commit=run[5], subject=run[6], changed=run[7]),
+            source=CommitRecord(commit=run[5], subject=run[6], changed=run[7]),
             cells=list(_cells(rows)), baselines=accepted.get(run[0], []),
         )  # fmt: skip
 
 
-def _cells(rows: Iterator[Any]) -> Iterator[Cell]:
+def _cells(rows: Iterator[Any]) -> Iterator[CellRecord]:
     for boot, mine in groupby(rows, key=lambda row: row[8:13]):
         groups = groupby(mine, key=lambda row: row[13:15])
         measured = [
             Measured(mode=mode, key=parsed(facts), figures={row[15]: row[16] for row in group})
             for (mode, facts), group in groups
         ]
-        yield Cell(image=boot[1], machine=boot[2], arch=boot[3], spec=boot[4], measured=measured)
+        yield CellRecord(image=boot[1], machine=boot[2], arch=boot[3], spec=boot[4], measured=measured)
 
 
-def _accepted(connection: Connection) -> dict[int, list[Accepted]]:
-    found: dict[int, list[Accepted]] = {}
+def _accepted(connection: Connection) -> dict[int, list[BaselineRecord]]:
+    found: dict[int, list[BaselineRecord]] = {}
     columns = (getattr(Baseline, name) for name in ACCEPTED)
     for run, *rest in connection.execute(select(Baseline.run_id, *columns).order_by(Baseline.id)):
-        found.setdefault(run, []).append(Accepted(**dict(zip(ACCEPTED, rest, strict=True))))
+        found.setdefault(run, []).append(BaselineRecord(**dict(zip(ACCEPTED, rest, strict=True))))
     return found
 
 
@@ -133,6 +158,13 @@ def _floors(connection: Connection) -> Iterator[FloorLine]:
 
 
 def _outcomes(connection: Connection) -> Iterator[OutcomeLine]:
-    columns = (Outcome.run, Outcome.when, Outcome.image, Outcome.machine, Outcome.digest, Outcome.failed)
-    for row in connection.execute(select(*columns).order_by(Outcome.when, *columns[:1], *columns[2:4])):
+    columns = (
+        OutcomeRow.run,
+        OutcomeRow.when,
+        OutcomeRow.image,
+        OutcomeRow.machine,
+        OutcomeRow.digest,
+        OutcomeRow.failed,
+    )
+    for row in connection.execute(select(*columns).order_by(OutcomeRow.when, *columns[:1], *columns[2:4])):
         yield OutcomeLine(**{**row._asdict(), "failed": json.loads(row.failed)})

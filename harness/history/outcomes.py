@@ -10,7 +10,7 @@ from sqlalchemy import Connection, delete, insert, select
 
 from harness.history import keys
 from harness.history.store import History
-from harness.history.tables import Outcome
+from harness.history.tables import OutcomeRow
 from harness.measure import flaky
 from harness.run.results import FINISHED, LAB, case_of
 from harness.store import digest_of
@@ -46,9 +46,9 @@ def put(connection: Connection, lines: Iterable[OutcomeLine]) -> int:
     count = 0
     for line in lines:
         values = {**line.model_dump(exclude={"kind", "failed"}), "failed": json.dumps(line.failed)}
-        same = (Outcome.run == line.run, Outcome.image == line.image, Outcome.machine == line.machine)
-        connection.execute(delete(Outcome).where(*same))
-        connection.execute(insert(Outcome).values(values))
+        same = (OutcomeRow.run == line.run, OutcomeRow.image == line.image, OutcomeRow.machine == line.machine)
+        connection.execute(delete(OutcomeRow).where(*same))
+        connection.execute(insert(OutcomeRow).values(values))
         count += 1
     return count
 
@@ -56,9 +56,9 @@ def put(connection: Connection, lines: Iterable[OutcomeLine]) -> int:
 def flaky_cases(history: History, image: str, machine: str) -> list[flaky.Flaky]:
     """Return the cases to put into quarantine on one image and machine, by its last runs."""
     query = (
-        select(Outcome.digest, Outcome.failed).where(Outcome.image == image, Outcome.machine == machine)
-        .order_by(Outcome.when.desc(), Outcome.run.desc()).limit(LAST)
+        select(OutcomeRow.digest, OutcomeRow.failed).where(OutcomeRow.image == image, OutcomeRow.machine == machine)
+        .order_by(OutcomeRow.when.desc(), OutcomeRow.run.desc()).limit(LAST)
     )  # fmt: skip
     with history.reading() as connection:
         rows = connection.execute(query).all()
-    return flaky.flaky([flaky.Outcome(digest, frozenset(json.loads(failed))) for digest, failed in reversed(rows)])
+    return flaky.flaky([flaky.CellOutcome(digest, frozenset(json.loads(failed))) for digest, failed in reversed(rows)])

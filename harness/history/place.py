@@ -31,7 +31,7 @@ HINT = f"--history or {ENV}: a file, or postgresql://USER@HOST/DATABASE"
 
 
 @dataclass(frozen=True)
-class Place:
+class DatabaseAddress:
     """A database. ``text`` is how it is called in messages: without a password."""
 
     url: URL
@@ -66,14 +66,14 @@ class Place:
         return kind(f"cannot {doing} the history {self.text}: {words}", hint=HINT)
 
 
-def find(wanted: str | None = None) -> Place:
+def find(wanted: str | None = None) -> DatabaseAddress:
     """Return the place that is `wanted` (a path or an URL), else that of HARNESS_HISTORY, else the user's own file.
 
     Raises UserError for an URL that is none of a known database.
     """
     text = wanted or os.environ.get(ENV) or str(paths.data_dir() / FILE)
     if "://" not in text:
-        return Place(URL.create("sqlite", database=str(Path(text).absolute())))
+        return DatabaseAddress(URL.create("sqlite", database=str(Path(text).absolute())))
     scheme = text.partition("://")[0]
     if scheme.partition("+")[0] not in DRIVERS:
         raise UserError(f"the history cannot be at a {scheme}:// URL", hint=HINT)
@@ -91,10 +91,10 @@ def find(wanted: str | None = None) -> Place:
         if not url.database or url.database == ":memory:":
             raise UserError("the sqlite:// URL of the history names no file", hint=HINT)
         url = URL.create("sqlite", database=str(Path(url.database).absolute()))
-    return Place(url)
+    return DatabaseAddress(url)
 
 
-def engine(place: Place) -> Engine:
+def engine(place: DatabaseAddress) -> Engine:
     """Return an engine whose transactions are real ones in SQLite too; HostError where the driver is missing."""
     options: dict[str, Any] = {"timeout": PATIENCE_S} if place.file is not None else {"connect_timeout": CONNECT_S}
     try:

@@ -18,7 +18,7 @@ from harness.measure.compare import STEPS
 
 TOTAL, READY = "total", "ready"
 LEAST_STEP_US = 100  # a fifth of what any change must exceed to count (`measure.floor.LEAST_US`)
-Mode = Literal["exact", "wall", "size"]
+FigureMode = Literal["exact", "wall", "size"]
 
 
 def _moment(text: str) -> str:
@@ -27,44 +27,44 @@ def _moment(text: str) -> str:
 
 
 # PostgreSQL's text cannot hold NUL
-Text = Annotated[str, StringConstraints(max_length=10_000, pattern=r"^[^\x00]*$")]
-Name = Annotated[str, StringConstraints(min_length=1, max_length=1000, pattern=r"^[^\x00]+$")]
+BoundedText = Annotated[str, StringConstraints(max_length=10_000, pattern=r"^[^\x00]*$")]
+NameText = Annotated[str, StringConstraints(min_length=1, max_length=1000, pattern=r"^[^\x00]+$")]
 Uid = Annotated[str, StringConstraints(min_length=8, max_length=100, pattern=r"^[\w.-]+$")]
-When = Annotated[str, AfterValidator(_moment)]
+MomentText = Annotated[str, AfterValidator(_moment)]
 Number = Annotated[int, Field(ge=-(2**63), lt=2**63)]
-Figures = Annotated[dict[Name, Number], Field(min_length=1, max_length=10_000)]
-Key = Annotated[dict[Name, Text], Field(max_length=50)]
+Figures = Annotated[dict[NameText, Number], Field(min_length=1, max_length=10_000)]
+Key = Annotated[dict[NameText, BoundedText], Field(max_length=50)]
 
 
-class Line(BaseModel):
+class HistoryRecord(BaseModel):
     """Something that is never changed, and has no more keys than it should."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
-class Source(Line):
+class CommitRecord(HistoryRecord):
     """The commit that a run was about."""
 
-    commit: Text = ""
-    subject: Text = ""
+    commit: BoundedText = ""
+    subject: BoundedText = ""
     changed: bool = False
 
 
-class Measured(Line):
+class Measured(HistoryRecord):
     """Figures that share a key; those of a size have none."""
 
-    mode: Mode
+    mode: FigureMode
     key: Key = {}
     figures: Figures
 
 
-class Cell(Line):
+class CellRecord(HistoryRecord):
     """One image on one machine."""
 
-    image: Name
-    machine: Name
-    arch: Name
-    spec: Text = ""
+    image: NameText
+    machine: NameText
+    arch: NameText
+    spec: BoundedText = ""
     measured: Annotated[list[Measured], Field(min_length=1, max_length=3)]
 
     @model_validator(mode="after")
@@ -74,27 +74,27 @@ class Cell(Line):
         return self
 
 
-class Accepted(Line):
+class BaselineRecord(HistoryRecord):
     """The run as a baseline."""
 
-    image: Text = ""
-    machine: Text = ""
-    reason: Text
-    who: Text
-    when: When
+    image: BoundedText = ""
+    machine: BoundedText = ""
+    reason: BoundedText
+    who: BoundedText
+    when: MomentText
 
 
-class RunLine(Line):
+class RunLine(HistoryRecord):
     """A run with all that was measured, and the baselines made of it."""
 
     kind: Literal["run"] = "run"
     run: Uid
-    when: When
-    harness: Text = ""
-    plan: Text | None = None
-    source: Source = Source()
-    cells: Annotated[list[Cell], Field(max_length=10_000)]
-    baselines: Annotated[list[Accepted], Field(max_length=10_000)] = []
+    when: MomentText
+    harness: BoundedText = ""
+    plan: BoundedText | None = None
+    source: CommitRecord = CommitRecord()
+    cells: Annotated[list[CellRecord], Field(max_length=10_000)]
+    baselines: Annotated[list[BaselineRecord], Field(max_length=10_000)] = []
 
     @model_validator(mode="after")
     def _once(self) -> Self:
@@ -108,29 +108,29 @@ class RunLine(Line):
         return keys.seconds(self.when)
 
 
-class FloorLine(Line):
+class FloorLine(HistoryRecord):
     """A calibrated floor, in µs; ``key`` is a digest."""
 
     kind: Literal["floor"] = "floor"
-    image: Name
-    machine: Name
-    figure: Name
-    key: Text
+    image: NameText
+    machine: NameText
+    figure: NameText
+    key: BoundedText
     us: Annotated[int, Field(ge=0, lt=2**63)]
-    how: Text
-    when: When
+    how: BoundedText
+    when: MomentText
 
 
-class OutcomeLine(Line):
+class OutcomeLine(HistoryRecord):
     """Which cases failed on one image and machine in a run; ``digest`` is of the image's bytes."""
 
     kind: Literal["outcome"] = "outcome"
     run: Uid
-    when: When
-    image: Name
-    machine: Name
-    digest: Text
-    failed: Annotated[list[Name], Field(max_length=10_000)]
+    when: MomentText
+    image: NameText
+    machine: NameText
+    digest: BoundedText
+    failed: Annotated[list[NameText], Field(max_length=10_000)]
 
 
 def of_results(results: Mapping[str, Any]) -> RunLine:
@@ -142,7 +142,7 @@ def of_results(results: Mapping[str, Any]) -> RunLine:
             when=results["when"],
             harness=results["harness"],
             plan=results["plan"],
-            source=Source(
+            source=CommitRecord(
                 commit=source.get("commit", ""),
                 subject=source.get("subject", "")[:1000],
                 changed=source.get("changed", False),
@@ -158,11 +158,11 @@ def of_results(results: Mapping[str, Any]) -> RunLine:
         ) from None
 
 
-def _cells(rows: list[Mapping[str, Any]]) -> Iterator[Cell]:
+def _cells(rows: list[Mapping[str, Any]]) -> Iterator[CellRecord]:
     for image, row in zip(keys.images(rows), rows, strict=True):
         measured = list(_measured(row))
         if measured:
-            yield Cell(image=image, machine=row["machine"], arch=row["arch"], spec=row.get("spec") or "",
+            yield CellRecord(image=image, machine=row["machine"], arch=row["arch"], spec=row.get("spec") or "",
                        measured=measured)  # fmt: skip
 
 

@@ -15,8 +15,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from harness.errors import HostError, UserError
 from harness.history import keys, schema
 from harness.history import place as places
-from harness.history.place import Place
-from harness.history.tables import Boot, Run, Series, Value
+from harness.history.place import DatabaseAddress
+from harness.history.tables import BootRow, RunRow, SeriesRow, Value
 from harness.measure import gate
 from harness.measure import series as measured
 
@@ -42,7 +42,7 @@ class RunHead:
     id: int = 0
 
 
-HEAD = (Run.uid, Run.when, Run.harness, Run.plan, Run.commit, Run.subject, Run.changed, Run.id)
+HEAD = (RunRow.uid, RunRow.when, RunRow.harness, RunRow.plan, RunRow.commit, RunRow.subject, RunRow.changed, RunRow.id)
 
 
 def head(row: Any) -> RunHead:
@@ -56,7 +56,7 @@ class History:
     What goes wrong in the database is a HostError, what is wrong with what it was given a UserError.
     """
 
-    def __init__(self, engine: Engine, place: Place) -> None:
+    def __init__(self, engine: Engine, place: DatabaseAddress) -> None:
         self.engine = engine
         self.place = place
 
@@ -122,16 +122,16 @@ class History:
     def runs(self, last: int | None = None) -> list[RunHead]:
         """Return the runs, oldest first; only the `last` ones when given."""
         with self.reading() as connection:
-            rows = connection.execute(select(*HEAD).order_by(Run.at.desc(), Run.id.desc()).limit(last)).all()
+            rows = connection.execute(select(*HEAD).order_by(RunRow.at.desc(), RunRow.id.desc()).limit(last)).all()
         return [head(row) for row in reversed(rows)]
 
     def run(self, name: str) -> RunHead:
         """Return the run whose id begins with `name`, or the ``latest``; UserError when it is none or not the only."""
-        query = select(*HEAD).order_by(Run.at.desc(), Run.id.desc()).limit(2)
+        query = select(*HEAD).order_by(RunRow.at.desc(), RunRow.id.desc()).limit(2)
         if name != LATEST:
             if len(name) < LEAST:
                 raise UserError(f"{name!r} is too short for a run", hint=f"{LATEST}, or {LEAST} letters of its id")
-            query = query.where(Run.uid.startswith(name, autoescape=True))
+            query = query.where(RunRow.uid.startswith(name, autoescape=True))
         with self.reading() as connection:
             rows = connection.execute(query).all()
         if not rows:
@@ -144,12 +144,12 @@ class History:
         """Return the exact figures and the sizes of a run's cells."""
         found: dict[tuple[str, str], gate.CellFigures] = {}
         query = (
-            select(Boot.image, Boot.machine, Series.mode, Series.figure, Series.facts, Value.value)
-            .join(Series, (Series.image == Boot.image) & (Series.machine == Boot.machine))
-            .join(Value, (Value.series_id == Series.id) & (Value.boot_id == Boot.id))
-            .join(Run, (Run.id == Boot.run_id) & (Run.at == Value.at))
-            .where(Boot.run_id == run.id)
-            .order_by(Boot.id, Series.id)
+            select(BootRow.image, BootRow.machine, SeriesRow.mode, SeriesRow.figure, SeriesRow.facts, Value.value)
+            .join(SeriesRow, (SeriesRow.image == BootRow.image) & (SeriesRow.machine == BootRow.machine))
+            .join(Value, (Value.series_id == SeriesRow.id) & (Value.boot_id == BootRow.id))
+            .join(RunRow, (RunRow.id == BootRow.run_id) & (RunRow.at == Value.at))
+            .where(BootRow.run_id == run.id)
+            .order_by(BootRow.id, SeriesRow.id)
         )
         with self.reading() as connection:
             for image, machine, mode, figure, facts, value in connection.execute(query):
@@ -168,11 +168,18 @@ class History:
 
         `image` is a path as results have it, or its name: ``minimal`` for cases/images/minimal.yml.
         """
-        newest = select(func.max(Value.at)).where(Value.series_id == Series.id).scalar_subquery()
+        newest = select(func.max(Value.at)).where(Value.series_id == SeriesRow.id).scalar_subquery()
         query = select(
-            Series.image, Series.machine, Series.arch, Series.mode, Series.figure, Series.key, Series.id, newest
+            SeriesRow.image,
+            SeriesRow.machine,
+            SeriesRow.arch,
+            SeriesRow.mode,
+            SeriesRow.figure,
+            SeriesRow.key,
+            SeriesRow.id,
+            newest,
         )
-        for column, wanted in ((Series.machine, machine), (Series.mode, mode), (Series.figure, figure)):
+        for column, wanted in ((SeriesRow.machine, machine), (SeriesRow.mode, mode), (SeriesRow.figure, figure)):
             if wanted is not None:
                 query = query.where(column == wanted)
         with self.reading() as connection:
@@ -185,12 +192,12 @@ class History:
 
     def values(self, head: measured.Series, last: int | None = None) -> measured.Series:
         """Return a series with its points, oldest first; only the `last` ones when given."""
-        which = select(Series.id).where(*same(head)).scalar_subquery()
+        which = select(SeriesRow.id).where(*same(head)).scalar_subquery()
         query = (
-            select(Run.uid, Run.when, Value.value, Run.commit, Run.subject, Boot.spec)
+            select(RunRow.uid, RunRow.when, Value.value, RunRow.commit, RunRow.subject, BootRow.spec)
             .select_from(Value)
-            .join(Boot, Boot.id == Value.boot_id)
-            .join(Run, Run.id == Boot.run_id)
+            .join(BootRow, BootRow.id == Value.boot_id)
+            .join(RunRow, RunRow.id == BootRow.run_id)
             .where(Value.series_id == which)
             .order_by(Value.at.desc(), Value.boot_id.desc())
             .limit(last)
@@ -201,14 +208,16 @@ class History:
 
     def count(self, head: measured.Series) -> int:
         """Return how many points a series has."""
-        query = select(func.count()).select_from(Value).join(Series, Series.id == Value.series_id).where(*same(head))
+        query = (
+            select(func.count()).select_from(Value).join(SeriesRow, SeriesRow.id == Value.series_id).where(*same(head))
+        )
         with self.reading() as connection:
             return connection.scalar(query) or 0
 
     def key(self, head: measured.Series) -> dict[str, str]:
         """Return what the values of a series share: machine type, CPU model, QEMU's version, command line."""
         with self.reading() as connection:
-            facts = connection.scalar(select(Series.facts).where(*same(head)))
+            facts = connection.scalar(select(SeriesRow.facts).where(*same(head)))
         return keys.parsed(facts or "{}")
 
 
@@ -219,11 +228,11 @@ def names(image: str, wanted: str) -> bool:
 
 def same(head: measured.Series) -> tuple[ColumnElement[bool], ...]:
     """Return what holds for a series' own row."""
-    return (Series.image == head.image, Series.machine == head.machine, Series.arch == head.arch,
-            Series.mode == head.mode, Series.figure == head.figure, Series.key == head.key)  # fmt: skip
+    return (SeriesRow.image == head.image, SeriesRow.machine == head.machine, SeriesRow.arch == head.arch,
+            SeriesRow.mode == head.mode, SeriesRow.figure == head.figure, SeriesRow.key == head.key)  # fmt: skip
 
 
-def _make_folder(place: Place, folder: Path) -> None:
+def _make_folder(place: DatabaseAddress, folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -233,7 +242,7 @@ def _make_folder(place: Place, folder: Path) -> None:
 
 
 @contextmanager
-def _explaining(place: Place, doing: str) -> Iterator[None]:
+def _explaining(place: DatabaseAddress, doing: str) -> Iterator[None]:
     try:
         yield
     except (SQLAlchemyError, sqlite3.Error) as error:

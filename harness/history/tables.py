@@ -15,7 +15,7 @@ class Base(DeclarativeBase):
     type_annotation_map = {str: Text(), int: BigInteger()}  # noqa: RUF012 -- SQLAlchemy reads it from the class
 
 
-class Run(Base):
+class RunRow(Base):
     """One run of a matrix. ``at`` is ``when`` in seconds since 1970, for the order."""
 
     __tablename__ = "run"
@@ -31,7 +31,7 @@ class Run(Base):
     changed: Mapped[bool]
 
 
-class Boot(Base):
+class BootRow(Base):
     """One image on one machine in a run; ``spec`` is the digest of the image's YAML."""
 
     __tablename__ = "boot"
@@ -43,7 +43,7 @@ class Boot(Base):
     spec: Mapped[str]
 
 
-class Series(Base):
+class SeriesRow(Base):
     """A figure of one image on one machine under one key; ``facts`` is the key as JSON, ``key`` its digest."""
 
     __tablename__ = "series"
@@ -95,7 +95,7 @@ class Floor(Base):
     when: Mapped[str]
 
 
-class Outcome(Base):
+class OutcomeRow(Base):
     """What came of one image on one machine in a run: the digest of the image's bytes, the failed cases as JSON."""
 
     __tablename__ = "outcome"

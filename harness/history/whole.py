@@ -9,14 +9,14 @@ from itertools import islice
 from sqlalchemy import func, select
 
 from harness.history.store import History, same
-from harness.history.tables import Boot, Run, Series, Value
+from harness.history.tables import BootRow, RunRow, SeriesRow, Value
 from harness.measure import series as measured
 
 AT_ONCE = 500  # boots that one query names: databases have a limit
 
 
 @dataclass(frozen=True)
-class Whole:
+class WholeSeries:
     """A series' values, oldest first. ``boots`` say which boot each is of, ``when`` its run began (s since 1970)."""
 
     head: measured.Series
@@ -30,9 +30,9 @@ class Whole:
         return [*zip(self.when, self.boots, strict=True)]
 
 
-def whole(history: History, head: measured.Series, last: int | None = None) -> Whole:
+def whole(history: History, head: measured.Series, last: int | None = None) -> WholeSeries:
     """Return all values of a series, or the `last` ones."""
-    which = select(Series.id).where(*same(head)).scalar_subquery()
+    which = select(SeriesRow.id).where(*same(head)).scalar_subquery()
     query = (
         select(Value.at, Value.boot_id, Value.value)
         .where(Value.series_id == which)
@@ -41,7 +41,7 @@ def whole(history: History, head: measured.Series, last: int | None = None) -> W
     )
     with history.reading() as connection:
         rows = connection.execute(query).all()[::-1]
-    return Whole(head, *zip(*rows, strict=True))
+    return WholeSeries(head, *zip(*rows, strict=True))
 
 
 def points(history: History, boots: Iterable[int]) -> Mapping[int, measured.Point]:
@@ -51,9 +51,9 @@ def points(history: History, boots: Iterable[int]) -> Mapping[int, measured.Poin
     with history.reading() as connection:
         while some := list(islice(wanted, AT_ONCE)):
             query = (
-                select(Boot.id, Run.uid, Run.when, Run.commit, Run.subject, Boot.spec)
-                .join(Run, Run.id == Boot.run_id)
-                .where(Boot.id.in_(some))
+                select(BootRow.id, RunRow.uid, RunRow.when, RunRow.commit, RunRow.subject, BootRow.spec)
+                .join(RunRow, RunRow.id == BootRow.run_id)
+                .where(BootRow.id.in_(some))
             )
             for row in connection.execute(query):
                 found[row[0]] = measured.Point(row[1], row[2], 0, row[3], row[4], row[5])
@@ -63,4 +63,4 @@ def points(history: History, boots: Iterable[int]) -> Mapping[int, measured.Poin
 def count(history: History) -> int:
     """Return how many runs there are."""
     with history.reading() as connection:
-        return connection.scalar(select(func.count()).select_from(Run)) or 0
+        return connection.scalar(select(func.count()).select_from(RunRow)) or 0

@@ -9,12 +9,12 @@ from typing import Any
 from sqlalchemy import Connection, delete, insert, select, tuple_
 
 from harness.history.keys import digest, facts
-from harness.history.record import Cell, RunLine
-from harness.history.tables import Baseline, Boot, Run, Series, Value
+from harness.history.record import CellRecord, RunLine
+from harness.history.tables import Baseline, BootRow, RunRow, SeriesRow, Value
 
 BATCH = 200  # runs: a round trip to the server for that many, and some ten thousand values in memory
 ACCEPTED = ("image", "machine", "reason", "who", "when")  # what there is to a baseline
-Name = tuple[str, str, str, str, str, str]  # what makes a series one: image, machine, arch, mode, figure, key
+SeriesKey = tuple[str, str, str, str, str, str]  # what makes a series one: image, machine, arch, mode, figure, key
 
 
 class Writer:
@@ -22,7 +22,7 @@ class Writer:
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
-        self._series: dict[Name, int] = {}
+        self._series: dict[SeriesKey, int] = {}
         self._known: set[tuple[str, str]] = set()  # images and machines whose series are in `_series`
 
     def write(self, lines: Iterable[RunLine], *, again: bool = False) -> int:
@@ -37,13 +37,13 @@ class Writer:
         lines: dict[str, RunLine] = {}
         for line in batch:
             lines.setdefault(line.run, line)
-        found = self.connection.execute(select(Run.uid, Run.id).where(Run.uid.in_(lines)))
+        found = self.connection.execute(select(RunRow.uid, RunRow.id).where(RunRow.uid.in_(lines)))
         ids = {row[0]: row[1] for row in found}
         self._more([line for line in lines.values() if line.run in ids], ids, again)
         new = [line for line in lines.values() if line.run not in ids and line.cells]
         if new:
             new.sort(key=lambda line: line.at)
-            runs = self._insert(Run, [_run(line) for line in new])
+            runs = self._insert(RunRow, [_run(line) for line in new])
             ids |= dict(zip((line.run for line in new), runs, strict=True))
             self._boots([(run, line.at, cell) for run, line in zip(runs, new, strict=True) for cell in line.cells])
         self._accept(ids, batch)
@@ -51,22 +51,22 @@ class Writer:
 
     def _more(self, known: Sequence[RunLine], ids: dict[str, int], again: bool) -> None:
         """Write the cells that a run lacks; with `again` all of them, over those that are there."""
-        query = select(Boot.run_id, Boot.image, Boot.machine, Boot.id).where(
-            Boot.run_id.in_([ids[line.run] for line in known])
+        query = select(BootRow.run_id, BootRow.image, BootRow.machine, BootRow.id).where(
+            BootRow.run_id.in_([ids[line.run] for line in known])
         )
         there = {(row[0], row[1], row[2]): row[3] for row in self.connection.execute(query)} if known else {}
         cells = [(ids[line.run], line.at, cell) for line in known for cell in line.cells]
         if again:
             old = [there[key] for run, _, cell in cells if (key := (run, cell.image, cell.machine)) in there]
-            for table, column in ((Value, Value.boot_id), (Boot, Boot.id)):
+            for table, column in ((Value, Value.boot_id), (BootRow, BootRow.id)):
                 self.connection.execute(delete(table).where(column.in_(old)))
             there = {}
         if more := [one for one in cells if (one[0], one[2].image, one[2].machine) not in there]:
             self._boots(more)
 
-    def _boots(self, cells: Sequence[tuple[int, int, Cell]]) -> None:
+    def _boots(self, cells: Sequence[tuple[int, int, CellRecord]]) -> None:
         """Write cells, each with its run and the run's moment."""
-        boots = self._insert(Boot, [_boot(run, cell) for run, _, cell in cells])
+        boots = self._insert(BootRow, [_boot(run, cell) for run, _, cell in cells])
         self._see({(cell.image, cell.machine) for _, _, cell in cells})
         values = [(name, at, boot, value, key) for boot, (_, at, cell) in zip(boots, cells, strict=True)
                   for name, value, key in _values(cell)]  # fmt: skip
@@ -92,7 +92,9 @@ class Writer:
         if rows:
             self.connection.execute(insert(Baseline), rows)
 
-    def _insert(self, table: type[Run] | type[Boot] | type[Series], rows: list[dict[str, Any]]) -> Sequence[int]:
+    def _insert(
+        self, table: type[RunRow] | type[BootRow] | type[SeriesRow], rows: list[dict[str, Any]]
+    ) -> Sequence[int]:
         """Insert rows and return their ids in the same order."""
         return self.connection.scalars(insert(table).returning(table.id, sort_by_parameter_order=True), rows).all()
 
@@ -100,21 +102,21 @@ class Writer:
         wanted = cells - self._known
         if not wanted:
             return
-        columns = (Series.image, Series.machine, Series.arch, Series.mode, Series.figure, Series.key)
+        columns = (SeriesRow.image, SeriesRow.machine, SeriesRow.arch, SeriesRow.mode, SeriesRow.figure, SeriesRow.key)
         rows = self.connection.execute(
-            select(*columns, Series.id).where(tuple_(Series.image, Series.machine).in_(sorted(wanted)))
+            select(*columns, SeriesRow.id).where(tuple_(SeriesRow.image, SeriesRow.machine).in_(sorted(wanted)))
         )
         self._series |= {(row[0], row[1], row[2], row[3], row[4], row[5]): row[6] for row in rows}
         self._known |= wanted
 
-    def _add(self, names: dict[Name, str]) -> None:
+    def _add(self, names: dict[SeriesKey, str]) -> None:
         if not names:
             return
         rows = [
             {"image": name[0], "machine": name[1], "arch": name[2], "mode": name[3], "figure": name[4], "key": name[5],
              "facts": key} for name, key in names.items()
         ]  # fmt: skip
-        self._series |= dict(zip(names, self._insert(Series, rows), strict=True))
+        self._series |= dict(zip(names, self._insert(SeriesRow, rows), strict=True))
 
 
 def _batches(lines: Iterable[RunLine]) -> Iterator[list[RunLine]]:
@@ -128,11 +130,11 @@ def _run(line: RunLine) -> dict[str, Any]:
             **line.source.model_dump()}  # fmt: skip
 
 
-def _boot(run: int, cell: Cell) -> dict[str, Any]:
+def _boot(run: int, cell: CellRecord) -> dict[str, Any]:
     return {"run_id": run, "image": cell.image, "machine": cell.machine, "arch": cell.arch, "spec": cell.spec}
 
 
-def _values(cell: Cell) -> Iterator[tuple[Name, int, str]]:
+def _values(cell: CellRecord) -> Iterator[tuple[SeriesKey, int, str]]:
     """Yield each figure of a cell: its series, its value, and the series' key as JSON."""
     for group in cell.measured:
         key, text = digest(group.key), facts(group.key)

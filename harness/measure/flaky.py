@@ -11,7 +11,7 @@ STEADY = 10  # runs in a row without a failure, and a case counts again
 
 
 @dataclass(frozen=True)
-class Outcome:
+class CellOutcome:
     """A run of one image on one machine: the digest of the image's bytes, and the cases that failed."""
 
     digest: str
@@ -27,7 +27,7 @@ class Flaky:
     runs: int
 
 
-def flaky(outcomes: Sequence[Outcome]) -> list[Flaky]:
+def flaky(outcomes: Sequence[CellOutcome]) -> list[Flaky]:
     """Return the cases to put into quarantine, from a cell's runs, oldest first.
 
     Only images count on which a case both passed and failed: a case that began to fail with a change is a finding.

@@ -47,7 +47,7 @@ class CellFigures:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class GateVerdict:
     """What the comparison of a cell came to. ``compared`` counts figures; ``notes`` say what was not compared and why.
 
     ``shared`` is what grew of services that run side by side: it hints at a cause, and decides nothing. ``better`` has
@@ -81,21 +81,21 @@ def judge(old: Mapping[str, int], new: Mapping[str, int], floor: Callable[..., i
 
 def verdicts(
     old: Iterable[CellFigures], new: Iterable[CellFigures], floors: Callable[[CellFigures], Floors]
-) -> list[Verdict]:
+) -> list[GateVerdict]:
     """Judge each cell of `new` against the one of `old` with the same image and machine; `floors` gives a cell's."""
     known = {(cell.image, cell.machine): cell for cell in old}
     return [_verdict(known.get((cell.image, cell.machine)), cell, floors(cell)) for cell in new]
 
 
-def _verdict(old: CellFigures | None, new: CellFigures, floors: Floors) -> Verdict:
+def _verdict(old: CellFigures | None, new: CellFigures, floors: Floors) -> GateVerdict:
     if old is None:
-        return Verdict(new.image, new.machine, notes=("the baseline has no such cell",))
+        return GateVerdict(new.image, new.machine, notes=("the baseline has no such cell",))
     why = _incomparable(old, new)
     both = ({}, {}) if why else alike(old.exact, new.exact)
     # a step that was not there took nothing, one that is too short to be kept next to nothing
     moved = judge({**dict.fromkeys(filter(is_step, both[1]), 0), **both[0]}, both[1], floors.of)
     before, after = ({name: us for name, us in side.items() if decides(name)} for side in both)
-    return Verdict(
+    return GateVerdict(
         new.image,
         new.machine,
         compared=len(before.keys() & after.keys()) + len(old.sizes.keys() & new.sizes.keys()),

@@ -11,7 +11,7 @@ from itertools import product
 from operator import mul
 from typing import Any, Literal
 
-Verdict = Literal["better", "same", "worse"]
+PairVerdict = Literal["better", "same", "worse"]
 
 # The goal is at most 1 false alarm in 20 comparisons. At 0.05 that is only their mean: every fourth time there would be
 # more than 1; at 0.02 it is 6 times in 100. 0.01 would make it 2, and misses 1 to 5 more of 100 real changes of 10 %.
@@ -53,7 +53,7 @@ FAR = 500.0
 
 
 @dataclass(frozen=True)
-class Comparison:
+class PairedComparison:
     """B against A: ``ratio`` of their times (above 1: B is slower), between ``low`` and ``high`` with 1 - `alpha`.
 
     ``p`` is two-sided. ``verdict`` "same": no change was shown, and one outside of `low` to `high` is unlikely. With
@@ -68,7 +68,7 @@ class Comparison:
     alpha: float
 
     @property
-    def verdict(self) -> Verdict:
+    def verdict(self) -> PairVerdict:
         """Whether B is better (faster) or worse than A."""
         if self.p > self.alpha:
             return "same"
@@ -80,7 +80,7 @@ class Comparison:
                 "p": self.p, "n": self.n, "alpha": self.alpha, "verdict": self.verdict}  # fmt: skip
 
 
-def compare_pairs(pairs: Sequence[tuple[float, float]], *, alpha: float = ALPHA) -> Comparison:
+def compare_pairs(pairs: Sequence[tuple[float, float]], *, alpha: float = ALPHA) -> PairedComparison:
     """Compare B with A by `pairs` (time of A, time of B), each booted one after the other; in any unit.
 
     Load that lasts longer than a boot cancels out within its pair. Which of the two boots first should alternate.
@@ -98,7 +98,7 @@ def compare_pairs(pairs: Sequence[tuple[float, float]], *, alpha: float = ALPHA)
     centre, error = _centre(logs)
     error = max(error, LEAST)
     low, high = (_end(logs, alpha, centre, side * error, shown=p <= alpha) for side in (-1, 1))
-    return Comparison(math.exp(centre), math.exp(low), math.exp(high), p, len(logs), alpha)
+    return PairedComparison(math.exp(centre), math.exp(low), math.exp(high), p, len(logs), alpha)
 
 
 def fewest_pairs(alpha: float = ALPHA) -> int:

@@ -27,7 +27,7 @@ _LOADED = re.compile(rb"module_load: (?P<name>[\w-]{1,64})")
 
 
 @dataclass(frozen=True)
-class Event:
+class TraceEvent:
     """One line of the trace: when (µs of the kernel's clock), by which task, and what."""
 
     us: int
@@ -35,7 +35,7 @@ class Event:
     what: bytes
 
 
-def events(console: bytes) -> list[Event]:
+def events(console: bytes) -> list[TraceEvent]:
     """Return the trace that a console shows; ImageError when it has none, or not all of it.
 
     The head of the kernel's text says how many lines there are, so one that was lost or mangled is noticed.
@@ -46,7 +46,7 @@ def events(console: bytes) -> list[Event]:
     head = counts[-1]
     kept, written = int(head[1]), int(head[2])
     found = [
-        Event(int(match["s"]) * 1_000_000 + int(match["us"]), int(match["pid"]), match["event"])
+        TraceEvent(int(match["s"]) * 1_000_000 + int(match["us"]), int(match["pid"]), match["event"])
         for match in _LINE.finditer(console.replace(b"\r", b""), head.end())
     ]
     if kept != written:
@@ -56,7 +56,7 @@ def events(console: bytes) -> list[Event]:
     return found
 
 
-def steps(found: Sequence[Event]) -> list[Phase]:
+def steps(found: Sequence[TraceEvent]) -> list[Phase]:
     """Return the kernel's initcalls and the modules that were loaded, in order, as phases that are part of none yet.
 
     A module's time is that of its whole system call: reading, checking its signature, linking and its own initcall.
@@ -64,7 +64,7 @@ def steps(found: Sequence[Event]) -> list[Phase]:
     return sorted([*_initcalls(found), *_modules(found)], key=lambda phase: (phase.start_us, phase.name))
 
 
-def _initcalls(found: Iterable[Event]) -> Iterator[Phase]:
+def _initcalls(found: Iterable[TraceEvent]) -> Iterator[Phase]:
     began: dict[int, tuple[bytes, int]] = {}
     for event in found:
         match = _INITCALL.match(event.what)
@@ -78,7 +78,7 @@ def _initcalls(found: Iterable[Event]) -> Iterator[Phase]:
                 yield Phase(f"initcall/{name.decode()}", start, event.us - start)
 
 
-def _modules(found: Iterable[Event]) -> Iterator[Phase]:
+def _modules(found: Iterable[TraceEvent]) -> Iterator[Phase]:
     began: dict[int, int] = {}
     names: dict[int, str] = {}
     for event in found:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from harness.oci.credentials import Login, find
-from harness.oci.registries import Place
+from harness.oci.credentials import RegistryLogin, find
+from harness.oci.registries import RegistryPlace
 from harness.oci.transport import join
 from harness.oci.trouble import RegistryError, denied
 
@@ -61,7 +61,7 @@ class _Token(BaseModel):
 class Auth:
     """The ``Authorization`` of one repository; safe to use from several threads."""
 
-    def __init__(self, place: Place, ask: AskToken) -> None:
+    def __init__(self, place: RegistryPlace, ask: AskToken) -> None:
         self.place, self._ask = place, ask
         self._header = ""
         self._lock = threading.Lock()
@@ -87,7 +87,7 @@ class Auth:
             else:
                 raise RegistryError(f"{self.place} asks for a login in a way that is not known here", kind="denied")
 
-    def _login(self) -> Login | None:
+    def _login(self) -> RegistryLogin | None:
         return find(self.place.host, self.place.repository)
 
     def _basic(self, sent: str) -> str:
@@ -119,5 +119,5 @@ class Auth:
         return f"Bearer {token}"
 
 
-def _basic(login: Login) -> str:
+def _basic(login: RegistryLogin) -> str:
     return "Basic " + base64.b64encode(f"{login.user}:{login.password}".encode()).decode()

@@ -14,7 +14,7 @@ from harness.spec.models.image import EntryConfig
 from harness.spec.rules import common as checks
 from harness.spec.text.complaints import Problem, SpecError
 from harness.spec.text.reader import Document, mapping_of, parse
-from harness.tree.tree import Node, Tree
+from harness.tree.tree import Tree, TreeNode
 
 LABEL = "org.mobyproject.config"  # LinuxKit's own
 LICENCES = "org.opencontainers.image.licenses"  # image-spec, annotations.md
@@ -77,7 +77,7 @@ def _problems(document: Document) -> Iterator[Problem]:
 
 def _rows(root: Tree, path: str, image: OciImage) -> list[list[str]]:
     """Return the rows of a file of accounts that have all fields asked for here."""
-    node: Node | None = root.get(path)
+    node: TreeNode | None = root.get(path)
     if node is None or node.content is None:
         return []
     lines = node.content.small(f"{image.reference}: its /{path}").decode("utf-8", "replace").splitlines()

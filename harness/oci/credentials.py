@@ -22,7 +22,7 @@ TOKEN_USER = "<token>"  # what a helper calls the user of an identity token
 
 
 @dataclass(frozen=True)
-class Login:
+class RegistryLogin:
     """A user with a password, or an ``identity`` token in the place of both. None of it is ever printed."""
 
     user: str = ""
@@ -36,15 +36,15 @@ class _Auth(BaseModel):
     password: str = Field("", repr=False)
     identitytoken: str = Field("", repr=False)
 
-    def login(self) -> Login | None:
+    def login(self) -> RegistryLogin | None:
         if self.identitytoken:
-            return Login(identity=self.identitytoken)
+            return RegistryLogin(identity=self.identitytoken)
         if not self.auth:
-            return Login(self.username, self.password) if self.username else None
+            return RegistryLogin(self.username, self.password) if self.username else None
         user, colon, password = base64.b64decode(self.auth, validate=True).decode().partition(":")
         if not colon:
             raise ValueError
-        return Login(user, password.rstrip("\0"))
+        return RegistryLogin(user, password.rstrip("\0"))
 
 
 class _File(BaseModel):
@@ -76,7 +76,7 @@ def files() -> list[Path]:
     ]
 
 
-def find(host: str, repository: str) -> Login | None:
+def find(host: str, repository: str) -> RegistryLogin | None:
     """Return the login for a repository of the registry ``host[:port]``, or None.
 
     In each file a helper of that host goes before the store of all, and that before what the file itself holds.
@@ -105,7 +105,7 @@ def _read(path: Path) -> _File:
     raise UserError(f"logins cannot be read: {path}: {what}", hint="log in again, or remove the file")
 
 
-def _held(file: _File, host: str, repository: str, path: Path) -> Login | None:
+def _held(file: _File, host: str, repository: str, path: Path) -> RegistryLogin | None:
     keys = {_URL.sub("", key): one for key, one in reversed(file.auths.items())}
     name = f"{host}/{repository}"
     while name:
@@ -118,7 +118,7 @@ def _held(file: _File, host: str, repository: str, path: Path) -> Login | None:
     return None
 
 
-def _ask(helper: str, host: str, path: Path) -> Login | None:
+def _ask(helper: str, host: str, path: Path) -> RegistryLogin | None:
     """Ask a program of the docker-credential-helpers protocol."""
     if not _HELPER.fullmatch(helper):
         raise UserError(f"{path}: {helper[:80]!r} is no name of a credential helper")
@@ -130,5 +130,5 @@ def _ask(helper: str, host: str, path: Path) -> Login | None:
     except (ValueError, RecursionError):
         raise UserError(f"docker-credential-{helper} gave no login for {host}", hint=f"named in {path}") from None
     if answer.user == TOKEN_USER:
-        return Login(identity=answer.secret)
-    return Login(answer.user, answer.secret) if answer.secret else None
+        return RegistryLogin(identity=answer.secret)
+    return RegistryLogin(answer.user, answer.secret) if answer.secret else None

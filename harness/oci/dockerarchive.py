@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 from harness.errors import ImageError, UserError
 from harness.oci.blobs import Receiver
 from harness.oci.document import CONFIG, LARGEST, LAYER, MANIFEST, MOST_LAYERS, Descriptor, diff_ids, load
-from harness.oci.hostfiles import GZIP, Files, opened, read_all, send
+from harness.oci.hostfiles import GZIP, HostFiles, opened, read_all, send
 from harness.spec.image_reference import Local
 
 ZSTD = b"\x28\xb5\x2f\xfd"
@@ -33,7 +33,7 @@ _IMAGES = TypeAdapter(list[_Image])
 class DockerArchive:
     """The image that `local` names in an archive. Of itself it has no manifest: one is made, always the same."""
 
-    def __init__(self, local: Local, files: Files) -> None:
+    def __init__(self, local: Local, files: HostFiles) -> None:
         self._local, self._files, self._what = local, files, str(local)
         self._members: dict[str, str] = {}  # by digest
 

@@ -65,7 +65,7 @@ class Descriptor(_Read):
         return self.digest.partition(":")[0]
 
 
-class Manifest(_Read):
+class OciManifest(_Read):
     """An image's manifest for one platform."""
 
     schema_version: Literal[2]
@@ -143,7 +143,7 @@ def _explained(error: ValidationError, what: str) -> ImageError:
     return ImageError(f"{what}: {_plain('.'.join(map(str, first['loc'])))}: {_plain(first['msg'])}")
 
 
-def parse(data: bytes, what: str) -> Manifest | Index:
+def parse(data: bytes, what: str) -> OciManifest | Index:
     """Return the manifest or index in `data`, called `what` in complaints. ImageError when it is neither."""
     found = _load_object(data, what)
     if "fsLayers" in found or found.get("schemaVersion") == 1:
@@ -159,14 +159,14 @@ def parse(data: bytes, what: str) -> Manifest | Index:
     try:
         if is_index:
             return Index.model_validate(found)
-        manifest = Manifest.model_validate(found)
+        manifest = OciManifest.model_validate(found)
     except ValidationError as error:
         raise _explained(error, what) from None
     _check_types(manifest, what)
     return manifest
 
 
-def _check_types(manifest: Manifest, what: str) -> None:
+def _check_types(manifest: OciManifest, what: str) -> None:
     if manifest.config.media_type not in CONFIGS:
         raise ImageError(f"{what} is no container image: its config is {_plain(manifest.config.media_type)!r}")
     if manifest.config.size > LARGEST:
@@ -206,7 +206,7 @@ def _unsuited(what: str, arch: Arch, platforms: list[Platform]) -> UserError:
     )
 
 
-def read_config(data: bytes, manifest: Manifest, arch: Arch, what: str) -> tuple[Platform, Mapping[str, Any]]:
+def read_config(data: bytes, manifest: OciManifest, arch: Arch, what: str) -> tuple[Platform, Mapping[str, Any]]:
     """Return an image's platform and config, whose fields have the types of image-spec's config.md (or are null).
 
     Raises ImageError when it is malformed or has not one ``diff_id`` a layer, UserError when it is not for `arch`.

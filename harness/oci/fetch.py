@@ -16,7 +16,7 @@ from typing import Protocol
 from harness.arch import Arch
 from harness.errors import HostError, ImageError, UserError
 from harness.oci.blobs import Blobs, Receiver
-from harness.oci.document import LARGEST, MANIFEST, Descriptor, Manifest, choose, parse, read_config
+from harness.oci.document import LARGEST, MANIFEST, Descriptor, OciManifest, choose, parse, read_config
 from harness.oci.image import Blob, OciImage
 from harness.oci.registries import Registries, find
 from harness.patience import Patience
@@ -34,7 +34,7 @@ def silent(_: str) -> None:
     """Report nothing."""
 
 
-class Source(Protocol):
+class ImageSource(Protocol):
     """Where one image comes from."""
 
     def top(self) -> bytes:
@@ -54,7 +54,7 @@ class Source(Protocol):
         ...
 
 
-class Lock(Protocol):
+class ReferenceLock(Protocol):
     """What holds references to the digests that they once meant; ``honoured``, or being written."""
 
     honoured: bool
@@ -105,7 +105,7 @@ class Images:
         registries: Callable[[], Registries] = find,
         offline: bool = False,
         refresh: bool = False,
-        lock: Lock | None = None,
+        lock: ReferenceLock | None = None,
         progress: Callable[[str], None] = silent,
         alive: Callable[[], None] = lambda: None,
     ) -> None:
@@ -222,13 +222,13 @@ class Images:
             scratch.write_text(json.dumps(found.model_dump(by_alias=True, exclude_none=True)), encoding="utf-8")
             scratch.replace(path)
 
-    def _manifest(self, described: Descriptor, order: _Order) -> Manifest | None:
+    def _manifest(self, described: Descriptor, order: _Order) -> OciManifest | None:
         """Return a manifest of the store, or None when it or its config is not there."""
         blob = self._blobs.find(described)
         if blob is None:
             return None
         manifest = parse(blob.path.read_bytes(), str(order))
-        return manifest if isinstance(manifest, Manifest) and self._blobs.find(manifest.config) else None
+        return manifest if isinstance(manifest, OciManifest) and self._blobs.find(manifest.config) else None
 
     def _blob(self, wanted: Descriptor) -> Blob:
         found = self._blobs.find(wanted)
@@ -247,7 +247,7 @@ class Images:
         read_config(config.path.read_bytes(), manifest, order.arch, order.text)
         return found
 
-    def _layers(self, order: _Order, manifest: Manifest, diff_ids: Sequence[str]) -> tuple[Blob, ...]:
+    def _layers(self, order: _Order, manifest: OciManifest, diff_ids: Sequence[str]) -> tuple[Blob, ...]:
         unpacked = self._unpacked(manifest, diff_ids)
 
         def find(layer: Descriptor) -> Blob | None:
@@ -263,7 +263,7 @@ class Images:
         found = [find(layer) for layer in manifest.layers]
         return tuple(one for one in found if one is not None)  # all: what was missing has been fetched
 
-    def _unpacked(self, manifest: Manifest, diff_ids: Sequence[str]) -> set[str]:
+    def _unpacked(self, manifest: OciManifest, diff_ids: Sequence[str]) -> set[str]:
         """Return the digests of the layers whose files the store has: they were checked as they were unpacked."""
         if not diff_ids:
             return set()
@@ -272,7 +272,7 @@ class Images:
         both = zip(manifest.layers, diff_ids, strict=True)
         return {layer.digest for layer, diff_id in both if is_unpacked(diff_id, self.store)}
 
-    def _fetch(self, order: _Order, source: Source, missing: list[Descriptor]) -> None:
+    def _fetch(self, order: _Order, source: ImageSource, missing: list[Descriptor]) -> None:
         from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait  # a build of nothing needs none
 
         stop = threading.Event()
@@ -304,22 +304,24 @@ class Images:
             raise trouble
 
     @contextmanager
-    def _source(self, order: _Order) -> Iterator[Source]:
+    def _source(self, order: _Order) -> Iterator[ImageSource]:
         source = self._open(order)
         try:
             yield source
         finally:
             source.close()
 
-    def _open(self, order: _Order) -> Source:
+    def _open(self, order: _Order) -> ImageSource:
         if isinstance(order.name, Named):
             if self.offline:
                 raise HostError(
                     f"{order} is not in the cache, and this build is offline", hint="build once with the network"
                 )
-            from harness.oci.registry import Registry  # only where one is asked: a build of nothing must start quickly
+            from harness.oci.registry import (
+                RegistrySource,  # only where one is asked: a build of nothing must start quickly
+            )
 
-            return Registry(order.name, self.registries.places(order.name), self.patience, self.progress)
+            return RegistrySource(order.name, self.registries.places(order.name), self.patience, self.progress)
         from harness.oci.dockerarchive import DockerArchive
         from harness.oci.hostfiles import Archive, Folder
         from harness.oci.layout import Layout
@@ -330,11 +332,11 @@ class Images:
         return (Layout if order.name.transport == "oci-archive" else DockerArchive)(order.name, archive)
 
 
-def _descend(source: Source, order: _Order) -> tuple[bytes, Manifest]:
+def _descend(source: ImageSource, order: _Order) -> tuple[bytes, OciManifest]:
     data = source.top()
     for _ in range(DEEPEST + 1):
         document = parse(data, str(order))
-        if isinstance(document, Manifest):
+        if isinstance(document, OciManifest):
             return data, document
         chosen = choose(document, order.arch, order.text)
         if chosen.size > LARGEST:

@@ -17,7 +17,7 @@ from typing import IO, Protocol
 
 from harness.errors import ImageError, UserError
 from harness.oci.blobs import CHUNK, Receiver
-from harness.oci.tarstream import BadTarError, Member, Tar
+from harness.oci.tarstream import BadTarError, Tar, TarMember
 
 MOST_MEMBERS = 10_000  # of an archive: three for each layer, and some
 LARGEST_ARCHIVE = 128 << 30  # bytes, unpacked
@@ -25,7 +25,7 @@ MOST_LINKS = 5  # from one member to another: `docker save` links a layer that i
 GZIP = b"\x1f\x8b"
 
 
-class Part:
+class OpenPart:
     """One of the parts, open to be read: ``size`` bytes of it are left."""
 
     def __init__(self, stream: IO[bytes], size: int) -> None:
@@ -43,10 +43,10 @@ class Part:
             yield data
 
 
-class Files(Protocol):
+class HostFiles(Protocol):
     """The parts by their names."""
 
-    def open(self, name: str) -> AbstractContextManager[Part]:
+    def open(self, name: str) -> AbstractContextManager[OpenPart]:
         """Give a part. Raises FileNotFoundError when it is not there."""
         ...
 
@@ -64,10 +64,10 @@ class Folder:
             raise UserError(f"there is no folder {root}")
 
     @contextmanager
-    def open(self, name: str) -> Iterator[Part]:
+    def open(self, name: str) -> Iterator[OpenPart]:
         """Give a file."""
         with _regular(self.root / name) as stream:
-            yield Part(stream, os.fstat(stream.fileno()).st_size)
+            yield OpenPart(stream, os.fstat(stream.fileno()).st_size)
 
     def close(self) -> None:
         """Nothing is open."""
@@ -102,8 +102,8 @@ class Archive:
     def _tar(self) -> Path:
         return self._work / "archive.tar" if self._work else self._path
 
-    def _index(self) -> dict[str, tuple[Member, int]]:
-        found: dict[str, tuple[Member, int]] = {}
+    def _index(self) -> dict[str, tuple[TarMember, int]]:
+        found: dict[str, tuple[TarMember, int]] = {}
         with _regular(self._tar()) as stream:
             for member in Tar(stream).members():
                 found[posixpath.normpath(member.name)] = (member, stream.tell())
@@ -112,14 +112,14 @@ class Archive:
         return found
 
     @contextmanager
-    def open(self, name: str) -> Iterator[Part]:
+    def open(self, name: str) -> Iterator[OpenPart]:
         """Give a member, also by a link to it."""
         for _ in range(MOST_LINKS + 1):
             member, offset = self._members.get(posixpath.normpath(name), (None, 0))
             if member is not None and member.type == tarfile.REGTYPE:
                 with _regular(self._tar()) as stream:
                     stream.seek(offset)
-                    yield Part(stream, member.size)
+                    yield OpenPart(stream, member.size)
                 return
             if member is None or member.type not in (tarfile.SYMTYPE, tarfile.LNKTYPE):
                 break
@@ -159,7 +159,7 @@ def _unpack(path: Path, target: Path) -> None:
             plain.write(data)
 
 
-def read_all(files: Files, name: str, limit: int, what: str) -> bytes:
+def read_all(files: HostFiles, name: str, limit: int, what: str) -> bytes:
     """Return a part whole. Raises ImageError, which calls the image `what`, when it is absent or over `limit` bytes."""
     with opened(files, name, what) as part:
         if part.size > limit:
@@ -168,7 +168,7 @@ def read_all(files: Files, name: str, limit: int, what: str) -> bytes:
 
 
 @contextmanager
-def opened(files: Files, name: str, what: str) -> Iterator[Part]:
+def opened(files: HostFiles, name: str, what: str) -> Iterator[OpenPart]:
     """Give a part. Raises ImageError, which calls the image `what`, when it is absent."""
     try:
         with files.open(name) as part:
@@ -179,7 +179,7 @@ def opened(files: Files, name: str, what: str) -> Iterator[Part]:
         ) from None
 
 
-def send(files: Files, name: str, receiver: Receiver, what: str) -> None:
+def send(files: HostFiles, name: str, receiver: Receiver, what: str) -> None:
     """Send a part to the store. Raises ImageError when it is absent, ContentError when it is another."""
     receiver.restart()
     with opened(files, name, what) as part:

@@ -13,10 +13,10 @@ from typing import IO, Literal, cast
 from harness.errors import ImageError
 from harness.oci import packing
 from harness.oci.image import Blob, OciImage
-from harness.oci.tarstream import MAX_PATH, XATTR, BadTarError, Member, Tar
+from harness.oci.tarstream import MAX_PATH, XATTR, BadTarError, Tar, TarMember
 from harness.store import Store, digest_of
 from harness.tree import versions
-from harness.tree.tree import Node, Slice
+from harness.tree.tree import Slice, TreeNode
 
 KIND = "oci-layers"
 CONTENT, TABLE = "content", "entries.jsonl"
@@ -45,12 +45,12 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class LayerEntry:
     """What a layer does at ``path``: put ``node`` there, link it to ``target``, hide it, or clear the folder."""
 
     path: str
     action: Action
-    node: Node | None = None
+    node: TreeNode | None = None
     target: str = ""
 
 
@@ -93,18 +93,18 @@ def table_size(path: Path) -> int:
     return (path / TABLE).stat().st_size
 
 
-def load(path: Path) -> Iterator[Entry]:
+def load(path: Path) -> Iterator[LayerEntry]:
     """Yield the entries of an unpacked layer, in the order in which its tar has them."""
     content = path / CONTENT
     with (path / TABLE).open(encoding="ascii") as lines:
         for line in lines:
             place, action, target, row = json.loads(line)
-            yield Entry(place, action, _node(row, content) if row else None, target)
+            yield LayerEntry(place, action, _node(row, content) if row else None, target)
 
 
-def _node(row: list[object], content: Path) -> Node:
+def _node(row: list[object], content: Path) -> TreeNode:
     kind, mode, uid, gid, target, offset, size, digest, pax = row
-    return Node(
+    return TreeNode(
         cast(str, kind).encode(), cast(int, mode), cast(int, uid), cast(int, gid), cast(str, target),
         Slice(content, cast(int, offset), cast(int, size)) if digest else None, cast(str, digest),
         pax=tuple((key, value) for key, value in cast("list[list[str]]", pax)),
@@ -192,7 +192,7 @@ class _Reading:
         self._known: dict[str, int] = {}
         self._folders: dict[str, bool] = {}  # paths so far, and whether each is a folder: it alone may come again
 
-    def take(self, member: Member) -> list[object] | None:
+    def take(self, member: TarMember) -> list[object] | None:
         """Return a member's row; None for what says nothing of the root. BadTarError when it is not to be had."""
         self._left -= 1
         if self._left < 0:
@@ -213,7 +213,7 @@ class _Reading:
             return [path, "link", _link(member.target), None]
         return [path, "put", "", self._row(member)]
 
-    def _row(self, member: Member) -> list[object]:
+    def _row(self, member: TarMember) -> list[object]:
         if max(member.uid, member.gid) > MAX_ID:
             raise BadTarError(f"belongs to {member.uid}:{member.gid}")
         target, offset, size, digest, mode = "", 0, 0, "", member.mode

@@ -7,7 +7,7 @@ import json
 from harness.errors import ImageError, UserError
 from harness.oci.blobs import ContentError, Receiver, matches
 from harness.oci.document import LARGEST, Descriptor, Index, parse
-from harness.oci.hostfiles import Files, read_all, send
+from harness.oci.hostfiles import HostFiles, read_all, send
 from harness.spec.image_reference import Local
 
 NAME = "org.opencontainers.image.ref.name"  # the annotation that holds a tag
@@ -18,7 +18,7 @@ SHOWN = 20  # tags in a complaint
 class Layout:
     """The image that `local` names in a layout."""
 
-    def __init__(self, local: Local, files: Files) -> None:
+    def __init__(self, local: Local, files: HostFiles) -> None:
         self._local, self._files, self._what = local, files, str(local)
 
     def close(self) -> None:

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 
 from harness.oci import layers
 from harness.oci.image import OciImage
-from harness.oci.layers import Alive, Entry, Limits, idle
+from harness.oci.layers import Alive, LayerEntry, Limits, idle
 from harness.store import Store
-from harness.tree.tree import MAX_LINKS, Node, Tree, folder
+from harness.tree.tree import MAX_LINKS, Tree, TreeNode, folder
 
 
 class BadEntryError(Exception):
@@ -22,7 +22,7 @@ class BadEntryError(Exception):
 class _Place:
     """A path of the root: what is there, which layer put it there, and what lies below it."""
 
-    node: Node
+    node: TreeNode
     layer: int = -1
     below: dict[str, _Place] = field(default_factory=dict)
 
@@ -32,7 +32,7 @@ def merge(image: OciImage, limits: Limits, store: Store, alive: Alive = idle) ->
 
     Raises LayerError when a layer is damaged or hostile, or all together are beyond `limits`.
     """
-    root = Root(limits.entries)
+    root = MergedRoot(limits.entries)
     size = entries = tables = 0
     for number, blob in enumerate(image.layers):
         path = layers.unpack(image, number, limits, store, alive)
@@ -52,7 +52,7 @@ def merge(image: OciImage, limits: Limits, store: Store, alive: Alive = idle) ->
     return root.tree()
 
 
-class Root:
+class MergedRoot:
     """A root filesystem in the making. Links are followed inside it, as by a process whose root it is."""
 
     def __init__(self, most: int) -> None:
@@ -60,12 +60,12 @@ class Root:
         self._left = most  # paths that it may still grow by
         self.at = ""  # the entry whose turn it is
 
-    def apply(self, table: Sequence[Entry], layer: int) -> None:
+    def apply(self, table: Sequence[LayerEntry], layer: int) -> None:
         """Apply one layer; BadEntryError when an entry, `at`, cannot be.
 
         Its whiteouts hide what is below it alone, wherever in its tar they stand; but its hardlinks may still name it.
         """
-        linked: dict[str, Node] = {}
+        linked: dict[str, TreeNode] = {}
         for entry in table:
             self.at = entry.path
             if entry.action == "link":
@@ -90,7 +90,7 @@ class Root:
 
     def tree(self) -> Tree:
         """Return all paths with their nodes, in order."""
-        found: dict[str, Node] = {}
+        found: dict[str, TreeNode] = {}
         todo = [("", self._top)]
         while todo:
             path, place = todo.pop()
@@ -101,7 +101,7 @@ class Root:
             ]
         return Tree(found)
 
-    def _put(self, path: str, node: Node, layer: int) -> None:
+    def _put(self, path: str, node: TreeNode, layer: int) -> None:
         above, name = posixpath.split(path)
         parent = self._folder(above, layer)
         old = parent.below.get(name)
@@ -110,13 +110,13 @@ class Root:
         else:
             old.node, old.layer = node, layer
 
-    def _place(self, node: Node, layer: int) -> _Place:
+    def _place(self, node: TreeNode, layer: int) -> _Place:
         self._left -= 1
         if self._left < 0:
             raise BadEntryError("is one path more than an image may have")
         return _Place(node, layer)
 
-    def _hide(self, entry: Entry) -> None:
+    def _hide(self, entry: LayerEntry) -> None:
         hides = entry.action == "hide"
         above, name = posixpath.split(entry.path) if hides else (entry.path, "")
         place = self._walk(above)
@@ -127,7 +127,7 @@ class Root:
         else:
             place.below.clear()
 
-    def _find(self, path: str) -> Node | None:
+    def _find(self, path: str) -> TreeNode | None:
         """Return what is at `path`, the links among its folders followed."""
         above, name = posixpath.split(path)
         parent = self._walk(above)

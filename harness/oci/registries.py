@@ -21,7 +21,7 @@ HTTP = "http://"
 
 
 @dataclass(frozen=True)
-class Place:
+class RegistryPlace:
     """A repository on the registry ``host[:port]``. ``insecure``: plain HTTP or an unknown certificate will do."""
 
     host: str
@@ -38,7 +38,7 @@ class _Table(BaseModel):
     )
 
 
-class Mirror(_Table):
+class RegistryMirror(_Table):
     """A ``[[registry.mirror]]``: its ``host[:port][/path]``, and for which references it is asked."""
 
     location: str
@@ -50,7 +50,7 @@ class Mirror(_Table):
         return self.pull_from_mirror == "all" or (self.pull_from_mirror == "digest-only") == bool(name.digest)
 
 
-class Rule(_Table):
+class RegistryRule(_Table):
     """A ``[[registry]]``: names that begin with ``prefix`` are at ``location``, and before that at its mirrors."""
 
     prefix: str = ""
@@ -58,10 +58,10 @@ class Rule(_Table):
     insecure: bool = False
     blocked: bool = False
     mirror_by_digest_only: bool = False
-    mirror: tuple[Mirror, ...] = Field((), strict=False)
+    mirror: tuple[RegistryMirror, ...] = Field((), strict=False)
 
     @model_validator(mode="after")
-    def _names_something(self) -> Rule:
+    def _names_something(self) -> RegistryRule:
         if not self.prefix and not self.location:
             raise ValueError("neither `location` nor `prefix`")
         return self
@@ -78,7 +78,7 @@ class Rule(_Table):
 
 class _File(_Table):
     unqualified_search_registries: tuple[str, ...] = Field((), strict=False)
-    registry: tuple[Rule, ...] = Field((), strict=False)
+    registry: tuple[RegistryRule, ...] = Field((), strict=False)
     aliases: dict[str, str] = {}
 
 
@@ -87,7 +87,7 @@ class Registries:
     """What is set. ``default`` is where unqualified names are: ``host[:port]``, with ``http://`` before it if plain."""
 
     default: str = ""
-    rules: tuple[Rule, ...] = ()
+    rules: tuple[RegistryRule, ...] = ()
     aliases: Mapping[str, str] = field(default_factory=dict)
 
     def qualify(self, name: Named) -> Named:
@@ -110,7 +110,7 @@ class Registries:
         path = name.repository if "/" in name.repository else f"library/{name.repository}"
         return replace(name, registry=self.default.removeprefix(HTTP), repository=path)
 
-    def places(self, name: Named) -> list[Place]:
+    def places(self, name: Named) -> list[RegistryPlace]:
         """Return where a qualified name is to be asked for: mirrors in their order, then the place itself.
 
         Raises UserError when the name is blocked.
@@ -128,9 +128,9 @@ class Registries:
         return [_place(where.rstrip("/") + full.removeprefix(covered), insecure) for where, insecure in wanted]
 
 
-def _place(full: str, insecure: bool) -> Place:
+def _place(full: str, insecure: bool) -> RegistryPlace:
     host, _, repository = full.partition("/")
-    return Place(host, repository, insecure or is_loopback(host))
+    return RegistryPlace(host, repository, insecure or is_loopback(host))
 
 
 def is_loopback(host: str) -> bool:
@@ -150,7 +150,7 @@ def find(default: str | None = None, conf: Path | None = None) -> Registries:
     """
     if conf and not conf.is_file():
         raise UserError(f"there is no {conf}", hint="a file in the format of containers-registries.conf(5)")
-    rules: dict[str, Rule] = {}
+    rules: dict[str, RegistryRule] = {}
     aliases: dict[str, str] = {}
     search: tuple[str, ...] = ()
     for path in [conf] if conf else _host_files():

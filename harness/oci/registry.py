@@ -12,8 +12,8 @@ from harness.errors import HostError, UserError
 from harness.oci.auth import Auth
 from harness.oci.blobs import ContentError, Receiver, matches
 from harness.oci.document import INDEXES, LARGEST, MANIFESTS, Descriptor
-from harness.oci.registries import Place
-from harness.oci.transport import Transport
+from harness.oci.registries import RegistryPlace
+from harness.oci.transport import RegistryTransport
 from harness.oci.trouble import RegistryError, denied, failed
 from harness.patience import Patience, retrying
 from harness.spec.image_reference import Named
@@ -29,11 +29,11 @@ _RANGE = re.compile(r"bytes (\d+)-\d+/(?:\d+|\*)")
 Got = TypeVar("Got")
 
 
-class Registry:
+class RegistrySource:
     """One image's repository at each of its `places`, asked in their order until one has what is wanted."""
 
     def __init__(
-        self, name: Named, places: Sequence[Place], patience: Patience, progress: Callable[[str], None]
+        self, name: Named, places: Sequence[RegistryPlace], patience: Patience, progress: Callable[[str], None]
     ) -> None:
         self.name, self._patience, self._progress = name, patience, progress
         self._repositories = [Repository(place, patience) for place in places]
@@ -91,9 +91,9 @@ class Registry:
 class Repository:
     """A repository at one place; safe to use from several threads."""
 
-    def __init__(self, place: Place, patience: Patience) -> None:
+    def __init__(self, place: RegistryPlace, patience: Patience) -> None:
         self.place = place
-        self._transport = Transport(place, patience)
+        self._transport = RegistryTransport(place, patience)
         self._auth = Auth(place, partial(self._transport.ask, limit=LARGEST_ANSWER))
 
     def close(self) -> None:

@@ -35,7 +35,7 @@ class BadTarError(Exception):
         self.member = member
 
 
-class Source(Protocol):
+class TarSource(Protocol):
     """What a tar is read from."""
 
     def read(self, size: int) -> bytes:
@@ -44,7 +44,7 @@ class Source(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Member:
+class TarMember:
     """A member's header. ``type`` is tarfile's letter; ``size`` the bytes that follow; ``xattrs`` pax records."""
 
     name: str
@@ -60,11 +60,11 @@ class Member:
 class Tar:
     """Reads one tar: `members` yields headers, `content` the bytes of the member that came last."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: TarSource) -> None:
         self._source = source
         self._left = self._padding = 0
 
-    def members(self) -> Iterator[Member]:
+    def members(self) -> Iterator[TarMember]:
         """Yield the members in order; BadTarError at the first that is wrong."""
         extended: dict[str, str] = {}
         while (block := self._header()) is not None:
@@ -160,7 +160,7 @@ def _records(data: bytes) -> dict[str, str]:
     return found
 
 
-def _member(block: bytes, kind: bytes, size: int, extended: dict[str, str]) -> Member:
+def _member(block: bytes, kind: bytes, size: int, extended: dict[str, str]) -> TarMember:
     name = _text(block[:100])
     prefix = _text(block[345:500]) if block[257:263] == b"ustar\0" else ""
     name = extended.get("path", f"{prefix}/{name}" if prefix else name)
@@ -188,4 +188,4 @@ def _member(block: bytes, kind: bytes, size: int, extended: dict[str, str]) -> M
     elif kind != tarfile.REGTYPE:
         raise BadTarError(f"is {_KINDS.get(kind, f'of the unknown type {kind!r}')}", name)
     xattrs = sorted((key, value) for key, value in extended.items() if key.startswith(XATTR))
-    return Member(name, kind, mode, uid, gid, size, extended.get("linkpath", _text(block[157:257])), tuple(xattrs))
+    return TarMember(name, kind, mode, uid, gid, size, extended.get("linkpath", _text(block[157:257])), tuple(xattrs))

@@ -15,8 +15,8 @@ import httpx2
 from httpx2 import URL
 
 from harness.errors import UserError
-from harness.oci.registries import Place
-from harness.oci.trouble import Kind, RegistryError, failed, kind_of, words
+from harness.oci.registries import RegistryPlace
+from harness.oci.trouble import FailureKind, RegistryError, failed, kind_of, words
 from harness.patience import Patience
 
 REDIRECTS = 5
@@ -28,10 +28,10 @@ SLOWEST = 1000  # bytes a second: one that sends less for long does not answer
 CERTIFICATES = (".config/containers/certs.d", "/etc/containers/certs.d", "/etc/docker/certs.d")
 
 
-class Transport:
+class RegistryTransport:
     """Requests to one registry and to where it sends us; safe to use from several threads."""
 
-    def __init__(self, place: Place, patience: Patience) -> None:
+    def __init__(self, place: RegistryPlace, patience: Patience) -> None:
         self.place = place
         self._patience = patience
         self._client = httpx2.Client(
@@ -128,7 +128,7 @@ class Transport:
         """Return the error for an answer that is none."""
         return self._refused(response, kind_of(response.status_code))
 
-    def _refused(self, response: httpx2.Response, kind: Kind, who: str = "") -> RegistryError:
+    def _refused(self, response: httpx2.Response, kind: FailureKind, who: str = "") -> RegistryError:
         with self._told():
             said = words(next(response.iter_raw(300), b""))
         after = _after(response.headers.get("Retry-After")) if kind in ("busy", "failing") else None
@@ -139,13 +139,13 @@ class Transport:
         try:
             yield
         except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError) as error:
-            kind: Kind = "silent" if isinstance(error, httpx2.TransportError) else "odd"
+            kind: FailureKind = "silent" if isinstance(error, httpx2.TransportError) else "odd"
             if _untrusted(error):
                 kind = "untrusted"
             raise failed(self.place, kind, details=words(str(error).encode())) from error
 
 
-def join(place: Place, base: URL, target: str) -> URL:
+def join(place: RegistryPlace, base: URL, target: str) -> URL:
     """Return the URL that a registry sends us to from `base`. RegistryError when it is none of HTTP."""
     try:
         url = base.join(target)
@@ -181,7 +181,7 @@ def _after(value: str | None) -> float | None:
         return None
 
 
-def _verify(place: Place) -> ssl.SSLContext | bool:
+def _verify(place: RegistryPlace) -> ssl.SSLContext | bool:
     if place.insecure:
         return False
     folders = [Path.home() / folder / place.host for folder in CERTIFICATES]

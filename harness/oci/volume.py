@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from harness.oci.blobs import FILE, hexadecimal
-from harness.oci.document import INDEX, Manifest, parse
+from harness.oci.document import INDEX, OciManifest, parse
 from harness.oci.image import Blob, OciImage
 from harness.spec.image_reference import parse as parse_reference
 from harness.store import Store, file_digest
-from harness.tree.tree import Node, Slice, Tree, plain
+from harness.tree.tree import Slice, Tree, TreeNode, plain
 
 REF_NAME = "org.opencontainers.image.ref.name"  # image-spec, annotations.md
 
@@ -38,7 +38,7 @@ def _put_image(tree: Tree, image: OciImage, store: Store) -> dict[str, Any]:
     path = store.path("blobs", hexadecimal(image.digest)) / FILE
     data = path.read_bytes()
     manifest = parse(data, image.reference)
-    assert isinstance(manifest, Manifest), "an image has been fetched by it"
+    assert isinstance(manifest, OciManifest), "an image has been fetched by it"
     config = store.path("blobs", hexadecimal(manifest.config.digest)) / FILE
     tree.put(_place(image.digest), plain(data))
     blobs = [Blob(config, manifest.config.media_type, manifest.config.digest, manifest.config.size), *image.layers]
@@ -50,10 +50,10 @@ def _put_image(tree: Tree, image: OciImage, store: Store) -> dict[str, Any]:
     return {"mediaType": manifest.media_type, "digest": image.digest, "size": len(data), "platform": platform}
 
 
-def _file(blob: Blob) -> Node:
+def _file(blob: Blob) -> TreeNode:
     algorithm, _, digits = blob.digest.partition(":")
     digest = digits if algorithm == "sha256" else file_digest(blob.path)
-    return Node(b"0", 0o644, content=Slice(blob.path, 0, blob.size), digest=digest)
+    return TreeNode(b"0", 0o644, content=Slice(blob.path, 0, blob.size), digest=digest)
 
 
 def _place(digest: str) -> str:

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.report.words import plural
-from harness.run.changes import Change
+from harness.run.changes import RunChange
 from harness.run.results import LAB, function_of
 
-Row = Mapping[str, Any]
+BriefRow = Mapping[str, Any]
 MOST = 50  # rows of a kind: whoever wants all of them opens the page
 TEXT = 300  # characters of a message
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]<>()#+!|~&@])")  # @: a guest's words shall call nobody
@@ -38,7 +38,7 @@ class Sorted:
     idle: tuple[str, ...]
 
 
-def sort(results: Row) -> Sorted:
+def sort(results: BriefRow) -> Sorted:
     """Tell the image's failures from the lab's."""
     failed = [
         Broken(row.get("id", ""), function_of(one["case"]), one["message"], one.get("whose", ""))
@@ -54,7 +54,7 @@ def sort(results: Row) -> Sorted:
     )  # fmt: skip
 
 
-def headline(results: Row) -> str:
+def headline(results: BriefRow) -> str:
     """Return a run's outcome in one line."""
     found = sort(results)
     passed = sum(row["status"] == "passed" for row in results["cells"])
@@ -66,12 +66,12 @@ def headline(results: Row) -> str:
     return f"{passed} of {len(results['cells'])} cells passed{f'; {told}' if told else ''}"
 
 
-def markdown(results: Row, changed: Sequence[Change]) -> str:
+def markdown(results: BriefRow, changed: Sequence[RunChange]) -> str:
     """Return the summary of a run in Markdown; a guest's words are text in it, whatever they look like."""
     return "\n".join(_lines(results, changed)) + "\n"
 
 
-def _lines(results: Row, changed: Sequence[Change]) -> Iterator[str]:
+def _lines(results: BriefRow, changed: Sequence[RunChange]) -> Iterator[str]:
     found = sort(results)
     yield f"## {headline(results)}"
     if results["error"]:
@@ -104,7 +104,7 @@ def _list(title: str, rows: Sequence[str]) -> Iterator[str]:
         yield f"- and {len(rows) - MOST} more"
 
 
-def workflow_commands(results: Row) -> Iterator[str]:
+def workflow_commands(results: BriefRow) -> Iterator[str]:
     """Yield GitHub's workflow commands (``::error title=…::…``): an error each failed case, a warning the rest."""
     found = sort(results)
     for kind, title, rows in (

@@ -34,7 +34,7 @@ class Cause:
 
 
 @dataclass(frozen=True)
-class Line:
+class ChartLine:
     """A series with where it changed, its floor, its key, and what else moved at each change (by its index).
 
     A series may come thinned: then ``places`` says which of the chart's runs each point is, from 0, and ``whole`` how
@@ -62,7 +62,7 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Tick:
+class ChartTick:
     """A line across or up the chart, and what is written beside it."""
 
     at: float
@@ -94,13 +94,13 @@ class Chart:
     levels: tuple[str, ...]
     marks: tuple[Mark, ...]
     borders: tuple[float, ...]
-    across: tuple[Tick, ...]
-    up: tuple[Tick, ...]
+    across: tuple[ChartTick, ...]
+    up: tuple[ChartTick, ...]
     drawn: int
     count: int
 
 
-def placed(lines: Sequence[Line]) -> list[Line]:
+def placed(lines: Sequence[ChartLine]) -> list[ChartLine]:
     """Return lines with the places of their points among the runs that any of them has, in the order of time."""
     if all(line.places for line in lines):
         return [*lines]
@@ -115,7 +115,7 @@ def thinned(values: Sequence[int], changes: Sequence[ChangePoint], most: int = M
     return sorted({*straight(kept(values, most, sides), values), *sides, *evenly(len(values), X_TICKS)})
 
 
-def chart(lines: Sequence[Line], most: int = MOST) -> Chart:
+def chart(lines: Sequence[ChartLine], most: int = MOST) -> Chart:
     """Return the chart of one figure's lines, one a key, the oldest first; each has at least one point."""
     lines = placed(lines)
     mode = lines[0].series.mode
@@ -147,7 +147,7 @@ def chart(lines: Sequence[Line], most: int = MOST) -> Chart:
     )
 
 
-def _last(lines: Sequence[Line]) -> int:
+def _last(lines: Sequence[ChartLine]) -> int:
     """Return the place of the last run, 1 where there is but one: all else is in parts of it."""
     return max(1, *(line.places[-1] for line in lines))
 
@@ -156,7 +156,7 @@ def _up_to(value: float, low: float, high: float) -> float:
     return (high - value) / (high - low) * HEIGHT
 
 
-def spark(line: Line, most: int = 120) -> str:
+def spark(line: ChartLine, most: int = 120) -> str:
     """Return a line as a path in the box: what moves by less than the floor looks level."""
     (line,) = placed([line])
     values = line.values
@@ -176,7 +176,7 @@ def _short(value: float, digits: int) -> str:
     return f"{value:.{digits}f}".rstrip("0").rstrip(".") or "0"
 
 
-def _level(line: Line, wide: float) -> Iterator[tuple[float, float]]:
+def _level(line: ChartLine, wide: float) -> Iterator[tuple[float, float]]:
     """Yield where and at which value each level between changes begins and ends; a place is `wide`."""
     start = line.places[0] * wide
     level = line.changes[0].before if line.changes else fmean(line.values) if line.mean is None else line.mean
@@ -187,7 +187,7 @@ def _level(line: Line, wide: float) -> Iterator[tuple[float, float]]:
     yield from ((start, level), (line.places[-1] * wide, level))
 
 
-def numbered(lines: Sequence[Line]) -> list[tuple[Line, ChangePoint]]:
+def numbered(lines: Sequence[ChartLine]) -> list[tuple[ChartLine, ChangePoint]]:
     """Return all changes of some lines in the order of time: their number is their place, from 1."""
     return sorted(
         ((line, change) for line in lines for change in line.changes),
@@ -195,7 +195,7 @@ def numbered(lines: Sequence[Line]) -> list[tuple[Line, ChangePoint]]:
     )
 
 
-def _marks(lines: Sequence[Line], last: int) -> Iterator[Mark]:
+def _marks(lines: Sequence[ChartLine], last: int) -> Iterator[Mark]:
     near = far = math.inf  # the last marks with a number; the newest one has its own in any case
     found = []
     for number, (line, change) in reversed([*enumerate(numbered(lines), 1)]):
@@ -206,7 +206,7 @@ def _marks(lines: Sequence[Line], last: int) -> Iterator[Mark]:
     return reversed(found)
 
 
-def _across(lines: Sequence[Line], last: int) -> Iterator[Tick]:
+def _across(lines: Sequence[ChartLine], last: int) -> Iterator[ChartTick]:
     """Yield dates at about even distances, of runs that are there."""
     whens = {
         place: point.when[:10] for line in lines for place, point in zip(line.places, line.series.points, strict=True)
@@ -216,10 +216,10 @@ def _across(lines: Sequence[Line], last: int) -> Iterator[Tick]:
         place = min(known, key=lambda one: abs(one - wanted))
         if whens[place] != text:
             text = whens[place]
-            yield Tick(place * 100 / last, text)
+            yield ChartTick(place * 100 / last, text)
 
 
-def _up(low: float, high: float, unit: float) -> Iterator[Tick]:
+def _up(low: float, high: float, unit: float) -> Iterator[ChartTick]:
     digits = max(0, -math.floor(math.log10(step((high - low) / unit, Y_TICKS)) + 1e-9))
     for value in ticks(low / unit, high / unit, Y_TICKS):
-        yield Tick((high - value * unit) / (high - low) * 100, f"{value:.{digits}f}")
+        yield ChartTick((high - value * unit) / (high - low) * 100, f"{value:.{digits}f}")

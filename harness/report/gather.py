@@ -11,13 +11,13 @@ from statistics import fmean
 from harness.history import History
 from harness.history.floors import floors_of
 from harness.history.trends import judged
-from harness.history.whole import Whole, points, whole
+from harness.history.whole import WholeSeries, points, whole
 from harness.measure.compare import STEPS
 from harness.measure.floor import Floors
 from harness.measure.gate import CellFigures, size_floor
 from harness.measure.phases import READY
 from harness.measure.series import Series
-from harness.report.chart import Cause, Line, thinned
+from harness.report.chart import Cause, ChartLine, thinned
 from harness.report.overtime import TOTAL, causes
 
 PARTS = 200  # runs that phases and sizes by part look back
@@ -25,7 +25,7 @@ KEYS = 8  # of one figure, the newest
 EXPLAINED = 25  # changes of a figure, the newest, whose causes are looked for
 
 
-def gather(opened: History) -> tuple[list[Line], list[Line]]:
+def gather(opened: History) -> tuple[list[ChartLine], list[ChartLine]]:
     """Return the lines that are drawn as charts, and the parts of the newest key, these of the last runs only.
 
     Of each only the points that are seen, and those at its changes.
@@ -65,7 +65,7 @@ Explain = Callable[[Series, str, str, Floors], tuple[Cause, ...]]
 
 def _lines(
     opened: History, heads: Sequence[Series], explain: Explain | None, last: int | None = None
-) -> Iterator[Line]:
+) -> Iterator[ChartLine]:
     """Yield the lines of one figure's chart, a key each."""
     read = [whole(opened, head, last) for head in heads]
     # one key alone has the places that its points have
@@ -76,7 +76,9 @@ def _lines(
             yield _line(opened, one, places, explain)
 
 
-def _line(opened: History, one: Whole, places: Mapping[tuple[int, int], int], explain: Explain | None) -> Line:
+def _line(
+    opened: History, one: WholeSeries, places: Mapping[tuple[int, int], int], explain: Explain | None
+) -> ChartLine:
     head = one.head
     floors = floors_of(opened, head.image, head.machine, key=head.key) if head.mode == "exact" else Floors()
     changes, floor = judged(head, one.values, floors)
@@ -88,7 +90,7 @@ def _line(opened: History, one: Whole, places: Mapping[tuple[int, int], int], ex
     moved = tuple(replace(change, index=now[change.index]) for change in changes)
     told = moved[-EXPLAINED:] if explain and head.mode != "wall" else ()
     runs = [point.run for point in series.points]
-    return Line(
+    return ChartLine(
         series,
         moved,
         floor,

@@ -14,12 +14,12 @@ from harness.run.results import FINISHED, KNOWN, LAB, effective
 
 # what XML 1.0 has no way to hold (section 2.2)
 _UNFIT = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-Row = Mapping[str, Any]
+JunitRow = Mapping[str, Any]
 
 
-def junit(events: Iterable[Row], results: Row) -> str:
+def junit(events: Iterable[JunitRow], results: JunitRow) -> str:
     """Return the XML of a run, from its events and the results that they fold to."""
-    cases: dict[str, dict[str, Row]] = {}
+    cases: dict[str, dict[str, JunitRow]] = {}
     for event in effective(events):
         if event["event"] == "case":  # the last word on a case counts: its teardown may have failed
             cases.setdefault(event["cell"], {})[event["case"]] = event
@@ -32,7 +32,7 @@ def junit(events: Iterable[Row], results: Row) -> str:
     return Xml.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
 
 
-def _suite(root: Xml.Element, name: str, cases: list[Row], row: Row, when: str) -> None:
+def _suite(root: Xml.Element, name: str, cases: list[JunitRow], row: JunitRow, when: str) -> None:
     suite = Xml.SubElement(root, "testsuite", name=_fit(name), timestamp=when.removesuffix("Z"))
     if facts := list(_facts(row)):
         properties = Xml.SubElement(suite, "properties")
@@ -50,7 +50,7 @@ def _suite(root: Xml.Element, name: str, cases: list[Row], row: Row, when: str) 
         suite.set(key, str(len(suite.findall(f"testcase/{tag}"))))
 
 
-def _facts(row: Row) -> Iterator[tuple[str, object]]:
+def _facts(row: JunitRow) -> Iterator[tuple[str, object]]:
     if not row:
         return
     found = {"image": row["image"], "machine": row["machine"], "arch": row["arch"], "size": row["size"],
@@ -58,7 +58,7 @@ def _facts(row: Row) -> Iterator[tuple[str, object]]:
     yield from ((key, value) for key, value in found.items() if value is not None)
 
 
-def _case(suite: Xml.Element, event: Row) -> None:
+def _case(suite: Xml.Element, event: JunitRow) -> None:
     path, _, name = event["case"].partition("::")
     case = Xml.SubElement(
         suite, "testcase", classname=_fit(path.removesuffix(".py").replace("/", ".").strip(".")),

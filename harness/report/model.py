@@ -12,13 +12,13 @@ from harness.errors import UserError
 Plain = dict[str, str]
 
 
-class Row(BaseModel):
+class ShownRow(BaseModel):
     """Something that was read. What an older harness did not write has the value for nothing; other keys are left."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", coerce_numbers_to_str=True)
 
 
-class Exact(Row):
+class Exact(ShownRow):
     """Exact times: ms from the kernel's clock zero and before it, and every figure in µs."""
 
     ready: float | None = None
@@ -28,21 +28,21 @@ class Exact(Row):
     moved: str = ""
 
 
-class Wall(Row):
+class Wall(ShownRow):
     """The host's time to ready, in ms."""
 
     ready: float | None = None
     key: Plain = {}
 
 
-class Times(Row):
+class Times(ShownRow):
     """Both kinds of boot."""
 
     exact: Exact = Exact()
     wall: Wall = Wall()
 
 
-class Cases(Row):
+class Cases(ShownRow):
     """How many cases came to what."""
 
     passed: int = 0
@@ -51,14 +51,14 @@ class Cases(Row):
     known: int = 0
 
 
-class Budget(Row):
+class ShownBudget(ShownRow):
     """What the plan allows: MB and exact ms."""
 
     size: float | None = None
     ready: float | None = None
 
 
-class Failure(Row):
+class CaseFailure(ShownRow):
     """A failed case, with the path of the transcript that tells of it."""
 
     case: str = ""
@@ -67,7 +67,7 @@ class Failure(Row):
     whose: str = ""
 
 
-class Known(Row):
+class KnownCase(ShownRow):
     """A case whose failure is known, and what is said of it."""
 
     case: str = ""
@@ -75,7 +75,7 @@ class Known(Row):
     known: str = ""
 
 
-class Cell(Row):
+class ShownCell(ShownRow):
     """One image on one machine."""
 
     id: str
@@ -92,14 +92,14 @@ class Cell(Row):
     cases: Cases = Cases()
     status: str = ""
     reason: str = ""
-    budget: Budget = Budget()
-    failures: tuple[Failure, ...] = ()
-    known: tuple[Known, ...] = ()
-    passes: tuple[Known, ...] = ()
+    budget: ShownBudget = ShownBudget()
+    failures: tuple[CaseFailure, ...] = ()
+    known: tuple[KnownCase, ...] = ()
+    passes: tuple[KnownCase, ...] = ()
     host: Plain = {}
 
 
-class Source(Row):
+class ShownCommit(ShownRow):
     """The commit of the plan's folder; ``changed``: its files were others."""
 
     commit: str = ""
@@ -107,30 +107,30 @@ class Source(Row):
     changed: bool = False
 
 
-class Other(Row):
+class Other(ShownRow):
     """Cases without a cell."""
 
     cases: Cases = Cases()
-    failures: tuple[Failure, ...] = ()
+    failures: tuple[CaseFailure, ...] = ()
 
 
-class Results(Row):
+class Results(ShownRow):
     """A run."""
 
     harness: str = ""
     when: str = ""
     run: str = ""
     plan: str | None = None
-    source: Source | None = None
+    source: ShownCommit | None = None
     exit: int = 0
     interrupted: bool = False
     error: str = ""
     notes: tuple[str, ...] = ()
-    cells: tuple[Cell, ...]
+    cells: tuple[ShownCell, ...]
     other: Other = Other()
 
 
-class Moved(Row):
+class Moved(ShownRow):
     """A figure beyond its floor: µs, or bytes of a size."""
 
     figure: str
@@ -139,7 +139,7 @@ class Moved(Row):
     floor: int = 0
 
 
-class Judged(Row):
+class GateResult(ShownRow):
     """What became of a cell against the baseline."""
 
     image: str
@@ -151,15 +151,15 @@ class Judged(Row):
     notes: tuple[str, ...] = ()
 
 
-class Gate(Row):
+class Gate(ShownRow):
     """The judgement of a run against a baseline."""
 
     against: str
     passed: bool
-    cells: tuple[Judged, ...] = Field(default=())
+    cells: tuple[GateResult, ...] = Field(default=())
 
 
-class Package(Row):
+class ShownPackage(ShownRow):
     """A Debian package of an image."""
 
     name: str
@@ -168,14 +168,14 @@ class Package(Row):
     used: int | None = None  # of its files, those that are in the image
 
 
-class Root(Row):
+class ShownRoot(ShownRow):
     """The compressed root filesystem."""
 
     size: int
     paths: int | None = None
 
 
-class Manifest(Row):
+class ShownManifest(ShownRow):
     """What an image is made of. ``raw`` is all of it, for what makes it large."""
 
     name: str
@@ -183,8 +183,8 @@ class Manifest(Row):
     cmdline: str = ""
     suite: str = ""
     compression: str = ""
-    root: Root
-    packages: tuple[Package, ...] = ()
+    root: ShownRoot
+    packages: tuple[ShownPackage, ...] = ()
     raw: dict[str, Any]
 
 

@@ -11,7 +11,7 @@ from harness.measure.compare import alike, decides
 from harness.measure.gate import differing
 from harness.measure.phases import READY
 from harness.measure.series import Point
-from harness.report.chart import Cause, Chart, Line, chart, numbered, spark
+from harness.report.chart import Cause, Chart, ChartLine, chart, numbered, spark
 from harness.report.words import DIGEST
 
 TOTAL = "total"
@@ -23,7 +23,7 @@ TITLES = {("exact", TOTAL): "power-on to ready, exact", ("exact", READY): "clock
 
 
 @dataclass(frozen=True)
-class Change:
+class ChangeRow:
     """A row of a table of changes. ``what`` says which commits and YAML lie between the two runs."""
 
     number: int
@@ -44,7 +44,7 @@ class Change:
 
 
 @dataclass(frozen=True)
-class Figure:
+class FigureChart:
     """A chart with what belongs to it. ``changes`` are newest first; ``keys`` say what differed where a key ended."""
 
     title: str
@@ -52,12 +52,12 @@ class Figure:
     newest: Point
     floor: int
     chart: Chart
-    changes: tuple[Change, ...]
+    changes: tuple[ChangeRow, ...]
     keys: tuple[str, ...]
 
 
 @dataclass(frozen=True)
-class Part:
+class PartRow:
     """A row of the table of phases and sizes: its newest value, a line, and what became of it in the runs shown."""
 
     mode: str
@@ -65,11 +65,11 @@ class Part:
     newest: int
     first: int
     path: str
-    changes: tuple[Change, ...]
+    changes: tuple[ChangeRow, ...]
 
 
 @dataclass(frozen=True)
-class CellView:
+class SeriesView:
     """An image on a machine."""
 
     number: int
@@ -77,12 +77,12 @@ class CellView:
     image: str
     machine: str
     arch: str
-    figures: tuple[Figure, ...]
-    parts: tuple[Part, ...]
+    figures: tuple[FigureChart, ...]
+    parts: tuple[PartRow, ...]
     runs: int  # that the parts look back
 
     @property
-    def newest(self) -> tuple[Change, ...]:
+    def newest(self) -> tuple[ChangeRow, ...]:
         """The newest change of all charts, if there is one."""
         found = [figure.changes[0] for figure in self.figures if figure.changes]
         return tuple(sorted(found, key=lambda change: change.point.when)[-1:])
@@ -98,12 +98,12 @@ class OverTimePage:
     drawn: int
     first: str
     last: str
-    cells: tuple[CellView, ...]
-    changes: tuple[Change, ...]
+    cells: tuple[SeriesView, ...]
+    changes: tuple[ChangeRow, ...]
     count: int
 
 
-def page(lines: Sequence[Line], parts: Sequence[Line], called: str, runs: int = 0) -> OverTimePage:
+def page(lines: Sequence[ChartLine], parts: Sequence[ChartLine], called: str, runs: int = 0) -> OverTimePage:
     """Return what the page shows. `lines` are drawn as charts, `parts` (the last runs only) as rows of a table.
 
     Lines without points are passed over. Lines of one figure that differ in their key are one chart, oldest first.
@@ -131,15 +131,17 @@ def page(lines: Sequence[Line], parts: Sequence[Line], called: str, runs: int = 
     )
 
 
-def _cell(line: Line) -> tuple[str, str, str]:
+def _cell(line: ChartLine) -> tuple[str, str, str]:
     return line.series.image, line.series.machine, line.series.arch
 
 
-def _figure(line: Line) -> tuple[str, str]:
+def _figure(line: ChartLine) -> tuple[str, str]:
     return line.series.mode, line.series.figure
 
 
-def _view(number: int, name: tuple[str, str, str], lines: Sequence[Line], parts: Sequence[Line]) -> CellView:
+def _view(
+    number: int, name: tuple[str, str, str], lines: Sequence[ChartLine], parts: Sequence[ChartLine]
+) -> SeriesView:
     image, machine, arch = name
     called = f"{image.rpartition('/')[2].removesuffix('.yml')} on {machine}"
     mine = [line for line in lines if _cell(line) == name]
@@ -148,7 +150,7 @@ def _view(number: int, name: tuple[str, str, str], lines: Sequence[Line], parts:
         for wanted in dict.fromkeys(map(_figure, mine))
     ]
     rows = [line for line in parts if _cell(line) == name and line.series.points]
-    return CellView(
+    return SeriesView(
         number=number,
         name=called,
         image=image,
@@ -160,12 +162,12 @@ def _view(number: int, name: tuple[str, str, str], lines: Sequence[Line], parts:
     )
 
 
-def _charted(lines: Sequence[Line], cell: str, number: int) -> Figure:
+def _charted(lines: Sequence[ChartLine], cell: str, number: int) -> FigureChart:
     lines = sorted(lines, key=lambda line: line.series.points[0].when)
     newest = max((line.series.points[-1] for line in lines), key=lambda point: (point.when, point.run))
     mode, figure = _figure(lines[0])
     changes = [_change(count, line, change, cell, number) for count, (line, change) in enumerate(numbered(lines), 1)]
-    return Figure(
+    return FigureChart(
         title=TITLES.get((mode, figure), f"{mode} {figure}"),
         mode=mode,
         newest=newest,
@@ -176,15 +178,15 @@ def _charted(lines: Sequence[Line], cell: str, number: int) -> Figure:
     )
 
 
-def _keys(lines: Sequence[Line]) -> Iterator[str]:
+def _keys(lines: Sequence[ChartLine]) -> Iterator[str]:
     for before, line in pairwise(lines):
         apart = differing(before.key, line.key) or "another key"
         yield f"{line.series.points[0].when[:10]}: {apart}"
 
 
-def _change(count: int, line: Line, change: ChangePoint, cell: str, number: int) -> Change:
+def _change(count: int, line: ChartLine, change: ChangePoint, cell: str, number: int) -> ChangeRow:
     points = line.series.points
-    return Change(
+    return ChangeRow(
         number=count,
         cell=cell,
         cell_number=number,
@@ -213,10 +215,10 @@ def between(before: Point | None, after: Point) -> Iterator[str]:
         yield f"{known}: what differs is elsewhere, in packages or in the harness"
 
 
-def _part(line: Line, cell: str, number: int) -> Part:
+def _part(line: ChartLine, cell: str, number: int) -> PartRow:
     values = line.values
     changes = [_change(0, line, change, cell, number) for change in line.changes]
-    return Part(line.series.mode, line.series.figure, values[-1], values[0], spark(line),
+    return PartRow(line.series.mode, line.series.figure, values[-1], values[0], spark(line),
                 tuple(reversed(changes)))  # fmt: skip
 
 

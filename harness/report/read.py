@@ -16,7 +16,7 @@ from harness.image import MANIFEST
 from harness.measure import trace
 from harness.measure.phases import Phase
 from harness.report import model
-from harness.run.changes import Change, changes
+from harness.run.changes import RunChange, changes
 from harness.run.results import FILE, PREVIOUS
 from harness.system.record import BootRecord
 
@@ -43,7 +43,7 @@ class Room:
 
 
 @dataclass(frozen=True)
-class Transcript:
+class TranscriptExcerpt:
     """A transcript's beginning and end. ``path`` is relative to the run's folder; of ``size`` bytes some are cut."""
 
     path: str
@@ -54,7 +54,7 @@ class Transcript:
 
 
 @dataclass(frozen=True)
-class Boot:
+class ShownBoot:
     """A boot of a cell: its folder below the cell's (``exact/1``), its record, and what the guest said.
 
     ``steps`` are the kernel's, of the boot that told them.
@@ -62,23 +62,23 @@ class Boot:
 
     name: str
     record: BootRecord | None
-    transcript: Transcript | None
+    transcript: TranscriptExcerpt | None
     problem: str = ""
     steps: tuple[Phase, ...] = ()
 
 
 @dataclass(frozen=True)
-class Found:
+class RunContents:
     """What lies in a run's folder. ``boots`` are by cell."""
 
     results: model.Results
     gate: model.Gate | None = None
-    boots: Mapping[str, tuple[Boot, ...]] = field(default_factory=dict)
+    boots: Mapping[str, tuple[ShownBoot, ...]] = field(default_factory=dict)
     manifests: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    changes: tuple[Change, ...] = ()  # since the run before
+    changes: tuple[RunChange, ...] = ()  # since the run before
 
 
-def folder(path: Path) -> Found:
+def folder(path: Path) -> RunContents:
     """Return what a run's folder has; UserError when there are no results in it."""
     results = model.results(_json(path / FILE), str(path / FILE))
     room = Room()
@@ -87,7 +87,7 @@ def folder(path: Path) -> Found:
     for cell in sorted(results.cells, key=lambda cell: not cell.failures):
         boots[cell.id] = tuple(_boots(path, cell, room))
     manifests = {cell.id: _manifest(cell, boots[cell.id]) for cell in results.cells}
-    return Found(results, _gate(path / GATE), boots, manifests, _changes(path / PREVIOUS, results))
+    return RunContents(results, _gate(path / GATE), boots, manifests, _changes(path / PREVIOUS, results))
 
 
 def _json(path: Path) -> Any:
@@ -109,7 +109,7 @@ def _gate(path: Path) -> model.Gate | None:
         return None
 
 
-def _changes(path: Path, now: model.Results) -> tuple[Change, ...]:
+def _changes(path: Path, now: model.Results) -> tuple[RunChange, ...]:
     try:
         before = model.results(_json(path), str(path))
     except UserError:
@@ -117,7 +117,7 @@ def _changes(path: Path, now: model.Results) -> tuple[Change, ...]:
     return tuple(changes(before.model_dump(), now.model_dump())) if before.plan == now.plan else ()
 
 
-def _boots(path: Path, cell: model.Cell, room: Room) -> list[Boot]:
+def _boots(path: Path, cell: model.ShownCell, room: Room) -> list[ShownBoot]:
     base = path / "cells" / cell.id
     if base.resolve().parent != (path / "cells").resolve():
         return []  # a cell's id is a name, whatever somebody has made of it
@@ -129,7 +129,7 @@ def _boots(path: Path, cell: model.Cell, room: Room) -> list[Boot]:
         name = str(one.relative_to(base))
         text = one / "transcript.txt"
         said = _transcript(text, path, room) if text.is_file() else None
-        boots.append(Boot(name, record, said, problem, _steps(one / RAW) if name == STEPS else ()))
+        boots.append(ShownBoot(name, record, said, problem, _steps(one / RAW) if name == STEPS else ()))
     return boots
 
 
@@ -152,21 +152,23 @@ def _steps(path: Path) -> tuple[Phase, ...]:
         return ()  # the page has its transcript, where that can be seen
 
 
-def _transcript(path: Path, base: Path, room: Room) -> Transcript:
+def _transcript(path: Path, base: Path, room: Room) -> TranscriptExcerpt:
     size = path.stat().st_size
     name = str(path.relative_to(base))
     with path.open("rb") as file:
         if size <= HEAD + TAIL:
             given = room.take(size)
             whole = file.read(given)
-            return Transcript(name, size, _text(whole if given == size else _whole_lines(whole)), "", size - given)
+            return TranscriptExcerpt(
+                name, size, _text(whole if given == size else _whole_lines(whole)), "", size - given
+            )
         given = room.take(HEAD + TAIL)
         if given < HEAD + TAIL:
-            return Transcript(name, size, cut=size)
+            return TranscriptExcerpt(name, size, cut=size)
         head = _whole_lines(file.read(HEAD))
         file.seek(size - TAIL)
         tail = file.read(TAIL).partition(b"\n")[2]
-    return Transcript(name, size, _text(head), _text(tail), size - len(head) - len(tail))
+    return TranscriptExcerpt(name, size, _text(head), _text(tail), size - len(head) - len(tail))
 
 
 def _whole_lines(data: bytes) -> bytes:
@@ -177,7 +179,7 @@ def _text(data: bytes) -> str:
     return data.decode("utf-8", "backslashreplace")
 
 
-def _manifest(cell: model.Cell, boots: tuple[Boot, ...]) -> Mapping[str, Any]:
+def _manifest(cell: model.ShownCell, boots: tuple[ShownBoot, ...]) -> Mapping[str, Any]:
     """Return the manifest of the image that a cell booted, if it is still where it was and still that one."""
     for boot in boots:
         argv = boot.record.argv if boot.record else ()

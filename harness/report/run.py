@@ -11,8 +11,8 @@ from pydantic import TypeAdapter, ValidationError
 from harness.measure.phases import Phase, phases
 from harness.measure.trace import explained
 from harness.report import brief, model, sizemap
-from harness.report.read import Boot, Found
-from harness.report.sizemap import Map, Part
+from harness.report.read import RunContents, ShownBoot
+from harness.report.sizemap import Map, SizePart
 from harness.report.waterfall import Waterfall, waterfall
 from harness.report.words import DIGEST, data, megabytes, moment, ms, plural
 from harness.system.record import BootRecord
@@ -24,7 +24,7 @@ CHANGED = {"worse": "▲", "better": "▼", "other": "·"}
 HOST = {"cpu": "host CPU", "cores": "host cores", "load": "host load", "machine": "host architecture",
         "kernel": "host kernel", "qemu": "QEMU", "accelerator": "wall boots by"}  # fmt: skip
 SAME = "the same up to ready, byte for byte"
-_MANIFEST: TypeAdapter[model.Manifest] = TypeAdapter(model.Manifest)
+_MANIFEST: TypeAdapter[model.ShownManifest] = TypeAdapter(model.ShownManifest)
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Meter:
 
 
 @dataclass(frozen=True)
-class Figure:
+class ShownFigure:
     """A figure with its unit, what it says in words, and how far it is in its budget."""
 
     name: str
@@ -71,7 +71,7 @@ class Size:
     """What an image's bytes are spent on, drawn for wide and for narrow pages."""
 
     total: int
-    parts: tuple[Part, ...]
+    parts: tuple[SizePart, ...]
     wide: Map
     narrow: Map
     with_files: bool
@@ -81,7 +81,7 @@ class Size:
 class Said:
     """A boot's transcript, or why it is not shown."""
 
-    boot: Boot
+    boot: ShownBoot
     lines: int
     instead: str = ""
 
@@ -91,9 +91,9 @@ class CellView:
     """A cell's section."""
 
     number: int
-    row: model.Cell
+    row: model.ShownCell
     status: Status
-    figures: tuple[Figure, ...]
+    figures: tuple[ShownFigure, ...]
     size_meter: Meter | None
     ready_meter: Meter | None
     total_us: int | None
@@ -103,13 +103,13 @@ class CellView:
     size: Size | None
     said: tuple[Said, ...]
     facts: tuple[Fact, ...]
-    packages: tuple[model.Package, ...]
+    packages: tuple[model.ShownPackage, ...]
     notes: tuple[str, ...]
-    failures: tuple[model.Failure, ...]
+    failures: tuple[model.CaseFailure, ...]
 
 
 @dataclass(frozen=True)
-class Change:
+class GateChange:
     """A figure that differs from the baseline's beyond its floor."""
 
     mode: str
@@ -121,8 +121,8 @@ class Change:
 class Against:
     """A cell as compared with the baseline."""
 
-    cell: model.Judged
-    changes: tuple[Change, ...]
+    cell: model.GateResult
+    changes: tuple[GateChange, ...]
 
 
 @dataclass(frozen=True)
@@ -146,11 +146,11 @@ class RunPage:
     cells: tuple[CellView, ...]
     gate: model.Gate | None
     against: tuple[Against, ...]
-    others: tuple[model.Failure, ...]
+    others: tuple[model.CaseFailure, ...]
     blame: tuple[Blame, ...]
 
 
-def page(found: Found) -> RunPage:
+def page(found: RunContents) -> RunPage:
     """Return what the page of a run shows."""
     results = found.results
     return RunPage(
@@ -167,7 +167,7 @@ def page(found: Found) -> RunPage:
     )
 
 
-def _blame(found: Found) -> Iterator[Blame]:
+def _blame(found: RunContents) -> Iterator[Blame]:
     """Yield what went wrong by whose hand it was, and what is different from the run before."""
     results = found.results
     told = brief.sort(results.model_dump())
@@ -231,16 +231,16 @@ def _span(values: Sequence[str]) -> str:
     return f"{numbers[0]:g}" if numbers[0] == numbers[-1] else f"{numbers[0]:g} to {numbers[-1]:g}"
 
 
-def _changes(cell: model.Judged) -> Iterator[Change]:
-    yield from (Change("exact", one, worse=True) for one in cell.slower)
-    yield from (Change("size", one, worse=True) for one in cell.larger)
+def _changes(cell: model.GateResult) -> Iterator[GateChange]:
+    yield from (GateChange("exact", one, worse=True) for one in cell.slower)
+    yield from (GateChange("size", one, worse=True) for one in cell.larger)
     for one in cell.better:
         # what became less is told the other way round, and does not say of what it is
         swapped = model.Moved(figure=one.figure, old=one.new, new=one.old, floor=one.floor)
-        yield Change("", swapped, worse=False)
+        yield GateChange("", swapped, worse=False)
 
 
-def _cell(number: int, row: model.Cell, found: Found) -> CellView:
+def _cell(number: int, row: model.ShownCell, found: RunContents) -> CellView:
     boots = found.boots.get(row.id, ())
     manifest = _manifest(found.manifests.get(row.id))
     drawn = _drawn(row, boots)
@@ -251,11 +251,11 @@ def _cell(number: int, row: model.Cell, found: Found) -> CellView:
     size_meter = meter(row.size / 1e6 if row.size is not None else None, row.budget.size, "MB")
     ready_meter = meter(exact.ready, row.budget.ready, "ms")
     figures = [
-        Figure("power-on to ready", ms(total), "ms", "exact: counted in instructions"),
-        Figure("clock zero to ready", f"{exact.ready:.3f}" if exact.ready is not None else "–", "ms",
+        ShownFigure("power-on to ready", ms(total), "ms", "exact: counted in instructions"),
+        ShownFigure("clock zero to ready", f"{exact.ready:.3f}" if exact.ready is not None else "–", "ms",
                _repeats(row), ready_meter),
-        Figure("shipped", megabytes(row.size), "MB", "kernel and initrd", size_meter),
-        Figure("wall time to ready", f"{wall.ready:.0f}" if wall.ready is not None else "–", "ms",
+        ShownFigure("shipped", megabytes(row.size), "MB", "kernel and initrd", size_meter),
+        ShownFigure("wall time to ready", f"{wall.ready:.0f}" if wall.ready is not None else "–", "ms",
                "by the host's clock, under its load"),
     ]  # fmt: skip
     return CellView(
@@ -278,13 +278,13 @@ def _cell(number: int, row: model.Cell, found: Found) -> CellView:
     )
 
 
-def _nearer(failure: model.Failure, cell: str) -> model.Failure:
+def _nearer(failure: model.CaseFailure, cell: str) -> model.CaseFailure:
     """Let a failure name its transcript as it lies in the run's folder, wherever that is by now."""
     _, within, rest = failure.transcript.rpartition(f"/cells/{cell}/")
     return failure.model_copy(update={"transcript": f"{within[1:]}{rest}"}) if within else failure
 
 
-def _repeats(row: model.Cell) -> str:
+def _repeats(row: model.ShownCell) -> str:
     if row.exact_repeats:
         return "exact: two boots agreed to the microsecond"
     if row.exact_repeats is False:
@@ -302,11 +302,11 @@ def meter(value: float | None, budget: float | None, unit: str) -> Meter | None:
     return Meter(min(100.0, share * 100), share > 1, text)
 
 
-def _drawn(row: model.Cell, boots: Sequence[Boot]) -> Boot | None:
+def _drawn(row: model.ShownCell, boots: Sequence[ShownBoot]) -> ShownBoot | None:
     """Return the boot that the cell's exact figures are of, else one of the host's clock."""
     ready = round(row.boot.exact.ready * 1000) if row.boot.exact.ready is not None else None
 
-    def rank(boot: Boot) -> int:
+    def rank(boot: ShownBoot) -> int:
         record = boot.record
         if record is None or all(mark.guest_us is None for mark in record.milestones):
             return 0
@@ -316,7 +316,7 @@ def _drawn(row: model.Cell, boots: Sequence[Boot]) -> Boot | None:
     return best if best and rank(best) else None
 
 
-def _phases(record: BootRecord, boots: Sequence[Boot]) -> list[Phase]:
+def _phases(record: BootRecord, boots: Sequence[ShownBoot]) -> list[Phase]:
     """Return a boot's phases, with the kernel's steps in them where a boot of the cell has told those."""
     plain = phases(record)
     told = next((boot for boot in boots if boot.steps and boot.record), None)
@@ -325,7 +325,7 @@ def _phases(record: BootRecord, boots: Sequence[Boot]) -> list[Phase]:
     return explained(plain, phases(told.record), told.steps)
 
 
-def _size(row: model.Cell, manifest: model.Manifest | None) -> Size | None:
+def _size(row: model.ShownCell, manifest: model.ShownManifest | None) -> Size | None:
     parts = sizemap.parts(row.sizes, manifest.raw if manifest else None)
     if not parts:
         return None
@@ -338,7 +338,7 @@ def _size(row: model.Cell, manifest: model.Manifest | None) -> Size | None:
     )
 
 
-def _said(boots: Sequence[Boot], *, same: bool) -> Iterator[Said]:
+def _said(boots: Sequence[ShownBoot], *, same: bool) -> Iterator[Said]:
     for boot in boots:
         if boot.transcript is None:
             continue
@@ -349,7 +349,7 @@ def _said(boots: Sequence[Boot], *, same: bool) -> Iterator[Said]:
             yield Said(boot, boot.transcript.head.count("\n") + boot.transcript.tail.count("\n"))
 
 
-def _manifest(found: Mapping[str, Any] | None) -> model.Manifest | None:
+def _manifest(found: Mapping[str, Any] | None) -> model.ShownManifest | None:
     if not found:
         return None
     try:
@@ -359,7 +359,7 @@ def _manifest(found: Mapping[str, Any] | None) -> model.Manifest | None:
         return None
 
 
-def _facts(row: model.Cell, manifest: model.Manifest | None) -> Iterator[Fact]:
+def _facts(row: model.ShownCell, manifest: model.ShownManifest | None) -> Iterator[Fact]:
     for mode, key in (("exact", row.boot.exact.key), ("wall", row.boot.wall.key)):
         for name in ("machine", "cpu", "accel", "qemu", "cmdline"):
             if key.get(name):

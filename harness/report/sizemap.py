@@ -23,12 +23,12 @@ _COUNT = re.compile(r"\d+ ")
 
 
 @dataclass(frozen=True)
-class Part:
+class SizePart:
     """Something that takes up ``size`` bytes of what is shipped, and what of it is known by name."""
 
     name: str
     size: int
-    parts: tuple[Part, ...] = ()
+    parts: tuple[SizePart, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -51,21 +51,21 @@ class Map:
     tiles: tuple[Tile, ...]
 
 
-def parts(sizes: Mapping[str, int], manifest: Mapping[str, Any] | None) -> tuple[Part, ...]:
+def parts(sizes: Mapping[str, int], manifest: Mapping[str, Any] | None) -> tuple[SizePart, ...]:
     """Return an image's parts, largest first; with its manifest they have the files that make them large."""
-    files: dict[str, list[Part]] = {}
+    files: dict[str, list[SizePart]] = {}
     if manifest:
         at = ""
         for row in explain.rows(manifest, files_shown=FILES_SHOWN):
             if row.depth <= 2:
                 at = row.label
             elif row.size:
-                files.setdefault(at, []).append(Part(row.label, row.size))
-    found = [Part(name, size, _within(files.get(name, ()), size)) for name, size in sizes.items() if size > 0]
+                files.setdefault(at, []).append(SizePart(row.label, row.size))
+    found = [SizePart(name, size, _within(files.get(name, ()), size)) for name, size in sizes.items() if size > 0]
     return tuple(sorted(found, key=lambda part: (-part.size, part.name)))
 
 
-def _within(files: Sequence[Part], size: int) -> tuple[Part, ...]:
+def _within(files: Sequence[SizePart], size: int) -> tuple[SizePart, ...]:
     """Return a part's files unless they are more than the part: rounding may make them a byte more."""
     return tuple(sorted(files, key=lambda part: -part.size)) if sum(file.size for file in files) <= size * 1.01 else ()
 
@@ -75,12 +75,12 @@ def colour(name: str) -> str:
     return COLOURS.get(name.partition("/")[0], ELSE)
 
 
-def layout(found: Sequence[Part], width: float, height: float) -> Map:
+def layout(found: Sequence[SizePart], width: float, height: float) -> Map:
     """Return the treemap of some parts."""
     return Map(width, height, tuple(_tiles(found, width, height)))
 
 
-def _tiles(found: Sequence[Part], width: float, height: float) -> Iterator[Tile]:
+def _tiles(found: Sequence[SizePart], width: float, height: float) -> Iterator[Tile]:
     total = sum(part.size for part in found) or 1
     for part, outer in zip(found, squarify([part.size for part in found], Rect(0, 0, width, height)), strict=True):
         rect = outer.inset(GAP / 2)
@@ -93,7 +93,7 @@ def _tiles(found: Sequence[Part], width: float, height: float) -> Iterator[Tile]
             yield from _files(part, room, total)
 
 
-def _files(part: Part, room: Rect, total: int) -> Iterator[Tile]:
+def _files(part: SizePart, room: Rect, total: int) -> Iterator[Tile]:
     for file, outer in zip(part.parts, squarify([file.size for file in part.parts], room), strict=True):
         rect = outer.inset(GAP / 2)
         if min(rect.width, rect.height) >= LEAST:

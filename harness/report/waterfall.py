@@ -35,7 +35,7 @@ class Bar:
 
 
 @dataclass(frozen=True)
-class Tick:
+class TimeTick:
     """A line across the bars at ``left`` per cent, with its time in ms."""
 
     left: float
@@ -47,7 +47,7 @@ class Waterfall:
     """The rows in order, the axis, and where the kernel's clock began (per cent; None: at the left end)."""
 
     bars: tuple[Bar, ...]
-    ticks: tuple[Tick, ...]
+    ticks: tuple[TimeTick, ...]
     us: int
     clock_zero: float | None
 
@@ -60,7 +60,7 @@ def waterfall(phases: Sequence[Phase]) -> Waterfall | None:
     begin = min(phase.start_us for phase in line)
     whole = max(1, *(phase.start_us + phase.us - begin for phase in phases))
     bars = tuple(_bars(line, phases, begin, whole))
-    axis = tuple(Tick(us / whole * 100, us / 1000) for us in ticks(0, whole, TICKS))
+    axis = tuple(TimeTick(us / whole * 100, us / 1000) for us in ticks(0, whole, TICKS))
     return Waterfall(bars, axis, whole, -begin / whole * 100 if begin < 0 else None)
 
 

@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from harness.spec.foreign import OsSpec
     from harness.spec.models.image import ImageSpec
 
-Progress = Callable[[str], None]
-Told = Callable[["Cell"], None]
+BuildProgress = Callable[[str], None]
+BuildEvent = Callable[["Cell"], None]
 
 
 @dataclass(frozen=True)
-class How:
+class BuildOptions:
     """What a run may say about building; the rest are the defaults of `harness build`."""
 
     cache: Path | None = None
@@ -43,7 +43,7 @@ class How:
         }
 
     @classmethod
-    def from_json(cls, data: dict[str, Any]) -> How:
+    def from_json(cls, data: dict[str, Any]) -> BuildOptions:
         """Return what `to_json` made the data of."""
         cache, lock = (Path(data[key]) if data[key] else None for key in ("cache", "lock"))
         return cls(cache, lock, data["offline"], library=data["library"])
@@ -57,7 +57,7 @@ class How:
         return replace(made, cache=self.cache) if self.cache else made
 
 
-def build(planned: Sequence[Planned], how: How, progress: Progress, told: Told) -> list[Cell]:
+def build(planned: Sequence[Planned], how: BuildOptions, progress: BuildProgress, told: BuildEvent) -> list[Cell]:
     """Build each image once and return the cells with their folders; one whose host lacks something has the reason.
 
     `told` hears of each cell once that is known. Raises UserError for what shows only while building.
@@ -106,7 +106,7 @@ def _filled(cells: Iterable[Cell], built: dict[tuple[tuple[str, ...], str], tupl
         yield replace(cell, folder=folder, problem=problem)
 
 
-def build_more(sources: Sequence[Path], arch: str, how: How) -> Image:
+def build_more(sources: Sequence[Path], arch: str, how: BuildOptions) -> Image:
     """Build one more image, from YAML files that are merged in order."""
     from harness.build.pipeline import Builder
     from harness.spec import load_image

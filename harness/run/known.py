@@ -13,7 +13,7 @@ from harness.run.results import case_of, function_of
 
 if TYPE_CHECKING:
     from harness.measure.flaky import Flaky
-    from harness.spec.models.plan import Known
+    from harness.spec.models.plan import KnownFailure
 
 
 FLAKY = "flaky"
@@ -48,7 +48,7 @@ class Excuse:
         return f"{self.what} until {self.until}: {self.issue}"
 
 
-def excuses(rows: Iterable[Known]) -> tuple[Excuse, ...]:
+def excuses(rows: Iterable[KnownFailure]) -> tuple[Excuse, ...]:
     """Return what a plan says is known."""
     return tuple(Excuse(row.case, row.image, row.machine, row.issue, row.until) for row in rows)
 

@@ -14,7 +14,7 @@ from harness.run import events, results
 from harness.run import folder as folder_
 from harness.run.events import Event
 from harness.run.folder import CELLS
-from harness.run.results import Row
+from harness.run.results import ResultRow
 from harness.store import digest_of
 
 _ID = re.compile(r"\w[\w.-]*")
@@ -22,7 +22,7 @@ ALIKE = {"harness": "the harness", "plan": "the plan", "commit": "the commit of 
 
 
 @dataclass(frozen=True)
-class Part:
+class HostPart:
     """What one host found: its folder, and its events without those of cells that it has repeated."""
 
     folder: Path
@@ -34,13 +34,13 @@ class Part:
         return next(event for event in self.told if event["event"] == "run")
 
     @property
-    def rows(self) -> list[Row]:
+    def rows(self) -> list[ResultRow]:
         """Its cells, as in results.json."""
-        found: list[Row] = results.fold(self.told)["cells"]
+        found: list[ResultRow] = results.fold(self.told)["cells"]
         return found
 
 
-def read(folder: Path) -> Part:
+def read(folder: Path) -> HostPart:
     """Return a host's part; UserError when no run has left results there."""
     try:
         told = results.effective(events.read(folder))
@@ -50,10 +50,10 @@ def read(folder: Path) -> Part:
     # the results are another host's: an id becomes the name of a folder
     if not cells or not all(isinstance(name, str) and _ID.fullmatch(name) for name in cells):
         raise UserError(f"there are no results of a run in {folder}", hint="name folders of `harness matrix --results`")
-    return Part(folder, tuple(told))
+    return HostPart(folder, tuple(told))
 
 
-def merge(parts: Sequence[Part], *, partial: bool = False) -> list[Event]:
+def merge(parts: Sequence[HostPart], *, partial: bool = False) -> list[Event]:
     """Return the events of the whole run; UserError, with every conflict, when the parts do not fit together.
 
     `partial`: shards may be missing; their cells were not run.
@@ -73,7 +73,7 @@ def merge(parts: Sequence[Part], *, partial: bool = False) -> list[Event]:
     return [whole, *told, {"event": "collected", "cases": collected}, _end(ends, len(parts))]
 
 
-def write(parts: Sequence[Part], told: Sequence[Event], out: Path) -> Row:
+def write(parts: Sequence[HostPart], told: Sequence[Event], out: Path) -> ResultRow:
     """Write the whole run to the fresh folder `out`, transcripts too; return its results."""
     folder_.take(out)
     try:
@@ -104,12 +104,12 @@ def _moved(event: Event, out: Path) -> Event:
     return {**event, "transcript": str(place) if place.exists() else text}
 
 
-def _facts(part: Part) -> Mapping[str, Any]:
+def _facts(part: HostPart) -> Mapping[str, Any]:
     source = part.run.get("source") or {}
     return {"harness": part.run["harness"], "plan": part.run["plan"], "commit": source.get("commit")}
 
 
-def _unlike(parts: Sequence[Part]) -> Iterator[str]:
+def _unlike(parts: Sequence[HostPart]) -> Iterator[str]:
     first = _facts(parts[0])
     for part in parts[1:]:
         for key, called in ALIKE.items():
@@ -117,7 +117,7 @@ def _unlike(parts: Sequence[Part]) -> Iterator[str]:
                 yield f"{called} is {first[key]} in {parts[0].folder}, but {_facts(part)[key]} in {part.folder}"
 
 
-def _twice(parts: Sequence[Part]) -> Iterator[str]:
+def _twice(parts: Sequence[HostPart]) -> Iterator[str]:
     seen: dict[str, Path] = {}
     for part in parts:
         for row in part.run["cells"]:
@@ -126,7 +126,7 @@ def _twice(parts: Sequence[Part]) -> Iterator[str]:
             seen[row["id"]] = part.folder
 
 
-def _images(parts: Sequence[Part]) -> Iterator[str]:
+def _images(parts: Sequence[HostPart]) -> Iterator[str]:
     """Yield images that are not the same bytes everywhere, though they should be."""
     seen: dict[tuple[str, str], tuple[Any, Path]] = {}
     for part in parts:
@@ -137,7 +137,7 @@ def _images(parts: Sequence[Part]) -> Iterator[str]:
                 yield f"{row['image']} for {row['arch']} is not the same in {where} and in {part.folder}"
 
 
-def _shards(parts: Sequence[Part], *, partial: bool) -> Iterator[str]:
+def _shards(parts: Sequence[HostPart], *, partial: bool) -> Iterator[str]:
     shards = {part.folder: part.run.get("shard") for part in parts}
     known = [shard for shard in shards.values() if shard]
     if not known:
@@ -152,7 +152,7 @@ def _shards(parts: Sequence[Part], *, partial: bool) -> Iterator[str]:
         yield f"of {known[0]['of']} shards there is no {', '.join(map(str, missing))} (--partial does without)"
 
 
-def _missing(name: str) -> Row:
+def _missing(name: str) -> ResultRow:
     return {"id": name, "image": "", "machine": "", "arch": "", "budget": {}, "problem": "no results of its shard"}
 
 

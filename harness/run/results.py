@@ -33,15 +33,15 @@ LAB = frozenset({MachineError.whose, HostError.whose})
 PYTEST_OK = (0, 5)  # passed, or nothing to do
 # what is known of a cell once its image is built, and what stands there until then
 BUILT: dict[str, Any] = {"size": None, "sizes": {}, "spec": None, "files": {}}
-Row = dict[str, Any]
+ResultRow = dict[str, Any]
 LARGEST = 64 << 20  # bytes of a results.json
 
 
-def fold(events: Iterable[Mapping[str, Any]]) -> Row:
+def fold(events: Iterable[Mapping[str, Any]]) -> ResultRow:
     """Return the results of a run as far as its events go; an interrupted run gives what it had found."""
-    head: Row = {"schema": SCHEMA}
-    cells: dict[str, Row] = {}
-    other: Row = {"cases": _no_cases(), "failures": []}
+    head: ResultRow = {"schema": SCHEMA}
+    cells: dict[str, ResultRow] = {}
+    other: ResultRow = {"cases": _no_cases(), "failures": []}
     collected: dict[str, int] | None = None
     end: Mapping[str, Any] = {}
     notes: list[str] = []
@@ -153,7 +153,7 @@ def _no_cases() -> dict[str, int]:
     return {"passed": 0, "failed": 0, "skipped": 0, KNOWN: 0}
 
 
-def _cell(row: Mapping[str, Any]) -> Row:
+def _cell(row: Mapping[str, Any]) -> ResultRow:
     return {
         "id": row["id"],
         "image": row["image"],
@@ -178,16 +178,16 @@ def _cell(row: Mapping[str, Any]) -> Row:
     }
 
 
-def _ignore(row: Row, event: Mapping[str, Any]) -> None:
+def _ignore(row: ResultRow, event: Mapping[str, Any]) -> None:
     """Pass over what only the live view shows."""
 
 
-def _built(row: Row, event: Mapping[str, Any]) -> None:
+def _built(row: ResultRow, event: Mapping[str, Any]) -> None:
     row |= {key: event[key] for key in BUILT}
     row["reason"] = event["problem"]
 
 
-def _booted(row: Row, event: Mapping[str, Any]) -> None:
+def _booted(row: ResultRow, event: Mapping[str, Any]) -> None:
     if event["what"] == "exact":
         row["boot"]["exact"] = {key: event[key] for key in ("ready", "power_on", "figures", "key", "moved")}
         row["exact_repeats"] = event["repeats"]
@@ -197,7 +197,7 @@ def _booted(row: Row, event: Mapping[str, Any]) -> None:
         row["host"] = event["host"]
 
 
-def _count(row: Row, event: Mapping[str, Any]) -> None:
+def _count(row: ResultRow, event: Mapping[str, Any]) -> None:
     if event.get("instead"):  # it had an outcome, and then its teardown failed
         row["cases"][event["instead"]] -= 1
     row["cases"][event["outcome"]] += 1
@@ -205,7 +205,7 @@ def _count(row: Row, event: Mapping[str, Any]) -> None:
         row["failures"].append({key: event.get(key, "") for key in ("case", "message", "transcript", "whose")})
 
 
-def _case(row: Row, event: Mapping[str, Any]) -> None:
+def _case(row: ResultRow, event: Mapping[str, Any]) -> None:
     _count(row, event)
     row["seconds"] = round(row["seconds"] + event.get("seconds", 0.0), 3)
     if event["outcome"] == KNOWN:

@@ -10,11 +10,11 @@ from harness.errors import UserError
 from harness.run import events, results
 from harness.run.cells import Cell
 from harness.run.folder import CELLS
-from harness.run.results import Row
-from harness.run.run import Run
+from harness.run.results import ResultRow
+from harness.run.run import RunSettings
 
 
-def begin(run: Run, cells: Sequence[Cell]) -> Mapping[str, Row]:
+def begin(run: RunSettings, cells: Sequence[Cell]) -> Mapping[str, ResultRow]:
     """Tell that the run goes on, and return the results of its finished cells, by id.
 
     UserError when it is about other cells.
@@ -30,7 +30,7 @@ def begin(run: Run, cells: Sequence[Cell]) -> Mapping[str, Row]:
     return finished
 
 
-def settle(run: Run, cells: Sequence[Cell], finished: Mapping[str, Row]) -> list[Cell]:
+def settle(run: RunSettings, cells: Sequence[Cell], finished: Mapping[str, ResultRow]) -> list[Cell]:
     """Return the built cells, those marked that need not run: their image is still what it was."""
     done = {cell.id: cell.folder and cell.built_facts()["files"] == finished[cell.id]["files"]
             for cell in cells if cell.id in finished}  # fmt: skip
@@ -44,7 +44,7 @@ def settle(run: Run, cells: Sequence[Cell], finished: Mapping[str, Row]) -> list
     return [replace(cell, finished=bool(done.get(cell.id))) for cell in cells]
 
 
-def _repeat(run: Run, again: Iterable[Cell], every: Iterable[Cell], finished: Mapping[str, Row]) -> None:
+def _repeat(run: RunSettings, again: Iterable[Cell], every: Iterable[Cell], finished: Mapping[str, ResultRow]) -> None:
     again = list(again)
     for cell in again:
         shutil.rmtree(run.folder / CELLS / cell.id, ignore_errors=True)
@@ -56,7 +56,7 @@ def _repeat(run: Run, again: Iterable[Cell], every: Iterable[Cell], finished: Ma
     )
 
 
-def _difference(wanted: Sequence[Row], known: Sequence[Row]) -> str:
+def _difference(wanted: Sequence[ResultRow], known: Sequence[ResultRow]) -> str:
     """Return in words how the cells differ from those that the run began with; empty when they do not."""
     asked, begun = ([row["id"] for row in rows] for rows in (wanted, known))
     if more := sorted(set(asked) - set(begun)):

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness.run.builds import How
+from harness.run.builds import BuildOptions
 from harness.run.cells import Cell, from_json, to_json
 from harness.run.events import Events
 from harness.run.known import Excuse
@@ -21,7 +21,7 @@ GROUPS = "groups.json"  # which cases share a guest, for the scheduler
 
 
 @dataclass(frozen=True)
-class Run:
+class RunSettings:
     """One run of cases. ``slots`` is how many guests may be up at once, ``patience`` multiplies every time limit.
 
     ``explain``: each cell boots once more in exact time, step by step. ``known``: failures that do not count yet.
@@ -31,7 +31,7 @@ class Run:
     cells: tuple[Cell, ...]
     slots: int
     patience: float
-    how: How = field(default_factory=How)
+    how: BuildOptions = field(default_factory=BuildOptions)
     explain: bool = False
     known: tuple[Excuse, ...] = ()
 
@@ -53,14 +53,14 @@ class Run:
         }
 
     @classmethod
-    def from_json(cls, data: dict[str, Any]) -> Run:
+    def from_json(cls, data: dict[str, Any]) -> RunSettings:
         """Return the run that `to_json` made the data of."""
         return cls(
             folder=Path(data["folder"]),
             cells=tuple(from_json(data["cells"])),
             slots=data["slots"],
             patience=data["patience"],
-            how=How.from_json(data["how"]),
+            how=BuildOptions.from_json(data["how"]),
             explain=data["explain"],
             known=tuple(Excuse(**row) for row in data["known"]),
         )

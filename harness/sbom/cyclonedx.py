@@ -15,10 +15,10 @@ TYPES = {"OPERATING_SYSTEM": "operating-system", "FILE": "file", "CONTAINER": "c
 ALGORITHMS = {"SHA256": "SHA-256", "SHA512": "SHA-512"}
 _REF = re.compile(r"LicenseRef-[A-Za-z0-9.-]+")
 
-Row = Mapping[str, Any]
+CycloneRow = Mapping[str, Any]
 
 
-def document(spdx: Row) -> dict[str, Any]:
+def document(spdx: CycloneRow) -> dict[str, Any]:
     """Return the CycloneDX document of an SPDX one that `spdx.document` made."""
     texts = {row["licenseId"]: row["extractedText"] for row in spdx["hasExtractedLicensingInfos"]}
     comments = {row["relatedSpdxElement"]: row.get("comment", "") for row in spdx["relationships"]}
@@ -41,7 +41,7 @@ def document(spdx: Row) -> dict[str, Any]:
     }
 
 
-def _component(row: Row, texts: Mapping[str, str], comment: str) -> dict[str, Any]:
+def _component(row: CycloneRow, texts: Mapping[str, str], comment: str) -> dict[str, Any]:
     made: dict[str, Any] = {
         "type": TYPES.get(row.get("primaryPackagePurpose", ""), "library"),
         "bom-ref": row["SPDXID"],

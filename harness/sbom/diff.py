@@ -10,7 +10,7 @@ UNSAID = ("NOASSERTION", "NONE", "")
 
 
 @dataclass(frozen=True)
-class Entry:
+class ListedPackage:
     """A package as one document has it, under one name: its versions and licences, several where it is there twice."""
 
     versions: tuple[str, ...]
@@ -18,12 +18,12 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Change:
+class PackageChange:
     """A package that is not the same in both; ``before`` is None when it was added, ``after`` when it was removed."""
 
     name: str
-    before: Entry | None
-    after: Entry | None
+    before: ListedPackage | None
+    after: ListedPackage | None
 
     @property
     def kind(self) -> str:
@@ -35,7 +35,7 @@ class Change:
         return "version" if self.before.versions != self.after.versions else "licence"
 
 
-def entries(document: Mapping[str, Any]) -> dict[str, Entry]:
+def entries(document: Mapping[str, Any]) -> dict[str, ListedPackage]:
     """Return a document's packages by name; what has no version, such as the image itself, is none of them."""
     found: dict[str, list[tuple[str, str]]] = {}
     key = rows_of(document)
@@ -44,7 +44,7 @@ def entries(document: Mapping[str, Any]) -> dict[str, Entry]:
         if isinstance(version, str) and version:
             found.setdefault(row["name"], []).append((version, licence))
     return {
-        name: Entry(*(tuple(sorted({pair[which] for pair in pairs})) for which in (0, 1)))
+        name: ListedPackage(*(tuple(sorted({pair[which] for pair in pairs})) for which in (0, 1)))
         for name, pairs in sorted(found.items())
     }
 
@@ -73,13 +73,15 @@ def _said(choice: Mapping[str, Any]) -> str:
     return next((one for one in (choice.get("expression"), *named) if isinstance(one, str)), "")
 
 
-def changes(before: Mapping[str, Entry], after: Mapping[str, Entry]) -> list[Change]:
+def changes(before: Mapping[str, ListedPackage], after: Mapping[str, ListedPackage]) -> list[PackageChange]:
     """Return every package that differs, by name."""
     names = sorted({*before, *after})
-    return [Change(name, before.get(name), after.get(name)) for name in names if before.get(name) != after.get(name)]
+    return [
+        PackageChange(name, before.get(name), after.get(name)) for name in names if before.get(name) != after.get(name)
+    ]
 
 
-def lines(found: Iterable[Change]) -> Iterator[str]:
+def lines(found: Iterable[PackageChange]) -> Iterator[str]:
     """Yield what changed, a line each; what an unchanged licence is, is not repeated."""
     for change in found:
         old, new = change.before, change.after

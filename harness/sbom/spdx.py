@@ -25,11 +25,11 @@ UNKNOWN = licences.UNKNOWN
 DOCUMENT, IMAGE, OWN = "SPDXRef-DOCUMENT", "SPDXRef-image", "SPDXRef-bootharness"
 LABELLED = "named by the image's label org.opencontainers.image.licenses; its text is not in the image's config"
 
-Row = Mapping[str, Any]
+SpdxRow = Mapping[str, Any]
 Copyright = Callable[[str], bytes]
 
 
-def document(manifest: Row, copyright_of: Copyright, created: int = 0) -> dict[str, Any]:
+def document(manifest: SpdxRow, copyright_of: Copyright, created: int = 0) -> dict[str, Any]:
     """Return the SPDX document of an image.
 
     `copyright_of` gives the content of a copyright file by the name that the manifest has for it; `created` is the
@@ -66,7 +66,7 @@ def document(manifest: Row, copyright_of: Copyright, created: int = 0) -> dict[s
     return {**made, "documentNamespace": f"urn:uuid:{uuid.uuid5(uuid.NAMESPACE_URL, digest_of(made))}"}
 
 
-def _texts(debs: Iterable[Row], copyright_of: Copyright) -> dict[str, str]:
+def _texts(debs: Iterable[SpdxRow], copyright_of: Copyright) -> dict[str, str]:
     """Return the text of every LicenseRef that the packages' licences name; of two different ones, both."""
     texts: dict[str, str] = {}
     for row in debs:
@@ -83,12 +83,12 @@ def _package(spdx_id: str, name: str, **more: Any) -> dict[str, Any]:
             "licenseConcluded": UNKNOWN, "licenseDeclared": UNKNOWN, "copyrightText": UNKNOWN, **more}  # fmt: skip
 
 
-def _image(manifest: Row) -> dict[str, Any]:
+def _image(manifest: SpdxRow) -> dict[str, Any]:
     summary = f"a {manifest['format']} image for {manifest['arch']}, made of {', '.join(manifest['spec']['files'])}"
     return _package(IMAGE, manifest["name"], summary=summary, primaryPackagePurpose="OPERATING_SYSTEM")
 
 
-def _file(row: Row) -> dict[str, Any]:
+def _file(row: SpdxRow) -> dict[str, Any]:
     return _package(f"SPDXRef-file-{_id(row['name'])}", row["name"], packageFileName=row["name"],
                     checksums=_sha256(row["sha256"]), primaryPackagePurpose="FILE")  # fmt: skip
 
@@ -99,7 +99,7 @@ def _own() -> dict[str, Any]:
                             "stand-ins for libraries")  # fmt: skip
 
 
-def _deb(row: Row, suite: str, texts: Mapping[str, str]) -> dict[str, Any]:
+def _deb(row: SpdxRow, suite: str, texts: Mapping[str, str]) -> dict[str, Any]:
     locator = f"pkg:deb/debian/{_purl(row['name'])}@{_purl(row['version'])}?arch={row['arch']}&distro={_purl(suite)}"
     source = f"{row['source']} {row.get('source_version', '')}".rstrip()
     licence = row.get("licence") or UNKNOWN
@@ -118,7 +118,7 @@ def _deb(row: Row, suite: str, texts: Mapping[str, str]) -> dict[str, Any]:
     )
 
 
-def _oci(row: Row, texts: dict[str, str]) -> dict[str, Any]:
+def _oci(row: SpdxRow, texts: dict[str, str]) -> dict[str, Any]:
     named = reference.parse(row["reference"])
     name = named.repository if isinstance(named, reference.Named) else named.path
     digest, arch = row["digest"], row["platform"].split("/")[1]
@@ -141,7 +141,7 @@ def _oci(row: Row, texts: dict[str, str]) -> dict[str, Any]:
     )
 
 
-def _users(manifest: Row) -> dict[str, list[str]]:
+def _users(manifest: SpdxRow) -> dict[str, list[str]]:
     """Return who in the image uses a package or an OCI image, by its name: ``services/nginx``."""
     images = {row["reference"] for row in manifest.get("images", ())}
     users: dict[str, list[str]] = {}
@@ -151,7 +151,7 @@ def _users(manifest: Row) -> dict[str, list[str]]:
     return users
 
 
-def _relationships(packages: Iterable[Row], users: Mapping[str, list[str]]) -> Iterator[dict[str, str]]:
+def _relationships(packages: Iterable[SpdxRow], users: Mapping[str, list[str]]) -> Iterator[dict[str, str]]:
     yield {"spdxElementId": DOCUMENT, "relationshipType": "DESCRIBES", "relatedSpdxElement": IMAGE}
     for package in packages:
         if package["SPDXID"] != IMAGE:

@@ -44,7 +44,7 @@ def console(stream: IO[str]) -> Console:
 
 
 @dataclass
-class Cell:
+class CellProgress:
     """How far a cell is."""
 
     id: str
@@ -80,11 +80,11 @@ class Cell:
 
 
 @dataclass
-class Progress:
+class RunProgress:
     """The state of all cells, folded from events; `feed` returns what is worth a line of its own."""
 
-    cells: dict[str, Cell] = field(default_factory=dict)
-    other: Cell = field(default_factory=lambda: Cell("", total=0))  # cases without a cell
+    cells: dict[str, CellProgress] = field(default_factory=dict)
+    other: CellProgress = field(default_factory=lambda: CellProgress("", total=0))  # cases without a cell
     doing: str = "reading the plan"  # before the first case
 
     def feed(self, event: Mapping[str, Any]) -> str:
@@ -116,7 +116,7 @@ class Progress:
         return self.doing
 
     def _run(self, event: Mapping[str, Any]) -> str:
-        self.cells = {row["id"]: Cell(row["id"], BUILDING) for row in event["cells"]}
+        self.cells = {row["id"]: CellProgress(row["id"], BUILDING) for row in event["cells"]}
         for row in event["cells"]:
             self._not_run(self.cells[row["id"]], row["problem"])
         return f"{len(self.cells)} {'cell' if len(self.cells) == 1 else 'cells'}"
@@ -131,13 +131,13 @@ class Progress:
         left = len(self.cells) - len(event["finished"])
         return f"going on: {left} of {len(self.cells)} cells are left"
 
-    def _not_run(self, cell: Cell, problem: str) -> str:
+    def _not_run(self, cell: CellProgress, problem: str) -> str:
         if not problem:
             return ""
         cell.phase = f"not run: {problem.splitlines()[0]}"
         return f"{cell.id}: {cell.phase}"
 
-    def _built(self, cell: Cell, event: Mapping[str, Any]) -> str:
+    def _built(self, cell: CellProgress, event: Mapping[str, Any]) -> str:
         cell.phase = WAITING
         said = self._not_run(cell, event["problem"])
         if not any(one.phase == BUILDING for one in self.cells.values()):
@@ -154,20 +154,20 @@ class Progress:
             if cell.phase == WAITING and not cell.total:
                 cell.phase = "not selected"
 
-    def _booting(self, cell: Cell, event: Mapping[str, Any]) -> None:
+    def _booting(self, cell: CellProgress, event: Mapping[str, Any]) -> None:
         cell.phase = BOOTS[event["what"]]
 
-    def _boot_failed(self, cell: Cell, event: Mapping[str, Any]) -> str:
+    def _boot_failed(self, cell: CellProgress, event: Mapping[str, Any]) -> str:
         cell.phase = f"{event['what']} boot failed"
         return f"{cell.id}: {cell.phase}: {event['message']}"
 
-    def _booted(self, cell: Cell, event: Mapping[str, Any]) -> str:
+    def _booted(self, cell: CellProgress, event: Mapping[str, Any]) -> str:
         cell.phase = "running"
         if event["what"] == "own" or event["ready"] is None:
             return ""
         return f"{cell.id}: ready after {event['ready']:.3f} ms, {event['what']}"
 
-    def _case(self, cell: Cell, event: Mapping[str, Any]) -> str:
+    def _case(self, cell: CellProgress, event: Mapping[str, Any]) -> str:
         cell.count(event)
         if cell.total is not None and cell.done >= cell.total:
             cell.phase = "passed" if not cell.failed else "lab failed" if cell.failed == cell.labs else "failed"
@@ -187,7 +187,7 @@ class View:
     """Shows progress on standard error: a live table on a terminal, lines elsewhere."""
 
     def __init__(self) -> None:
-        self.progress = Progress()
+        self.progress = RunProgress()
         self.console = console(sys.stderr)
         self._live: Live | None = None
         self._said = self._began = time.monotonic()
@@ -230,7 +230,7 @@ class View:
         return Group(Text(head, overflow="ellipsis", no_wrap=True), live(self.progress.cells, self.console.height - 2))
 
 
-def live(cells: Mapping[str, Cell], height: int) -> Table:
+def live(cells: Mapping[str, CellProgress], height: int) -> Table:
     """Return the table of a run that goes on, at most `height` rows: what has ended well is left out first."""
     from rich.table import Table
     from rich.text import Text

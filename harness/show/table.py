@@ -13,15 +13,15 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 VERDICTS = {True: "yes", False: "NO", None: "-"}
-Row = Mapping[str, Any]
+TableRow = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class Column:
     """A column: its value of a row of results.json, and that value's colour."""
 
-    value: Callable[[Row], str]
-    colour: Callable[[Row], str] = lambda _: ""
+    value: Callable[[TableRow], str]
+    colour: Callable[[TableRow], str] = lambda _: ""
     justify: Literal["left", "right"] = "right"
 
 
@@ -29,7 +29,7 @@ def _figure(value: float | None, unit: float, digits: int) -> str:
     return "-" if value is None else f"{value / unit:.{digits}f}"
 
 
-def _exact(row: Row) -> str:
+def _exact(row: TableRow) -> str:
     figure = _figure(row["boot"]["exact"]["ready"], 1, 3)
     return figure if row["exact_repeats"] is not False else f"{figure}?"
 
@@ -73,7 +73,7 @@ LAYOUTS = (
 )
 
 
-def summary(results: Row, console: Console) -> Iterator[RenderableType]:
+def summary(results: TableRow, console: Console) -> Iterator[RenderableType]:
     """Yield the table in the widest layout that `console` has room for, and what no cell tells."""
     from rich.measure import Measurement
 
@@ -91,7 +91,7 @@ def summary(results: Row, console: Console) -> Iterator[RenderableType]:
         yield f"cases without a cell: {', '.join(f'{count} {name}' for name, count in counts.items() if count)}"
 
 
-def _table(rows: list[Row], layout: tuple[str, ...]) -> Table:
+def _table(rows: list[TableRow], layout: tuple[str, ...]) -> Table:
     from rich.table import Table
     from rich.text import Text
 

@@ -16,8 +16,8 @@ from harness.spec.text.reader import Document, mapping_of, read
 from harness.spec.text.shape import check
 from harness.store import digest_of, file_digest
 
-Made = TypeVar("Made", bound=Model)
-Checked = tuple[Made | None, list[Complaint]]
+ModelT = TypeVar("ModelT", bound=Model)
+Checked = tuple[ModelT | None, list[Complaint]]
 
 
 def digest_of_bytes(content: bytes) -> str:
@@ -26,8 +26,8 @@ def digest_of_bytes(content: bytes) -> str:
 
 
 def checked(
-    model: type[Made], document: Document, given: Mapping[str, Any], judged: Iterable[Problem]
-) -> Checked[Made]:
+    model: type[ModelT], document: Document, given: Mapping[str, Any], judged: Iterable[Problem]
+) -> Checked[ModelT]:
     """Return a document as `model`, and every complaint: about its shape, and what `judged` found beyond it."""
     made, found = check(model, document, given)
     return made, [*document.complaints, *map(document.complain, [*found, *judged])]

@@ -27,7 +27,7 @@ _PLACE = re.compile(r"(/(?!\.\.?(/|$))[^/\x00]+)+")
 _WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,39}")
 
 
-Port = Annotated[int, Field(ge=1, le=65535)]
+OsPort = Annotated[int, Field(ge=1, le=65535)]
 
 
 class Os(Model):
@@ -59,8 +59,8 @@ class OsSpec(Model):
     milestones: tuple[MilestonePattern, ...]
     login: Login | None = None
     volumes: Strings = ()
-    ports: tuple[Port, ...] = ()
-    udp: tuple[Port, ...] = ()
+    ports: tuple[OsPort, ...] = ()
+    udp: tuple[OsPort, ...] = ()
 
     @property
     def name(self) -> str:

@@ -9,8 +9,8 @@ from typing import Literal, get_args
 
 from harness.errors import UserError
 
-Transport = Literal["oci", "oci-archive", "docker-archive"]
-TRANSPORTS: tuple[Transport, ...] = get_args(Transport)  # as containers-transports(5) names them
+ReferenceTransport = Literal["oci", "oci-archive", "docker-archive"]
+TRANSPORTS: tuple[ReferenceTransport, ...] = get_args(ReferenceTransport)  # as containers-transports(5) names them
 LONGEST = 512
 
 # The distribution project's grammar: [host[:port]/]path[:tag][@digest]
@@ -47,7 +47,7 @@ class Named:
 class Local:
     """An image in a file or folder, ``path`` as it was written; ``tag`` chooses where there are several."""
 
-    transport: Transport
+    transport: ReferenceTransport
     path: str
     tag: str = ""
 
@@ -78,7 +78,7 @@ def parse(text: str) -> Named | Local:
     return Named(host, path, found["tag"] or ("" if digest else "latest"), digest)
 
 
-def _local(transport: Transport, rest: str) -> Local:
+def _local(transport: ReferenceTransport, rest: str) -> Local:
     path, _, tag = rest.partition(":")
     if not path or not rest.isprintable():
         raise UserError(f"{transport}:{rest[:80]!r} names no file", hint=f"{transport}:PATH or {transport}:PATH:TAG")

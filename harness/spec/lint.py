@@ -25,9 +25,9 @@ from harness.spec.text.complaints import Complaint, Problem, SpecError, spell
 from harness.spec.text.reader import Document, mapping_of, read
 from harness.spec.text.shape import fields_of
 
-Kind = Literal["image", "component", "machine", "plan", "os", "profile", "waivers", "unknown"]
+FileKind = Literal["image", "component", "machine", "plan", "os", "profile", "waivers", "unknown"]
 GIVEN = ("name", "path", "digest")  # fields that no file holds
-_MODELS: dict[Kind, type[Model]] = {
+_MODELS: dict[FileKind, type[Model]] = {
     "image": ImageFile,
     "component": ComponentSpec,
     "machine": MachineSpec,
@@ -37,7 +37,7 @@ _MODELS: dict[Kind, type[Model]] = {
     "waivers": Waivers,
 }
 # a key that no other kind has says what a file is
-_BY_KEY: dict[str, Kind] = {OS_KEY: "os", PROFILE_KEY: "profile", WAIVERS_KEY: "waivers"}
+_BY_KEY: dict[str, FileKind] = {OS_KEY: "os", PROFILE_KEY: "profile", WAIVERS_KEY: "waivers"}
 
 
 @dataclass(frozen=True)
@@ -51,17 +51,17 @@ class Reference:
 
 
 @dataclass(frozen=True)
-class Finding:
+class LintResult:
     """What lint has to say of one file. ``notes`` are no mistakes."""
 
     path: Path
-    kind: Kind
+    kind: FileKind
     complaints: tuple[Complaint, ...] = ()
     references: tuple[Reference, ...] = ()
     notes: tuple[str, ...] = ()
 
 
-def lint(paths: Sequence[Path], *, library: bool = False) -> list[Finding]:
+def lint(paths: Sequence[Path], *, library: bool = False) -> list[LintResult]:
     """Check each file by itself; a folder stands for all YAML files in it. `library` is that of `load_image`.
 
     What is wrong in a local component is in its own finding, or in its image's when it is not among `paths`.
@@ -70,7 +70,7 @@ def lint(paths: Sequence[Path], *, library: bool = False) -> list[Finding]:
     files = [path for given in paths for path in _files(Path(given))]
     others = {path.resolve() for path in files}
 
-    def own(finding: Finding) -> Finding:
+    def own(finding: LintResult) -> LintResult:
         mine = finding.path.resolve()
         kept = (one for one in finding.complaints if one.file.resolve() not in others - {mine})
         return replace(finding, complaints=tuple(kept))
@@ -87,11 +87,11 @@ def _files(path: Path) -> list[Path]:
     return found
 
 
-def _lint_file(path: Path, *, library: bool) -> Finding:
+def _lint_file(path: Path, *, library: bool) -> LintResult:
     try:
         document = read(path)
     except SpecError as error:
-        return Finding(path, "unknown", error.complaints)
+        return LintResult(path, "unknown", error.complaints)
     kind = kind_of_file(document)
     match kind:
         case "image":
@@ -111,10 +111,10 @@ def _lint_file(path: Path, *, library: bool) -> Finding:
         case _:
             expected = "; ".join(f"{name}: {', '.join(_keys(name))}" for name in _MODELS)
             complaints = [document.complain(Problem((), "nothing says what this file is", expected))]
-    return Finding(path, kind, SpecError(complaints).complaints)
+    return LintResult(path, kind, SpecError(complaints).complaints)
 
 
-def _lint_image(document: Document, *, library: bool) -> Finding:
+def _lint_image(document: Document, *, library: bool) -> LintResult:
     written = {spell(path): reference for path, reference in image_references(mapping_of(document))}
     stands = {one.key: one.component for one in substitute(document)} if library else {}
     data = mapping_of(document)
@@ -127,13 +127,13 @@ def _lint_image(document: Document, *, library: bool) -> Finding:
     notes = [] if kernel else ["names no kernel: it builds only together with a file that does"]
     if could:
         notes.append(f"components of the library do the job of {could} of its images: --library takes them")
-    return Finding(document.file, "image", SpecError(complaints).complaints, references, tuple(notes))
+    return LintResult(document.file, "image", SpecError(complaints).complaints, references, tuple(notes))
 
 
-def kind_of_file(document: Document) -> Kind:
+def kind_of_file(document: Document) -> FileKind:
     """Decide what a file is: by the folder it ships in, else by the kind that knows most of its keys."""
     parent = document.file.resolve().parent
-    by_folder: dict[Path, Kind] = {places.COMPONENTS.resolve(): "component", places.MACHINES.resolve(): "machine"}
+    by_folder: dict[Path, FileKind] = {places.COMPONENTS.resolve(): "component", places.MACHINES.resolve(): "machine"}
     if parent in by_folder:
         return by_folder[parent]
     if document.file.name == PACKAGE_FILE:
@@ -146,5 +146,5 @@ def kind_of_file(document: Document) -> Kind:
     return best if scores[best] else "unknown"
 
 
-def _keys(kind: Kind) -> Iterator[str]:
+def _keys(kind: FileKind) -> Iterator[str]:
     return (key for key in fields_of(_MODELS[kind]) if kind == "image" or key not in GIVEN)

@@ -8,7 +8,7 @@ from pathlib import Path
 from harness.arch import ALIASES, ARCHES
 from harness.errors import UserError
 from harness.secrets import hide
-from harness.spec.components import Checked, Components, Made, checked, digest_of_bytes
+from harness.spec.components import Checked, Components, ModelT, checked, digest_of_bytes
 from harness.spec.foreign import refuse_os
 from harness.spec.merge import judge, merge
 from harness.spec.models.board import variables
@@ -19,7 +19,7 @@ from harness.spec.rules import plan as checks_plan
 from harness.spec.rules import references
 from harness.spec.substitutes import substitute
 from harness.spec.text.complaints import Complaint, SpecError, nearest
-from harness.spec.text.reader import Document, Node, mapping_of, read
+from harness.spec.text.reader import Document, YamlNode, mapping_of, read
 from harness.store import digest_of
 
 
@@ -83,7 +83,7 @@ def load_plan(path: Path) -> Plan:
     return _made(check_plan(read(Path(path))))
 
 
-def _made(checked: Checked[Made]) -> Made:
+def _made(checked: Checked[ModelT]) -> ModelT:
     made, complaints = checked
     if complaints or made is None:
         raise SpecError(complaints)
@@ -96,7 +96,7 @@ def check_machine(document: Document) -> Checked[MachineSpec]:
     arch = ARCHES.get(ALIASES.get(str(data.get("arch")), str(data.get("arch"))))
     qemu = document.root.value.get("qemu") if isinstance(document.root.value, dict) else None
     if qemu is not None and isinstance(qemu.value, dict) and "virtio" not in qemu.value:
-        qemu.value["virtio"] = Node(arch.virtio if arch else "pci", qemu.place)
+        qemu.value["virtio"] = YamlNode(arch.virtio if arch else "pci", qemu.place)
     given = {"name": path.stem, "path": path, "digest": digest_of_bytes(document.content)}
     made, complaints = checked(MachineSpec, document, given, checks_library.machine(data))
     if made is None or complaints or arch is None:

@@ -12,16 +12,16 @@ from harness.spec.components import Components
 from harness.spec.models.image import Entry, File, ImageFile, ImageSpec, Kernel, Volume
 from harness.spec.rules import common as checks
 from harness.spec.rules import references
-from harness.spec.rules.image import Whole, file_problems, image_references
+from harness.spec.rules.image import WholeImage, file_problems, image_references
 from harness.spec.text.complaints import Complaint, Problem
 from harness.spec.text.reader import Document, mapping_of
 from harness.spec.text.shape import check
 
-Judged = tuple[list[ImageFile], list[Complaint]]
+CheckedFiles = tuple[list[ImageFile], list[Complaint]]
 LISTS = ("init", *checks.SECTIONS, "files", "volumes")
 
 
-def judge(documents: Sequence[Document], components: Components, *, whole: bool = True) -> Judged:
+def judge(documents: Sequence[Document], components: Components, *, whole: bool = True) -> CheckedFiles:
     """Return the files and every complaint about them and their components; one of the wrong shape is left out.
 
     ``whole`` says that together they must make an image; otherwise what they name may still come from elsewhere.
@@ -47,10 +47,10 @@ def judge(documents: Sequence[Document], components: Components, *, whole: bool 
 
 def _whole(
     documents: Sequence[Document], datas: Sequence[Mapping[str, Any]], components: Components, *, whole: bool
-) -> Whole:
+) -> WholeImage:
     """Put together what the files say to one another."""
     if not whole:
-        return Whole(checks.Around(), None, None)
+        return WholeImage(checks.Around(), None, None)
     volumes = {
         volume["name"]: volume.get("readonly") is True
         for data in datas
@@ -63,7 +63,7 @@ def _whole(
                if (image := kernel_of(data))]  # fmt: skip
     kernel = kernels[-1] if kernels else None
     is_oci = kernel is not None and references.kind_of(kernel[0]) == "oci"
-    return Whole(checks.Around(volumes, names), components.get(*kernel) if kernel else None, is_oci)
+    return WholeImage(checks.Around(volumes, names), components.get(*kernel) if kernel else None, is_oci)
 
 
 def kernel_of(data: Mapping[str, Any]) -> str:

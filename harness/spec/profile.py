@@ -32,17 +32,17 @@ _ID = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 _CASE = re.compile(r"(?P<file>[\w./-]+\.py)(?:::(?P<case>test_\w+))?")
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
 
-When = Literal[
+Applicability = Literal[
     "foreign", "built", "no network", "no login", "no exact time", "exact time", "no exact power-off",
     "exact power-off", "no lasting volumes",
 ]  # fmt: skip
 Level = Literal["mandatory", "recommended"]
 
 
-class Rule(Model):
+class ApplicabilityRule(Model):
     """When a requirement is not applicable, and why that is right."""
 
-    when: When
+    when: Applicability
     why: Annotated[str, Field(min_length=1)]
 
 
@@ -54,7 +54,7 @@ class Requirement(Model):
     level: Level = "mandatory"
     cases: Strings
     architectures: Strings = ()
-    not_applicable: tuple[Rule, ...] = ()
+    not_applicable: tuple[ApplicabilityRule, ...] = ()
 
 
 class ProfileSpec(Model):

@@ -52,7 +52,7 @@ from harness.spec.models.image import (
     User,
     Volume,
 )
-from harness.spec.models.plan import Budget, Disk, Email, Known, Notify, Plan, PlanImage
+from harness.spec.models.plan import Budget, DiskLimits, Email, KnownFailure, Notify, Plan, PlanImage
 from harness.spec.models.resources import (
     BlockIO,
     Cpu,
@@ -66,7 +66,7 @@ from harness.spec.models.resources import (
     ThrottleDevice,
     WeightDevice,
 )
-from harness.spec.profile import ProfileSpec, Requirement, Rule, Waiver, Waivers
+from harness.spec.profile import ApplicabilityRule, ProfileSpec, Requirement, Waiver, Waivers
 from harness.spec.rules.annotations import SETTINGS
 from harness.spec.text.shape import fields_of, words
 
@@ -129,8 +129,8 @@ PARTS: dict[str, tuple[tuple[str, type[Model]], ...]] = {
         ("the file", Plan),
         ("each of `images`", PlanImage),
         ("`budget`, each of `budgets`", Budget),
-        ("each of `known`", Known),
-        ("`disk`", Disk),
+        ("each of `known`", KnownFailure),
+        ("`disk`", DiskLimits),
         ("`notify`", Notify),
         ("`notify.email`", Email),
     ),
@@ -143,7 +143,7 @@ PARTS: dict[str, tuple[tuple[str, type[Model]], ...]] = {
     "Profile": (
         ("the file", ProfileSpec),
         ("each of `requirements`", Requirement),
-        ("each of `not_applicable`", Rule),
+        ("each of `not_applicable`", ApplicabilityRule),
     ),
     "Waivers": (("the file", Waivers), ("each of `waivers`", Waiver)),
 }

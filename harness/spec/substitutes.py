@@ -17,7 +17,7 @@ from harness.spec.models.image import Substitution
 from harness.spec.rules.image import image_references
 from harness.spec.rules.references import library
 from harness.spec.text.complaints import spell
-from harness.spec.text.reader import Document, Node, Place, mapping_of, read
+from harness.spec.text.reader import Document, YamlNode, YamlPosition, mapping_of, read
 
 TABLE = Path(__file__).with_suffix(".yml")
 LINUXKIT, PUBLIC = "linuxkit", "library"  # the names' first part; the public registry's own images have the latter
@@ -70,12 +70,14 @@ def _substituted(document: Document) -> Iterator[Substitution]:
         name, component = found
         place = document.place(path)
         parent = document.find(path[:-1])[0].value
-        parent[path[-1]] = Node(component, place)
+        parent[path[-1]] = YamlNode(component, place)
         done = Substitution(key=spell(path), reference=written, component=component)
         yield _fitted(done, parent, name, section, place) if isinstance(parent, dict) else done
 
 
-def _fitted(done: Substitution, entry: dict[str, Node], name: str, section: str, place: Place) -> Substitution:
+def _fitted(
+    done: Substitution, entry: dict[str, YamlNode], name: str, section: str, place: YamlPosition
+) -> Substitution:
     """Make what an entry says besides its image fit the component; return the substitution with what that was."""
     table = _table()
     without = tuple(key for key in table["without"].get(name, ()) if key in entry)
@@ -83,5 +85,5 @@ def _fitted(done: Substitution, entry: dict[str, Node], name: str, section: str,
         del entry[key]
     command = table["once"].get(name, ()) if section == "onboot" else ()
     if command:
-        entry["command"] = Node([Node(word, place, raw=word) for word in command], place)
+        entry["command"] = YamlNode([YamlNode(word, place, raw=word) for word in command], place)
     return done.model_copy(update={"without": without, "command": command})

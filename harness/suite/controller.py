@@ -23,7 +23,7 @@ from harness.run import builds, events, known, results, resume, revision, shard
 from harness.run import cells as cells_
 from harness.run import folder as folder_
 from harness.run.cells import Cell
-from harness.run.run import SLOTS, Run
+from harness.run.run import SLOTS, RunSettings
 from harness.suite import worker
 from harness.suite.fixtures import RUN
 
@@ -61,10 +61,10 @@ class Controller:
 
     def __init__(self, config: pytest.Config) -> None:
         self.config = config
-        self.run: Run | None = None
+        self.run: RunSettings | None = None
         self.interrupted = False
         self.temporary = False
-        self.finished: Mapping[str, results.Row] = {}  # by an earlier part of a run that goes on
+        self.finished: Mapping[str, results.ResultRow] = {}  # by an earlier part of a run that goes on
         self.shard: dict[str, Any] | None = None
         self._seen: dict[str, str] = {}
         self._spent: defaultdict[str, float] = defaultdict(float)  # seconds by case, not told yet
@@ -93,7 +93,7 @@ class Controller:
         for text in dict.fromkeys(str(done) for one in planned for done in one.spec.substitutions):
             print(text, file=sys.stderr, flush=True)
         cells = [one.cell for one in planned]
-        self.run = Run(
+        self.run = RunSettings(
             folder, tuple(cells), 1, config.getoption("harness_patience"), _how(config),
             explain=config.getoption("harness_explain"), known=excused,
         )  # fmt: skip
@@ -118,7 +118,7 @@ class Controller:
         else:
             worker.take_part(config, self.run)
 
-    def _begin(self, wanted: cells_.Wanted) -> dict[str, results.Row]:
+    def _begin(self, wanted: cells_.Wanted) -> dict[str, results.ResultRow]:
         assert self.run is not None
         cells = self.run.cells
         self.run.events.tell(
@@ -143,7 +143,7 @@ class Controller:
         if cell.id not in self.finished:
             self.run.events.tell("built", cell=cell.id, **cell.built_facts())
 
-    def _end(self, **facts: Any) -> results.Row:
+    def _end(self, **facts: Any) -> results.ResultRow:
         """Write the results of a run that is over; return them."""
         assert self.run is not None
         self.run.events.tell("end", **facts)
@@ -228,8 +228,8 @@ class Controller:
             self._discard(self.run.folder)
 
 
-def _how(config: pytest.Config) -> builds.How:
-    return builds.How(
+def _how(config: pytest.Config) -> builds.BuildOptions:
+    return builds.BuildOptions(
         cache=config.getoption("harness_cache"),
         lock=config.getoption("harness_lock"),
         offline=config.getoption("harness_offline"),

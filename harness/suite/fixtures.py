@@ -13,7 +13,7 @@ import pytest
 from harness.image import Image
 from harness.run.builds import build_more
 from harness.run.cells import Cell
-from harness.run.run import Run
+from harness.run.run import RunSettings
 from harness.suite.guests import Guests
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from harness.system import System
     from harness.system.shell import Shell
 
-RUN = pytest.StashKey[Run]()
+RUN = pytest.StashKey[RunSettings]()
 GUESTS = pytest.StashKey[Guests]()
 
 

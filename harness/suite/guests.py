@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from harness.errors import HarnessError, ImageError, MachineError
 from harness.image import Image
 from harness.run.cells import Cell
-from harness.run.run import Run
+from harness.run.run import RunSettings
 
 if TYPE_CHECKING:
     from tenacity import RetryCallState
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 WALL_S = 90.0
 EXACT_S = 240.0
 NO_STEPS: Mapping[str, int] = MappingProxyType({})
-Made = TypeVar("Made")
+GuestT = TypeVar("GuestT")
 
 
 class SaidBeforeError(ImageError):
@@ -33,7 +33,7 @@ class SaidBeforeError(ImageError):
 class Guests:
     """Boots the guests that cases ask for, and tells the run's events of each."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: RunSettings) -> None:
         self.run = run
         self._shared: tuple[str, System, ExitStack] | None = None
         self._exact: dict[str, ExactPair] = {}
@@ -92,7 +92,7 @@ class Guests:
                 continue
             return folder
 
-    def _once(self, cell: Cell, what: str, make: Callable[[], Made]) -> Made:
+    def _once(self, cell: Cell, what: str, make: Callable[[], GuestT]) -> GuestT:
         """Make something; what failed once is not tried again, and the whole story is told once."""
         key = (cell.id, what)
         if key in self._failed:

@@ -47,7 +47,7 @@ def over_budget(figures: Mapping[str, int], allowed: Mapping[str, float]) -> lis
 
 
 @dataclass(frozen=True)
-class Mount:
+class MountLine:
     """One line of mountinfo. ``flags`` are the mount's own, ``super_flags`` its file system's.
 
     ``device`` is the file system's, as MAJOR:MINOR; a major number of 0 is no device.
@@ -60,7 +60,7 @@ class Mount:
     device: str
 
 
-def mounts(mountinfo: str) -> list[Mount]:
+def mounts(mountinfo: str) -> list[MountLine]:
     """Read /proc/PID/mountinfo."""
     rows = []
     for line in mountinfo.splitlines():
@@ -68,7 +68,7 @@ def mounts(mountinfo: str) -> list[Mount]:
         _, _, device, _, place, flags, *_ = left.split(" ")
         kind, _, super_flags = right.split(" ", 2)
         own, its = frozenset(flags.split(",")), frozenset(super_flags.split(","))
-        rows.append(Mount(_unescape(place), kind, own, its, device))
+        rows.append(MountLine(_unescape(place), kind, own, its, device))
     return rows
 
 
@@ -76,7 +76,7 @@ def _unescape(text: str) -> str:
     return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), text)
 
 
-def lasting(found: Sequence[Mount], declared: Collection[str]) -> list[str]:
+def lasting(found: Sequence[MountLine], declared: Collection[str]) -> list[str]:
     """Return the mounts that keep what is written to them and that are not below a declared place.
 
     An overlay keeps it in its upper layer.

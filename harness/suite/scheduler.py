@@ -8,7 +8,7 @@ from functools import cached_property
 from xdist.scheduler import LoadScopeScheduling
 from xdist.workermanage import WorkerController
 
-from harness.run.run import Run
+from harness.run.run import RunSettings
 from harness.suite.fixtures import RUN
 
 
@@ -19,7 +19,7 @@ class Scheduler(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no type
     @cached_property
     def groups(self) -> dict[str, str]:
         """The group of each case, by its id."""
-        run: Run = self.config.stash[RUN]
+        run: RunSettings = self.config.stash[RUN]
         return run.groups()
 
     def _split_scope(self, nodeid: str) -> str:

@@ -16,7 +16,7 @@ import pytest
 from harness.errors import HarnessError, UserError
 from harness.run import known, results
 from harness.run.cells import Cell
-from harness.run.run import GROUPS, Run
+from harness.run.run import GROUPS, RunSettings
 from harness.secrets import redact
 from harness.suite import collect, fixtures
 from harness.suite.fixtures import GUESTS, RUN
@@ -32,10 +32,10 @@ def join(config: pytest.Config, given: dict[str, Any]) -> None:
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != controller:
         os._exit(1)
-    take_part(config, Run.from_json(given))
+    take_part(config, RunSettings.from_json(given))
 
 
-def take_part(config: pytest.Config, run: Run) -> None:
+def take_part(config: pytest.Config, run: RunSettings) -> None:
     """Register what runs cases, for `run`."""
     config.stash[RUN], config.stash[GUESTS] = run, Guests(run)
     config.pluginmanager.register(fixtures, "harness-fixtures")
@@ -50,7 +50,7 @@ def _teller(config: pytest.Config) -> bool:
 class Worker:
     """The hooks of a process that runs cases."""
 
-    def __init__(self, run: Run, guests: Guests, teller: bool) -> None:
+    def __init__(self, run: RunSettings, guests: Guests, teller: bool) -> None:
         self.run, self.guests, self.teller = run, guests, teller
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:

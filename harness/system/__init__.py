@@ -3,16 +3,16 @@
 from harness.system.milestones import Milestone
 from harness.system.options import BootOptions
 from harness.system.record import BootRecord
-from harness.system.shell import CommandFailedError, CommandTimeoutError, Result, Shell, ShellDeadError
+from harness.system.shell import CommandFailedError, CommandResult, CommandTimeoutError, Shell, ShellDeadError
 from harness.system.system import System
 
 __all__ = [
     "BootOptions",
     "BootRecord",
     "CommandFailedError",
+    "CommandResult",
     "CommandTimeoutError",
     "Milestone",
-    "Result",
     "Shell",
     "ShellDeadError",
     "System",

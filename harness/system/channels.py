@@ -19,7 +19,7 @@ FOLLOW_S = 0.01  # how often the file is looked at
 MOST_FILE = 1 << 30  # bytes that an exact boot's console may fill the disk with
 
 
-class Source(Protocol):
+class ConsoleSource(Protocol):
     """Bytes from a machine's console, and to it where it can hear."""
 
     def read(self, timeout: float) -> bytes | None:

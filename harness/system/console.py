@@ -13,7 +13,7 @@ from pexpect import EOF, TIMEOUT
 from pexpect.spawnbase import SpawnBase
 
 from harness.errors import HarnessError, HostError
-from harness.system.channels import Source
+from harness.system.channels import ConsoleSource
 from harness.system.listener import Listener
 from harness.system.text import Stripper
 
@@ -36,10 +36,10 @@ class Console(_Base):
 
     def __init__(
         self,
-        source: Source,
+        source: ConsoleSource,
         listener: Listener,
         clock: Callable[[], float],
-        again: Callable[[], Source | None] = lambda: None,
+        again: Callable[[], ConsoleSource | None] = lambda: None,
     ) -> None:
         """Listen to `source`; `clock` gives the seconds since QEMU's start.
 

@@ -22,7 +22,7 @@ import pexpect
 
 from harness.errors import MachineError, UserError
 from harness.system.console import Console
-from harness.system.shell import MOST_COMMAND, LineDeadError, Result, judge, seconds
+from harness.system.shell import MOST_COMMAND, CommandResult, LineDeadError, judge, seconds
 
 # Requests `~Q NUMBER SUM VERB WORDS`, answers `~R NUMBER WORDS SUM`, a sum being the MD5 of number and words; `~N` says
 # that a request came spoilt. All may be repeated at will: `run` with the number of the last one only answers again.
@@ -198,7 +198,7 @@ class ConsoleShell:
         if self._ask(f'eval "$(printf %s "{whole}"|base64 -d)"') != ["ready"]:
             raise self._broken("its server did not start")
 
-    def run(self, cmd: str, timeout: float = 30, check: bool = False) -> Result:
+    def run(self, cmd: str, timeout: float = 30, check: bool = False) -> CommandResult:
         """Run `cmd` (see `Shell.run`)."""
         if not cmd.strip() or len(cmd.encode()) > MOST_COMMAND or "\0" in cmd:
             raise UserError(f"not a command: empty, over {MOST_COMMAND >> 10} KiB, or with a NUL")
@@ -216,7 +216,7 @@ class ConsoleShell:
         output = self._output(int(size), self._bytes(first))
         if md5(output) != digest:
             raise self._broken("its output did not arrive as it was")
-        return judge(Result(cmd, output, int(code)), late=int(took) >= limit, timeout=limit, check=check)
+        return judge(CommandResult(cmd, output, int(code)), late=int(took) >= limit, timeout=limit, check=check)
 
     def put(self, local: Path, remote: str) -> None:
         """Copy a file to the guest; MachineError when it does not arrive whole."""

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from harness.image import Bootable
 from harness.spec.models.image import MachineSpec
-from harness.system.channels import Source
+from harness.system.channels import ConsoleSource
 from harness.system.console import Console
 from harness.system.milestones import Milestone
 from harness.system.options import BootOptions
@@ -67,7 +67,7 @@ class Driver(Protocol):
     def awaited(self) -> str:
         """What the machine itself has still to do before a silent image is to blame; empty when nothing."""
 
-    def open(self) -> Source:
+    def open(self) -> ConsoleSource:
         """Return the console of the first start; heard before the machine is on."""
 
     def clock(self) -> float:
@@ -79,7 +79,7 @@ class Driver(Protocol):
     def meet(self) -> None:
         """See that the machine is on, and learn of it what only a running one tells."""
 
-    def again(self) -> Source | None:
+    def again(self) -> ConsoleSource | None:
         """Return the console of the next start when a reset has ended this one; None when it is off for good."""
 
     def poll(self) -> int | None:

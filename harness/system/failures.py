@@ -37,14 +37,14 @@ _PATTERNS = tuple(
 
 
 @dataclass(frozen=True)
-class Failure:
+class GuestFailure:
     """What went wrong in the guest, and its own words."""
 
     what: str
     words: str
 
 
-def find(text: bytes) -> Failure | None:
+def find(text: bytes) -> GuestFailure | None:
     """Return the first failure that whole lines of console text tell of, None when there is none."""
     hits = [
         (match.start(), bad)
@@ -56,4 +56,4 @@ def find(text: bytes) -> Failure | None:
     start, bad = min(hits, key=lambda hit: hit[0])
     end = text.find(b"\n", start)
     words = text[start : end if end >= 0 else len(text)][:500]
-    return Failure(bad.what, words.decode(errors="replace").strip())
+    return GuestFailure(bad.what, words.decode(errors="replace").strip())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 
 from harness.system import failures
-from harness.system.failures import Failure
+from harness.system.failures import GuestFailure
 from harness.system.milestones import Finder, Marks, Milestone
 from harness.system.text import clean
 from harness.system.transcript import Transcript
@@ -23,7 +23,7 @@ class Listener:
         self.transcript = transcript
         self.finder = finder or Marks()
         self.milestones: list[Milestone] = []
-        self.failure: Failure | None = None
+        self.failure: GuestFailure | None = None
         self.heard_s: float | None = None  # when the last byte came
         self.sha256_ready = ""
         self._sha256 = hashlib.sha256()

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from harness.errors import UserError
-from harness.system.shell import MOST_COMMAND, MOST_OUTPUT, AgentDeadError, Result, judge, seconds
+from harness.system.shell import MOST_COMMAND, MOST_OUTPUT, AgentDeadError, CommandResult, judge, seconds
 
 HELLO = b"hello 1"
 GRACE_S = 15.0  # for the agent to say what it has to, once a command's time is over
@@ -51,7 +51,7 @@ class ProbeShell:
             pass
         self._greeted = True
 
-    def run(self, cmd: str, timeout: float = 30, check: bool = False) -> Result:
+    def run(self, cmd: str, timeout: float = 30, check: bool = False) -> CommandResult:
         """Run `cmd` (see `Shell.run`)."""
         if (booted := max(1, self.boots())) != self._booted:
             self.forget()
@@ -76,7 +76,9 @@ class ProbeShell:
             self._dead = ""
             raise AgentDeadError(f"the machine was restarted while it ran {cmd!r}") from None
         self._dead = ""
-        return judge(Result(cmd, output, code), late=time.monotonic() - began >= limit, timeout=limit, check=check)
+        return judge(
+            CommandResult(cmd, output, code), late=time.monotonic() - began >= limit, timeout=limit, check=check
+        )
 
     def forget(self) -> None:
         """The machine starts again: wait for the agent's next greeting before the next command."""

@@ -13,7 +13,7 @@ MOST_COMMAND = 64 << 10  # bytes
 
 
 @dataclass(frozen=True)
-class Result:
+class CommandResult:
     """A command that ended: its exact output (stdout and stderr in one) and exit code."""
 
     command: str
@@ -29,7 +29,7 @@ class Result:
 class CommandFailedError(ImageError):
     """A command that was to succeed ended with another code than 0; ``result`` has it all."""
 
-    def __init__(self, result: Result) -> None:
+    def __init__(self, result: CommandResult) -> None:
         tail = "\n".join(result.text.splitlines()[-20:])
         super().__init__(f"in the guest, {result.command!r} failed with exit code {result.code}", details=tail)
         self.result = result
@@ -58,7 +58,7 @@ class Shell(Protocol):
     def fast(self) -> bool:
         """Whether megabytes come in seconds: a serial line's do not."""
 
-    def run(self, cmd: str, timeout: float = 30, check: bool = False) -> Result:
+    def run(self, cmd: str, timeout: float = 30, check: bool = False) -> CommandResult:
         """Run `cmd` with /bin/sh, its input empty; `timeout` in seconds.
 
         Raises CommandTimeoutError when it took longer (it is ended, the shell goes on), ShellDeadError when the guest
@@ -71,7 +71,7 @@ def seconds(timeout: float) -> int:
     return max(1, math.ceil(timeout))
 
 
-def judge(result: Result, *, late: bool, timeout: float, check: bool) -> Result:
+def judge(result: CommandResult, *, late: bool, timeout: float, check: bool) -> CommandResult:
     """Return `result`, or raise what its end means: `late` says that its time was over when it ended."""
     if late and result.code == 137:
         raise CommandTimeoutError(

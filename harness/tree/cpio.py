@@ -13,7 +13,7 @@ ALIGN = 4
 
 
 @dataclass(frozen=True)
-class Member:
+class CpioMember:
     """A folder (no content) or a file, by bytes or by the path of a file on the host."""
 
     name: str
@@ -21,15 +21,15 @@ class Member:
     content: bytes | Path | None = None
 
 
-def write(out: IO[bytes], members: Iterable[Member]) -> None:
+def write(out: IO[bytes], members: Iterable[CpioMember]) -> None:
     """Write an uncompressed newc archive, owned by root, dated 1970, with its trailer, padded to four bytes."""
     number = 0
     for number, member in enumerate(members, start=1):
         _write(out, number, member)
-    _write(out, 0, Member("TRAILER!!!", 0))
+    _write(out, 0, CpioMember("TRAILER!!!", 0))
 
 
-def _write(out: IO[bytes], inode: int, member: Member) -> None:
+def _write(out: IO[bytes], inode: int, member: CpioMember) -> None:
     content = member.content
     size = 0 if content is None else len(content) if isinstance(content, bytes) else content.stat().st_size
     name = member.name.encode() + b"\0"

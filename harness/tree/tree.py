@@ -55,7 +55,7 @@ class Slice:
 
 
 @dataclass(frozen=True, slots=True)
-class Node:
+class TreeNode:
     """One path. ``type`` is tarfile's letter; ``digest`` is the SHA-256 of a plain file's content."""
 
     type: bytes
@@ -74,20 +74,20 @@ class Node:
         return self.type == tarfile.DIRTYPE
 
 
-def folder(mode: int = 0o755, uid: int = 0, gid: int = 0) -> Node:
+def folder(mode: int = 0o755, uid: int = 0, gid: int = 0) -> TreeNode:
     """Make a folder."""
-    return Node(tarfile.DIRTYPE, mode, uid, gid)
+    return TreeNode(tarfile.DIRTYPE, mode, uid, gid)
 
 
-def plain(data: bytes, mode: int = 0o644, uid: int = 0, gid: int = 0) -> Node:
+def plain(data: bytes, mode: int = 0o644, uid: int = 0, gid: int = 0) -> TreeNode:
     """Make a file with the given content."""
     digest = hashlib.sha256(data).hexdigest()
-    return Node(tarfile.REGTYPE, mode, uid, gid, content=Slice(None, 0, len(data), data), digest=digest)
+    return TreeNode(tarfile.REGTYPE, mode, uid, gid, content=Slice(None, 0, len(data), data), digest=digest)
 
 
-def symlink(target: str) -> Node:
+def symlink(target: str) -> TreeNode:
     """Make a symbolic link."""
-    return Node(tarfile.SYMTYPE, 0o777, target=target)
+    return TreeNode(tarfile.SYMTYPE, 0o777, target=target)
 
 
 def clean(path: str) -> str:
@@ -102,13 +102,13 @@ def clean(path: str) -> str:
 class Tree:
     """Paths without a leading slash, each with its node. The root itself is not in it."""
 
-    nodes: dict[str, Node] = field(default_factory=dict)
+    nodes: dict[str, TreeNode] = field(default_factory=dict)
 
-    def put(self, path: str, node: Node) -> None:
+    def put(self, path: str, node: TreeNode) -> None:
         """Put `node` at `path`, following links of the tree among its folders, making missing folders."""
         self.put_at(self.resolve_parent(clean(path)), node)
 
-    def put_at(self, path: str, node: Node) -> None:
+    def put_at(self, path: str, node: TreeNode) -> None:
         """Put `node` at exactly `path`, making missing folders; UserError when something is in the way."""
         old = self.nodes.get(path)
         if old and old.is_dir and not node.is_dir and any(name.startswith(f"{path}/") for name in self.nodes):
@@ -153,7 +153,7 @@ class Tree:
             todo += node.target.split("/")[::-1]
         return "/".join(done)
 
-    def get(self, path: str) -> Node | None:
+    def get(self, path: str) -> TreeNode | None:
         """Return the node that `path` leads to, links followed; None when there is none."""
         return self.nodes.get(self.resolve(path.strip("/")))
 
@@ -170,7 +170,7 @@ class Tree:
         node = self.get(path)
         return node is not None and node.is_dir
 
-    def files(self) -> Iterator[tuple[str, Node]]:
+    def files(self) -> Iterator[tuple[str, TreeNode]]:
         """Yield the plain files, in path order."""
         for path in sorted(self.nodes):
             if self.nodes[path].type == tarfile.REGTYPE:
@@ -190,9 +190,9 @@ def read_layer(path: Path) -> Tree:
     return tree
 
 
-def _node(member: tarfile.TarInfo, path: Path, raw: IO[bytes], tree: Tree) -> Node:
+def _node(member: tarfile.TarInfo, path: Path, raw: IO[bytes], tree: Tree) -> TreeNode:
     pax = tuple(sorted((key, value) for key, value in member.pax_headers.items() if key.startswith("SCHILY.xattr.")))
-    base = Node(member.type, member.mode, member.uid, member.gid, pax=pax)
+    base = TreeNode(member.type, member.mode, member.uid, member.gid, pax=pax)
     if member.islnk():
         # the same content under another name; `write` makes it a hardlink again
         twin = tree.nodes.get(tree.resolve_parent(clean(member.linkname)))

@@ -16,8 +16,8 @@ import pytest
 from harness import paths
 from harness.bench import __main__ as command
 from harness.bench import builds, page, phases
-from harness.bench.context import IMAGES, Bench, Context, Finding
-from harness.bench.figures import Figure, Report, Table, best
+from harness.bench.context import IMAGES, Context, FigureOrTable, Measurement
+from harness.bench.figures import BenchFigure, Report, Table, best
 from harness.bench.load import busy, on_cores
 from harness.bench.wall import Trial, figures, unchanged
 from harness.errors import UserError
@@ -29,27 +29,29 @@ from harness.system.record import BootRecord
 @pytest.mark.parametrize(
     ("figure", "verdict"),
     [
-        (Figure("a", "s", (1.0, 9.0, 2.0), goal=2.0), "reached"),
-        (Figure("a", "s", (1.0, 9.0, 2.1), goal=2.0), "missed"),
-        (Figure("a", "s", (1.0,), goal=2.0, broken="exit code 1"), "missed"),
-        (Figure("a", "s", (1.0,), broken="not the same twice"), "missed"),
-        (Figure("a", "s", (1.0,)), ""),
-        (Figure("a", "s", goal=2.0, skipped="offline"), "skipped"),
+        (BenchFigure("a", "s", (1.0, 9.0, 2.0), goal=2.0), "reached"),
+        (BenchFigure("a", "s", (1.0, 9.0, 2.1), goal=2.0), "missed"),
+        (BenchFigure("a", "s", (1.0,), goal=2.0, broken="exit code 1"), "missed"),
+        (BenchFigure("a", "s", (1.0,), broken="not the same twice"), "missed"),
+        (BenchFigure("a", "s", (1.0,)), ""),
+        (BenchFigure("a", "s", goal=2.0, skipped="offline"), "skipped"),
     ],
 )
-def test_the_median_decides_and_what_broke_is_missed(figure: Figure, verdict: str) -> None:
+def test_the_median_decides_and_what_broke_is_missed(figure: BenchFigure, verdict: str) -> None:
     assert figure.verdict == verdict
     assert figure.to_json()["verdict"] == verdict
 
 
 def test_the_best_machine_of_an_architecture_is_judged() -> None:
-    found = best([Figure("q35", "ms", (900.0, 901.0)), Figure("microvm", "ms", (700.0, 700.0))], "x86_64", 800.0)
+    found = best(
+        [BenchFigure("q35", "ms", (900.0, 901.0)), BenchFigure("microvm", "ms", (700.0, 700.0))], "x86_64", 800.0
+    )
     assert (found.subject, found.note, found.verdict) == ("x86_64", "microvm", "reached")
 
 
 def report(name: str = "size", **more: object) -> Report:
     made = Report(name, f"./run bench {name}", {"cores": 2}, "2026-01-01", finished=True)
-    made.figures.append(Figure("mini|mal", "MB", (1.5,), 2.0, note="of a\nfew"))
+    made.figures.append(BenchFigure("mini|mal", "MB", (1.5,), 2.0, note="of a\nfew"))
     for key, value in more.items():
         setattr(made, key, value)
     return made
@@ -58,11 +60,11 @@ def report(name: str = "size", **more: object) -> Report:
 def test_a_page_keeps_its_prose_and_gets_each_part_once() -> None:
     first = page.put("# Measurements\nprose\n", report())
     both = page.put(first, report("exact")) + "\nmore prose\n"
-    again = page.put(both, report(figures=[Figure("other", "MB", (3.0,), 2.0)]))
+    again = page.put(both, report(figures=[BenchFigure("other", "MB", (3.0,), 2.0)]))
     assert "prose" in again and again.endswith("\nmore prose\n")
     assert "mini" not in again.partition("## exact")[0] and "**missed**" in again.partition("## exact")[0]
     assert again.count("mini\\|mal") == 1  # the other bench's part stayed
-    assert page.put(again, report(figures=[Figure("other", "MB", (3.0,), 2.0)])) == again
+    assert page.put(again, report(figures=[BenchFigure("other", "MB", (3.0,), 2.0)])) == again
 
 
 def test_a_table_s_rows_have_as_many_cells_as_its_head() -> None:
@@ -144,18 +146,22 @@ def test_cores_are_given_back() -> None:
 
 
 def benches(monkeypatch: pytest.MonkeyPatch) -> None:
-    def good(_: Context) -> Iterator[Finding]:
-        yield Figure("good", "s", (1.0,), 2.0)
+    def good(_: Context) -> Iterator[FigureOrTable]:
+        yield BenchFigure("good", "s", (1.0,), 2.0)
         yield Table("Why", ("a",), (("b",),))
 
-    def bad(_: Context) -> Iterator[Finding]:
-        yield Figure("bad", "s", (3.0,), 2.0)
+    def bad(_: Context) -> Iterator[FigureOrTable]:
+        yield BenchFigure("bad", "s", (3.0,), 2.0)
 
-    def cut(_: Context) -> Iterator[Finding]:
-        yield Figure("half", "s", (1.0,), 2.0)
+    def cut(_: Context) -> Iterator[FigureOrTable]:
+        yield BenchFigure("half", "s", (1.0,), 2.0)
         raise KeyboardInterrupt
 
-    made = {"good": Bench("good", "x", good), "bad": Bench("bad", "x", bad), "cut": Bench("cut", "x", cut)}
+    made = {
+        "good": Measurement("good", "x", good),
+        "bad": Measurement("bad", "x", bad),
+        "cut": Measurement("cut", "x", cut),
+    }
     monkeypatch.setattr(command, "BENCHES", made)
     monkeypatch.setattr(command, "PAGE", Path("/nonexistent"))
 

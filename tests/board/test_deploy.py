@@ -16,7 +16,7 @@ import pytest
 
 from harness import paths, tools
 from harness.arch import by_name
-from harness.board.deploy import Bench, bring, gather
+from harness.board.deploy import Deployment, bring, gather
 from harness.board.webserver import MOST_CLIENTS, serving
 from harness.build.pipeline import Builder
 from harness.build.settings import Settings
@@ -40,9 +40,9 @@ esac
 """
 
 
-def bench(folder: Path, stack: ExitStack, **deploy: object) -> Bench:
+def bench(folder: Path, stack: ExitStack, **deploy: object) -> Deployment:
     board = Board.model_validate({"console": CONSOLE, "deploy": deploy}, by_alias=True, by_name=False)
-    return Bench(board, folder, folder, stack)
+    return Deployment(board, folder, folder, stack)
 
 
 def fetch(name: str) -> bytes:

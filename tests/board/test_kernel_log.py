@@ -8,7 +8,7 @@ import pytest
 
 from harness.board import line as board_line
 from harness.board.kernellog import PIECE, Records
-from harness.board.line import Line
+from harness.board.line import ConsoleLine
 from harness.board.loader import Dialogue
 from harness.board.source import BoardSource
 from harness.system.milestones import parse
@@ -79,7 +79,7 @@ class Log(BoardSource):
 @pytest.mark.parametrize(("restarts", "patience_s"), [(False, board_line.GONE_S), (True, board_line.RESTART_S)])
 def test_a_system_that_answers_no_more_is_off_after_a_while(restarts: bool, patience_s: float) -> None:
     source = Log()
-    line = Line(source, Dialogue((), {}), restarts=restarts)
+    line = ConsoleLine(source, Dialogue((), {}), restarts=restarts)
     line.read(0)
     assert not line.off  # it never answered
     source.lost_s = time.monotonic() - patience_s + 5

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness.board.line import Line
+from harness.board.line import ConsoleLine
 from harness.board.loader import Dialogue, filled
 from harness.board.source import BoardSource
 from harness.errors import UserError
@@ -68,7 +68,7 @@ class Breath(BoardSource):
 def test_a_board_that_restarts_and_greets_in_one_breath_is_answered() -> None:
     steps = (LoaderStep(wait="stop autoboot", send="x", enter=False),)
     source = Breath(b"[    9.123456] reboot: Restarting system\r\nBootRom\r\nHit any key to stop autoboot:  2 ")
-    line = Line(source, Dialogue(steps, NAMES), restarts=True)
+    line = ConsoleLine(source, Dialogue(steps, NAMES), restarts=True)
     line.dialogue.hear(b"stop autoboot")
     assert not line.dialogue.awaited
     line.read(0)

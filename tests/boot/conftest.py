@@ -19,7 +19,7 @@ from harness.launch import boot
 from harness.spec import load_image, load_machine
 from harness.spec.models.image import MachineSpec
 from harness.system import BootOptions, System
-from harness.tree.cpio import Member, write
+from harness.tree.cpio import CpioMember, write
 
 PRELUDE = """#!/probe/busybox sh
 b=/probe/busybox
@@ -64,7 +64,9 @@ def toy_image(images: Callable[[str], Image], tmp_path: Path) -> Callable[..., I
             (folder / name).symlink_to(getattr(real, name))
         mark = paths.GUEST / "native/bin" / arch / "mark"
         out = BytesIO()
-        write(out, [Member("init", 0o755, (PRELUDE + script).encode()), Member("mark", 0o755, mark.read_bytes())])
+        write(
+            out, [CpioMember("init", 0o755, (PRELUDE + script).encode()), CpioMember("mark", 0o755, mark.read_bytes())]
+        )
         archive = out.getvalue()
         (folder / "initrd").write_bytes(archive + b"\0" * (-len(archive) % 4) + real.probe.read_bytes())
         manifest = {"schema": 1, "name": "toy", "arch": arch, "cmdline": cmdline, "files": []}

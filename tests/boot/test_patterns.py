@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.emulator.disk import Disk, disk_of
+from harness.emulator.disk import DiskSnapshot, disk_of
 from harness.errors import UserError
 from harness.launch.exact import compare
 from harness.measure import systemd
@@ -111,7 +111,7 @@ def test_an_exact_time_is_claimed_only_for_a_stamped_line() -> None:
 def test_a_disk_leads_to_no_other_file(head: bytes, kind: str, tmp_path: Path) -> None:
     (tmp_path / "disk").write_bytes(head)
     if kind:
-        assert disk_of(tmp_path / "disk") == Disk(tmp_path / "disk", kind)  # type: ignore[arg-type]
+        assert disk_of(tmp_path / "disk") == DiskSnapshot(tmp_path / "disk", kind)  # type: ignore[arg-type]
     else:
         with pytest.raises(UserError, match="the disk"):
             disk_of(tmp_path / "disk")

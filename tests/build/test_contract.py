@@ -18,7 +18,7 @@ from harness.build.bundle import Bundle, make
 from harness.build.contract import linuxkits, ours
 from harness.errors import UserError
 from harness.spec.models.image import BindNS, Entry, EntryConfig, ImageFile, Interface, Mount, Runtime
-from harness.spec.text.reader import Node, read
+from harness.spec.text.reader import YamlNode, read
 from harness.spec.text.shape import check
 
 # of Debian's golang-github-opencontainers-specs-dev
@@ -145,10 +145,10 @@ def made_of(entry: object) -> list[dict[str, str]]:
     return [ours(made, PREFIX), linuxkits(made, PREFIX)]
 
 
-def node(value: object) -> Node:
+def node(value: object) -> YamlNode:
     if isinstance(value, dict):
-        return Node({key: node(below) for key, below in value.items()}, (1, 1))
-    return Node([node(below) for below in value] if isinstance(value, tuple) else value, (1, 1), str(value))
+        return YamlNode({key: node(below) for key, below in value.items()}, (1, 1))
+    return YamlNode([node(below) for below in value] if isinstance(value, tuple) else value, (1, 1), str(value))
 
 
 WEB = read(EVERYTHING).data["services"][0]

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from harness.tree import cpio
-from harness.tree.cpio import Member
+from harness.tree.cpio import CpioMember
 
 
-def archive(*members: Member) -> bytes:
+def archive(*members: CpioMember) -> bytes:
     out = io.BytesIO()
     cpio.write(out, members)
     return out.getvalue()
@@ -34,7 +34,11 @@ def contents(data: bytes) -> dict[str, tuple[bool, int, bytes]]:
 def test_other_programs_read_what_was_written(tmp_path: Path, size: int) -> None:
     on_disk = tmp_path / "file"
     on_disk.write_bytes(b"f" * size)
-    members = [Member("dev", 0o755), Member("a" * size + "x", 0o640, b"b" * size), Member("dev/file", 0o755, on_disk)]
+    members = [
+        CpioMember("dev", 0o755),
+        CpioMember("a" * size + "x", 0o640, b"b" * size),
+        CpioMember("dev/file", 0o755, on_disk),
+    ]
     data = archive(*members)
     assert len(data) % 4 == 0
     assert contents(data) == {
@@ -51,11 +55,11 @@ def test_the_same_members_are_the_same_bytes_whatever_the_files_date(tmp_path: P
     one.write_bytes(b"x")
     two.write_bytes(b"x")
     two.chmod(0o600)
-    assert archive(Member("f", 0o644, one)) == archive(Member("f", 0o644, two))
+    assert archive(CpioMember("f", 0o644, one)) == archive(CpioMember("f", 0o644, two))
 
 
 def test_a_second_archive_may_follow_the_first() -> None:
-    both = archive(Member("one", 0o644, b"1")) + archive(Member("two", 0o644, b"22"))
+    both = archive(CpioMember("one", 0o644, b"1")) + archive(CpioMember("two", 0o644, b"22"))
     # the kernel reads on behind a trailer, where cpio stops: cut the first one off by hand as the kernel does
     assert both.count(b"TRAILER!!!") == 2
     first, second = both.split(b"TRAILER!!!")[:2]

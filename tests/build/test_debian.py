@@ -15,7 +15,7 @@ from debian_mirror import SUITE, Item, Repository
 from harness import paths
 from harness.arch import ARCHES
 from harness.build.debian import DEB
-from harness.build.lock import Lock
+from harness.build.lock import PackageLock
 from harness.build.mirror import MirrorError
 from harness.errors import EXIT_USER, HostError, UserError
 from harness.exports import export, take
@@ -226,7 +226,7 @@ def test_offline_says_what_is_missing(make) -> None:
 
 def test_an_exported_cache_serves_what_left_the_mirror(make, repository, mirror, tmp_path) -> None:
     path, exported = tmp_path / "harness.lock", tmp_path / "exported"
-    lock = Lock(path)
+    lock = PackageLock(path)
     here = make(lock=lock)
     packages = here.resolve(["tool"], ARM).packages
     here.fetch_all(packages)
@@ -234,13 +234,13 @@ def test_an_exported_cache_serves_what_left_the_mirror(make, repository, mirror,
     assert export(here.store, exported)["packages"] == len(packages)
     for package in packages:
         (repository.root / package.filename).unlink()
-    there = make("elsewhere", lock=Lock(path))
+    there = make("elsewhere", lock=PackageLock(path))
     with pytest.raises(MirrorError) as caught:
         there.fetch_all(packages)
     assert caught.value.kind == "gone"
     assert "exported cache" in caught.value.hint
     mirror.close()
-    there = make("elsewhere", lock=Lock(path), offline=True)
+    there = make("elsewhere", lock=PackageLock(path), offline=True)
     assert take(there.store, exported)["packages"] == len(packages)
     there.fetch_all(there.resolve(["tool"], ARM).packages)
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.build.sources import Source, from_host, from_mirror, read_host, stanzas, text_of
+from harness.build.sources import PackageSource, from_host, from_mirror, read_host, stanzas, text_of
 from harness.errors import HostError, UserError
 
 
@@ -37,7 +37,7 @@ def test_both_formats_are_read_and_what_is_off_is_not(etc) -> None:
     )
     write(etc, "sources.list.d/x.sources.disabled", "Types: deb\nURIs: http://f.invalid\nSuites: bookworm\n")
     first, second = read_host(etc)
-    assert first == Source(
+    assert first == PackageSource(
         ("http://b.invalid/debian",),
         ("bookworm",),
         ("main", "contrib"),
@@ -49,7 +49,9 @@ def test_both_formats_are_read_and_what_is_off_is_not(etc) -> None:
 
 
 def test_what_is_written_reads_back(etc) -> None:
-    source = Source(("http://a.invalid/",), ("bookworm",), ("main",), "\n -----BEGIN\n .\n key", (("By-Hash", "no"),))
+    source = PackageSource(
+        ("http://a.invalid/",), ("bookworm",), ("main",), "\n -----BEGIN\n .\n key", (("By-Hash", "no"),)
+    )
     write(etc, "sources.list.d/a.sources", text_of([source, source]))
     assert list(read_host(etc)) == [source, source]
     assert len(list(stanzas(text_of([source, source])))) == 2

@@ -91,7 +91,7 @@ def test_the_initrd_and_the_probe_hold_what_boots(tmp_path: Path) -> None:
 def test_microcode_is_the_first_segment_of_the_initrd(tmp_path: Path) -> None:
     ucode, root = tmp_path / "ucode", tmp_path / "root"
     with ucode.open("wb") as stream:
-        cpio.write(stream, [cpio.Member("kernel", 0o755), cpio.Member("kernel/microcode.bin", 0o644, b"new")])
+        cpio.write(stream, [cpio.CpioMember("kernel", 0o755), cpio.CpioMember("kernel/microcode.bin", 0o644, b"new")])
     ucode.write_bytes(ucode.read_bytes() + b"\0")  # a length that must be padded
     root.write_bytes(b"hsqs")
     formats.initrd(tmp_path / "plain", ARCHES["x86_64"], [], root)

@@ -10,7 +10,7 @@ from harness.arch import ARCHES, Arch
 from harness.build.debian import Debian
 from harness.build.kernel import KernelFiles, image_package, make_kernel
 from harness.build.modules import ModuleIndex, module_name, read_index
-from harness.build.packages import Package, Resolution
+from harness.build.packages import DebianPackage, Resolution
 from harness.errors import UserError
 from harness.spec.models.image import ComponentSpec, KernelPart
 from harness.store import Store
@@ -54,8 +54,8 @@ def test_module_names() -> None:
     assert module_name("modules.dep") == ""
 
 
-def package(name: str, *depends: str) -> Package:
-    return Package(name, "1", "amd64", "0" * 64, 1, "pool/x", name, depends)
+def package(name: str, *depends: str) -> DebianPackage:
+    return DebianPackage(name, "1", "amd64", "0" * 64, 1, "pool/x", name, depends)
 
 
 def test_the_image_behind_a_metapackage() -> None:

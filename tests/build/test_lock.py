@@ -9,7 +9,7 @@ import pytest
 from debian_mirror import SUITE, Item
 
 from harness.arch import ARCHES
-from harness.build.lock import Lock
+from harness.build.lock import PackageLock
 from harness.errors import UserError
 
 ARM = ARCHES["arm64"]
@@ -17,75 +17,75 @@ ARM = ARCHES["arm64"]
 
 def test_a_lock_holds_versions_after_the_mirror_has_moved_on(make, repository, tmp_path) -> None:
     path = tmp_path / "harness.lock"
-    lock = Lock(path)
+    lock = PackageLock(path)
     assert not lock.honoured
     old = make(lock=lock).resolve(["tool"], ARM)
     lock.save()
     repository.add("lib", "2.0", [Item("./usr/lib/lib", b"new")], "arm64", Provides="virt")
     repository.publish()
     # another host, which has never resolved anything: the mirror still has the old file in its pool
-    there = make("elsewhere", lock=Lock(path))
+    there = make("elsewhere", lock=PackageLock(path))
     locked = there.resolve(["tool"], ARM)
     assert locked.packages == old.packages
     assert locked.digest == old.digest
     there.fetch_all(locked.packages)
     before = path.read_bytes()
-    Lock(path).save()
+    PackageLock(path).save()
     assert path.read_bytes() == before
 
 
 def test_a_lock_finds_its_packages_on_the_mirror_that_has_them(make, mirror, tmp_path) -> None:
     path = tmp_path / "harness.lock"
-    lock = Lock(path)
+    lock = PackageLock(path)
     make(lock=lock).resolve(["tool"], ARM)
     lock.save()
     two = f"{mirror.url}/nothing-here {SUITE}, {mirror.url} {SUITE}"
-    there = make("elsewhere", lock=Lock(path), mirror=two)
+    there = make("elsewhere", lock=PackageLock(path), mirror=two)
     there.fetch_all(there.resolve(["tool"], ARM).packages)
 
 
 def test_a_lock_refuses_what_it_does_not_list(make, tmp_path) -> None:
     path = tmp_path / "harness.lock"
-    lock = Lock(path)
+    lock = PackageLock(path)
     make(lock=lock).resolve(["tool"], ARM)
     lock.save()
     with pytest.raises(UserError, match=r"does not list lib for arm64[^$]*what to do: to update it, remove"):
-        make(lock=Lock(path)).resolve(["lib"], ARM)
+        make(lock=PackageLock(path)).resolve(["lib"], ARM)
     with pytest.raises(UserError, match="does not list tool for s390x"):
-        make(lock=Lock(path)).resolve(["tool"], ARCHES["s390x"])
-    debian = make(lock=Lock(path))
+        make(lock=PackageLock(path)).resolve(["tool"], ARCHES["s390x"])
+    debian = make(lock=PackageLock(path))
     debian.suite = "trixie"
     with pytest.raises(UserError, match="is for suite bookworm, not trixie"):
         debian.resolve(["tool"], ARM)
     # updating takes the new request in
-    update = Lock(path, update=True)
+    update = PackageLock(path, update=True)
     make(lock=update, refresh=True).resolve(["lib"], ARM)
     update.save()
-    assert make(lock=Lock(path)).resolve(["lib"], ARM).packages
+    assert make(lock=PackageLock(path)).resolve(["lib"], ARM).packages
 
 
 def test_refreshing_some_of_a_lock_keeps_the_rest(make, repository, tmp_path) -> None:
     repository.add("both", "1", [Item("./usr/lib/both", b"1")], "all")
     repository.publish()
     path = tmp_path / "harness.lock"
-    lock = Lock(path)
+    lock = PackageLock(path)
     for arch in ("arm64", "s390x"):
         make(lock=lock).resolve(["both"], ARCHES[arch])
     make(lock=lock).resolve(["lib"], ARM)
     lock.save()
     repository.add("both", "2", [Item("./usr/lib/both", b"2")], "all")
     repository.publish()
-    update = Lock(path, update=True)
+    update = PackageLock(path, update=True)
     make(lock=update, refresh=True).resolve(["both"], ARM)
     update.save()
 
     def versions(name: str, arch: str) -> list[str]:
-        return [package.version for package in Lock(path).find(SUITE, arch, [name]).packages]
+        return [package.version for package in PackageLock(path).find(SUITE, arch, [name]).packages]
 
     assert (versions("both", "arm64"), versions("both", "s390x")) == (["2"], ["1"])
     assert versions("lib", "arm64") == ["1.0"], "another image's request, say"
     # what no answer holds any more is no longer listed
-    update = Lock(path, update=True)
+    update = PackageLock(path, update=True)
     make(lock=update, refresh=True).resolve(["both"], ARCHES["s390x"])
     update.save()
     listed = [(row["name"], row["version"]) for row in json.loads(path.read_text())["packages"]]
@@ -94,15 +94,15 @@ def test_refreshing_some_of_a_lock_keeps_the_rest(make, repository, tmp_path) ->
 
 def test_a_lock_is_of_one_suite(make, tmp_path) -> None:
     path = tmp_path / "harness.lock"
-    lock = Lock(path)
+    lock = PackageLock(path)
     old = make(lock=lock).resolve(["tool"], ARM)
     lock.save()
-    update = Lock(path, update=True)
+    update = PackageLock(path, update=True)
     update.add(dataclasses.replace(old, suite="trixie", names=("lib",)))
     update.save()
-    assert Lock(path).find("trixie", "arm64", ["lib"]).packages == old.packages
+    assert PackageLock(path).find("trixie", "arm64", ["lib"]).packages == old.packages
     with pytest.raises(UserError, match="does not list tool for arm64"):
-        Lock(path).find("trixie", "arm64", ["tool"])
+        PackageLock(path).find("trixie", "arm64", ["tool"])
 
 
 @pytest.mark.parametrize(
@@ -113,14 +113,14 @@ def test_what_is_no_lock_is_refused(tmp_path, text: str) -> None:
     path.write_text(text)
     for update in (False, True):  # what somebody's file holds is not overwritten for a lock
         with pytest.raises(UserError, match=r"harness\.lock") as caught:
-            Lock(path, update=update)
+            PackageLock(path, update=update)
         assert "remove it" in caught.value.hint
 
 
 def test_a_lock_is_the_same_whatever_the_order(make, tmp_path) -> None:
     written = []
     for name, order in (("a", ("tool", "lib")), ("b", ("lib", "tool"))):
-        lock = Lock(tmp_path / name)
+        lock = PackageLock(tmp_path / name)
         for one in order:
             make(lock=lock).resolve([one], ARM)
         lock.save()

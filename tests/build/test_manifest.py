@@ -8,7 +8,7 @@ import pytest
 
 from harness import paths
 from harness.build import explain, manifest
-from harness.build.rootfs import Root
+from harness.build.rootfs import RootTree
 from harness.image import Image
 from harness.store import file_digest
 from harness.tree.tree import Tree, plain
@@ -20,7 +20,7 @@ def sample(tmp_path: Path) -> dict[str, Any]:
     tree.put("containers/services/a/rootfs/lib", plain(b"l" * 600_000))
     tree.put("containers/services/b/rootfs/lib", plain(b"l" * 600_000))
     tree.put("containers/services/b/rootfs/own", plain(b"o" * 100_000))
-    root = Root(tree, [("init", "init", "init", ""), ("services", "a", "x", "containers/services/a"),
+    root = RootTree(tree, [("init", "init", "init", ""), ("services", "a", "x", "containers/services/a"),
                        ("services", "b", "y", "containers/services/b")])  # fmt: skip
     for name, size in (("kernel", 1_000_000), ("initrd", 600_000), ("probe", 50_000), ("squashfs", 500_000)):
         (tmp_path / name).write_bytes(b"\0" * size)

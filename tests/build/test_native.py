@@ -13,7 +13,7 @@ from harness import paths
 from harness.arch import ARCHES
 from harness.spec.rules.library import stand_ins
 from harness.tree import cpio
-from harness.tree.cpio import Member
+from harness.tree.cpio import CpioMember
 
 NATIVE = paths.GUEST / "native"
 PROGRAMS = [
@@ -48,13 +48,15 @@ def test_programs_are_small_and_executable(program: str) -> None:
     assert path.stat().st_size < 8192 and os.access(path, os.X_OK)
 
 
-def last_words(tmp_path: Path, warm: Path, *members: Member) -> str:
+def last_words(tmp_path: Path, warm: Path, *members: CpioMember) -> str:
     """Boot the image's kernel with an initrd of `members` after the first stage; return its mark of failure."""
     (image,) = (warm / "images").iterdir()
     initrd = tmp_path / "initrd"
     with initrd.open("wb") as out:
-        init = Member("init", 0o755, NATIVE / "bin/arm64/stage1")
-        cpio.write(out, [Member("dev", 0o755), Member("modules", 0o755), Member("newroot", 0o755), init, *members])
+        init = CpioMember("init", 0o755, NATIVE / "bin/arm64/stage1")
+        cpio.write(
+            out, [CpioMember("dev", 0o755), CpioMember("modules", 0o755), CpioMember("newroot", 0o755), init, *members]
+        )
     argv = [ARCHES["arm64"].qemu, "-M", "virt", "-cpu", "cortex-a57", "-m", "128", "-accel", "tcg", "-nographic"]
     argv += ["-nodefaults", "-serial", "stdio", "-no-reboot", "-kernel", str(image / "kernel"), "-initrd", str(initrd)]
     argv += ["-append", "console=ttyAMA0 quiet panic=-1 cryptomgr.notests"]
@@ -67,10 +69,10 @@ def last_words(tmp_path: Path, warm: Path, *members: Member) -> str:
 @pytest.mark.skipif(not shutil.which(ARCHES["arm64"].qemu), reason="no QEMU for arm64")
 def test_a_failing_first_stage_says_what_and_why(tmp_path: Path, warm: Path) -> None:
     assert last_words(tmp_path, warm) == "stage1 failed: open /root.squashfs: errno 2 (ENOENT)"
-    broken = Member("modules/00.ko", 0o644, b"this is no module")
+    broken = CpioMember("modules/00.ko", 0o644, b"this is no module")
     told = last_words(tmp_path, warm, broken)
     assert told == "stage1 failed: load module /modules/00.ko: errno 8 (ENOEXEC)"
-    no_loop = Member("root.squashfs", 0o400, b"no squashfs")
+    no_loop = CpioMember("root.squashfs", 0o400, b"no squashfs")
     assert last_words(tmp_path, warm, no_loop) == "stage1 failed: open /dev/loop0: errno 2 (ENOENT)"
 
 

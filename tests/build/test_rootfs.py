@@ -12,7 +12,7 @@ from harness.arch import ARCHES
 from harness.build import prepare
 from harness.build.ids import named_ids
 from harness.build.pipeline import expectations
-from harness.build.rootfs import Part, Root, assemble
+from harness.build.rootfs import ResolvedImage, RootTree, assemble
 from harness.errors import UserError
 from harness.spec import load_image
 from harness.spec.models.image import EntryConfig, ImageSpec, Mount, Runtime
@@ -39,17 +39,19 @@ def spec(tmp_path: Path):
 
 
 PARTS = {
-    "init": Part("init", layer(usr__bin__init=b"init", etc__passwd=b"root:x:0:0\n", var__lib__x=b"x"), guest=True),
-    "busybox": Part("busybox", layer(usr__bin__sh=b"sh", etc__os=b"os"), EntryConfig(command=("/bin/sh",))),
-    "sysctl": Part("sysctl", layer(usr__bin__sh=b"sh"), EntryConfig(command=("/bin/sh",), readonly=True)),
+    "init": ResolvedImage(
+        "init", layer(usr__bin__init=b"init", etc__passwd=b"root:x:0:0\n", var__lib__x=b"x"), guest=True
+    ),
+    "busybox": ResolvedImage("busybox", layer(usr__bin__sh=b"sh", etc__os=b"os"), EntryConfig(command=("/bin/sh",))),
+    "sysctl": ResolvedImage("sysctl", layer(usr__bin__sh=b"sh"), EntryConfig(command=("/bin/sh",), readonly=True)),
 }
 
 
-def made(spec: ImageSpec, parts: dict[str, Part] | None = None) -> Root:
+def made(spec: ImageSpec, parts: dict[str, ResolvedImage] | None = None) -> RootTree:
     return assemble(spec, ARCHES["arm64"], parts or PARTS, layer(usr__lib__modules__6__a=b"m"))
 
 
-def text(root: Root, path: str) -> str:
+def text(root: RootTree, path: str) -> str:
     node = root.tree.get(path)
     assert node is not None and node.content is not None, path
     return node.content.read().decode()
@@ -77,7 +79,7 @@ def test_the_root_has_what_programs_expect(spec) -> None:
 
 
 def test_files_of_several_inits_are_merged_by_line(spec) -> None:
-    more = Part("busybox", layer(etc__passwd=b"root:y:0:0\nweb:x:1:1\n"))
+    more = ResolvedImage("busybox", layer(etc__passwd=b"root:y:0:0\nweb:x:1:1\n"))
     root = made(load(spec, "init: [init, busybox]"), {**PARTS, "busybox": more})
     assert text(root, "etc/passwd") == "root:x:0:0\nweb:x:1:1\n"
 
@@ -126,7 +128,7 @@ def test_volumes(spec) -> None:
     assert ("volumes", "full", "busybox", f"{at}/full") in root.owners
 
 
-def runtime_of(spec, runtime: str) -> Root:
+def runtime_of(spec, runtime: str) -> RootTree:
     return made(spec(f"services:\n- name: s\n  image: sysctl\n  runtime: {runtime}\n"))
 
 
@@ -193,7 +195,7 @@ def test_a_file_of_the_yaml_can_be_bound(spec) -> None:
 def test_a_bundles_links_cannot_lead_its_mount_points_out(spec) -> None:
     tree = layer(usr__bin__sh=b"sh")
     tree.put("data", symlink("../../../../../etc"))
-    parts = {**PARTS, "busybox": Part("busybox", tree, EntryConfig(command=("a",)))}
+    parts = {**PARTS, "busybox": ResolvedImage("busybox", tree, EntryConfig(command=("a",)))}
     root = made(spec("services: [{name: s, image: busybox, tmpfs: [/data/x]}]"), parts)
     assert root.tree.nodes["containers/services/s/lower/etc/x"].is_dir
     assert "etc/x" not in root.tree.nodes
@@ -229,5 +231,5 @@ def test_files_that_cannot_be_had_are_named(spec, tmp_path: Path) -> None:
 def test_a_folder_of_an_init_keeps_its_mode(spec) -> None:
     tree = layer(usr__bin__init=b"i")
     tree.put("srv", folder(0o711, 3, 4))
-    root = made(spec(), {**PARTS, "init": Part("init", tree)})
+    root = made(spec(), {**PARTS, "init": ResolvedImage("init", tree)})
     assert (root.tree.nodes["srv"].mode, root.tree.nodes["srv"].uid) == (0o711, 3)

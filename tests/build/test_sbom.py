@@ -77,7 +77,7 @@ def test_other_peoples_cyclonedx_is_read_too() -> None:
     for said, expected in licences:
         rows = [{"name": "a", "version": "1", "licenses": said}, {"name": "b"}, {"name": "c", "version": 3}]
         found = diff.entries({"bomFormat": "CycloneDX", "components": rows})
-        assert found == {"a": diff.Entry(("1",), (expected,))}
+        assert found == {"a": diff.ListedPackage(("1",), (expected,))}
 
 
 def test_it_lists_what_is_in_the_image_and_nothing_else(image: Image) -> None:

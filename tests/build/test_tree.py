@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from harness.build import formats
 from harness.errors import HostError, UserError
-from harness.tree.tree import Node, Tree, clean, folder, plain, read_layer, symlink, write
+from harness.tree.tree import Tree, TreeNode, clean, folder, plain, read_layer, symlink, write
 
 
-def tree_of(**paths: Node) -> Tree:
+def tree_of(**paths: TreeNode) -> Tree:
     tree = Tree()
     for path, node in paths.items():
         tree.put(path, node)
@@ -239,7 +239,7 @@ NODES = st.one_of(
 )
 
 
-def grown(rows: list[tuple[str, Node]]) -> Tree:
+def grown(rows: list[tuple[str, TreeNode]]) -> Tree:
     tree = Tree()
     for path, node in rows:
         try:
@@ -251,7 +251,7 @@ def grown(rows: list[tuple[str, Node]]) -> Tree:
 
 @settings(max_examples=100, deadline=None)
 @given(st.lists(st.tuples(PATHS, NODES), max_size=12), TARGETS)
-def test_no_path_leads_out_of_the_root(rows: list[tuple[str, Node]], path: str) -> None:
+def test_no_path_leads_out_of_the_root(rows: list[tuple[str, TreeNode]], path: str) -> None:
     tree = grown(rows)
     try:
         place = tree.resolve(path)
@@ -266,7 +266,9 @@ def test_no_path_leads_out_of_the_root(rows: list[tuple[str, Node]], path: str) 
 
 @settings(max_examples=60, deadline=None)
 @given(rows=st.lists(st.tuples(PATHS, NODES), max_size=12))
-def test_what_is_written_is_read_back(tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, Node]]) -> None:
+def test_what_is_written_is_read_back(
+    tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, TreeNode]]
+) -> None:
     tree = grown(rows)
     path = tmp_path_factory.getbasetemp() / f"round-{os.getpid()}.tar"
     with path.open("wb") as out:
@@ -277,6 +279,6 @@ def test_what_is_written_is_read_back(tmp_path_factory: pytest.TempPathFactory, 
     }
 
 
-def row(node: Node) -> tuple[object, ...]:
+def row(node: TreeNode) -> tuple[object, ...]:
     content = None if node.content is None else node.content.read()
     return node.type, node.mode, node.uid, node.gid, node.target, node.digest, content

@@ -140,11 +140,11 @@ def systemd(out: Path, arch: str) -> Path:
     formats.squashfs(tree, out / "root.squashfs", "gzip")
     with (out / "initrd").open("wb") as stream:
         cpio.write(stream, [
-            cpio.Member("init", 0o755, INIT.encode()),
-            cpio.Member("busybox", 0o755, busybox),
-            cpio.Member("modules", 0o755),
-            *(cpio.Member(f"modules/{number:02d}.ko", 0o644, data) for number, data in enumerate(modules)),
-            cpio.Member("root.squashfs", 0o400, out / "root.squashfs"),
+            cpio.CpioMember("init", 0o755, INIT.encode()),
+            cpio.CpioMember("busybox", 0o755, busybox),
+            cpio.CpioMember("modules", 0o755),
+            *(cpio.CpioMember(f"modules/{number:02d}.ko", 0o644, data) for number, data in enumerate(modules)),
+            cpio.CpioMember("root.squashfs", 0o400, out / "root.squashfs"),
         ])  # fmt: skip
     for name in ("root.tar", "root.squashfs"):
         (out / name).unlink()

@@ -79,7 +79,7 @@ def test_qemu_and_its_firmware_are_known(name: str, tmp_path: Path) -> None:
 
 def test_pages_show_what_is_hostile_and_run_none_of_it() -> None:
     profile = load_profile("base")
-    found = [judge.Outcome("test_size.py::test_size_within_budget", "failed", HOSTILE)]
+    found = [judge.CaseOutcome("test_size.py::test_size_within_budget", "failed", HOSTILE)]
     judged = judge.judge(profile.requirements, found, arch="arm64", conditions=["exact time"], today="2026-11-24")
     row = {"size": 1, "sha256": HOSTILE}
     about = {

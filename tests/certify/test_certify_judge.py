@@ -5,18 +5,20 @@ from __future__ import annotations
 import pytest
 
 from harness.certify import judge
-from harness.certify.judge import Outcome
-from harness.spec.profile import Requirement, Rule, Waiver
+from harness.certify.judge import CaseOutcome
+from harness.spec.profile import ApplicabilityRule, Requirement, Waiver
 
 SIZE, ROOT = "test_size.py::test_size_within_budget", "test_root.py::test_root_is_what_was_built"
-PASSED = Outcome(SIZE, "passed")
-FAILED = Outcome(SIZE, "failed", "36 MB shipped\nmore")
-SKIPPED = Outcome(SIZE, "skipped", "the image has no size")
+PASSED = CaseOutcome(SIZE, "passed")
+FAILED = CaseOutcome(SIZE, "failed", "36 MB shipped\nmore")
+SKIPPED = CaseOutcome(SIZE, "skipped", "the image has no size")
 ONE = Requirement(id="size", text="small", cases=(SIZE,))
 TWO = Requirement(id="size", text="small", cases=(SIZE, ROOT))
 FILE = Requirement(id="size", text="small", cases=("test_size.py",))
 ARM = Requirement(id="size", text="small", cases=(SIZE,), architectures=("arm64",))
-RULED = Requirement(id="size", text="small", cases=(SIZE,), not_applicable=(Rule(when="foreign", why="not ours"),))
+RULED = Requirement(
+    id="size", text="small", cases=(SIZE,), not_applicable=(ApplicabilityRule(when="foreign", why="not ours"),)
+)
 TODAY = "2026-11-24"
 
 
@@ -29,11 +31,11 @@ TODAY = "2026-11-24"
         (ONE, [], [], "not run", f"{SIZE} was not run"),
         (ONE, [PASSED, FAILED], [], "failed", f"{SIZE}: 36 MB shipped"),
         (TWO, [PASSED], [], "not run", f"{ROOT} was not run"),
-        (TWO, [PASSED, Outcome(ROOT, "passed")], [], "passed", ""),
-        (TWO, [SKIPPED, Outcome(ROOT, "failed", "changed")], [], "failed", f"{ROOT}: changed"),
+        (TWO, [PASSED, CaseOutcome(ROOT, "passed")], [], "passed", ""),
+        (TWO, [SKIPPED, CaseOutcome(ROOT, "failed", "changed")], [], "failed", f"{ROOT}: changed"),
         (FILE, [PASSED], [], "passed", ""),
-        (FILE, [Outcome(ROOT, "passed")], [], "not run", "test_size.py was not run"),
-        (FILE, [Outcome("test_size.py", "failed", "no Python")], [], "failed", "test_size.py: no Python"),
+        (FILE, [CaseOutcome(ROOT, "passed")], [], "not run", "test_size.py was not run"),
+        (FILE, [CaseOutcome("test_size.py", "failed", "no Python")], [], "failed", "test_size.py: no Python"),
         (ARM, [], [], "not applicable", "asked for on arm64 only"),
         (RULED, [], ["foreign"], "not applicable", "not ours"),
         (RULED, [], ["no network"], "not run", f"{SIZE} was not run"),
@@ -42,7 +44,7 @@ TODAY = "2026-11-24"
     ],
 )
 def test_verdicts(
-    requirement: Requirement, found: list[Outcome], conditions: list[str], verdict: str, why: str
+    requirement: Requirement, found: list[CaseOutcome], conditions: list[str], verdict: str, why: str
 ) -> None:
     (row,) = judge.judge([requirement], found, arch="s390x", conditions=conditions, today=TODAY)
     assert (row.verdict, row.why) == (verdict, why)
@@ -57,7 +59,7 @@ def test_verdicts(
         ("2026-12-31", [PASSED], "passed", "PASSED"),
     ],
 )
-def test_a_waiver_counts_until_its_last_day(until: str, found: list[Outcome], verdict: str, result: str) -> None:
+def test_a_waiver_counts_until_its_last_day(until: str, found: list[CaseOutcome], verdict: str, result: str) -> None:
     waiver = Waiver(requirement="size", reason="a font too many", owner="me", until=until)
     rows = judge.judge([ONE], found, arch="arm64", conditions=[], waivers=[waiver], today=TODAY)
     assert (rows[0].verdict, judge.result(rows)) == (verdict, result)
@@ -76,7 +78,7 @@ def test_a_waiver_counts_until_its_last_day(until: str, found: list[Outcome], ve
         ("recommended", [], "WARNED"),
     ],
 )
-def test_results(level: str, found: list[Outcome], result: str) -> None:
+def test_results(level: str, found: list[CaseOutcome], result: str) -> None:
     requirement = Requirement(id="size", text="small", cases=(SIZE,), level=level)
     assert judge.result(judge.judge([requirement], found, arch="arm64", conditions=[], today=TODAY)) == result
 
@@ -90,4 +92,4 @@ def test_outcomes_are_the_last_that_was_told() -> None:
         return {"event": "case", "case": nodeid, "outcome": outcome, "message": "", "transcript": ""}
 
     told = [{"event": "run"}, case("passed"), case("failed"), case("passed", "other/test_x.py")]
-    assert judge.outcomes(told) == [Outcome(SIZE, "failed"), Outcome("test_x.py", "passed")]
+    assert judge.outcomes(told) == [CaseOutcome(SIZE, "failed"), CaseOutcome("test_x.py", "passed")]

@@ -20,7 +20,7 @@ from harness.errors import UserError
 from harness.history import History, baselines, lines
 from harness.history.floors import floors_of, set_floor
 from harness.history.lines import Taken
-from harness.history.record import Cell, Measured, RunLine, Source, of_results
+from harness.history.record import CellRecord, CommitRecord, Measured, RunLine, of_results
 
 CELL = ("images/minimal.yml", "qemu-arm64")
 
@@ -156,8 +156,8 @@ NUMBERS = count(1)
 
 def run_line(when: datetime, found: dict[tuple[str, str], dict[str, tuple[dict[str, str], dict[str, int]]]]) -> RunLine:
     return RunLine(
-        run=f"{next(NUMBERS):08}", when=when.strftime("%Y-%m-%dT%H:%M:%SZ"), source=Source(subject="x"),
-        cells=[Cell(image=image, machine=machine, arch="a",
+        run=f"{next(NUMBERS):08}", when=when.strftime("%Y-%m-%dT%H:%M:%SZ"), source=CommitRecord(subject="x"),
+        cells=[CellRecord(image=image, machine=machine, arch="a",
                     measured=[Measured.model_validate({"mode": mode, "key": key, "figures": figures})
                               for mode, (key, figures) in sorted(groups.items())])
                for (image, machine), groups in found.items()],

@@ -10,7 +10,7 @@ from runs import cell, results
 from sqlalchemy import func, select
 
 from harness.history import History, lines, outcomes
-from harness.history.tables import Outcome
+from harness.history.tables import OutcomeRow
 
 
 def run(number: int, failed: list[dict[str, str]], **more: Any) -> dict[str, Any]:
@@ -25,7 +25,7 @@ def failure(whose: str = "", function: str = "test_x") -> dict[str, str]:
 
 def kept(history: History) -> int:
     with history.reading() as connection:
-        return connection.scalar(select(func.count()).select_from(Outcome)) or 0
+        return connection.scalar(select(func.count()).select_from(OutcomeRow)) or 0
 
 
 def test_a_case_that_fails_now_and_then_on_the_same_image_is_found(history: History) -> None:

@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.measure.flaky import LEAST, Outcome, flaky
+from harness.measure.flaky import LEAST, CellOutcome, flaky
 
 
-def runs(text: str) -> list[Outcome]:
+def runs(text: str) -> list[CellOutcome]:
     """Make runs of words: an image's letter, and - when the case failed: ``a a- b``."""
-    return [Outcome(word[0], {"x"} if word.endswith("-") else set()) for word in text.split()]
+    return [CellOutcome(word[0], {"x"} if word.endswith("-") else set()) for word in text.split()]
 
 
 @pytest.mark.parametrize(
@@ -35,7 +35,7 @@ def test_what_is_flaky(text: str, found: tuple[int, int] | None) -> None:
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.booleans()), max_size=30))
 def test_a_case_that_never_came_out_both_ways_on_an_image_is_not_flaky(rows: list[tuple[str, bool]]) -> None:
-    outcomes = [Outcome(digest, {"x"} if failed else set()) for digest, failed in rows]
+    outcomes = [CellOutcome(digest, {"x"} if failed else set()) for digest, failed in rows]
     mixed = {digest for digest, failed in rows if failed} & {digest for digest, failed in rows if not failed}
     for one in flaky(outcomes):
         assert mixed

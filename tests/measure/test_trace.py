@@ -6,7 +6,7 @@ import pytest
 
 from harness.errors import ImageError
 from harness.measure.phases import Phase
-from harness.measure.trace import Event, events, placed, steps, totals
+from harness.measure.trace import TraceEvent, events, placed, steps, totals
 
 HEAD = b"""[    0.327985] harness: ready counter=19318d4
 # tracer: nop
@@ -79,4 +79,6 @@ def test_a_trace_that_is_not_whole_is_refused(text: bytes, words: str) -> None:
 
 
 def test_what_never_ended_is_no_step() -> None:
-    assert steps([Event(1, 1, b"initcall_start: func=a+0x0/0x1"), Event(2, 1, b"sys_finit_module(fd: 3)")]) == []
+    assert (
+        steps([TraceEvent(1, 1, b"initcall_start: func=a+0x0/0x1"), TraceEvent(2, 1, b"sys_finit_module(fd: 3)")]) == []
+    )

@@ -14,7 +14,7 @@ from servers import (
 )
 
 from harness.arch import by_name
-from harness.build.lock import Lock
+from harness.build.lock import PackageLock
 from harness.errors import HostError, UserError
 from harness.exports import export, take
 
@@ -24,53 +24,53 @@ def test_a_lock_holds_what_a_tag_once_meant(images: Make, stock: Path, newer: Pa
     shutil.copytree(stock, tmp_path / "stock")
     with docker_registry(tmp_path / "moving", tmp_path / "stock") as host:
         name = f"{host}/app:1"
-        lock = Lock(path)
+        lock = PackageLock(path)
         old = images(lock=lock).resolve(name, ARM64, HERE)
         lock.save()
         push(newer, host, "app:1")
         # another host, which has never seen the image
-        assert images("elsewhere", lock=Lock(path)).fetch(name, ARM64, HERE).digest == old
+        assert images("elsewhere", lock=PackageLock(path)).fetch(name, ARM64, HERE).digest == old
         for reference, arch in ((f"{host}/app:2", ARM64), (name, by_name("s390x"))):
             with pytest.raises(UserError, match=f"does not list {reference} for {arch.name}"):
-                images("elsewhere", lock=Lock(path)).resolve(reference, arch, HERE)
-        update = Lock(path, update=True)
+                images("elsewhere", lock=PackageLock(path)).resolve(reference, arch, HERE)
+        update = PackageLock(path, update=True)
         new = images("elsewhere", lock=update, refresh=True).resolve(name, ARM64, HERE)
         update.save()
-        assert images("other", lock=Lock(path)).resolve(name, ARM64, HERE) == new != old
+        assert images("other", lock=PackageLock(path)).resolve(name, ARM64, HERE) == new != old
 
 
 def test_a_lock_knows_a_layout_that_has_changed(images: Make, layout: Path, newer: Path, tmp_path: Path) -> None:
     path = tmp_path / "image.lock"
     (tmp_path / "img").symlink_to(layout)
-    lock = Lock(path)
+    lock = PackageLock(path)
     images(lock=lock).resolve("oci:img", ARM64, tmp_path)
     lock.save()
-    assert images(lock=Lock(path)).fetch("oci:img", ARM64, tmp_path).layers
+    assert images(lock=PackageLock(path)).fetch("oci:img", ARM64, tmp_path).layers
     (tmp_path / "img").unlink()
     (tmp_path / "img").symlink_to(newer)
     with pytest.raises(UserError, match="oci:img, linux/arm64 is not what the lock says"):
-        images(lock=Lock(path)).resolve("oci:img", ARM64, tmp_path)
+        images(lock=PackageLock(path)).resolve("oci:img", ARM64, tmp_path)
 
 
 def test_a_lock_of_before_there_were_images(tmp_path: Path) -> None:
     path = tmp_path / "image.lock"
-    Lock(path).save()
+    PackageLock(path).save()
     data = json.loads(path.read_text())
     del data["images"]
     path.write_text(json.dumps(data))
     with pytest.raises(UserError, match="does not list app:1 for arm64"):
-        Lock(path).find_image("arm64", "app:1")
+        PackageLock(path).find_image("arm64", "app:1")
 
 
 def test_a_lock_and_an_exported_cache_need_no_registry(images: Make, stock: Path, tmp_path: Path) -> None:
-    lock = Lock(tmp_path / "image.lock")
+    lock = PackageLock(tmp_path / "image.lock")
     with docker_registry(tmp_path / "short", stock) as host:
         name = f"{host}/app:1"
         here = images(lock=lock)
         image = here.fetch(name, ARM64, HERE)
         lock.save()
     assert export(here.store, tmp_path / "exported")["blobs"] == 5  # the manifest, the config, three layers
-    there = images("elsewhere", lock=Lock(tmp_path / "image.lock"), offline=True)
+    there = images("elsewhere", lock=PackageLock(tmp_path / "image.lock"), offline=True)
     with pytest.raises(HostError, match="is not in the cache, and this build is offline"):
         there.fetch(name, ARM64, HERE)
     take(there.store, tmp_path / "exported")

@@ -16,7 +16,7 @@ from harness.build import formats
 from harness.oci.layers import Limits
 from harness.oci.merge import merge
 from harness.store import Store, file_digest
-from harness.tree.tree import Node, Tree, write
+from harness.tree.tree import Tree, TreeNode, write
 
 BASE = (d("etc"), M("etc/passwd", b"root"), M("etc/old", b"old"), d("etc/deep"), M("etc/deep/x", b"x"), M("top", b"t"))
 
@@ -32,7 +32,7 @@ def merged(tmp_path: Path):
     return make
 
 
-def text(node: Node | None) -> str:
+def text(node: TreeNode | None) -> str:
     assert node is not None and node.content is not None
     return node.content.read().decode()
 

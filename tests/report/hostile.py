@@ -8,7 +8,7 @@ from made import FIGURES, cell, results
 
 from harness.measure.changepoints import exact_changes
 from harness.measure.series import Point, Series
-from harness.report.chart import Cause, Line
+from harness.report.chart import Cause, ChartLine
 from harness.report.model import sound
 
 SCRIPT = "document.documentElement.setAttribute('data-hacked','1')"
@@ -59,7 +59,7 @@ def run(address: str) -> dict[str, Any]:
                    other={"cases": {"failed": 1}, "failures": failures})  # fmt: skip
 
 
-def lines(address: str) -> tuple[list[Line], list[Line]]:
+def lines(address: str) -> tuple[list[ChartLine], list[ChartLine]]:
     """Return lines over time that have them in every name and subject."""
     text = all_of(address)
     values = [100_000, 100_000, 150_000, 150_000]
@@ -71,5 +71,7 @@ def lines(address: str) -> tuple[list[Line], list[Line]]:
     for key in "ab":
         series = Series(text, text, text, "exact", text, key, points)
         cause = {2: (Cause(text, 5),)}
-        found.append(Line(series, tuple(exact_changes(values, 500)), 500, {"qemu": f"{key}{text}"}, cause))
-    return found, [Line(Series(text, text, text, "size", f"part {text}", "", points), tuple(exact_changes(values, 5)))]
+        found.append(ChartLine(series, tuple(exact_changes(values, 500)), 500, {"qemu": f"{key}{text}"}, cause))
+    return found, [
+        ChartLine(Series(text, text, text, "size", f"part {text}", "", points), tuple(exact_changes(values, 5)))
+    ]

@@ -20,7 +20,7 @@ from harness.history.trends import trend
 from harness.measure.floor import Floors
 from harness.report import chart as charts
 from harness.report import gather, overtime
-from harness.report.chart import Cause, Line
+from harness.report.chart import Cause, ChartLine
 from harness.run import results as folded
 
 KEY = {"machine": "virt", "qemu": "7.2.22", "cmdline": "quiet"}
@@ -61,7 +61,7 @@ def test_what_is_thinned_is_drawn_as_what_is_whole(history: History, monkeypatch
     for figures in (lines[:2], lines[2:3], lines[3:]):
         heads = [replace(line.series, points=()) for line in figures]
         full = [trend(history.values(head), Floors()) for head in heads]
-        same = [Line(one.series, one.changes, one.floor, mean=line.mean)
+        same = [ChartLine(one.series, one.changes, one.floor, mean=line.mean)
                 for one, line in zip(full, figures, strict=True)]  # fmt: skip
         few, many = charts.chart(figures), charts.chart(same, most=40 * len(figures))
         for name in ("levels", "marks", "borders", "up", "count"):

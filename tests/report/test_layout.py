@@ -15,7 +15,7 @@ from harness.measure.changepoints import ChangePoint, exact_changes
 from harness.measure.phases import Phase, phases
 from harness.measure.series import Point, Series
 from harness.report import sizemap
-from harness.report.chart import APART, FAR_APART, HEIGHT, WIDTH, Line, chart, spark, thinned
+from harness.report.chart import APART, FAR_APART, HEIGHT, WIDTH, ChartLine, chart, spark, thinned
 from harness.report.thin import kept, straight
 from harness.report.ticks import evenly, span, ticks
 from harness.report.treemap import Rect, squarify
@@ -160,7 +160,7 @@ def corners(path: str) -> list[tuple[float, float]]:
 
 @given(VALUES, st.sampled_from(["exact", "wall", "size"]), st.integers(0, 10**6))
 def test_a_chart_has_all_of_its_line_inside(values: list[int], mode: str, floor: int) -> None:
-    found = chart([Line(series(values, mode), tuple(exact_changes(values, 10**6)), floor)], most=100)
+    found = chart([ChartLine(series(values, mode), tuple(exact_changes(values, 10**6)), floor)], most=100)
     drawn = corners(found.paths[0])
     assert all(0 <= x <= WIDTH and 0 <= y <= HEIGHT for x, y in drawn)
     assert [x for x, _ in drawn] == sorted(x for x, _ in drawn)
@@ -174,7 +174,7 @@ def test_a_chart_has_all_of_its_line_inside(values: list[int], mode: str, floor:
 
 def test_every_change_is_marked_at_its_place_and_those_with_numbers_have_room() -> None:
     values = [100_000 + 10_000 * (number // 5) for number in range(500)]
-    found = chart([Line(series(values), tuple(exact_changes(values, 500)), 500)])
+    found = chart([ChartLine(series(values), tuple(exact_changes(values, 500)), 500)])
     assert len(found.marks) == 99 and all(mark.worse for mark in found.marks)
     assert found.marks[0].at == pytest.approx(5 / 499 * 100)
     for apart, marks in (
@@ -189,21 +189,21 @@ def test_every_change_is_marked_at_its_place_and_those_with_numbers_have_room() 
 
 
 def test_values_of_another_key_are_a_line_of_their_own() -> None:
-    old, new = Line(series([100_000] * 10, key="a")), Line(series([900_000] * 10, key="b", first=10))
+    old, new = ChartLine(series([100_000] * 10, key="a")), ChartLine(series([900_000] * 10, key="b", first=10))
     found = chart([old, new])
     assert len(found.paths) == 2 and found.borders == pytest.approx((10 / 19 * 100,))
     assert corners(found.paths[0])[-1][0] < corners(found.paths[1])[0][0]
     # two hosts that take turns: neither's line goes through the other's values
     turns = replace(series([0] * 10), points=series([0] * 20).points[1::2])
-    first, second = chart([Line(replace(turns, points=series([0] * 20).points[::2])), Line(turns)]).paths
+    first, second = chart([ChartLine(replace(turns, points=series([0] * 20).points[::2])), ChartLine(turns)]).paths
     assert corners(first)[0][0] == 0 and corners(second)[-1][0] == WIDTH
 
 
 def test_noise_has_the_levels_that_it_lies_around() -> None:
     values = [5_000_000, 5_100_000] * 10
-    (level,) = chart([Line(series(values, "wall"))]).levels
+    (level,) = chart([ChartLine(series(values, "wall"))]).levels
     assert corners(level) == [(0, 50), (1000, 50)]
-    assert chart([Line(series(values))]).levels == ()
+    assert chart([ChartLine(series(values))]).levels == ()
 
 
 def test_both_sides_of_a_change_stay_even_where_nothing_is_seen() -> None:
@@ -211,13 +211,13 @@ def test_both_sides_of_a_change_stay_even_where_nothing_is_seen() -> None:
 
 
 def test_one_value_is_a_line_across() -> None:
-    found = chart([Line(series([100_000]))])
+    found = chart([ChartLine(series([100_000]))])
     assert found.paths == ("M0 50H1000",) and [tick.at for tick in found.across] == [0]
-    assert spark(Line(series([7]))) == "M0 50H1000"
+    assert spark(ChartLine(series([7]))) == "M0 50H1000"
 
 
 def test_what_stays_within_the_floor_looks_level() -> None:
-    ys = [y for _, y in corners(spark(Line(series([100_000, 100_400, 100_000]), floor=500)))]
+    ys = [y for _, y in corners(spark(ChartLine(series([100_000, 100_400, 100_000]), floor=500)))]
     assert max(ys) - min(ys) <= 25
-    ys = [y for _, y in corners(spark(Line(series([100_000, 140_000, 100_000]), floor=500)))]
+    ys = [y for _, y in corners(spark(ChartLine(series([100_000, 140_000, 100_000]), floor=500)))]
     assert max(ys) - min(ys) > 80

@@ -17,7 +17,7 @@ from harness.errors import UserError
 from harness.measure.changepoints import exact_changes
 from harness.measure.series import Point, Series
 from harness.report import files, overtime, page, words
-from harness.report.chart import Cause, Line
+from harness.report.chart import Cause, ChartLine
 
 VOID = {"meta", "br", "link", "img", "base", "input", "hr"}
 TAGS = {"html", "head", "meta", "title", "style", "body", "main", "header", "section", "article", "footer", "figure",
@@ -123,9 +123,9 @@ def points(values: list[int]) -> tuple[Point, ...]:
     )  # fmt: skip
 
 
-def line(values: list[int], mode: str = "exact", figure: str = "total", **changes: object) -> Line:
+def line(values: list[int], mode: str = "exact", figure: str = "total", **changes: object) -> ChartLine:
     series = Series("images/minimal.yml", "qemu-arm64", "arm64", mode, figure, "k", points(values))
-    return replace(Line(series, tuple(exact_changes(values, 500)), 500), **changes)
+    return replace(ChartLine(series, tuple(exact_changes(values, 500)), 500), **changes)
 
 
 def test_the_page_over_time_says_what_changed_and_what_was_changed_then(tmp_path: Path) -> None:

@@ -19,7 +19,9 @@ def test_a_run_s_folder_gives_every_boot_its_record_and_transcript(tmp_path: Pat
     assert [one.name for one in boots] == ["exact/1", "exact/2", "wall"]
     assert boots[0].record == record() and boots[2].record == record("wall")
     said = "[    0.318718] harness: ready\n"
-    assert boots[0].transcript == read.Transcript("cells/minimal-qemu-arm64/exact/1/transcript.txt", len(said), said)
+    assert boots[0].transcript == read.TranscriptExcerpt(
+        "cells/minimal-qemu-arm64/exact/1/transcript.txt", len(said), said
+    )
     (view,) = views.page(found).cells
     assert view.drawn == "exact/1" and view.exact and view.waterfall and view.waterfall.us == 412_132
     # the second exact boot said the same: once is enough

@@ -15,7 +15,7 @@ from harness.build.pipeline import Builder
 from harness.cli import app
 from harness.errors import EXIT_HOST, HostError
 from harness.image import Image
-from harness.run.builds import How
+from harness.run.builds import BuildOptions
 from harness.run.cells import Wanted, check, planned
 from harness.spec.models.image import ImageSpec
 
@@ -44,8 +44,10 @@ def test_cells_are_planned_with_it(theirs: Path) -> None:
 
 
 def test_workers_know_of_it() -> None:
-    assert How.from_json(json.loads(json.dumps(How(library=True).to_json()))) == How(library=True)
-    assert How(library=True).settings.library
+    assert BuildOptions.from_json(json.loads(json.dumps(BuildOptions(library=True).to_json()))) == BuildOptions(
+        library=True
+    )
+    assert BuildOptions(library=True).settings.library
 
 
 @pytest.mark.parametrize("words", [("compare", "THEIRS", "THEIRS"), ("calibrate", "THEIRS", "--no-history")])

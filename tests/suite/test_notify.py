@@ -17,7 +17,7 @@ from aiosmtpd.smtp import SMTP
 from harness.commands.nights import notify
 from harness.errors import UserError
 from harness.run import results
-from harness.run.changes import Change
+from harness.run.changes import RunChange
 from harness.spec import load_plan
 from harness.spec.models.plan import Email, Notify
 
@@ -26,7 +26,7 @@ CELL = {"id": "a", "image": "a.yml", "machine": "m", "arch": "arm64", "problem":
 CASE = {"event": "case", "cell": "a", "case": "t.py::test_x[a]", "outcome": "failed", "message": "so it is"}
 FOUND = results.fold([{**RUN, "cells": [CELL]}, {"event": "collected", "cases": {"a": 1}}, CASE,
                       {"event": "end", "interrupted": False, "code": 1}])  # fmt: skip
-CHANGED = [Change("worse", "a: test_x fails now")]
+CHANGED = [RunChange("worse", "a: test_x fails now")]
 
 
 class Room:

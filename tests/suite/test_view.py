@@ -10,7 +10,7 @@ from rich.console import Console
 
 from harness.run import results
 from harness.show import table
-from harness.show.run_view import QUIET_S, Cell, Progress, View, live
+from harness.show.run_view import QUIET_S, CellProgress, RunProgress, View, live
 
 PLANNED = {"image": "cases/images/default.yml", "arch": "x86_64", "problem": "", "budget": {}}
 NAMES = ("qemu-x86_64", "qemu-arm64", "qemu-s390x")
@@ -62,8 +62,8 @@ def test_the_widest_table_has_every_column() -> None:
     assert set(table.COLUMNS) == {name for layout in table.LAYOUTS for name in layout}
 
 
-def fed(*events: dict[str, Any]) -> Progress:
-    progress = Progress()
+def fed(*events: dict[str, Any]) -> RunProgress:
+    progress = RunProgress()
     for event in events:
         progress.feed(event)
     return progress
@@ -103,10 +103,10 @@ def test_who_reads_lines_is_never_left_without_a_word_for_long(capsys: pytest.Ca
 
 
 def test_a_live_table_fits_and_keeps_what_is_worth_seeing() -> None:
-    cells = {f"cell{number}": Cell(f"cell{number}", "passed", passed=1, total=1) for number in range(50)}
-    cells["cell20"] = Cell("cell20", "failed", failed=1, total=1)
-    cells["cell30"] = Cell("cell30", "exact boots")
-    cells["cell40"] = Cell("cell40", "not run: a program with a very long name is not installed on this host")
+    cells = {f"cell{number}": CellProgress(f"cell{number}", "passed", passed=1, total=1) for number in range(50)}
+    cells["cell20"] = CellProgress("cell20", "failed", failed=1, total=1)
+    cells["cell30"] = CellProgress("cell30", "exact boots")
+    cells["cell40"] = CellProgress("cell40", "not run: a program with a very long name is not installed on this host")
     console = Console(file=io.StringIO(), width=40, no_color=True, highlight=False)
     console.print(live(cells, 4))
     assert isinstance(console.file, io.StringIO)

@@ -20,7 +20,7 @@ from harness.errors import EXIT_OK, EXIT_REFUSED, HostError, UserError
 from harness.image import ForeignImage, Image
 from harness.report.words import visible
 from harness.run import events
-from harness.run.builds import How
+from harness.run.builds import BuildOptions
 from harness.run.cells import Wanted
 from harness.show.frame import progress
 from harness.spec import is_os, load_machine, load_os
@@ -42,7 +42,7 @@ class CertifyRequest:
     waivers: Path | None = None
     results: Path | None = None
     patience: float = 1.0
-    how: How = field(default_factory=How)
+    how: BuildOptions = field(default_factory=BuildOptions)
     as_json: bool = False
 
 
@@ -137,7 +137,7 @@ def _run(order: Order, nodes: Sequence[str], folder: Path, request: CertifyReque
 
 def _judged(
     order: Order, nodes: Sequence[str], folder: Path, cell: Mapping[str, Any]
-) -> tuple[dict[str, Any], evidence.Files]:
+) -> tuple[dict[str, Any], evidence.ArchiveFiles]:
     """Return the certificate and the archive's files."""
     told = events.read(folder)
     judged = judge.judge(
@@ -167,7 +167,7 @@ def _judged(
     return certificate(order.profile, judged, order.holds, order.budget, about), files
 
 
-def _write(made: dict[str, Any], files: evidence.Files, key: keys.SigningKey, out: Path, folder: Path) -> None:
+def _write(made: dict[str, Any], files: evidence.ArchiveFiles, key: keys.SigningKey, out: Path, folder: Path) -> None:
     plain = json_.loads(statement.canonical(made))  # as a reader has it: the page is compared with what was signed
     files = {
         **files,

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from harness.certify import again, evidence, judge, keys, verify
 from harness.certify.certificate import WORDS, badge
-from harness.certify.verify import Finding, Unpacked
+from harness.certify.verify import CheckResult, Unpacked
 from harness.commands.certificates.certify import rendered
 from harness.errors import EXIT_NOT_REPEATED, EXIT_OK, EXIT_REFUSED, EvidenceError
 from harness.report.words import visible
@@ -44,9 +44,9 @@ def run(path: Path, request: VerifyRequest) -> int:
             findings.append(booted.finding)
             done = booted.done
         else:
-            findings.append(Finding("not re-executed", "the exact boots: --no-boot"))
+            findings.append(CheckResult("not re-executed", "the exact boots: --no-boot"))
         findings += verify.expired(found.certificate, time.strftime("%Y-%m-%d", time.gmtime()))
-        findings.append(Finding("not re-executed", "the cases: what they found is the vendor's word, signed"))
+        findings.append(CheckResult("not re-executed", "the cases: what they found is the vendor's word, signed"))
     result = found.certificate["result"]
     code = EXIT_REFUSED if result == "FAILED" else EXIT_OK if done else EXIT_NOT_REPEATED
     if request.as_json:
@@ -58,7 +58,7 @@ def run(path: Path, request: VerifyRequest) -> int:
     return code
 
 
-def _show(found: Unpacked, findings: list[Finding]) -> None:
+def _show(found: Unpacked, findings: list[CheckResult]) -> None:
     made = found.certificate
     for one in findings:
         print(visible(f"{one.how:15}  {one.text}"))
@@ -71,15 +71,15 @@ def _show(found: Unpacked, findings: list[Finding]) -> None:
             print(visible(f"  {row['id']}: {row['verdict']}: {row['why']}"))
 
 
-def _pages(found: Unpacked) -> Finding:
+def _pages(found: Unpacked) -> CheckResult:
     """Compare the pages for people with what this harness would write."""
     made = found.certificate
     pages = {evidence.PAGE: rendered(made, found.statement.key.id), evidence.BADGE: badge(made).encode()}
     differ = [name for name, content in pages.items() if found.content(name) != content]
     if not differ:
-        return Finding("checked", f"{evidence.PAGE} and {evidence.BADGE}: they say what was signed")
+        return CheckResult("checked", f"{evidence.PAGE} and {evidence.BADGE}: they say what was signed")
     from harness import __version__
 
     if made["harness"] == __version__:
         raise EvidenceError(f"{differ[0]} does not say what was signed")
-    return Finding("not checked", f"{', '.join(differ)}: made by harness {made['harness']}")
+    return CheckResult("not checked", f"{', '.join(differ)}: made by harness {made['harness']}")

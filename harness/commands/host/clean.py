@@ -15,7 +15,7 @@ from harness.store import Store, usage
 
 
 @dataclass(frozen=True)
-class Kind:
+class CacheKind:
     """What the cache holds under `pattern`. ``download``: to have it again takes the network."""
 
     name: str
@@ -25,19 +25,19 @@ class Kind:
 
 KEY = "[0-9a-f]" * 24 + "*"  # results bear a digest as their name
 KINDS = (
-    Kind("images", f"images/{KEY}"),
-    Kind("layers", f"layers/{KEY}"),
-    Kind("OCI layers", f"oci-layers/{KEY}"),
-    Kind("kernels", f"kernels/{KEY}"),
-    Kind("kernel-index", f"kernel-index/{KEY}"),
-    Kind("leftovers", "tmp/[0-9]*-*"),
-    Kind("crash reports", "crashes/crash-*.txt"),
-    Kind("KVM verdict", "accel.json"),
-    Kind("packages", f"debs/{KEY}", download=True),
-    Kind("OCI blobs", f"blobs/{KEY}", download=True),
-    Kind("partial blobs", f"partial/{KEY}", download=True),
-    Kind("package lists", f"apt/{KEY}", download=True),
-    Kind("resolutions", f"resolved/{KEY}", download=True),
+    CacheKind("images", f"images/{KEY}"),
+    CacheKind("layers", f"layers/{KEY}"),
+    CacheKind("OCI layers", f"oci-layers/{KEY}"),
+    CacheKind("kernels", f"kernels/{KEY}"),
+    CacheKind("kernel-index", f"kernel-index/{KEY}"),
+    CacheKind("leftovers", "tmp/[0-9]*-*"),
+    CacheKind("crash reports", "crashes/crash-*.txt"),
+    CacheKind("KVM verdict", "accel.json"),
+    CacheKind("packages", f"debs/{KEY}", download=True),
+    CacheKind("OCI blobs", f"blobs/{KEY}", download=True),
+    CacheKind("partial blobs", f"partial/{KEY}", download=True),
+    CacheKind("package lists", f"apt/{KEY}", download=True),
+    CacheKind("resolutions", f"resolved/{KEY}", download=True),
 )
 
 
@@ -77,7 +77,7 @@ def clean(*, everything: bool, dry_run: bool, to_mb: float | None = None, as_jso
     return 0
 
 
-def _remove(store: Store, kinds: Iterable[Kind], *, dry_run: bool) -> Iterator[Freed]:
+def _remove(store: Store, kinds: Iterable[CacheKind], *, dry_run: bool) -> Iterator[Freed]:
     """Yield what goes of each kind."""
     for kind in kinds:
         entries = sorted(store.root.glob(kind.pattern))

@@ -25,7 +25,7 @@ COLOURS = {"ok": "32", "MISSING": "31", "BROKEN": "31"}
 
 
 @dataclass(frozen=True)
-class Found:
+class ToolStatus:
     """A tool as it is on this host. ``status`` is a key of COLOURS; ``needed_for`` says what is wrong when BROKEN."""
 
     program: str
@@ -56,18 +56,18 @@ def doctor(*, as_json: bool) -> int:
     return EXIT_HOST if facts["missing"] else EXIT_OK
 
 
-def look(tool: Tool) -> Found:
+def look(tool: Tool) -> ToolStatus:
     """Find `tool` on this host and ask it for its version."""
     path = tools.find(tool.program)
     if path is None:
-        return Found(tool.program, tool.package, tool.needed_for, "", "", "MISSING")
+        return ToolStatus(tool.program, tool.package, tool.needed_for, "", "", "MISSING")
     try:
         done = proc.run([path, *tool.version], timeout=20)
     except HarnessError as error:
         needed_for = f"{tool.needed_for}; {error.message}"
-        return Found(tool.program, tool.package, needed_for, path, "", "BROKEN")
+        return ToolStatus(tool.program, tool.package, needed_for, path, "", "BROKEN")
     version = version_in((done.stdout + done.stderr).decode(errors="replace"))
-    return Found(tool.program, tool.package, tool.needed_for, path, version, "ok")
+    return ToolStatus(tool.program, tool.package, tool.needed_for, path, version, "ok")
 
 
 def version_in(text: str) -> str:
@@ -76,7 +76,7 @@ def version_in(text: str) -> str:
     return match.group().rstrip(".:") if match else "?"
 
 
-def indispensable(found: Iterable[Found]) -> list[str]:
+def indispensable(found: Iterable[ToolStatus]) -> list[str]:
     """Return what is missing or broken without which nothing works: any tool, but of the emulators one is enough."""
     found = list(found)
     missing = [row.program for row in found if row.status != "ok"]
@@ -157,7 +157,7 @@ def sources() -> dict[str, Any]:
     return {"suite": suite, "configured": True, "reason": f"{len(offered)} of the host's apt sources", "hint": ""}
 
 
-def lines(found: Iterable[Found], facts: Mapping[str, Any], width: int) -> Iterator[str]:
+def lines(found: Iterable[ToolStatus], facts: Mapping[str, Any], width: int) -> Iterator[str]:
     """Yield what a person reads, no line wider than `width`."""
     found = list(found)
     yield "tools"

@@ -20,7 +20,7 @@ from harness.system import BootOptions, BootRecord
 
 
 @dataclass(frozen=True)
-class Row:
+class MilestoneRow:
     """A milestone that all boots came by: ms of the host's clock from power-on until it was said.
 
     ``line_ms`` is the median of what a serial line took besides; None where that is not known.
@@ -67,7 +67,7 @@ def _boot(image: Bootable, machine: MachineSpec, out: Path, request: BootRequest
     raise AssertionError("a machine is tried at least once")
 
 
-def rows(records: Sequence[BootRecord]) -> list[Row]:
+def rows(records: Sequence[BootRecord]) -> list[MilestoneRow]:
     """Return the milestones that all boots have, in their order; of a name that comes twice, the first."""
     firsts = [{mark.name: mark for mark in reversed(record.milestones)} for record in records]
     names = [name for name in reversed(firsts[0]) if all(name in marks for marks in firsts)]
@@ -76,7 +76,7 @@ def rows(records: Sequence[BootRecord]) -> list[Row]:
         marks = [boot[name] for boot in firsts]
         took = [mark.line_s * 1000 for mark in marks if mark.line_s is not None]
         line_ms = median(took).value if len(took) == len(marks) else None
-        found.append(Row(name, median([mark.said_s * 1000 for mark in marks]), line_ms))
+        found.append(MilestoneRow(name, median([mark.said_s * 1000 for mark in marks]), line_ms))
     return found
 
 
@@ -86,7 +86,7 @@ def _known(records: Sequence[BootRecord], within: float | None) -> bool:
     return next((row.ms.within(within / 100) for row in rows(records) if row.name == READY), False)
 
 
-def lines(found: Sequence[Row], records: Sequence[BootRecord], within: float | None) -> Iterator[str]:
+def lines(found: Sequence[MilestoneRow], records: Sequence[BootRecord], within: float | None) -> Iterator[str]:
     """Yield the table for people, and a sentence about ready."""
     first = records[0]
     yield f"{first.image} on {first.machine}, {first.medium}: ms from power-on, medians of {len(records)} boots"

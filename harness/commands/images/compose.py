@@ -28,7 +28,7 @@ CMDLINE = "quiet cryptomgr.notests"
 
 
 @dataclass(frozen=True)
-class Part:
+class Ingredient:
     """Something that an image can be made of: its reference as the file has to write it, and where it belongs."""
 
     reference: str
@@ -37,7 +37,7 @@ class Part:
     description: str
 
 
-def _part(reference: str, folder: Path) -> Part:
+def _part(reference: str, folder: Path) -> Ingredient:
     """Return what a reference, as seen from the current folder, is for an image file in `folder`.
 
     UserError in the linter's words when it names nothing.
@@ -51,10 +51,10 @@ def _part(reference: str, folder: Path) -> Part:
     path = component_path(reference, here)
     if path is not None:
         component = load_component(path)
-        return Part(written, component.place, name_of(path), component.description)
+        return Ingredient(written, component.place, name_of(path), component.description)
     named = oci.parse(reference)
     name = (named.repository if isinstance(named, oci.Named) else named.path).rstrip("/").rpartition("/")[2]
-    return Part(written, "services", name, "an image of others: it brings its command, environment and user")
+    return Ingredient(written, "services", name, "an image of others: it brings its command, environment and user")
 
 
 def add_to(reference: str, file: Path, *, section: str = "", name: str = "", as_json: bool = False) -> int:
@@ -83,7 +83,7 @@ def add_to(reference: str, file: Path, *, section: str = "", name: str = "", as_
     return EXIT_OK
 
 
-def _item(part: Part, section: str, name: str = "") -> Item:
+def _item(part: Ingredient, section: str, name: str = "") -> Item:
     if section == "init":
         return part.reference
     if section == "kernel":
@@ -160,7 +160,7 @@ def new(names: Sequence[str], out: Path | None) -> int:
     return EXIT_OK
 
 
-def _lines(parts: Sequence[Part], names: Sequence[str]) -> Iterator[str]:
+def _lines(parts: Sequence[Ingredient], names: Sequence[str]) -> Iterator[str]:
     yield f"# Made by `harness new {_line(' '.join(names))}`: yours to change. `harness lint` checks it.\n"
     for section in ORDER:
         mine = [part for part in parts if part.section == section]
@@ -177,7 +177,7 @@ def _line(text: str) -> str:
     return visible(" ".join(text.split()))
 
 
-def _entry(part: Part) -> Iterator[str]:
+def _entry(part: Ingredient) -> Iterator[str]:
     item = _item(part, part.section)
     about = f"  # {_line(part.description)}\n"
     if isinstance(item, str):

@@ -22,7 +22,7 @@ FREE_S = 5.0  # for a board that somebody has taken meanwhile
 
 
 @dataclass(frozen=True)
-class Row:
+class MachineRow:
     """A machine and how it stands: ``state`` is free, taken or aside."""
 
     name: str
@@ -32,17 +32,19 @@ class Row:
     detail: str = ""
 
 
-def row(machine: MachineSpec) -> Row:
+def row(machine: MachineSpec) -> MachineRow:
     """Return how a machine stands now; what is no board is always free."""
     kind = "QEMU" if machine.board is None else "board"
     if machine.board is not None:
         if pool.is_aside(machine):
-            return Row(machine.name, kind, machine.tags, "aside", str(pool.faults(machine)))
+            return MachineRow(machine.name, kind, machine.tags, "aside", str(pool.faults(machine)))
         if owner := pool.owner(machine):
-            return Row(machine.name, kind, machine.tags, "taken", f"by {owner}")
+            return MachineRow(machine.name, kind, machine.tags, "taken", f"by {owner}")
         if dead := pool.left_by(machine):
-            return Row(machine.name, kind, machine.tags, "free", f"perhaps on: it was left by {dead}, which has died")
-    return Row(machine.name, kind, machine.tags, "free")
+            return MachineRow(
+                machine.name, kind, machine.tags, "free", f"perhaps on: it was left by {dead}, which has died"
+            )
+    return MachineRow(machine.name, kind, machine.tags, "free")
 
 
 def act(action: str, names: Sequence[str], images: Sequence[Path], *, as_json: bool) -> int:
@@ -107,5 +109,5 @@ def _files(places: Sequence[Path]) -> list[Path]:
     return found
 
 
-def _json(one: Row) -> dict[str, Any]:
+def _json(one: MachineRow) -> dict[str, Any]:
     return {**one.__dict__, "tags": list(one.tags)}

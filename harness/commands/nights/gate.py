@@ -12,7 +12,7 @@ from typing import Any
 
 from harness.errors import EXIT_CASES_FAILED, HarnessError
 from harness.measure.floor import Floors
-from harness.measure.gate import CellFigures, Regression, Verdict, verdicts
+from harness.measure.gate import CellFigures, GateVerdict, Regression, verdicts
 from harness.run import results
 
 FILE = "gate.json"
@@ -74,11 +74,11 @@ def _add(where: str | None, found: Mapping[str, Any]) -> None:
         outcomes.add(opened, found)
 
 
-def _judged(after: After, found: Mapping[str, Any]) -> list[Verdict]:
+def _judged(after: After, found: Mapping[str, Any]) -> list[GateVerdict]:
     from harness.history import History, baselines
     from harness.history.floors import floors_of
 
-    def judged(floors: Callable[[CellFigures], Floors]) -> list[Verdict]:
+    def judged(floors: Callable[[CellFigures], Floors]) -> list[GateVerdict]:
         return verdicts(after.old, baselines.of_results(found), floors)
 
     # who compares two folders may have no history at all
@@ -87,12 +87,12 @@ def _judged(after: After, found: Mapping[str, Any]) -> list[Verdict]:
     return judged(lambda _: Floors())
 
 
-def passed(judged: Sequence[Verdict]) -> bool:
+def passed(judged: Sequence[GateVerdict]) -> bool:
     """Return whether nothing is worse; a comparison of nothing with nothing has not passed."""
     return all(one.passed for one in judged) and any(one.compared for one in judged)
 
 
-def lines(against: str, judged: Sequence[Verdict]) -> Iterator[str]:
+def lines(against: str, judged: Sequence[GateVerdict]) -> Iterator[str]:
     """Yield the judgement for people."""
     from harness.show.history_text import Page, amount, part, table
 
@@ -128,7 +128,7 @@ def lines(against: str, judged: Sequence[Verdict]) -> Iterator[str]:
         yield "what to do: `harness baseline accept latest --reason TEXT`"
 
 
-def _write(folder: Path, against: str, judged: Sequence[Verdict]) -> None:
+def _write(folder: Path, against: str, judged: Sequence[GateVerdict]) -> None:
     text = json.dumps(
         {"schema": SCHEMA, "against": against, "passed": passed(judged), "cells": [asdict(one) for one in judged]},
         indent=1,

@@ -19,7 +19,7 @@ from harness.commands.specs import tell
 from harness.errors import EXIT_BUG, EXIT_INTERRUPTED, HarnessError, UserError
 from harness.run import events, results
 from harness.run import folder as folder_
-from harness.run.builds import How
+from harness.run.builds import BuildOptions
 from harness.run.cells import DEFAULT_PLAN, Wanted, check
 from harness.run.events import Event, read
 from harness.show.frame import progress
@@ -41,7 +41,7 @@ class Request:
     keyword: str = ""
     workers: int | None = None
     patience: float = 1.0
-    how: How = field(default_factory=How)
+    how: BuildOptions = field(default_factory=BuildOptions)
     explain: bool = False
     extra: Sequence[str] = ()
     after: gate.After = field(default_factory=gate.After)
@@ -97,7 +97,13 @@ def run_cases(request: Request, cases: Sequence[Path | str], folder: Path) -> di
 
 
 def from_words(
-    words: Sequence[str], *, images: Sequence[str], machines: Sequence[str], how: How, as_json: bool, **rest: Any
+    words: Sequence[str],
+    *,
+    images: Sequence[str],
+    machines: Sequence[str],
+    how: BuildOptions,
+    as_json: bool,
+    **rest: Any,
 ) -> int:
     """Run what the command line says: `words` is a plan (unless it begins with ``-``), then pytest's arguments."""
     plan = Path(words[0]) if words and not words[0].startswith("-") else None

@@ -13,7 +13,7 @@ from typing import Any
 
 from harness.errors import HarnessError, HostError, UserError
 from harness.report import brief
-from harness.run.changes import Change
+from harness.run.changes import RunChange
 from harness.spec.models.plan import Email, Notify
 
 PATIENCE_S = 20.0
@@ -22,7 +22,7 @@ MOST = 8000  # characters of a message: chat rooms cut longer ones
 SECURE = {"tls": 465, "starttls": 587, "none": 25}
 
 
-def send(wanted: Notify, found: Mapping[str, Any], changed: Sequence[Change]) -> None:
+def send(wanted: Notify, found: Mapping[str, Any], changed: Sequence[RunChange]) -> None:
     """Send what the plan asks for; a warning says what could not be sent, without the secrets."""
     tasks: list[Callable[[], None]] = []
     if wanted.webhook_env:
@@ -36,7 +36,7 @@ def send(wanted: Notify, found: Mapping[str, Any], changed: Sequence[Change]) ->
             print(f"harness: warning: {error}", file=sys.stderr)
 
 
-def _webhook(variable: str, found: Mapping[str, Any], changed: Sequence[Change]) -> None:
+def _webhook(variable: str, found: Mapping[str, Any], changed: Sequence[RunChange]) -> None:
     import httpx2
     from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential
 
@@ -68,7 +68,7 @@ class _Busy(Exception):  # noqa: N818 -- it is asked again
     pass
 
 
-def _email(wanted: Email, found: Mapping[str, Any], changed: Sequence[Change]) -> None:
+def _email(wanted: Email, found: Mapping[str, Any], changed: Sequence[RunChange]) -> None:
     message = EmailMessage()
     message["Subject"] = f"{found['plan'] or 'a run'}: {brief.headline(found)}"
     message["From"], message["To"] = wanted.from_, ", ".join(wanted.to)

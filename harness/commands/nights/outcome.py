@@ -12,7 +12,7 @@ from typing import Any, TextIO
 from harness.errors import UserError
 from harness.report import brief, files, junit
 from harness.run import events, results
-from harness.run.changes import Change, changes
+from harness.run.changes import RunChange, changes
 from harness.show import run_view as view
 from harness.show import table
 
@@ -20,7 +20,7 @@ JUNIT, SUMMARY = "junit.xml", "summary.md"
 FILES = (JUNIT, SUMMARY, files.RUN)
 
 
-def show(found: Mapping[str, Any], folder: Path, *, as_json: bool) -> list[Change]:
+def show(found: Mapping[str, Any], folder: Path, *, as_json: bool) -> list[RunChange]:
     """Print the results, and what has changed since the run before; return that."""
     changed = since(found, folder)
     if as_json:
@@ -44,7 +44,7 @@ def show(found: Mapping[str, Any], folder: Path, *, as_json: bool) -> list[Chang
     return changed
 
 
-def since(found: Mapping[str, Any], folder: Path) -> list[Change]:
+def since(found: Mapping[str, Any], folder: Path) -> list[RunChange]:
     """Return what has changed since the run before in the same folder, or the latest, of the same plan."""
     try:
         before = results.read(folder / results.PREVIOUS)
@@ -53,7 +53,7 @@ def since(found: Mapping[str, Any], folder: Path) -> list[Change]:
         return []
 
 
-def write(found: Mapping[str, Any], folder: Path, changed: Sequence[Change], stream: TextIO) -> None:
+def write(found: Mapping[str, Any], folder: Path, changed: Sequence[RunChange], stream: TextIO) -> None:
     """Write the page, JUnit XML and the summary; on GitHub's runners also its annotations and summary.
 
     What cannot be written is a warning: the results are there.

@@ -12,13 +12,13 @@ from harness.commands.host import clean
 from harness.errors import HostError, UserError
 from harness.retention import MB, entry, surplus
 from harness.run import folder as folder_
-from harness.spec.models.plan import Disk
+from harness.spec.models.plan import DiskLimits
 from harness.store import Store
 
 RUN = re.compile(r"\d{8}-\d{6}(-\d+)?")  # how `harness matrix` names a run's folder
 
 
-def after_run(disk: Disk, folder: Path) -> Iterator[str]:
+def after_run(disk: DiskLimits, folder: Path) -> Iterator[str]:
     """Remove what is too much by a plan's limits after the run in `folder`; yield what to tell of it.
 
     Runs of before go where the harness has named the folders itself; the run that has just ended always stays.

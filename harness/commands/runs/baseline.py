@@ -9,7 +9,7 @@ from dataclasses import asdict
 
 from harness.errors import UserError
 from harness.history import History, baselines
-from harness.history.baselines import Accepted
+from harness.history.baselines import AcceptedRun
 from harness.show import history_text as text
 from harness.show.history_view import ID
 
@@ -70,7 +70,7 @@ def list_(*, where: str | None, as_json: bool) -> int:
     return 0
 
 
-def _row(page: text.Page, one: Accepted) -> tuple[str, ...]:
+def _row(page: text.Page, one: AcceptedRun) -> tuple[str, ...]:
     scope = " on ".join(filter(None, (one.image, one.machine))) or "all of the run"
     words = (one.when[:10], one.who, f"run {one.run.run[:ID]}", one.run.commit[:ID], scope, one.reason)
     return (str(one.number), *(page.plain(word) for word in words))

@@ -33,7 +33,7 @@ RECORD = "record.json"
 
 
 @dataclass(frozen=True)
-class Found:
+class CellComparison:
     """One comparison: of which cell, and how its sides are called; what came of it; how the boots' keys differ."""
 
     cell: str
@@ -64,7 +64,7 @@ def run(request: CompareRequest, settings: Settings) -> int:
     return EXITS[answer]
 
 
-def _found(request: CompareRequest, settings: Settings) -> Iterator[Found]:
+def _found(request: CompareRequest, settings: Settings) -> Iterator[CellComparison]:
     if bootable(request.before) and bootable(request.after):
         yield _booted(request, settings)
         return
@@ -115,7 +115,7 @@ class Opened:
             return Floors()
 
 
-def _booted(request: CompareRequest, settings: Settings) -> Found:
+def _booted(request: CompareRequest, settings: Settings) -> CellComparison:
     both = sides(request, settings)
     with scratch("compare") as folder, Opened(request.history) as opened:
         records = [_exact(*side, folder / name) for side, name in zip(both, "ab", strict=True)]
@@ -132,7 +132,7 @@ def _booted(request: CompareRequest, settings: Settings) -> Found:
     names = request.before, request.after
     if len(request.machines) > 1:
         names = f"{request.before} on {both[0][1].name}", f"{request.after} on {both[1][1].name}"
-    return Found(cell, names, found, differing(records[0].key, records[1].key), floors.calibrated)
+    return CellComparison(cell, names, found, differing(records[0].key, records[1].key), floors.calibrated)
 
 
 def _exact(image: Bootable, machine: MachineSpec, out: Path) -> BootRecord:
@@ -175,7 +175,7 @@ def _read(file: Path, of_results: Callable[[Any], list[CellFigures]]) -> list[Ce
 
 def _paired(
     before: Sequence[CellFigures], after: Sequence[CellFigures], names: tuple[str, str], opened: Opened
-) -> Iterator[Found]:
+) -> Iterator[CellComparison]:
     # two single cells are compared whatever they are called; of more, those of one name
     if len(before) == len(after) == 1:
         pairs = [(before[0], after[0])]
@@ -190,10 +190,12 @@ def _paired(
             continue
         floors = opened.floors(old.image, old.machine, old.key)
         found = compare(old.exact, new.exact, floors)
-        yield Found(f"{new.image} on {new.machine}", names, found, differing(old.key, new.key), floors.calibrated)
+        yield CellComparison(
+            f"{new.image} on {new.machine}", names, found, differing(old.key, new.key), floors.calibrated
+        )
 
 
-def lines(found: Found, width: int) -> Iterator[str]:
+def lines(found: CellComparison, width: int) -> Iterator[str]:
     """Yield one comparison for people: what counts and the largest of the rest, then one sentence."""
     yield f"{found.cell}:"
     if found.differ:
@@ -222,7 +224,7 @@ def _ms(us: int | None) -> str:
     return "-" if us is None else ms(us).removesuffix(" ms")
 
 
-def _json(found: Found) -> dict[str, Any]:
+def _json(found: CellComparison) -> dict[str, Any]:
     one = found.comparison
     rows = [{"figure": change.figure, "before": change.before, "after": change.after, "us": change.us,
              "floor": change.floor, "counts": change.counts} for change in one.changes]  # fmt: skip

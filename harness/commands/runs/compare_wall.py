@@ -11,13 +11,13 @@ from pathlib import Path
 
 from harness.build.settings import Settings
 from harness.child import on_processor
-from harness.commands.runs.sides import EXITS, CompareRequest, Side, sides
+from harness.commands.runs.sides import EXITS, CompareRequest, CompareSide, sides
 from harness.commands.scratch import scratch
 from harness.errors import UserError
 from harness.image import Bootable
 from harness.launch import boot
 from harness.measure.phases import READY, figures
-from harness.measure.statistics import Comparison, compare_pairs, fewest_pairs
+from harness.measure.statistics import PairedComparison, compare_pairs, fewest_pairs
 from harness.show.frame import progress
 from harness.spec.models.image import MachineSpec
 from harness.system import BootOptions
@@ -25,13 +25,13 @@ from harness.system.record import BootRecord
 
 
 @dataclass(frozen=True)
-class Row:
+class FigureRow:
     """A figure of both sides: medians in ms of the host's clock, and what the pairs say of it."""
 
     figure: str
     before: float
     after: float
-    found: Comparison
+    found: PairedComparison
 
 
 def run(request: CompareRequest, settings: Settings) -> int:
@@ -54,7 +54,9 @@ def run(request: CompareRequest, settings: Settings) -> int:
     return EXITS[ready.found.verdict]
 
 
-def _pairs(both: tuple[Side, Side], count: int, out: Path) -> Iterator[tuple[dict[str, int], dict[str, int]]]:
+def _pairs(
+    both: tuple[CompareSide, CompareSide], count: int, out: Path
+) -> Iterator[tuple[dict[str, int], dict[str, int]]]:
     for number in range(count):
         progress(f"pair {number + 1} of {count}")
         made = {}
@@ -77,11 +79,11 @@ def on_the_host(record: BootRecord) -> dict[str, int]:
     return figures(replace(record, milestones=marks, ready_us=ready, power_on_us=None))
 
 
-def rows(pairs: Sequence[tuple[Mapping[str, int], Mapping[str, int]]]) -> list[Row]:
+def rows(pairs: Sequence[tuple[Mapping[str, int], Mapping[str, int]]]) -> list[FigureRow]:
     """Compare every figure that all boots have, largest change first."""
     names = [name for name in pairs[0][0] if all(side.get(name, 0) > 0 for pair in pairs for side in pair)]
     found = [
-        Row(
+        FigureRow(
             name,
             statistics.median(before[name] for before, _ in pairs) / 1000,
             statistics.median(after[name] for _, after in pairs) / 1000,
@@ -92,7 +94,7 @@ def rows(pairs: Sequence[tuple[Mapping[str, int], Mapping[str, int]]]) -> list[R
     return sorted(found, key=lambda row: -abs(row.after - row.before))
 
 
-def lines(found: Sequence[Row], request: CompareRequest) -> Iterator[str]:
+def lines(found: Sequence[FigureRow], request: CompareRequest) -> Iterator[str]:
     """Yield the comparison for people, and one sentence."""
     name = max(len(row.figure) for row in found)
     yield f"  {'figure':{name}} {'before':>10} {'after':>10} {'change':>8}  {'between':>17} {'p':>7}"

@@ -28,10 +28,10 @@ class CompareRequest:
     as_json: bool = False
 
 
-Side = tuple[Bootable, MachineSpec]
+CompareSide = tuple[Bootable, MachineSpec]
 
 
-def sides(request: CompareRequest, settings: Settings) -> tuple[Side, Side]:
+def sides(request: CompareRequest, settings: Settings) -> tuple[CompareSide, CompareSide]:
     """Return both images with their machines; UserError when the machines are none or too many."""
     if len(request.machines) not in (1, 2):
         raise UserError("two images are compared on a machine", hint="-m MACHINE once for both, or once for each")

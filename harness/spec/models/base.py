@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 
 Strings = tuple[str, ...]
-Text = Annotated[str, Field(min_length=1)]
+NonEmptyText = Annotated[str, Field(min_length=1)]
 LoosePath = Annotated[Path, Field(strict=False)]  # text in the YAML
 Limit = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 SHIPPED = ("kernel", "initrd", "disk", "iso")  # the files that an image may be, by part
@@ -24,6 +24,6 @@ class Login(Model):
     user: str = "root"
     password: str | None = None
     password_env: str | None = None
-    prompt: Text = "login: "
-    password_prompt: Text = "assword: "
-    shell: Text = "# "
+    prompt: NonEmptyText = "login: "
+    password_prompt: NonEmptyText = "assword: "
+    shell: NonEmptyText = "# "

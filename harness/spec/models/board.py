@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from harness.spec.models.base import Limit, Login, Model, Strings, Text
+from harness.spec.models.base import Limit, Login, Model, NonEmptyText, Strings
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 
@@ -15,9 +15,9 @@ Port = Annotated[int, Field(ge=1, le=65535)]
 class SshTarget(Model):
     """A machine reached over SSH. Files are relative to the machine's YAML; ``~`` is the home folder."""
 
-    host: Text
+    host: NonEmptyText
     port: Port = 22
-    user: Text = "root"
+    user: NonEmptyText = "root"
     key: str = ""  # the agent's and the home folder's keys when empty
     key_password_env: str = ""
     password_env: str = ""
@@ -61,8 +61,8 @@ class PowerCommands(Model):
 class PowerHttp(Model):
     """A power switch that takes HTTP requests."""
 
-    on: Text
-    off: Text
+    on: NonEmptyText
+    off: NonEmptyText
     method: Literal["GET", "POST", "PUT"] = "GET"
     on_body: str = ""
     off_body: str = ""
@@ -75,9 +75,9 @@ class PowerHttp(Model):
 class PowerSnmp(Model):
     """An outlet of a power distribution unit that speaks SNMP: an integer that is set."""
 
-    host: Text
+    host: NonEmptyText
     port: Port = 161
-    oid: Text
+    oid: NonEmptyText
     on: int = 1
     off: int = 2
     version: Literal["1", "2c", "3"] = "2c"
@@ -92,15 +92,15 @@ class PowerSnmp(Model):
 class PowerPdudaemon(Model):
     """An outlet that a pdudaemon switches."""
 
-    url: Text  # of its HTTP listener
-    pdu: Text  # the PDU's name in its configuration
+    url: NonEmptyText  # of its HTTP listener
+    pdu: NonEmptyText  # the PDU's name in its configuration
     outlet: int
 
 
 class PowerIpmi(Model):
     """A server whose management controller speaks IPMI over the LAN."""
 
-    host: Text
+    host: NonEmptyText
     port: Port = 623
     interface: Literal["lan", "lanplus"] = "lanplus"
     user: str = ""
@@ -111,7 +111,7 @@ class PowerIpmi(Model):
 class PowerRedfish(Model):
     """A server whose management controller speaks Redfish."""
 
-    url: Text  # https://HOST
+    url: NonEmptyText  # https://HOST
     system: str = ""  # its id; the only one's when empty
     user: str = ""
     password_env: str = ""
@@ -135,7 +135,7 @@ class BoardPower(Model):
 class LoaderStep(Model):
     """One step of the dialogue with a boot loader: words of its, and what is typed then."""
 
-    wait: Text  # a pattern of RE2's, looked for in all that has come since the step before
+    wait: NonEmptyText  # a pattern of RE2's, looked for in all that has come since the step before
     send: str | None = None  # the names of `Deploy` count in it
     enter: bool = True  # the return key follows what is sent
 
@@ -143,8 +143,8 @@ class LoaderStep(Model):
 class Netboot(Model):
     """DHCP and TFTP served by a dnsmasq that runs while the board boots."""
 
-    interface: Text  # the host's, to which the board's network is attached
-    range: Text  # of the addresses it hands out, FIRST,LAST
+    interface: NonEmptyText  # the host's, to which the board's network is attached
+    range: NonEmptyText  # of the addresses it hands out, FIRST,LAST
     file: str = ""  # what the board is told to load, of the folder of files; nothing when empty
     http: Port | None = None  # the folder is served by HTTP as well, on this port of the interface's address
 
@@ -152,7 +152,7 @@ class Netboot(Model):
 class Web(Model):
     """The folder of files served by HTTP while the board boots."""
 
-    address: Text  # this host's, at which it listens
+    address: NonEmptyText  # this host's, at which it listens
     port: Port = 8080
 
 

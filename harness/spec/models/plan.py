@@ -28,7 +28,7 @@ class PlanImage(Model):
     budgets: dict[str, Budget] = Field(default_factory=dict)  # by machine or architecture name, over `budget`
 
 
-class Known(Model):
+class KnownFailure(Model):
     """A failure that is known, and does not count until its day has passed. Patterns are globs."""
 
     case: str  # a test function, or FILE.py::FUNCTION
@@ -56,7 +56,7 @@ class Notify(Model):
     email: Email | None = None
 
 
-class Disk(Model):
+class DiskLimits(Model):
     """How much a night may leave behind; None: no limit."""
 
     results: Limit | None = None  # MB (10^6 bytes) of all runs
@@ -72,6 +72,6 @@ class Plan(Model):
     machines: Strings
     cases: tuple[LoosePath, ...] = ()
     budget: Budget = Field(default_factory=Budget)
-    known: tuple[Known, ...] = ()
+    known: tuple[KnownFailure, ...] = ()
     notify: Notify = Field(default_factory=Notify)
-    disk: Disk = Field(default_factory=Disk)
+    disk: DiskLimits = Field(default_factory=DiskLimits)

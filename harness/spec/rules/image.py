@@ -14,12 +14,12 @@ from harness.spec.rules import references
 from harness.spec.rules.common import Around, problem
 from harness.spec.text.complaints import Fault, KeyPath, Problem, nearest, spell
 
-Data = Mapping[str, Any]
+YamlData = Mapping[str, Any]
 CPIO = b"070701"  # how an uncompressed cpio begins
 
 
 @dataclass(frozen=True)
-class Whole:
+class WholeImage:
     """What is known of a whole image, from all of its files; None where a part of it may still come from elsewhere."""
 
     around: Around
@@ -27,7 +27,7 @@ class Whole:
     kernel_is_oci: bool | None
 
 
-def image_references(data: Data) -> Iterator[tuple[KeyPath, str]]:
+def image_references(data: YamlData) -> Iterator[tuple[KeyPath, str]]:
     """Yield every reference of an image file, with its key's path."""
     kernel = data.get("kernel")
     if isinstance(kernel, dict) and isinstance(kernel.get("image"), str):
@@ -41,7 +41,7 @@ def image_references(data: Data) -> Iterator[tuple[KeyPath, str]]:
 
 
 def file_problems(
-    data: Data, yaml: Path, whole: Whole, components: Mapping[str, ComponentSpec | None]
+    data: YamlData, yaml: Path, whole: WholeImage, components: Mapping[str, ComponentSpec | None]
 ) -> Iterator[Problem]:
     """Judge one file's data. ``components`` are what its references name, None where that is wrong itself."""
     for path, reference in image_references(data):
@@ -66,7 +66,7 @@ def file_problems(
         yield from _volume(volume, ("volumes", index))
 
 
-def _kernel(keys: Data, whole: Whole) -> Iterator[Problem]:
+def _kernel(keys: YamlData, whole: WholeImage) -> Iterator[Problem]:
     if whole.kernel_is_oci:
         for key in ("binary", "tar", "ucode"):
             if isinstance(keys.get(key), str) and keys[key]:
@@ -98,7 +98,7 @@ def _begins(path: Path, magic: bytes) -> bool:
         return True
 
 
-def _with_component(entry: Data, at: KeyPath, component: ComponentSpec, around: Around) -> Iterator[Problem]:
+def _with_component(entry: YamlData, at: KeyPath, component: ComponentSpec, around: Around) -> Iterator[Problem]:
     """Judge what an entry and its component make together: what the entry says, the component's says no more."""
     command = entry.get("command", component.config.command)
     if not command and component.kernel is None:
@@ -113,14 +113,14 @@ def _with_component(entry: Data, at: KeyPath, component: ComponentSpec, around: 
         yield Problem((*at, "image"), what, found.expected, found.suggestion)
 
 
-def _source(item: Data, yaml: Path) -> Fault | None:
+def _source(item: YamlData, yaml: Path) -> Fault | None:
     source = item.get("source")
     if not isinstance(source, str) or not source or item.get("optional") is True:
         return None
     return references.unreadable(references.host_file(source, yaml), source)
 
 
-def _in_the_way(data: Data) -> Iterator[Problem]:
+def _in_the_way(data: YamlData) -> Iterator[Problem]:
     """Find files under whose own path another one lies."""
     items = [(index, item) for index, item in checks.mappings(data, "files") if isinstance(item.get("path"), str)]
     places = {_clean(item["path"]): item for _, item in items}
@@ -141,7 +141,7 @@ def _clean(path: str) -> str:
     return "/".join(part for part in path.split("/") if part not in ("", "."))
 
 
-def _volume(volume: Data, at: KeyPath) -> Iterator[Problem]:
+def _volume(volume: YamlData, at: KeyPath) -> Iterator[Problem]:
     if volume.get("name") == "":
         yield Problem((*at, "name"), "is empty", "a-z, 0-9, - and _")
     if volume.get("format") == "oci":

@@ -17,7 +17,7 @@ MAX_DEPTH = 64
 MAX_NODES = 50_000  # aliases expanded: the largest real spec has a few hundred
 MAX_DIGITS = 20
 
-Place = tuple[int, int]  # line and column, from 1
+YamlPosition = tuple[int, int]  # line and column, from 1
 
 _LOADER: Any = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
 _TAG = "tag:yaml.org,2002:"
@@ -31,13 +31,13 @@ _SPECIAL_FLOAT = re.compile(r"(?:[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))\Z")
 
 
 @dataclass(slots=True)
-class Node:
+class YamlNode:
     """One value of a document: a scalar, a list of nodes or a mapping of nodes, and where it begins."""
 
     value: Any
-    place: Place
+    place: YamlPosition
     raw: str = ""  # a scalar as it is written, before it became a number
-    keys: dict[str, Place] = field(default_factory=dict)
+    keys: dict[str, YamlPosition] = field(default_factory=dict)
     size: int = 1  # nodes in it, aliases expanded
     height: int = 1
 
@@ -48,7 +48,7 @@ class Document:
 
     file: Path
     content: bytes
-    root: Node
+    root: YamlNode
     complaints: tuple[Complaint, ...]
 
     @property
@@ -56,7 +56,7 @@ class Document:
         """The document as dicts, tuples and scalars."""
         return plain(self.root)
 
-    def find(self, path: KeyPath) -> tuple[Node, KeyPath]:
+    def find(self, path: KeyPath) -> tuple[YamlNode, KeyPath]:
         """Return the deepest node on `path`, and the part of `path` that leads to it."""
         node = self.root
         for depth, part in enumerate(path):
@@ -65,7 +65,7 @@ class Document:
             node = node.value[part]
         return node, path
 
-    def place(self, path: KeyPath, *, at_key: bool = False) -> Place:
+    def place(self, path: KeyPath, *, at_key: bool = False) -> YamlPosition:
         """Return where the value at `path` is (or its key), else where its nearest parent is."""
         if at_key and path:
             parent, found = self.find(path[:-1])
@@ -87,7 +87,7 @@ def has(value: object, part: str | int) -> bool:
     return isinstance(value, list | tuple) and isinstance(part, int) and part < len(value)
 
 
-def plain(node: Node) -> Any:
+def plain(node: YamlNode) -> Any:
     """Return a node's value as dicts, tuples and scalars; aliases are expanded."""
     if isinstance(node.value, dict):
         return {key: plain(value) for key, value in node.value.items()}
@@ -154,10 +154,10 @@ class _Skip:
 
 @dataclass(slots=True)
 class _Frame:
-    node: Node
+    node: YamlNode
     key: str | _Skip | None = None
     anchor: str | None = None
-    merges: list[Node] = field(default_factory=list)
+    merges: list[YamlNode] = field(default_factory=list)
     merging: bool = False
 
 
@@ -167,18 +167,18 @@ class _Builder:
     def __init__(self, file: Path) -> None:
         self.file = file
         self.complaints: list[Complaint] = []
-        self.root: Node | None = None
+        self.root: YamlNode | None = None
         self.stack: list[_Frame] = []
-        self.anchors: dict[str, Node | None] = {}  # None while the anchored value is still open
+        self.anchors: dict[str, YamlNode | None] = {}  # None while the anchored value is still open
         self.total = 0
         self.documents = 0
 
-    def complain(self, place: Place, what: str, expected: str = "", suggestion: str = "", key: str = "") -> None:
+    def complain(self, place: YamlPosition, what: str, expected: str = "", suggestion: str = "", key: str = "") -> None:
         """Note a mistake that does not keep the rest from being read."""
         path = spell([*self._path(), key] if key else self._path())
         self.complaints.append(Complaint(self.file, *place, path, what, expected, suggestion))
 
-    def fail(self, place: Place, what: str, expected: str = "") -> SpecError:
+    def fail(self, place: YamlPosition, what: str, expected: str = "") -> SpecError:
         """Note a mistake after which nothing can be read, and return the error to raise."""
         self.complain(place, what, expected)
         return SpecError(self.complaints)
@@ -197,17 +197,17 @@ class _Builder:
             case yaml.ScalarEvent():
                 value = self._scalar(event, place)
                 plain_text = event.value if event.implicit[0] else ""
-                self._add(Node(value, place, raw=event.value), event.anchor, merge_key=plain_text == "<<")
+                self._add(YamlNode(value, place, raw=event.value), event.anchor, merge_key=plain_text == "<<")
             case yaml.SequenceStartEvent():
                 self._check_tag(event.tag, "seq", place)
-                self._open(Node([], place), event.anchor)
+                self._open(YamlNode([], place), event.anchor)
             case yaml.MappingStartEvent():
                 self._check_tag(event.tag, "map", place)
-                self._open(Node({}, place), event.anchor)
+                self._open(YamlNode({}, place), event.anchor)
             case yaml.SequenceEndEvent() | yaml.MappingEndEvent():
                 self._close()
 
-    def _open(self, node: Node, anchor: str | None) -> None:
+    def _open(self, node: YamlNode, anchor: str | None) -> None:
         if len(self.stack) >= MAX_DEPTH:
             raise self.fail(node.place, f"is nested deeper than {MAX_DEPTH} levels")
         if anchor:
@@ -224,12 +224,12 @@ class _Builder:
                     frame.node.keys[key] = source.keys[key]
         self._add(frame.node, frame.anchor, counted=True)
 
-    def _count(self, nodes: int, place: Place) -> None:
+    def _count(self, nodes: int, place: YamlPosition) -> None:
         self.total += nodes
         if self.total > MAX_NODES:
             raise self.fail(place, f"holds more than {MAX_NODES} values, aliases expanded", "a file written by hand")
 
-    def _add(self, node: Node, anchor: str | None, *, counted: bool = False, merge_key: bool = False) -> None:
+    def _add(self, node: YamlNode, anchor: str | None, *, counted: bool = False, merge_key: bool = False) -> None:
         if not counted:
             self._count(node.size, node.place)
         if anchor:
@@ -253,7 +253,7 @@ class _Builder:
             parent.value[frame.key] = node
         frame.key = None
 
-    def _take_key(self, frame: _Frame, node: Node, merge_key: bool) -> None:
+    def _take_key(self, frame: _Frame, node: YamlNode, merge_key: bool) -> None:
         if merge_key:
             frame.merging = True
             return
@@ -271,7 +271,7 @@ class _Builder:
             frame.node.keys[key] = node.place
             frame.key = key
 
-    def _merge(self, frame: _Frame, node: Node) -> None:
+    def _merge(self, frame: _Frame, node: YamlNode) -> None:
         sources = node.value if isinstance(node.value, list) else [node]
         for source in sources:
             if isinstance(source.value, dict):
@@ -280,7 +280,7 @@ class _Builder:
                 what = f"<< takes a mapping, found {brief(plain(source))}"
                 self.complain(source.place, what, "an alias of a mapping")
 
-    def _aliased(self, anchor: str, place: Place) -> Node:
+    def _aliased(self, anchor: str, place: YamlPosition) -> YamlNode:
         if anchor not in self.anchors:
             raise self.fail(place, f"the alias *{anchor} has no anchor before it", f"&{anchor} above")
         node = self.anchors[anchor]
@@ -291,11 +291,11 @@ class _Builder:
         self._count(node.size, place)
         return node
 
-    def _check_tag(self, tag: str | None, kind: str, place: Place) -> None:
+    def _check_tag(self, tag: str | None, kind: str, place: YamlPosition) -> None:
         if tag not in (None, "!", _TAG + kind):
             self.complain(place, f"the tag {tag} is unknown here", "no tag")
 
-    def _scalar(self, event: Any, place: Place) -> object:
+    def _scalar(self, event: Any, place: YamlPosition) -> object:
         text: str = event.value
         if "\0" in text:
             self.complain(place, "the text holds a NUL character", "text without it")
@@ -319,7 +319,7 @@ class _Builder:
             self.complain(place, f"{text[:40]!r} is no {kind}")
         return value
 
-    def _resolve(self, text: str, place: Place) -> object:
+    def _resolve(self, text: str, place: YamlPosition) -> object:
         if _NULL.match(text):
             return None
         if found := _BOOL.match(text):

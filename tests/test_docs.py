@@ -252,7 +252,9 @@ def test_files_that_are_named_exist(page: Path) -> None:
         if re.search(r"\b[A-Z]{2,}\b|\*", text) or text.startswith("harness/components/lighttpd"):
             continue
         assert (TOP / text).exists(), f"{page.name} names {text}"
-    for text in re.findall(r"`((?:guest|boot|build|spec|suite)/[\w/.-]+\.\w+)`", prose(page)):
+    for text in re.findall(
+        r"`((?:guest|build|spec|suite|system|emulator|launch|run|show|commands)/[\w/.-]+\.\w+)`", prose(page)
+    ):
         assert (TOP / "harness" / text).exists(), f"{page.name} names {text}"
 
 

@@ -245,7 +245,7 @@ MEANINGS: dict[str, dict[str, str]] = {
         "budget": "limits for this image",
         "budgets": "limits by machine or architecture, over `budget`",
     },
-    "Disk": {
+    "DiskLimits": {
         "results": "MB (10^6 bytes) that all runs in `results/` may take: after the run the oldest go",
         "cache": "MB that the cache may take: after the run what was longest unused goes",
     },
@@ -261,7 +261,7 @@ MEANINGS: dict[str, dict[str, str]] = {
         "user_env": "the environment's variable that holds the server's user, where it wants one",
         "password_env": "likewise the password",
     },
-    "Known": {
+    "KnownFailure": {
         "case": "which cases: `test_FUNCTION` or `FILE.py::test_FUNCTION`, with `*` and `?`",
         "image": "on which images, by name, with `*` and `?`",
         "machine": "on which machines, likewise",

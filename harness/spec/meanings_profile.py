@@ -20,7 +20,7 @@ PROFILE: dict[str, dict[str, str]] = {
         "architectures": "where it is asked for; everywhere when empty",
         "not_applicable": "when it cannot be asked for, and why; what no rule excuses has to be run",
     },
-    "Rule": {
+    "ApplicabilityRule": {
         "when": "what must be so of the image or the machine",
         "why": "why that is no fault, as the certificate says it",
     },

@@ -1,0 +1,29 @@
+"""docs/architecture.md shows the order that the import contracts hold, and names are not used twice."""
+
+from __future__ import annotations
+
+import ast
+import re
+import tomllib
+from collections import defaultdict
+
+from harness import paths
+
+CONTRACTS = tomllib.loads((paths.TOP / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+
+
+def test_the_page_shows_the_layers_of_the_contract() -> None:
+    layers = next(one["layers"] for one in CONTRACTS if one["type"] == "layers")
+    text = (paths.TOP / "docs/architecture.md").read_text()
+    table = text.partition("<!-- layers -->\n")[2].partition("\n\n")[0]
+    shown = [re.findall(r"`(\w+)`", row.split("|")[1]) for row in table.splitlines()[2:]]
+    assert shown == [re.split(r" \| ", layer) for layer in layers]
+
+
+def test_no_two_public_classes_have_one_name() -> None:
+    where = defaultdict(list)
+    for path in sorted((paths.PACKAGE).rglob("*.py")):
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                where[node.name].append(str(path.relative_to(paths.TOP)))
+    assert {name: files for name, files in where.items() if len(files) > 1} == {}

@@ -253,7 +253,7 @@ def test_files_that_are_named_exist(page: Path) -> None:
             continue
         assert (TOP / text).exists(), f"{page.name} names {text}"
     for text in re.findall(
-        r"`((?:guest|build|spec|suite|system|emulator|launch|run|show|commands)/[\w/.-]+\.\w+)`", prose(page)
+        r"`((?:guest|build|spec|suite|system|emulator|run|show|commands)/[\w/.-]+\.\w+)`", prose(page)
     ):
         assert (TOP / "harness" / text).exists(), f"{page.name} names {text}"
 

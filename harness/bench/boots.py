@@ -20,7 +20,7 @@ from harness.image import Image
 from harness.launch import ExactPair, boot, exact_pair
 from harness.launch.exact import exact_boot
 from harness.measure.phases import total_us
-from harness.spec.models.image import MachineSpec
+from harness.spec.models.machine import MachineSpec
 from harness.system import BootOptions, System
 
 READY_GOALS = {"x86_64": 950.0, "arm64": 750.0, "s390x": 2750.0}  # ms, image default, best machine

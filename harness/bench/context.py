@@ -18,7 +18,7 @@ from harness.build.settings import Settings
 from harness.errors import HostError, UserError
 from harness.image import Image
 from harness.spec import load_image, load_machine
-from harness.spec.models.image import MachineSpec
+from harness.spec.models.machine import MachineSpec
 
 IMAGES = {name: paths.CASES / "images" / f"{name}.yml" for name in ("minimal", "default")}
 ARCHES = ("x86_64", "arm64", "s390x")

@@ -19,7 +19,7 @@ from harness.board.consoles import open_console
 from harness.board.pool import equals, is_aside, reserved
 from harness.errors import HostError, ImageError, MachineError
 from harness.spec import load_machine
-from harness.spec.models.image import MachineSpec
+from harness.spec.models.machine import MachineSpec
 from harness.system.console import Console
 from harness.system.consoleshell import ConsoleShell
 from harness.system.listener import Listener

@@ -21,7 +21,7 @@ from harness.image import Image
 from harness.launch import boot
 from harness.measure.statistics import compare_pairs
 from harness.spec import load_image, load_machine
-from harness.spec.models.image import MachineSpec
+from harness.spec.models.machine import MachineSpec
 from harness.system import BootOptions
 
 MACHINE = "qemu-arm64"  # the quickest to boot by the host's clock

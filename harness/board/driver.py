@@ -23,7 +23,7 @@ from harness.errors import UserError
 from harness.image import Bootable, Image
 from harness.spec.models.base import Login
 from harness.spec.models.board import Board, reached
-from harness.spec.models.image import MachineSpec
+from harness.spec.models.machine import MachineSpec
 from harness.system import host
 from harness.system.channels import ConsoleSource
 from harness.system.cmdline import cmdline as whole_cmdline

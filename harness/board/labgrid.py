@@ -19,7 +19,7 @@ from harness import proc
 from harness.errors import HostError, MachineError
 from harness.proc import CommandError
 from harness.spec.models.board import BoardConsole, LabgridPlace, PowerCommands
-from harness.spec.models.image import MachineSpec
+from harness.spec.models.machine import MachineSpec
 
 CLIENT = "labgrid-client"
 TIMEOUT_S = 60.0

@@ -19,7 +19,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import HostError, ImageError, MachineError, UserError
-from harness.spec.models.image import MachineSpec
+from harness.spec.models.machine import MachineSpec
 from harness.store import digest_of
 
 if TYPE_CHECKING:

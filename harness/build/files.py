@@ -6,7 +6,8 @@ import json
 
 from harness.errors import UserError
 from harness.spec import host_file
-from harness.spec.models.image import File, ImageSpec
+from harness.spec.models.container import File
+from harness.spec.models.image import ImageSpec
 
 
 def content(file: File, spec: ImageSpec) -> bytes | None:

@@ -21,7 +21,7 @@ from harness.build.layer import packages_of
 from harness.build.modules import ModuleIndex, module_name, read_index, spelled
 from harness.build.packages import DebianPackage, Resolution
 from harness.errors import UserError
-from harness.spec.models.image import ComponentSpec, KernelPart
+from harness.spec.models.component import ComponentSpec, KernelPart
 from harness.store import Store, digest_of
 from harness.tree import versions
 from harness.tree.tree import Tree, TreeNode, plain, write

@@ -20,7 +20,8 @@ from harness.oci import packing
 from harness.oci.image import Blob, OciImage
 from harness.oci.layers import Limits
 from harness.oci.merge import merge
-from harness.spec.models.image import Kernel, KernelPart
+from harness.spec.models.component import KernelPart
+from harness.spec.models.image import Kernel
 from harness.spec.rules.image import CPIO
 from harness.store import Store, digest_of
 from harness.tree import versions

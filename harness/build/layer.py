@@ -22,7 +22,8 @@ from harness.build.libraries import Libraries
 from harness.build.packages import DebianPackage, Resolution
 from harness.errors import UserError
 from harness.spec import executable
-from harness.spec.models.image import ComponentSpec, File, User
+from harness.spec.models.component import ComponentSpec, User
+from harness.spec.models.container import File
 from harness.spec.rules.library import source_path
 from harness.store import Store, digest_of, file_digest
 from harness.tree import versions

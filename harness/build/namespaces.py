@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator
 
-from harness.spec.models.image import Interface, Runtime
+from harness.spec.models.container import Interface, Runtime
 from harness.tree.tree import clean
 
 # `pid` is the container's first process: the runtime tells its state on the hook's input (runtime-spec, runtime.md)

@@ -19,7 +19,8 @@ from harness.build.together import Together
 from harness.errors import UserError
 from harness.image import MANIFEST, Image
 from harness.spec import executable, host_file, library, load_component
-from harness.spec.models.image import ComponentSpec, ImageSpec, Volume
+from harness.spec.models.component import ComponentSpec
+from harness.spec.models.image import ImageSpec, Volume
 from harness.spec.rules.image import ucode_file
 from harness.spec.rules.references import kind_of
 from harness.store import Store, digest_of, file_digest

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 
-from harness.spec.models.image import Mount, Runtime
+from harness.spec.models.container import Mount, Runtime
 from harness.tree.tree import Tree, clean, folder, plain
 
 MADE_AT_BOOT = ("dev", "proc", "sys", "run", "tmp")  # mounted before any container runs

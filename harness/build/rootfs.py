@@ -16,7 +16,8 @@ from harness.build.ids import named_ids, number
 from harness.build.prepare import MADE_AT_BOOT
 from harness.errors import UserError
 from harness.spec import executable
-from harness.spec.models.image import Entry, EntryConfig, File, ImageSpec, Volume
+from harness.spec.models.container import Entry, EntryConfig, File
+from harness.spec.models.image import ImageSpec, Volume
 from harness.spec.rules.common import SECTIONS
 from harness.tree.tree import Tree, TreeNode, clean, folder, plain, symlink
 

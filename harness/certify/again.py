@@ -19,7 +19,7 @@ from harness.image import ForeignImage, Image
 from harness.launch.exact import compare, exact_boot
 from harness.spec import machines
 from harness.spec.load import check_machine
-from harness.spec.models.image import MachineSpec, Qemu
+from harness.spec.models.machine import MachineSpec, Qemu
 from harness.spec.text.reader import read
 from harness.store import file_digest
 from harness.system.cmdline import cmdline as whole_cmdline

@@ -11,7 +11,7 @@ from harness.certify.judge import JudgedRequirement, counts, result
 from harness.image import ForeignImage, Image
 from harness.report.words import visible
 from harness.run.cells import SIZE_BUDGET
-from harness.spec.models.image import MachineSpec
+from harness.spec.models.machine import MachineSpec
 from harness.spec.models.plan import Budget
 from harness.spec.profile import Profile
 

@@ -16,7 +16,7 @@ from harness.image import MANIFEST, ForeignImage, Image
 from harness.run import events, results
 from harness.spec.foreign import OsSpec
 from harness.spec.models.base import SHIPPED
-from harness.spec.models.image import MachineSpec
+from harness.spec.models.machine import MachineSpec
 from harness.spec.profile import Profile, Waivers
 from harness.store import file_digest
 

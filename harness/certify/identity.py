@@ -10,7 +10,7 @@ from harness.arch import Arch
 from harness.emulator.firmware import uefi
 from harness.errors import HostError
 from harness.image import Bootable
-from harness.spec.models.image import MachineSpec
+from harness.spec.models.machine import MachineSpec
 from harness.store import file_digest
 from harness.system import host
 

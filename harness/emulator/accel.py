@@ -17,7 +17,7 @@ from harness.child import QemuProcess
 from harness.emulator import argv as qemu
 from harness.emulator.argv import Accel, Channels, Launch
 from harness.errors import HostError
-from harness.spec.models.image import MachineSpec, Qemu
+from harness.spec.models.machine import MachineSpec, Qemu
 from harness.system import host
 from harness.system.channels import FileSource
 from harness.system.record import Mode

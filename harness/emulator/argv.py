@@ -8,7 +8,7 @@ from typing import Literal
 
 from harness.emulator.disk import DiskSnapshot
 from harness.emulator.firmware import Firmware
-from harness.spec.models.image import MachineSpec, Qemu
+from harness.spec.models.machine import MachineSpec, Qemu
 from harness.system.milestones import RTC_BASE
 from harness.system.record import Mode
 

@@ -23,7 +23,7 @@ from harness.emulator.qmp import Qmp
 from harness.emulator.running import Running, run_qemu, sweep
 from harness.errors import HostError, MachineError, UserError
 from harness.image import Bootable
-from harness.spec.models.image import MachineSpec
+from harness.spec.models.machine import MachineSpec
 from harness.system import host
 from harness.system.channels import ConsoleSource
 from harness.system.cmdline import cmdline as whole_cmdline

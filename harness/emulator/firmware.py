@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import HostError, UserError
-from harness.spec.models.image import MachineSpec
+from harness.spec.models.machine import MachineSpec
 from harness.store import file_digest
 
 # What short names of machine types stand for, of those that have a UEFI. Architectures as the descriptors call them.

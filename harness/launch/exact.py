@@ -9,7 +9,7 @@ from pathlib import Path
 
 from harness.image import Bootable
 from harness.launch.start import boot
-from harness.spec.models.image import MachineSpec
+from harness.spec.models.machine import MachineSpec
 from harness.system.milestones import Milestone
 from harness.system.options import BootOptions
 from harness.system.record import BootRecord

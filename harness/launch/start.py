@@ -9,7 +9,7 @@ from harness import arch as arches
 from harness.emulator import driver as qemudriver
 from harness.errors import HostError, UserError
 from harness.image import Bootable
-from harness.spec.models.image import MachineSpec
+from harness.spec.models.machine import MachineSpec
 from harness.system.driver import Prepared
 from harness.system.listener import Listener
 from harness.system.milestones import finder

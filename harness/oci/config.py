@@ -10,7 +10,7 @@ from harness.errors import ImageError
 from harness.oci.image import OciImage
 from harness.spec.components import checked
 from harness.spec.labels import DEFAULT_ENV, merge
-from harness.spec.models.image import EntryConfig
+from harness.spec.models.container import EntryConfig
 from harness.spec.rules import common as checks
 from harness.spec.text.complaints import Problem, SpecError
 from harness.spec.text.reader import Document, mapping_of, parse

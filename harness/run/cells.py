@@ -20,7 +20,8 @@ from harness.store import file_digest
 
 if TYPE_CHECKING:
     from harness.spec.foreign import OsSpec
-    from harness.spec.models.image import ImageSpec, MachineSpec
+    from harness.spec.models.image import ImageSpec
+    from harness.spec.models.machine import MachineSpec
     from harness.spec.models.plan import Budget, Plan
 
 DEFAULT_PLAN = paths.CASES / "matrix.yml"

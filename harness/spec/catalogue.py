@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from harness.spec.components import load_component
-from harness.spec.models.image import ComponentSpec
+from harness.spec.models.component import ComponentSpec
 from harness.spec.rules.references import library
 
 # Under which heading each component stands.

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from harness.spec.models.image import ComponentSpec, Model
+from harness.spec.models.base import Model
+from harness.spec.models.component import ComponentSpec
 from harness.spec.rules import library as checks_library
 from harness.spec.rules import references
 from harness.spec.text.complaints import Complaint, Problem, SpecError

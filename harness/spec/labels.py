@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.spec.models.image import BindNS, EntryConfig, Runtime
+from harness.spec.models.container import BindNS, EntryConfig, Runtime
 
 DEFAULT_ENV = ("PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",)
 # where LinuxKit takes empty text for "not written": the label's or the default's value counts

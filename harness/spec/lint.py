@@ -14,7 +14,10 @@ from harness.spec.foreign import KEY as OS_KEY
 from harness.spec.foreign import OsSpec, check_os
 from harness.spec.load import check_machine, check_plan
 from harness.spec.merge import judge, kernel_of
-from harness.spec.models.image import ComponentSpec, ImageFile, MachineSpec, Model
+from harness.spec.models.base import Model
+from harness.spec.models.component import ComponentSpec
+from harness.spec.models.image import ImageFile
+from harness.spec.models.machine import MachineSpec
 from harness.spec.models.plan import Plan
 from harness.spec.profile import KEY as PROFILE_KEY
 from harness.spec.profile import WAIVERS_KEY, ProfileSpec, Waivers, check_profile, check_waivers

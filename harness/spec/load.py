@@ -12,7 +12,8 @@ from harness.spec.components import Checked, Components, ModelT, checked, digest
 from harness.spec.foreign import refuse_os
 from harness.spec.merge import judge, merge
 from harness.spec.models.board import variables
-from harness.spec.models.image import ImageSpec, MachineSpec, Substitution
+from harness.spec.models.image import ImageSpec, Substitution
+from harness.spec.models.machine import MachineSpec
 from harness.spec.models.plan import Plan
 from harness.spec.rules import library as checks_library
 from harness.spec.rules import plan as checks_plan

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from harness.spec.components import Components
-from harness.spec.models.image import Entry, File, ImageFile, ImageSpec, Kernel, Volume
+from harness.spec.models.container import Entry, File
+from harness.spec.models.image import ImageFile, ImageSpec, Kernel, Volume
 from harness.spec.rules import common as checks
 from harness.spec.rules import references
 from harness.spec.rules.image import WholeImage, file_problems, image_references

@@ -16,7 +16,7 @@ from pydantic import Field
 from harness import paths
 from harness.errors import UserError
 from harness.spec.components import Checked, checked, digest_of_bytes
-from harness.spec.models.image import Model, Strings
+from harness.spec.models.base import Model, Strings
 from harness.spec.models.plan import Budget
 from harness.spec.rules import common as checks
 from harness.spec.rules import library as checks_library

@@ -11,7 +11,7 @@ from pydantic.fields import FieldInfo
 from harness.spec.foreign import MilestonePattern, Os, OsSpec
 from harness.spec.lint import GIVEN
 from harness.spec.meanings import MEANINGS
-from harness.spec.models.base import Login
+from harness.spec.models.base import Login, Model
 from harness.spec.models.board import (
     Board,
     BoardConsole,
@@ -31,27 +31,10 @@ from harness.spec.models.board import (
     SshTarget,
     Web,
 )
-from harness.spec.models.image import (
-    BindNS,
-    ComponentSpec,
-    Concatenate,
-    Device,
-    Entry,
-    File,
-    IDMapping,
-    ImageFile,
-    Interface,
-    KernelKeys,
-    KernelPart,
-    MachineSpec,
-    Model,
-    Mount,
-    Qemu,
-    Runtime,
-    Trust,
-    User,
-    Volume,
-)
+from harness.spec.models.component import ComponentSpec, Concatenate, KernelPart, User
+from harness.spec.models.container import BindNS, Device, Entry, File, IDMapping, Interface, Mount, Runtime
+from harness.spec.models.image import ImageFile, KernelKeys, Trust, Volume
+from harness.spec.models.machine import MachineSpec, Qemu
 from harness.spec.models.plan import Budget, DiskLimits, Email, KnownFailure, Notify, Plan, PlanImage
 from harness.spec.models.resources import (
     BlockIO,

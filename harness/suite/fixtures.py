@@ -18,7 +18,7 @@ from harness.suite.guests import Guests
 
 if TYPE_CHECKING:
     from harness.launch import ExactPair
-    from harness.spec.models.image import MachineSpec
+    from harness.spec.models.machine import MachineSpec
     from harness.system import System
     from harness.system.shell import Shell
 

@@ -9,7 +9,7 @@ from harness.image import Bootable
 from harness.launch.exact import exact_boot
 from harness.measure import trace
 from harness.measure.phases import Phase, alone
-from harness.spec.models.image import MachineSpec
+from harness.spec.models.machine import MachineSpec
 from harness.system.record import BootRecord
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from harness.image import Bootable
-from harness.spec.models.image import MachineSpec
+from harness.spec.models.machine import MachineSpec
 from harness.system.channels import ConsoleSource
 from harness.system.console import Console
 from harness.system.milestones import Milestone

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from harness.errors import HarnessError, ImageError, MachineError, UserError
 from harness.image import Bootable
-from harness.spec.models.image import MachineSpec
+from harness.spec.models.machine import MachineSpec
 from harness.system import milestones
 from harness.system.console import Console
 from harness.system.consoleshell import ConsoleShell

@@ -16,7 +16,7 @@ import yaml
 
 from harness.arch import ARCHES
 from harness.spec import load_machine
-from harness.spec.models.image import MachineSpec
+from harness.spec.models.machine import MachineSpec
 
 from .standin import WITH_PARENT
 

@@ -20,7 +20,7 @@ from harness.board.labgrid import resolved
 from harness.board.power import Switch
 from harness.errors import HostError, MachineError
 from harness.spec import load_machine
-from harness.spec.models.image import MachineSpec
+from harness.spec.models.machine import MachineSpec
 from harness.spec.rules.board import board as judged
 from harness.spec.text.complaints import spell
 from harness.system.console import Console

@@ -19,7 +19,7 @@ from harness.errors import MachineError, UserError
 from harness.image import Image
 from harness.launch import boot
 from harness.spec import load_machine
-from harness.spec.models.image import MachineSpec
+from harness.spec.models.machine import MachineSpec
 from harness.system import BootOptions
 
 from .standins import DIALOGUE, Standin, standin

@@ -16,7 +16,7 @@ import yaml
 from harness.board import pool
 from harness.errors import ImageError, MachineError
 from harness.spec import load_machine
-from harness.spec.models.image import MachineSpec
+from harness.spec.models.machine import MachineSpec
 
 
 @pytest.fixture(autouse=True)

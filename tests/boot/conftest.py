@@ -17,7 +17,7 @@ from harness.build.settings import Settings
 from harness.image import Image
 from harness.launch import boot
 from harness.spec import load_image, load_machine
-from harness.spec.models.image import MachineSpec
+from harness.spec.models.machine import MachineSpec
 from harness.system import BootOptions, System
 from harness.tree.cpio import CpioMember, write
 

@@ -15,7 +15,7 @@ from harness.commands.host import doctor
 from harness.emulator import accel
 from harness.errors import HostError
 from harness.image import Image
-from harness.spec.models.image import MachineSpec
+from harness.spec.models.machine import MachineSpec
 from harness.system import host
 from harness.system.limits import SPARE, guests
 

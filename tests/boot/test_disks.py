@@ -10,7 +10,7 @@ import pytest
 from harness.errors import HostError, UserError
 from harness.image import Image
 from harness.launch import boot
-from harness.spec.models.image import MachineSpec
+from harness.spec.models.machine import MachineSpec
 from harness.system import BootOptions
 
 SIZE = 8 << 20

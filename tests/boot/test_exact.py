@@ -16,7 +16,7 @@ from harness.errors import UserError
 from harness.image import Image
 from harness.launch import exact_pair
 from harness.launch.exact import compare, moved
-from harness.spec.models.image import MachineSpec
+from harness.spec.models.machine import MachineSpec
 from harness.system import BootRecord, Milestone
 from harness.system.milestones import power_on_us
 

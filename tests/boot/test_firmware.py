@@ -12,7 +12,7 @@ from harness.emulator import firmware
 from harness.emulator.argv import BY_HAND, Launch, argv, cd_drive, emulated
 from harness.errors import HostError, UserError
 from harness.spec import load_machine
-from harness.spec.models.image import MachineSpec
+from harness.spec.models.machine import MachineSpec
 
 
 @pytest.fixture

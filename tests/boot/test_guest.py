@@ -14,7 +14,7 @@ import pytest
 from harness.errors import HostError, ImageError, MachineError, UserError
 from harness.image import Image
 from harness.launch import boot
-from harness.spec.models.image import MachineSpec
+from harness.spec.models.machine import MachineSpec
 from harness.system import BootOptions
 from harness.system.segments import join, join_by_hand
 

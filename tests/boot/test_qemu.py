@@ -12,7 +12,7 @@ from harness.arch import ARCHES
 from harness.emulator import argv as qemu
 from harness.emulator.argv import Channels, Launch
 from harness.spec import load_machine
-from harness.spec.models.image import MachineSpec
+from harness.spec.models.machine import MachineSpec
 from harness.system.cmdline import cmdline
 
 

@@ -16,7 +16,7 @@ from harness.emulator import driver as module
 from harness.emulator.argv import Launch
 from harness.emulator.running import Running, run_qemu
 from harness.errors import HostError, MachineError
-from harness.spec.models.image import MachineSpec
+from harness.spec.models.machine import MachineSpec
 
 from .conftest import Toy
 

@@ -15,7 +15,7 @@ import pytest
 from harness.errors import EXIT_IMAGE, MachineError, UserError
 from harness.image import Image
 from harness.launch import boot
-from harness.spec.models.image import MachineSpec
+from harness.spec.models.machine import MachineSpec
 from harness.system import BootOptions, CommandFailedError, CommandTimeoutError, ShellDeadError
 from harness.system.probe import ProbeShell
 

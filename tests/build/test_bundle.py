@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from harness.build.bundle import Bundle, make, merge
-from harness.spec.models.image import Entry, EntryConfig, Runtime
+from harness.spec.models.container import Entry, EntryConfig, Runtime
 from harness.spec.rules.common import CAPABILITIES
 
 IDS = {"dhcp": 100, "web": 101}

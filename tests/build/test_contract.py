@@ -17,7 +17,8 @@ from referencing.jsonschema import DRAFT4
 from harness.build.bundle import Bundle, make
 from harness.build.contract import linuxkits, ours
 from harness.errors import UserError
-from harness.spec.models.image import BindNS, Entry, EntryConfig, ImageFile, Interface, Mount, Runtime
+from harness.spec.models.container import BindNS, Entry, EntryConfig, Interface, Mount, Runtime
+from harness.spec.models.image import ImageFile
 from harness.spec.text.reader import YamlNode, read
 from harness.spec.text.shape import check
 

@@ -12,7 +12,7 @@ from harness.build.kernel import KernelFiles, image_package, make_kernel
 from harness.build.modules import ModuleIndex, module_name, read_index
 from harness.build.packages import DebianPackage, Resolution
 from harness.errors import UserError
-from harness.spec.models.image import ComponentSpec, KernelPart
+from harness.spec.models.component import ComponentSpec, KernelPart
 from harness.store import Store
 
 DEP = """\

@@ -16,7 +16,8 @@ from harness.build.layer import Layer, make_layer
 from harness.build.libraries import policy_name
 from harness.errors import HostError, UserError
 from harness.patience import Patience
-from harness.spec.models.image import ComponentSpec, Concatenate, File, User
+from harness.spec.models.component import ComponentSpec, Concatenate, User
+from harness.spec.models.container import File
 from harness.store import Store, digest_of
 
 HOST = ARCHES["x86_64"]

@@ -15,7 +15,8 @@ from harness.build.pipeline import expectations
 from harness.build.rootfs import ResolvedImage, RootTree, assemble
 from harness.errors import UserError
 from harness.spec import load_image
-from harness.spec.models.image import EntryConfig, ImageSpec, Mount, Runtime
+from harness.spec.models.container import EntryConfig, Mount, Runtime
+from harness.spec.models.image import ImageSpec
 from harness.tree.tree import Tree, folder, plain, symlink
 
 HEAD = "kernel: {image: kernel}\ninit: [init]\n"

@@ -15,7 +15,7 @@ from harness.errors import ImageError, UserError
 from harness.oci.config import LABEL
 from harness.oci.layers import Limits
 from harness.spec import load_image
-from harness.spec.models.image import Entry
+from harness.spec.models.container import Entry
 from harness.spec.text.complaints import SpecError
 from harness.store import Store
 

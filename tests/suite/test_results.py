@@ -8,7 +8,7 @@ import pytest
 
 from harness.build import prepare
 from harness.run import results
-from harness.spec.models.image import Mount, Runtime
+from harness.spec.models.container import Mount, Runtime
 from harness.suite import judge
 from harness.suite.judge import Noise
 from harness.system import Milestone

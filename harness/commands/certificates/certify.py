@@ -25,7 +25,8 @@ from harness.run.cells import Wanted
 from harness.show.frame import progress
 from harness.spec import is_os, load_machine, load_os
 from harness.spec.foreign import OsSpec
-from harness.spec.models.image import ImageSpec, MachineSpec
+from harness.spec.models.image import ImageSpec
+from harness.spec.models.machine import MachineSpec
 from harness.spec.models.plan import Budget
 from harness.spec.profile import Profile, Waivers, load_profile, load_waivers
 

@@ -17,7 +17,7 @@ from harness.launch import exact_pair
 from harness.measure.medians import fewest
 from harness.show.frame import progress
 from harness.spec import load_machine
-from harness.spec.models.image import MachineSpec
+from harness.spec.models.machine import MachineSpec
 from harness.system import BootOptions, BootRecord, System
 
 

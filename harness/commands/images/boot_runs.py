@@ -15,7 +15,7 @@ from harness.launch import boot as started
 from harness.measure.medians import CONFIDENCE, Median, fewest, median
 from harness.measure.phases import READY
 from harness.show.frame import progress
-from harness.spec.models.image import MachineSpec
+from harness.spec.models.machine import MachineSpec
 from harness.system import BootOptions, BootRecord
 
 

@@ -13,7 +13,7 @@ from harness.errors import UserError
 from harness.image import MANIFEST, Bootable, ForeignImage, Image
 from harness.show.frame import progress
 from harness.spec import is_os, load_os
-from harness.spec.models.image import MachineSpec
+from harness.spec.models.machine import MachineSpec
 from harness.system import System
 
 

@@ -17,7 +17,7 @@ from harness.measure import systemd, trace
 from harness.measure.phases import Phase, phases, total_us
 from harness.show import waterfall
 from harness.show.frame import progress
-from harness.spec.models.image import MachineSpec
+from harness.spec.models.machine import MachineSpec
 from harness.suite.steps import traced_boot
 from harness.system import BootOptions
 

@@ -13,7 +13,7 @@ from harness.errors import EXIT_OK, HostError, UserError
 from harness.show.frame import progress
 from harness.spec import library as known
 from harness.spec import load_component
-from harness.spec.models.image import ComponentSpec
+from harness.spec.models.component import ComponentSpec
 from harness.spec.substitutes import others
 from harness.spec.text.complaints import nearest
 

@@ -14,7 +14,7 @@ from harness.board.labgrid import resolved
 from harness.board.power import Switch
 from harness.errors import UserError
 from harness.spec import load_machine
-from harness.spec.models.image import MachineSpec
+from harness.spec.models.machine import MachineSpec
 from harness.spec.rules.plan import is_path
 from harness.spec.rules.references import machines
 

@@ -18,7 +18,7 @@ from harness.errors import EXIT_MACHINE, EXIT_OK, HarnessError, UserError
 from harness.secrets import redact
 from harness.spec import load_machine
 from harness.spec.models.board import Board
-from harness.spec.models.image import MachineSpec
+from harness.spec.models.machine import MachineSpec
 from harness.system.text import clean
 
 if TYPE_CHECKING:

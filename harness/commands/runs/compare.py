@@ -21,7 +21,7 @@ from harness.measure.gate import CellFigures, differing
 from harness.measure.phases import figures
 from harness.run.cells import shown, split
 from harness.show.frame import progress
-from harness.spec.models.image import MachineSpec
+from harness.spec.models.machine import MachineSpec
 from harness.suite.steps import step_figures, traced_boot
 from harness.system.record import BootRecord
 

@@ -19,7 +19,7 @@ from harness.launch import boot
 from harness.measure.phases import READY, figures
 from harness.measure.statistics import PairedComparison, compare_pairs, fewest_pairs
 from harness.show.frame import progress
-from harness.spec.models.image import MachineSpec
+from harness.spec.models.machine import MachineSpec
 from harness.system import BootOptions
 from harness.system.record import BootRecord
 

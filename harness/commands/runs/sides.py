@@ -10,7 +10,7 @@ from harness.errors import EXIT_BETTER, EXIT_OK, EXIT_WORSE, UserError
 from harness.image import Bootable
 from harness.run.cells import split
 from harness.spec import load_machine
-from harness.spec.models.image import MachineSpec
+from harness.spec.models.machine import MachineSpec
 
 EXITS = {"same": EXIT_OK, "worse": EXIT_WORSE, "better": EXIT_BETTER}
 

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from harness.spec.models.image import Limit, LoosePath, Model, Strings
+from harness.spec.models.base import Limit, LoosePath, Model, Strings
 
 
 class Budget(Model):

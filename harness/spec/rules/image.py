@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.arch import ARCHES
-from harness.spec.models.image import ComponentSpec
+from harness.spec.models.component import ComponentSpec
 from harness.spec.rules import common as checks
 from harness.spec.rules import references
 from harness.spec.rules.common import Around, problem

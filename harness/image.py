@@ -14,8 +14,8 @@ from harness.errors import UserError
 from harness.spec.models.base import SHIPPED
 
 if TYPE_CHECKING:
-    from harness.spec.foreign import MilestonePattern, OsSpec
     from harness.spec.models.base import Login
+    from harness.spec.models.foreign import MilestonePattern, OsSpec
 
 MANIFEST = "manifest.json"
 SCHEMA = 1

@@ -14,10 +14,11 @@ from harness.certify.statement import canonical
 from harness.errors import HarnessError
 from harness.image import MANIFEST, ForeignImage, Image
 from harness.run import events, results
-from harness.spec.foreign import OsSpec
 from harness.spec.models.base import SHIPPED
+from harness.spec.models.foreign import OsSpec
 from harness.spec.models.machine import MachineSpec
-from harness.spec.profile import Profile, Waivers
+from harness.spec.models.profile import Waivers
+from harness.spec.profile import Profile
 from harness.store import file_digest
 
 ArchiveFiles = dict[str, Path | bytes]

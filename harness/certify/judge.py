@@ -7,7 +7,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from harness.spec.profile import Level, Requirement, Waiver, parts_of
+from harness.spec.models.profile import Level, Requirement, Waiver
+from harness.spec.rules.profile import parts_of
 
 RequirementVerdict = Literal["passed", "failed", "not run", "not applicable", "waived"]
 CertificateResult = Literal["PASSED", "WARNED", "FAILED"]  # in-toto's words for a whole run of tests

@@ -20,7 +20,8 @@ from harness.certify.statement import Statement
 from harness.errors import EvidenceError, HarnessError
 from harness.image import MANIFEST, ForeignImage
 from harness.launch.exact import compare, moved
-from harness.spec.profile import Requirement, Waiver, load_profile
+from harness.spec.models.profile import Requirement, Waiver
+from harness.spec.profile import load_profile
 from harness.store import file_digest
 from harness.system.listener import Listener
 from harness.system.milestones import finder

@@ -8,7 +8,7 @@ from pathlib import Path
 from harness.build.settings import Settings
 from harness.show.frame import progress
 from harness.spec import load_image
-from harness.spec.foreign import OsSpec
+from harness.spec.models.foreign import OsSpec
 from harness.spec.models.image import ImageSpec
 
 

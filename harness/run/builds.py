@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from harness.build.settings import Settings
     from harness.image import Image
     from harness.run.cells import Cell, Planned
-    from harness.spec.foreign import OsSpec
+    from harness.spec.models.foreign import OsSpec
     from harness.spec.models.image import ImageSpec
 
 BuildProgress = Callable[[str], None]
@@ -63,7 +63,7 @@ def build(planned: Sequence[Planned], how: BuildOptions, progress: BuildProgress
     `told` hears of each cell once that is known. Raises UserError for what shows only while building.
     """
     from harness.build.pipeline import Builder
-    from harness.spec.foreign import OsSpec
+    from harness.spec.models.foreign import OsSpec
 
     wants: dict[tuple[tuple[str, ...], str], ImageSpec | OsSpec] = {}
     for one in planned:

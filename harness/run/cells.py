@@ -19,7 +19,7 @@ from harness.run.results import BUILT
 from harness.store import file_digest
 
 if TYPE_CHECKING:
-    from harness.spec.foreign import OsSpec
+    from harness.spec.models.foreign import OsSpec
     from harness.spec.models.image import ImageSpec
     from harness.spec.models.machine import MachineSpec
     from harness.spec.models.plan import Budget, Plan

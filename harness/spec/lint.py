@@ -10,18 +10,21 @@ from typing import Literal
 from harness import paths as places
 from harness.errors import UserError
 from harness.spec.components import Components, check_component
-from harness.spec.foreign import KEY as OS_KEY
-from harness.spec.foreign import OsSpec, check_os
+from harness.spec.foreign import check_os
 from harness.spec.load import check_machine, check_plan
 from harness.spec.merge import judge, kernel_of
 from harness.spec.models.base import Model
 from harness.spec.models.component import ComponentSpec
+from harness.spec.models.foreign import OsSpec
 from harness.spec.models.image import ImageFile
 from harness.spec.models.machine import MachineSpec
 from harness.spec.models.plan import Plan
-from harness.spec.profile import KEY as PROFILE_KEY
-from harness.spec.profile import WAIVERS_KEY, ProfileSpec, Waivers, check_profile, check_waivers
+from harness.spec.models.profile import ProfileSpec, Waivers
+from harness.spec.profile import check_profile, check_waivers
+from harness.spec.rules.foreign import KEY as OS_KEY
 from harness.spec.rules.image import image_references
+from harness.spec.rules.profile import KEY as PROFILE_KEY
+from harness.spec.rules.profile import WAIVERS_KEY
 from harness.spec.rules.references import PACKAGE_FILE, ReferenceKind, kind_of
 from harness.spec.substitutes import component_for, substitute
 from harness.spec.text.complaints import Complaint, Problem, SpecError, spell
@@ -29,8 +32,7 @@ from harness.spec.text.reader import Document, mapping_of, read
 from harness.spec.text.shape import fields_of
 
 FileKind = Literal["image", "component", "machine", "plan", "os", "profile", "waivers", "unknown"]
-GIVEN = ("name", "path", "digest")  # fields that no file holds
-_MODELS: dict[FileKind, type[Model]] = {
+MODELS: dict[FileKind, type[Model]] = {
     "image": ImageFile,
     "component": ComponentSpec,
     "machine": MachineSpec,
@@ -112,7 +114,7 @@ def _lint_file(path: Path, *, library: bool) -> LintResult:
         case "waivers":
             complaints = check_waivers(document)[1]
         case _:
-            expected = "; ".join(f"{name}: {', '.join(_keys(name))}" for name in _MODELS)
+            expected = "; ".join(f"{name}: {', '.join(_keys(name))}" for name in MODELS)
             complaints = [document.complain(Problem((), "nothing says what this file is", expected))]
     return LintResult(path, kind, SpecError(complaints).complaints)
 
@@ -144,10 +146,10 @@ def kind_of_file(document: Document) -> FileKind:
     written = set(mapping_of(document))
     if named := [kind for key, kind in _BY_KEY.items() if key in written]:
         return named[0]
-    scores = {kind: len(written.intersection(_keys(kind))) for kind in _MODELS}
+    scores = {kind: len(written.intersection(_keys(kind))) for kind in MODELS}
     best = max(scores, key=lambda kind: scores[kind])  # the first of equals: image before component
     return best if scores[best] else "unknown"
 
 
 def _keys(kind: FileKind) -> Iterator[str]:
-    return (key for key in fields_of(_MODELS[kind]) if kind == "image" or key not in GIVEN)
+    return (key for key in fields_of(MODELS[kind]) if key not in MODELS[kind].given)

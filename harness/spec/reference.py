@@ -8,9 +8,6 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from harness.spec.foreign import MilestonePattern, Os, OsSpec
-from harness.spec.lint import GIVEN
-from harness.spec.meanings import MEANINGS
 from harness.spec.models.base import Login, Model
 from harness.spec.models.board import (
     Board,
@@ -33,9 +30,11 @@ from harness.spec.models.board import (
 )
 from harness.spec.models.component import ComponentSpec, Concatenate, KernelPart, User
 from harness.spec.models.container import BindNS, Device, Entry, File, IDMapping, Interface, Mount, Runtime
+from harness.spec.models.foreign import MilestonePattern, Os, OsSpec
 from harness.spec.models.image import ImageFile, KernelKeys, Trust, Volume
 from harness.spec.models.machine import MachineSpec, Qemu
 from harness.spec.models.plan import Budget, DiskLimits, Email, KnownFailure, Notify, Plan, PlanImage
+from harness.spec.models.profile import ApplicabilityRule, ProfileSpec, Requirement, Waiver, Waivers
 from harness.spec.models.resources import (
     BlockIO,
     Cpu,
@@ -49,7 +48,6 @@ from harness.spec.models.resources import (
     ThrottleDevice,
     WeightDevice,
 )
-from harness.spec.profile import ApplicabilityRule, ProfileSpec, Requirement, Waiver, Waivers
 from harness.spec.rules.annotations import SETTINGS
 from harness.spec.text.shape import fields_of, words
 
@@ -149,14 +147,13 @@ Their values are text: put numbers in quotes.
 """
 
 
-def keys_of(model: type[BaseModel]) -> dict[str, FieldInfo]:
+def keys_of(model: type[Model]) -> dict[str, FieldInfo]:
     """Return a model's fields by key, without those that the loader gives."""
-    own = model in (ComponentSpec, MachineSpec, Plan, OsSpec, ProfileSpec, Waivers)
-    return {key: field for key, field in fields_of(model).items() if not (own and key in GIVEN)}
+    return {key: field for key, field in fields_of(model).items() if key not in model.given}
 
 
-def _default(model: type[BaseModel], key: str, field: FieldInfo) -> str:
-    if model is Qemu and key == "virtio":
+def _default(model: type[Model], key: str, field: FieldInfo) -> str:
+    if key in model.filled:
         return "the architecture's"
     if field.is_required():
         return "**required**"
@@ -177,7 +174,7 @@ def _table(model: type[Model]) -> Iterator[str]:
     # what is required comes first, as in the table of a container, whose name and image are inherited last
     for key, field in sorted(keys_of(model).items(), key=lambda item: not item[1].is_required()):
         kind = words(field.annotation)
-        row = (f"`{key}`", kind, _default(model, key, field), MEANINGS[model.__name__][key])
+        row = (f"`{key}`", kind, _default(model, key, field), field.description)
         yield f"| {' | '.join(map(_cell, row))} |\n"
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from harness.certify import judge
 from harness.certify.judge import CaseOutcome
-from harness.spec.profile import ApplicabilityRule, Requirement, Waiver
+from harness.spec.models.profile import ApplicabilityRule, Requirement, Waiver
 
 SIZE, ROOT = "test_size.py::test_size_within_budget", "test_root.py::test_root_is_what_was_built"
 PASSED = CaseOutcome(SIZE, "passed")

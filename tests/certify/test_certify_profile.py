@@ -9,7 +9,8 @@ import pytest
 
 from harness.errors import UserError
 from harness.spec.lint import lint
-from harness.spec.profile import case_file, functions, load_profile, load_waivers, parts_of, profiles
+from harness.spec.profile import load_profile, load_waivers, profiles
+from harness.spec.rules.profile import case_file, functions, parts_of
 
 PROFILE = """\
 description: ours

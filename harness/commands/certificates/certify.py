@@ -24,11 +24,12 @@ from harness.run.builds import BuildOptions
 from harness.run.cells import Wanted
 from harness.show.frame import progress
 from harness.spec import is_os, load_machine, load_os
-from harness.spec.foreign import OsSpec
+from harness.spec.models.foreign import OsSpec
 from harness.spec.models.image import ImageSpec
 from harness.spec.models.machine import MachineSpec
 from harness.spec.models.plan import Budget
-from harness.spec.profile import Profile, Waivers, load_profile, load_waivers
+from harness.spec.models.profile import Waivers
+from harness.spec.profile import Profile, load_profile, load_waivers
 
 KEY = "certify.key"  # in the user's data folder
 PLAN = "certify.yml"

@@ -15,32 +15,56 @@ Port = Annotated[int, Field(ge=1, le=65535)]
 class SshTarget(Model):
     """A machine reached over SSH. Files are relative to the machine's YAML; ``~`` is the home folder."""
 
-    host: NonEmptyText
-    port: Port = 22
-    user: NonEmptyText = "root"
-    key: str = ""  # the agent's and the home folder's keys when empty
-    key_password_env: str = ""
-    password_env: str = ""
-    known_hosts: str = ""  # the user's and the host's own when empty
-    jump: Strings = ()  # [user@]host[:port], the first one first
+    host: NonEmptyText = Field(description="the host's name or address")
+    port: Port = Field(22, description="its port")
+    user: NonEmptyText = Field("root", description="who logs in")
+    key: str = Field(
+        "",
+        description="the private key's file, relative to the machine's YAML; the agent's and the home "
+        "folder's when empty",
+    )
+    key_password_env: str = Field("", description="the variable that holds the key's password")
+    password_env: str = Field("", description="the variable that holds the user's password")
+    known_hosts: str = Field(
+        "", description="the file of known host keys, relative likewise; the user's and the host's own when empty"
+    )
+    jump: Strings = Field((), description="hosts to go over, the first one first, each `[user@]host[:port]`")
 
 
 class SshConsole(SshTarget):
     """A console that a command on another machine gives."""
 
-    command: str = ""  # the login shell in a terminal when empty
+    command: str = Field(
+        "", description="the command whose output and input are the console, in a terminal; the login shell when empty"
+    )
 
 
 class BoardConsole(Model):
     """Where a board's console is: exactly one of ``serial``, ``ssh``, ``command``, ``labgrid`` and ``log``."""
 
-    serial: str | None = None  # a device or any URL of pySerial's
-    baud: Annotated[int, Field(ge=50)] = 115200
-    rtscts: bool = False
-    ssh: SshConsole | None = None
-    command: Strings | None = None
-    labgrid: bool = False
-    log: bool = False  # there is none: the kernel's log over the board's `ssh`
+    one_of = ("serial", "ssh", "command", "labgrid", "log")
+
+    serial: str | None = Field(
+        None,
+        description="a serial line: a device, or a URL of pySerial's such as `rfc2217://HOST:PORT`, "
+        "`socket://HOST:PORT`",
+    )
+    baud: Annotated[
+        int,
+        Field(
+            ge=50,
+            description="bits per second of the line; what the line itself takes of a boot's times is told from it",
+        ),
+    ] = 115200
+    rtscts: bool = Field(False, description="the serial line's hardware flow control")
+    ssh: SshConsole | None = Field(None, description="a console that a command on another machine gives")
+    command: Strings | None = Field(
+        None, description="a program whose output and input are the console; it is given a terminal"
+    )
+    labgrid: bool = Field(False, description="the serial line of the labgrid place")
+    log: bool = Field(
+        False, description="there is no console: the kernel's log is read over the board's `ssh`, once that answers"
+    )
 
     @property
     def speed(self) -> int | None:
@@ -52,108 +76,134 @@ class BoardConsole(Model):
 class PowerCommands(Model):
     """Programs that switch a board, each an argv."""
 
-    on: Strings
-    off: Strings
-    cycle: Strings | None = None  # off, a pause and on unless given
-    status: Strings | None = None  # prints a line with the word on or off
+    on: Strings = Field(description="the program that switches it on, and its arguments; no shell reads them")
+    off: Strings = Field(description="the program that switches it off")
+    cycle: Strings | None = Field(
+        None, description="one that switches it off and on; the two with a pause unless given"
+    )
+    status: Strings | None = Field(None, description="one that prints a line with the word `on` or `off`")
 
 
 class PowerHttp(Model):
     """A power switch that takes HTTP requests."""
 
-    on: NonEmptyText
-    off: NonEmptyText
-    method: Literal["GET", "POST", "PUT"] = "GET"
-    on_body: str = ""
-    off_body: str = ""
-    content_type: str = "application/json"
-    user: str = ""
-    password_env: str = ""
-    token_env: str = ""  # sent as `Authorization: Bearer`
+    on: NonEmptyText = Field(description="the address that switches it on")
+    off: NonEmptyText = Field(description="the address that switches it off")
+    method: Literal["GET", "POST", "PUT"] = Field("GET", description="the request's method")
+    on_body: str = Field("", description="what is sent to switch it on")
+    off_body: str = Field("", description="what is sent to switch it off")
+    content_type: str = Field("application/json", description="of what is sent")
+    user: str = Field("", description="a user, for basic authentication")
+    password_env: str = Field("", description="the variable that holds the user's password")
+    token_env: str = Field("", description="the variable that holds a bearer token")
 
 
 class PowerSnmp(Model):
     """An outlet of a power distribution unit that speaks SNMP: an integer that is set."""
 
-    host: NonEmptyText
-    port: Port = 161
-    oid: NonEmptyText
-    on: int = 1
-    off: int = 2
-    version: Literal["1", "2c", "3"] = "2c"
-    community_env: str = ""  # `private` unless given
-    user: str = ""  # of version 3, as all below
-    auth: Literal["SHA", "SHA-256", "SHA-512", "MD5"] = "SHA"
-    auth_password_env: str = ""
-    privacy: Literal["AES", "DES"] = "AES"
-    privacy_password_env: str = ""
+    host: NonEmptyText = Field(description="the distribution unit")
+    port: Port = Field(161, description="its UDP port")
+    oid: NonEmptyText = Field(description="the outlet's object, an integer")
+    on: int = Field(1, description="the value that switches it on")
+    off: int = Field(2, description="the value that switches it off")
+    version: Literal["1", "2c", "3"] = Field("2c", description="SNMP's")
+    community_env: str = Field("", description="the variable that holds the community, which is `private` unless given")
+    user: str = Field("", description="of version 3")
+    auth: Literal["SHA", "SHA-256", "SHA-512", "MD5"] = Field(
+        "SHA", description="of version 3: how messages are authenticated"
+    )
+    auth_password_env: str = Field(
+        "", description="the variable that holds the password for it; messages are not authenticated without"
+    )
+    privacy: Literal["AES", "DES"] = Field("AES", description="of version 3: how messages are encrypted")
+    privacy_password_env: str = Field(
+        "", description="the variable that holds the password for it; messages are not encrypted without"
+    )
 
 
 class PowerPdudaemon(Model):
     """An outlet that a pdudaemon switches."""
 
-    url: NonEmptyText  # of its HTTP listener
-    pdu: NonEmptyText  # the PDU's name in its configuration
-    outlet: int
+    url: NonEmptyText = Field(description="of its HTTP listener")
+    pdu: NonEmptyText = Field(description="the distribution unit's name in its configuration")
+    outlet: int = Field(description="the outlet's number")
 
 
 class PowerIpmi(Model):
     """A server whose management controller speaks IPMI over the LAN."""
 
-    host: NonEmptyText
-    port: Port = 623
-    interface: Literal["lan", "lanplus"] = "lanplus"
-    user: str = ""
-    password_env: str = ""
-    cipher: Annotated[int, Field(ge=0, le=17)] | None = None
+    host: NonEmptyText = Field(description="the management controller")
+    port: Port = Field(623, description="its UDP port")
+    interface: Literal["lan", "lanplus"] = Field("lanplus", description="`lanplus` is IPMI 2.0")
+    user: str = Field("", description="a user who may switch the power")
+    password_env: str = Field("", description="the variable that holds the user's password")
+    cipher: Annotated[int, Field(ge=0, le=17)] | None = Field(
+        None, description="the cipher suite; ipmitool's own choice unless given"
+    )
 
 
 class PowerRedfish(Model):
     """A server whose management controller speaks Redfish."""
 
-    url: NonEmptyText  # https://HOST
-    system: str = ""  # its id; the only one's when empty
-    user: str = ""
-    password_env: str = ""
-    ca: str = ""  # a file with the certificates to trust
+    url: NonEmptyText = Field(description="the management controller, as `https://HOST`")
+    system: str = Field("", description="the system's id; needed where the controller has several")
+    user: str = Field("", description="a user who may switch the power")
+    password_env: str = Field("", description="the variable that holds the user's password")
+    ca: str = Field(
+        "", description="a file of the certificates to trust, relative to the machine's YAML; the host's own when empty"
+    )
 
 
 class BoardPower(Model):
     """How a board is switched: exactly one of the ways, besides ``pause``."""
 
-    command: PowerCommands | None = None
-    http: PowerHttp | None = None
-    snmp: PowerSnmp | None = None
-    pdudaemon: PowerPdudaemon | None = None
-    ipmi: PowerIpmi | None = None
-    redfish: PowerRedfish | None = None
-    manual: bool = False
-    labgrid: bool = False
-    pause: Limit = 2.0  # seconds between off and on
+    one_of = ("command", "http", "snmp", "pdudaemon", "ipmi", "redfish", "manual", "labgrid")
+
+    command: PowerCommands | None = Field(None, description="programs that switch it")
+    http: PowerHttp | None = Field(None, description="a switch that takes HTTP requests")
+    snmp: PowerSnmp | None = Field(None, description="an outlet that is set by SNMP")
+    pdudaemon: PowerPdudaemon | None = Field(None, description="an outlet that a pdudaemon switches")
+    ipmi: PowerIpmi | None = Field(None, description="a management controller that speaks IPMI (ipmitool)")
+    redfish: PowerRedfish | None = Field(None, description="a management controller that speaks Redfish")
+    manual: bool = Field(False, description="a person switches it, and is asked to")
+    labgrid: bool = Field(False, description="the power of the labgrid place")
+    pause: Limit = Field(2.0, description="seconds between off and on")
 
 
 class LoaderStep(Model):
     """One step of the dialogue with a boot loader: words of its, and what is typed then."""
 
-    wait: NonEmptyText  # a pattern of RE2's, looked for in all that has come since the step before
-    send: str | None = None  # the names of `Deploy` count in it
-    enter: bool = True  # the return key follows what is sent
+    wait: NonEmptyText = Field(
+        description="a pattern of RE2's: looked for in what the board has said since the step before"
+    )
+    send: str | None = Field(
+        None,
+        description="what is typed then, if anything; `{cmdline}`, `{url}`, `{kernel}`, `{initrd}`, "
+        "`{folder}` filled in",
+    )
+    enter: bool = Field(True, description="the return key follows what is sent")
 
 
 class Netboot(Model):
     """DHCP and TFTP served by a dnsmasq that runs while the board boots."""
 
-    interface: NonEmptyText  # the host's, to which the board's network is attached
-    range: NonEmptyText  # of the addresses it hands out, FIRST,LAST
-    file: str = ""  # what the board is told to load, of the folder of files; nothing when empty
-    http: Port | None = None  # the folder is served by HTTP as well, on this port of the interface's address
+    interface: NonEmptyText = Field(description="this host's network interface to the board")
+    range: NonEmptyText = Field(description="the addresses that the board may get, `FIRST,LAST`")
+    file: str = Field(
+        "",
+        description="what the board is told to load: a file of the folder, which has `kernel`, `initrd` and `cmdline`",
+    )
+    http: Port | None = Field(
+        None,
+        description="a port at which the folder is served by HTTP too: to iPXE, which finds `boot.ipxe`, and to UEFI",
+    )
 
 
 class Web(Model):
     """The folder of files served by HTTP while the board boots."""
 
-    address: NonEmptyText  # this host's, at which it listens
-    port: Port = 8080
+    address: NonEmptyText = Field(description="this host's address at which it listens")
+    port: Port = Field(8080, description="its port")
 
 
 class Deploy(Model):
@@ -163,43 +213,77 @@ class Deploy(Model):
     the folder of the machine's YAML, {cmdline} the kernel's words, {url} the folder by HTTP.
     """
 
-    command: Strings | None = None
-    kexec: bool = False
-    netboot: Netboot | None = None
-    http: Web | None = None
-    installed: bool = False
-    timeout: Limit = 300.0  # seconds
+    one_of = ("command", "kexec", "netboot", "http", "installed")
+
+    command: Strings | None = Field(
+        None, description="a program and its arguments, no shell; the same names are filled in and `{here}`"
+    )
+    kexec: bool = Field(
+        False, description="the system that runs on the board is given the image over `ssh`, and starts it by kexec"
+    )
+    netboot: Netboot | None = Field(None, description="the harness serves DHCP and TFTP while the board boots")
+    http: Web | None = Field(
+        None, description="the harness serves the files by HTTP while the board boots, and nothing else"
+    )
+    installed: bool = Field(False, description="nothing is done: the image is there, and no probe can be put beside it")
+    timeout: Limit = Field(300.0, description="seconds that it may take")
 
 
 class LabgridPlace(Model):
     """A place of labgrid's, by name, or any that has these tags: exactly one of ``place`` and ``tags``."""
 
-    coordinator: str = ""  # HOST:PORT; labgrid's own setting when empty
-    place: str = ""
-    tags: dict[str, str] = Field(default_factory=dict)
+    one_of = ("place", "tags")
+
+    coordinator: str = Field("", description="its `HOST:PORT`; what labgrid's own client takes unless said")
+    place: str = Field("", description="the place's name")
+    tags: dict[str, str] = Field(default_factory=dict, description="the tags of any place, which is reserved")
 
 
 class Lab(Model):
     """The lab that a board belongs to."""
 
-    labgrid: LabgridPlace
+    labgrid: LabgridPlace = Field(description="a place of a labgrid lab, acquired as long as it is used")
 
 
 class Board(Model):
     """A board and how it is reached."""
 
-    console: BoardConsole
-    power: BoardPower = Field(default_factory=lambda: BoardPower(manual=True))
-    loader: tuple[LoaderStep, ...] = ()
-    deploy: Deploy = Field(default_factory=lambda: Deploy(installed=True))
-    login: Login | None = None  # a root shell on the console; the probe's when it boots with the probe
-    ssh: SshTarget | None = None  # a shell into the booted system
-    address: str = ""  # where this host reaches its services
-    ports: Strings = ()  # THERE:GUEST, the port of the address that leads to one of the guest; the same unless said
-    lab: Lab | None = None  # that has to be asked for it
-    pool: Strings = ()  # tags: boards beside this file that have all of them may take its place
-    tries: Annotated[int, Field(ge=1, le=10)] = 2  # of a boot in which the board fails as a machine
-    secrets_env: Strings = ()  # further variables that hold secrets, for the commands' own use
+    console: BoardConsole = Field(description="where its console is, which must be heard from power-on to power-off")
+    power: BoardPower = Field(
+        default_factory=lambda: BoardPower(manual=True), description="how it is switched; by hand unless said"
+    )
+    loader: tuple[LoaderStep, ...] = Field(
+        (), description="the dialogue with its boot loader, step by step, from power-on and from each reset"
+    )
+    deploy: Deploy = Field(
+        default_factory=lambda: Deploy(installed=True),
+        description="how the image gets there; it is installed already unless said",
+    )
+    login: Login | None = Field(
+        None, description="a root shell by a login on the console; unless said, a boot with the probe has one there"
+    )
+    ssh: SshTarget | None = Field(None, description="a shell into the booted system")
+    address: str = Field(
+        "", description="the host name or address at which this host reaches its services; the `network` cases need it"
+    )
+    ports: Strings = Field(
+        (),
+        description="ports of that address that lead to others of the guest, each `THERE:GUEST`; the same unless said",
+    )
+    lab: Lab | None = Field(None, description="the lab that is asked for it before each boot")
+    pool: Strings = Field((), description="tags: boards beside this file that have them all may take its place")
+    tries: Annotated[
+        int,
+        Field(
+            ge=1,
+            le=10,
+            description="how often a boot is tried where the board fails as a machine; an image that fails is not"
+            " tried again",
+        ),
+    ] = 2
+    secrets_env: Strings = Field(
+        (), description="variables of the environment whose values are kept out of every file, besides all `…_env`"
+    )
 
 
 def reached(board: Board, port: int) -> tuple[str, int]:

@@ -12,51 +12,78 @@ from harness.spec.models.container import EntryConfig, File
 class User(Model):
     """A user (and the group of the same name) that a maintainer script would have made."""
 
-    name: str
-    uid: int
-    gid: int
-    home: str = "/nonexistent"
-    shell: str = "/usr/sbin/nologin"
+    name: str = Field(description="user's and group's name")
+    uid: int = Field(description="user id")
+    gid: int = Field(description="group id")
+    home: str = Field("/nonexistent", description="home folder")
+    shell: str = Field("/usr/sbin/nologin", description="login shell")
 
 
 class Concatenate(Model):
     """A file made by joining the component's files that match a glob, in name order."""
 
-    path: str
-    glob: str
+    path: str = Field(description="the file to make")
+    glob: str = Field(description="the component's files to join, in the order of their names")
 
 
 class KernelPart(Model):
     """Makes a component a kernel: which modules it carries, with what they need."""
 
-    modules: Strings  # shipped in the root; a name that is built in, or absent on one architecture, is left out
-    stage1: Strings = ("loop", "squashfs")  # loaded before the root can be mounted
-    probe: Strings = ()  # only in the probe segment
+    modules: Strings = Field(
+        description="modules in the root, with all they need; built-in or absent ones are left out"
+    )
+    stage1: Strings = Field(("loop", "squashfs"), description="modules loaded before the root can be mounted")
+    probe: Strings = Field((), description="modules only cases need, in the probe")
 
 
 class ComponentSpec(Model):
     """One component of the library: which packages, which of their files, and how it runs."""
 
+    given = ("name", "path", "digest")
+
     name: str  # the file's name without its ending
     path: Path
     digest: str  # SHA-256 of the YAML and of every local file its `files` name
-    description: str
-    packages: Strings = ()
-    packages_for: dict[str, Strings] = Field(default_factory=dict)  # more packages, by architecture
-    keep: Strings = ()  # globs of the packages' files to carry; all (less docs, man pages, locales) when empty
-    drop: Strings = ()  # globs to leave out of what keep allows
-    stand_ins: Strings = ()  # sonames for which the harness's own small stand-in (harness/guest/native) is enough
-    libraries: Strings = ()  # sonames or library file globs that are dlopened, so in no NEEDED entry
-    users: tuple[User, ...] = ()
-    files: tuple[File, ...] = ()  # `source` is relative to the component's YAML
-    concatenate: tuple[Concatenate, ...] = ()
+    description: str = Field(description="one line that says what it is")
+    packages: Strings = Field((), description="Debian packages whose files it takes")
+    packages_for: dict[str, Strings] = Field(
+        default_factory=dict, description="more packages, by architecture (`x86_64`, `arm64`, `s390x`)"
+    )
+    keep: Strings = Field(
+        (), description="globs of the packages' files to carry; all but docs, man pages and locales when empty"
+    )
+    drop: Strings = Field((), description="globs to leave out of those")
+    stand_ins: Strings = Field(
+        (),
+        description="shared libraries by soname that are only there to be linked against, such as "
+        "`libsystemd.so.0` where no systemd runs: the harness's own small stand-in is carried "
+        "instead",
+    )
+    libraries: Strings = Field(
+        (), description="shared libraries loaded at run time, which no ELF header names: sonames or globs"
+    )
+    users: tuple[User, ...] = Field((), description="users, each with a group of the same name")
+    files: tuple[File, ...] = Field((), description="files to add; `source` is a path beside the YAML")
+    concatenate: tuple[Concatenate, ...] = Field((), description="files to make by joining others")
     # symlinks to make, by their target: {/usr/bin/busybox: [usr/bin/sh, …]}
-    links: dict[str, Strings] = Field(default_factory=dict)
-    modules: Strings = ()  # kernel modules to carry in images that use it, and to load at boot
-    kernel: KernelPart | None = None
-    guest: bool = False  # it brings the harness's own init scripts and boot marks (harness/guest)
-    section: Literal["", "init", "onboot", "onshutdown", "services"] = ""  # see `place`
-    config: EntryConfig = Field(default_factory=EntryConfig)
+    links: dict[str, Strings] = Field(
+        default_factory=dict, description="symbolic links to make, by target: `{/usr/bin/busybox: [usr/bin/sh]}`"
+    )
+    modules: Strings = Field(
+        (),
+        description="kernel modules that it needs: images that use it carry them, with all they need, and "
+        "load them at boot; built-in or absent ones are left out",
+    )
+    kernel: KernelPart | None = Field(None, description="makes the component a kernel")
+    guest: bool = Field(False, description="it brings the harness's own init scripts and boot marks")
+    section: Literal["", "init", "onboot", "onshutdown", "services"] = Field(
+        "",
+        description="the section of an image that it is for; `services` unless said, or `init` where it has no command",
+    )
+    config: EntryConfig = Field(
+        default_factory=EntryConfig,
+        description="how its container runs: all keys of a container but `name` and `image`; the image's YAML wins",
+    )
 
     @property
     def place(self) -> str:

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from harness.spec.models.base import Model, Strings
+from harness.spec.models.base import IMAGE_REFERENCE, Model, Strings
 from harness.spec.models.component import ComponentSpec
 from harness.spec.models.container import Entry, File
 
@@ -23,41 +23,55 @@ class Kernel(Model):
 class Volume(Model):
     """A named volume that containers may bind."""
 
-    name: Annotated[str, Field(pattern=r"^[a-z0-9_-]*$")]
-    image: str = ""
-    readonly: bool = False
-    format: Literal["", "filesystem", "oci"] = ""
-    platforms: Strings = ()
+    name: Annotated[str, Field(pattern=r"^[a-z0-9_-]*$", description="a-z, 0-9, `-` and `_`")]
+    image: str = Field("", description=f"{IMAGE_REFERENCE}: what it holds; nothing unless said")
+    readonly: bool = Field(False, description="containers may bind it with `ro` only")
+    format: Literal["", "filesystem", "oci"] = Field(
+        "", description="`filesystem`: its files; `oci`: an OCI image as a layout"
+    )
+    platforms: Strings = Field(
+        (), description="of an OCI layout, the platforms in it, such as linux/arm64; that which is built unless said"
+    )
 
 
 class KernelKeys(Model):
     """What one file of an image says of the kernel: a later file's keys win."""
 
-    image: str | None = None
-    cmdline: str | None = None
-    binary: str | None = None
-    tar: str | None = None
-    ucode: str | None = None
+    image: str | None = Field(None, description=f"{IMAGE_REFERENCE}; needed in one of the files")
+    cmdline: str | None = Field(None, description="the kernel's command line; the machine adds its console")
+    binary: str | None = Field(
+        None, description="the kernel's file in an OCI image, `kernel` unless said; a component has one kernel"
+    )
+    tar: str | None = Field(
+        None,
+        description="the archive of its modules in an OCI image, `kernel.tar` unless said; `none` or empty: no modules",
+    )
+    ucode: str | None = Field(
+        None,
+        description="the cpio of CPU microcode that begins the initrd, on x86_64: in the OCI image, or one of `files`",
+    )
 
 
 class Trust(Model):
     """LinuxKit's former trust settings: accepted and ignored, as LinuxKit does."""
 
-    image: Strings = ()
-    org: Strings = ()
+    image: Strings = Field((), description="ignored")
+    org: Strings = Field((), description="ignored")
 
 
 class ImageFile(Model):
     """One YAML file of an image, before files are merged."""
 
-    kernel: KernelKeys = Field(default_factory=KernelKeys)
-    init: Strings = ()
-    onboot: tuple[Entry, ...] = ()
-    onshutdown: tuple[Entry, ...] = ()
-    services: tuple[Entry, ...] = ()
-    files: tuple[File, ...] = ()
-    volumes: tuple[Volume, ...] = ()
-    trust: Trust = Field(default_factory=Trust)
+    kernel: KernelKeys = Field(default_factory=KernelKeys, description="the kernel and its command line")
+    init: Strings = Field((), description=f"what is unpacked into the root itself, in order: each {IMAGE_REFERENCE}")
+    onboot: tuple[Entry, ...] = Field((), description="containers that run one after another before the services")
+    onshutdown: tuple[Entry, ...] = Field((), description="containers that run one after another at power-off")
+    services: tuple[Entry, ...] = Field(
+        (), description="containers that run side by side until power-off; each name once"
+    )
+    files: tuple[File, ...] = Field((), description="files, folders and links of the root")
+    volumes: tuple[Volume, ...] = Field((), description="named volumes that containers bind; each name once")
+    trust: Trust = Field(default_factory=Trust, description="accepted and ignored, as by LinuxKit")
 
 
 class Substitution(Model):

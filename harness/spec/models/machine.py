@@ -12,32 +12,45 @@ from harness.spec.models.board import Board
 class Qemu(Model):
     """How QEMU makes this machine."""
 
-    machine: str
-    cpu: str
-    memory: Annotated[int, Field(ge=64)] = 256  # MiB
-    accel: Literal["auto", "tcg", "kvm"] = "auto"
-    virtio: Literal["pci", "ccw", "device"]
-    network: bool = True
-    rng: bool = True
-    disks: tuple[Annotated[int, Field(ge=1, le=1 << 20)], ...] = ()  # MiB each, empty at first
-    args: Strings = ()  # further arguments, as they are
-    exact: bool = True  # whether instruction counting works on it
-    exact_cmdline: str = ""  # what the kernel is told in exact boots, besides `cmdline`
+    filled = ("virtio",)  # by the architecture
+
+    machine: str = Field(description="QEMU's machine type, with options")
+    cpu: str = Field(description="QEMU's CPU model under emulation, with features")
+    memory: Annotated[int, Field(ge=64, description="MiB, at least 64")] = 256
+    accel: Literal["auto", "tcg", "kvm"] = Field(
+        "auto", description="`auto` takes KVM only where a Linux was proven to boot under it"
+    )
+    virtio: Literal["pci", "ccw", "device"] = Field(
+        description="how its virtio devices are attached; the architecture's usual way unless said"
+    )
+    network: bool = Field(True, description="it has a network card")
+    rng: bool = Field(True, description="it has a source of random numbers")
+    disks: tuple[Annotated[int, Field(ge=1, le=1 << 20)], ...] = Field(
+        (), description="MiB of each of its disks, which are empty at first; a case's own boots share theirs"
+    )
+    args: Strings = Field((), description="further arguments, as they are")
+    exact: bool = Field(True, description="instruction counting works on it")
+    exact_cmdline: str = Field("", description="what the kernel is told in exact boots, besides `cmdline`")
 
 
 class MachineSpec(Model):
     """A machine that boots images."""
 
+    given = ("name", "path", "digest")
+    one_of = ("qemu", "board")
+
     name: str
     path: Path
     digest: str
-    description: str = ""
-    arch: str
-    console: str  # the kernel's name of the console that the harness reads
-    cmdline: str = ""  # what this machine needs on the kernel's command line, besides its console
-    tags: Strings = ()
-    qemu: Qemu | None = None
-    board: Board | None = None  # instead of `qemu`
+    description: str = Field("", description="one line that says what it is")
+    arch: str = Field(description="`x86_64`, `arm64` or `s390x`")
+    console: str = Field(description="the kernel's name of the console that the harness reads")
+    cmdline: str = Field("", description="what this machine needs on the kernel's command line besides its console")
+    tags: Strings = Field((), description="words to choose machines and cases by")
+    qemu: Qemu | None = Field(None, description="how QEMU makes the machine; this or `board`")
+    board: Board | None = Field(
+        None, description="how a real machine is reached, switched and given its image; this or `qemu`"
+    )
 
     @property
     def counts(self) -> bool:

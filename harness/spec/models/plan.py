@@ -13,65 +13,90 @@ from harness.spec.models.base import Limit, LoosePath, Model, Strings
 class Budget(Model):
     """Limits that a plan sets; None leaves the harness's own default."""
 
-    size: Limit | None = None  # MB (10^6 bytes)
-    ready: Limit | None = None  # exact milliseconds from the kernel's clock zero to ready
-    phases: dict[str, Limit] = Field(default_factory=dict)  # exact milliseconds by figure
-    wall: Limit | None = None  # seconds by the host's clock from power-on to ready, the median of several boots
+    size: Limit | None = Field(None, description="MB (10^6 bytes) of all that is shipped to boot")
+    ready: Limit | None = Field(None, description="exact milliseconds from the kernel's clock zero to ready")
+    phases: dict[str, Limit] = Field(
+        default_factory=dict,
+        description="exact milliseconds by phase, such as `kernel`, `onboot/dhcp`, `total` or `services/web`",
+    )
+    wall: Limit | None = Field(
+        None,
+        description="seconds by the host's clock from power-on to ready, of the median of several boots; for "
+        "certificates",
+    )
 
 
 class PlanImage(Model):
     """An image of a plan, with the machines it boots on (all of the plan's when empty) and its budgets."""
 
-    path: LoosePath
-    machines: Strings = ()
-    budget: Budget = Field(default_factory=Budget)
-    budgets: dict[str, Budget] = Field(default_factory=dict)  # by machine or architecture name, over `budget`
+    path: LoosePath = Field(description="the image's YAML, relative to the plan")
+    machines: Strings = Field((), description="machines it boots on; all of the plan's when empty")
+    budget: Budget = Field(default_factory=Budget, description="limits for this image")
+    budgets: dict[str, Budget] = Field(
+        default_factory=dict, description="limits by machine or architecture, over `budget`"
+    )
 
 
 class KnownFailure(Model):
     """A failure that is known, and does not count until its day has passed. Patterns are globs."""
 
-    case: str  # a test function, or FILE.py::FUNCTION
-    image: str = "*"
-    machine: str = "*"
-    issue: str  # where it is dealt with
-    until: str  # the last day on which it does not count, YYYY-MM-DD
+    case: str = Field(description="which cases: `test_FUNCTION` or `FILE.py::test_FUNCTION`, with `*` and `?`")
+    image: str = Field("*", description="on which images, by name, with `*` and `?`")
+    machine: str = Field("*", description="on which machines, likewise")
+    issue: str = Field(description="where it is dealt with: a link")
+    until: str = Field(description="the last day on which it does not count, `YYYY-MM-DD`; from the next on it does")
 
 
 class Email(Model):
     """Mail about how a run ended."""
 
-    to: Strings
-    from_: Annotated[str, Field(alias="from")]
-    server: str  # HOST or HOST:PORT
-    security: Literal["starttls", "tls", "none"] = "starttls"
-    user_env: str = ""
-    password_env: str = ""
+    to: Strings = Field(description="who gets it")
+    from_: Annotated[str, Field(alias="from", description="who it is from")]
+    server: str = Field(
+        description="the mail server: `HOST` or `HOST:PORT`; without a port the one that is usual for `security`"
+    )
+    security: Literal["starttls", "tls", "none"] = Field(
+        "starttls", description="how the connection is kept private: `starttls`, `tls` or `none`"
+    )
+    user_env: str = Field("", description="the environment's variable that holds the server's user, where it wants one")
+    password_env: str = Field("", description="likewise the password")
 
 
 class Notify(Model):
     """Who is told how a run ended. Secrets come from the environment."""
 
-    webhook_env: str = ""  # the variable that holds the URL
-    email: Email | None = None
+    webhook_env: str = Field(
+        "", description="the environment's variable that holds a URL; JSON is posted there, with the summary as `text`"
+    )
+    email: Email | None = Field(None, description="mail with the summary")
 
 
 class DiskLimits(Model):
     """How much a night may leave behind; None: no limit."""
 
-    results: Limit | None = None  # MB (10^6 bytes) of all runs
-    cache: Limit | None = None  # MB likewise
+    results: Limit | None = Field(
+        None, description="MB (10^6 bytes) that all runs in `results/` may take: after the run the oldest go"
+    )
+    cache: Limit | None = Field(
+        None, description="MB that the cache may take: after the run what was longest unused goes"
+    )
 
 
 class Plan(Model):
     """Images x machines x cases."""
 
+    given = ("name", "path")
+
     name: str
     path: Path
-    images: tuple[PlanImage, ...]
-    machines: Strings
-    cases: tuple[LoosePath, ...] = ()
-    budget: Budget = Field(default_factory=Budget)
-    known: tuple[KnownFailure, ...] = ()
-    notify: Notify = Field(default_factory=Notify)
-    disk: DiskLimits = Field(default_factory=DiskLimits)
+    images: tuple[PlanImage, ...] = Field(description="the images")
+    machines: Strings = Field(description="machines by name, or paths of machine files relative to the plan")
+    cases: tuple[LoosePath, ...] = Field(
+        (), description="case files or folders, relative to the plan; all of the harness's when empty"
+    )
+    budget: Budget = Field(default_factory=Budget, description="limits for every image")
+    known: tuple[KnownFailure, ...] = Field((), description="failures that are known and do not count yet")
+    notify: Notify = Field(
+        default_factory=Notify, description="who is told how a run ended, and what has changed since the one before"
+    )
+    disk: DiskLimits = Field(default_factory=DiskLimits, description="how much runs may leave behind on the disk")

@@ -7,11 +7,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
+from harness.spec.models.board import BoardConsole, BoardPower, LabgridPlace
 from harness.spec.rules import common as checks
 from harness.spec.text.complaints import KeyPath, Problem, nearest
 
-CONSOLES = ("serial", "ssh", "command", "labgrid", "log")
-POWERS = ("command", "http", "snmp", "pdudaemon", "ipmi", "redfish", "manual", "labgrid")
 # pySerial's handlers of URLs; a text without :// is a device's path
 SCHEMES = ("rfc2217", "socket", "hwgrep", "cp2110", "alt", "spy", "loop")
 # Names reach the command lines of programs: the patterns keep options out.
@@ -49,7 +48,7 @@ def _lab(data: Mapping[str, Any], at: KeyPath) -> Iterator[Problem]:
     lab = data.get("lab")
     place = lab.get("labgrid") if isinstance(lab, dict) else None
     if isinstance(place, dict):
-        yield from _one_of(place, ("place", "tags"), (*at, "lab", "labgrid"))
+        yield from _one_of(place, LabgridPlace.one_of, (*at, "lab", "labgrid"))
         for key in ("place", "coordinator"):
             value = place.get(key)
             if isinstance(value, str) and not _WORD.fullmatch(value):
@@ -71,7 +70,7 @@ def _one_of(data: Mapping[str, Any], keys: tuple[str, ...], at: KeyPath) -> Iter
 
 
 def _console(console: Mapping[str, Any], at: KeyPath) -> Iterator[Problem]:
-    yield from _one_of(console, CONSOLES, at)
+    yield from _one_of(console, BoardConsole.one_of, at)
     serial = console.get("serial")
     if isinstance(serial, str):
         scheme, colon, _ = serial.partition("://")
@@ -99,8 +98,8 @@ def _log(console: Mapping[str, Any], data: Mapping[str, Any], at: KeyPath) -> It
 
 
 def _power(power: Mapping[str, Any], at: KeyPath) -> Iterator[Problem]:
-    yield from _one_of(power, POWERS, at)
-    for way in POWERS:
+    yield from _one_of(power, BoardPower.one_of, at)
+    for way in BoardPower.one_of:
         given = power.get(way)
         if not isinstance(given, dict):
             continue

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 from harness.spec.rules.annotations import faults as annotation_faults
@@ -142,6 +143,14 @@ def problem(path: KeyPath, fault: Fault | None, *, at_key: bool = False) -> Iter
     """Give a fault, if there is one, its key's path."""
     if fault is not None:
         yield Problem(path, fault.what, fault.expected, fault.suggestion, at_key)
+
+
+def is_day(text: str) -> bool:
+    """Say whether a text is a day of the calendar, YYYY-MM-DD."""
+    try:
+        return date.fromisoformat(text).isoformat() == text
+    except ValueError:
+        return False
 
 
 def texts(data: Data, key: str) -> list[tuple[int, str]]:

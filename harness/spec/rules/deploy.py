@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from harness.patterns import LONGEST, compiled
+from harness.spec.models.board import Deploy
 from harness.spec.rules import common as checks
 from harness.spec.text.complaints import KeyPath, Problem, nearest
 
-WAYS = ("command", "kexec", "netboot", "http", "installed")
 NAMES = ("kernel", "initrd", "cmdline", "folder", "here", "url")  # what is filled in
 MOST_STEPS = 50
 LAST_PORT = 65535
@@ -64,9 +64,9 @@ def _ports(data: Mapping[str, Any], at: KeyPath) -> Iterator[Problem]:
 
 
 def _deploy(deploy: Mapping[str, Any], at: KeyPath, data: Mapping[str, Any]) -> Iterator[Problem]:
-    given = [key for key in WAYS if key in deploy and deploy[key] is not False]
+    given = [key for key in Deploy.one_of if key in deploy and deploy[key] is not False]
     if not given:
-        yield Problem(at, "says nothing of what it is", f"one of: {', '.join(WAYS)}")
+        yield Problem(at, "says nothing of what it is", f"one of: {', '.join(Deploy.one_of)}")
     for key in given[1:]:
         yield Problem((*at, key), f"there is {given[0]!r} already", "one of the two", at_key=True)
     if deploy.get("command") == ():

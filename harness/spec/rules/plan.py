@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Mapping
-from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +31,7 @@ def plan(data: Mapping[str, Any], yaml: Path, shipped: Collection[str]) -> Itera
             yield Problem(("cases", index), f"there is no {case!r}", "a file or folder, relative to the plan")
     for index, row in checks.mappings(data, "known"):
         until = row.get("until")
-        if isinstance(until, str) and not _is_day(until):
+        if isinstance(until, str) and not checks.is_day(until):
             yield Problem(("known", index, "until"), f"{until!r} is no day", "YYYY-MM-DD, the last day of the excuse")
     yield from _notify(data.get("notify"))
     names = {*shipped, *ARCHES, *(Path(name).stem for _, name in checks.texts(data, "machines") if is_path(name))}
@@ -74,10 +73,3 @@ def _notify(given: object) -> Iterator[Problem]:
     server = email.get("server") if isinstance(email, dict) else None
     if isinstance(server, str) and not _SERVER.fullmatch(server):
         yield Problem(("notify", "email", "server"), f"{server!r} is no mail server", "HOST or HOST:PORT")
-
-
-def _is_day(text: str) -> bool:
-    try:
-        return date.fromisoformat(text).isoformat() == text
-    except ValueError:
-        return False

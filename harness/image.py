@@ -75,6 +75,10 @@ class Bootable(Protocol):
     def login(self) -> Login | None:
         """How to get a root shell on its console; None when there is none."""
 
+    @property
+    def expect(self) -> dict[str, Any]:
+        """What its YAML declares of onboot, onshutdown and services, by name."""
+
 
 @dataclass(frozen=True)
 class Image:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -28,6 +28,7 @@ from harness.system import host
 from harness.system.channels import ConsoleSource
 from harness.system.cmdline import cmdline as whole_cmdline
 from harness.system.driver import Booted, Prepared
+from harness.system.frames import Frame
 from harness.system.login import log_in
 from harness.system.milestones import Milestone
 from harness.system.options import BootOptions
@@ -72,6 +73,10 @@ class BoardDriver:
     def clock(self) -> float:
         """Return the seconds since power-on."""
         return time.monotonic() - self._on_s
+
+    def frames(self) -> Sequence[Frame]:
+        """Return none: nobody writes down what a board sends."""
+        return ()
 
     def timed(self, marks: list[Milestone]) -> list[Milestone]:
         """Say of each milestone what the console's line took of its time."""

@@ -174,4 +174,4 @@ def _same(folder: str, then: BootRecord, now: BootRecord) -> None:
 
 def _arguments(record: BootRecord) -> str:
     """Return QEMU's arguments without the paths of a host."""
-    return " ".join(re.sub(r"(?<=path=)[^ ]*|^/[^ ]*", "PATH", word) for word in record.argv[1:])
+    return " ".join(re.sub(r"(?<=path=|file=)[^ ]*|^/[^ ]*", "PATH", word) for word in record.argv[1:])

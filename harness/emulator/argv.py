@@ -70,6 +70,7 @@ class Launch:
     probe: bool = False
     seed: int = 1
     forwards: tuple[tuple[int, int], ...] = ()
+    frames: Path | None = None  # where QEMU writes down what the guest sends, by its own clock; None: nowhere
 
 
 # Machine types with a firmware of QEMU's own that boots a disk or CD; others need a UEFI, or have none at all.
@@ -99,16 +100,17 @@ def cpu(machine: MachineSpec, accel: Accel) -> str:
 
 def boots_disks(machine: MachineSpec) -> bool:
     """Say whether the machine has a firmware of its own that boots a disk or CD without a kernel from outside."""
-    return any(_is_type(machine, name) for name in FIRMWARE)
+    return any(is_type(machine, name) for name in FIRMWARE)
 
 
 def cd_drive(machine: MachineSpec) -> tuple[str, ...]:
     """Return the devices that a CD needs on a machine; () when it can have none."""
-    own = (devices for name, devices in CD.items() if _is_type(machine, name))
+    own = (devices for name, devices in CD.items() if is_type(machine, name))
     return next(own, TRANSPORTS[emulated(machine).virtio].cd)
 
 
-def _is_type(machine: MachineSpec, name: str) -> bool:
+def is_type(machine: MachineSpec, name: str) -> bool:
+    """Say whether a machine is of a type of QEMU's, in any of its versions."""
     kind = emulated(machine).machine.partition(",")[0]
     return kind == name or kind.startswith((f"{name}-", f"pc-{name}-"))
 
@@ -136,6 +138,8 @@ def _devices(launch: Launch, probe: str) -> list[str]:
         argv += _device(
             f"virtio-net-{transport.suffix}", "netdev=net", transport.nic, still, "tx=timer" if exact else ""
         )
+        if launch.frames:  # of what goes into the queue to the host: what comes from there is nobody's witness
+            argv += ["-object", f"filter-dump,id=frames,netdev=net,queue=rx,file={escape(launch.frames)}"]
     if launch.disk:
         drive = f"if=none,id=disk,format={launch.disk.format},snapshot=on,file={escape(launch.disk.path)}"
         first = "" if launch.kernel else "bootindex=2"

@@ -6,9 +6,10 @@ import shlex
 import signal
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import TypeVar
 
@@ -19,8 +20,9 @@ from harness.emulator import argv as qemu
 from harness.emulator.accel import Choice
 from harness.emulator.argv import BY_HAND, Launch, emulated
 from harness.emulator.disk import disk_of
+from harness.emulator.inputs import inputs
 from harness.emulator.qmp import Qmp
-from harness.emulator.running import Running, run_qemu, sweep
+from harness.emulator.running import FRAMES, Running, run_qemu, sweep
 from harness.errors import HostError, MachineError, UserError
 from harness.image import Bootable
 from harness.spec.models.machine import MachineSpec
@@ -28,6 +30,7 @@ from harness.system import host
 from harness.system.channels import ConsoleSource
 from harness.system.cmdline import cmdline as whole_cmdline
 from harness.system.driver import Booted, Prepared
+from harness.system.frames import Frame
 from harness.system.milestones import Milestone
 from harness.system.options import BootOptions
 from harness.system.probe import ProbeShell
@@ -69,6 +72,10 @@ class QemuDriver:
     def clock(self) -> float:
         """Return the seconds since QEMU's start."""
         return time.monotonic() - self._start
+
+    def frames(self) -> Sequence[Frame]:
+        """Return the frames that the guest has sent since this was last asked."""
+        return self.running.frames.read() if self.running.frames else ()
 
     def timed(self, marks: list[Milestone]) -> list[Milestone]:
         """Return them as they are: what a guest says here is heard at once."""
@@ -202,8 +209,9 @@ def prepare(image: Bootable, machine: MachineSpec, options: BootOptions, stack: 
         probe=options.probe,
         seed=options.seed,
         forwards=tuple((0, port) for port in options.forwards),
+        frames=options.out / FRAMES if _has_witness(image, machine, options) else None,
     )
-    by_hand = shlex.join(qemu.argv(launch, BY_HAND))
+    by_hand = shlex.join(qemu.argv(replace(launch, frames=None), BY_HAND))
     if options.probe:
         by_hand = f"{join_by_hand(segments, joined)} && {by_hand}"
     stack.callback(sweep, options.out)
@@ -212,6 +220,11 @@ def prepare(image: Bootable, machine: MachineSpec, options: BootOptions, stack: 
     blank = _blank(image, machine, options, launch, choice, driver.running, version)
     facts = {"accelerator": f"{blank.accel} ({blank.accel_reason})", "qemu": blank.qemu_version}
     return Prepared(driver, blank, facts)
+
+
+def _has_witness(image: Bootable, machine: MachineSpec, options: BootOptions) -> bool:
+    """Say whether frames are written down: for their exact time, or because one is a milestone."""
+    return emulated(machine).network and (options.mode == "exact" or any(row.packet for row in image.milestones))
 
 
 def _disks(machine: MachineSpec, options: BootOptions, stack: ExitStack) -> tuple[Path, ...]:
@@ -269,4 +282,10 @@ def _blank(
         + (f" with UEFI {uefi.digest[:12]}" if (uefi := launch.firmware) else ""),
         qemu_version=version,
         host=host.facts(),
+        expected={} if image.milestones else {part: tuple(names) for part, names in image.expect.items()},
+        memory=emulated(machine).memory,
+        devices=tuple(value for option, value in pairwise(running.argv) if option == "-device"),
+        extra_args=emulated(machine).args,
+        seed=options.seed if options.mode == "exact" else None,
+        inputs=inputs(launch),
     )

@@ -11,8 +11,11 @@ from harness.child import QemuProcess
 from harness.emulator import argv as qemu
 from harness.emulator.argv import Channels, Launch
 from harness.emulator.qmp import Qmp
+from harness.emulator.witness import FrameFile
 from harness.errors import HostError
 from harness.system.channels import ConsoleSource, FileSource, fifos
+
+FRAMES = "frames.pcap"
 
 
 @dataclass
@@ -24,9 +27,10 @@ class Running:
     source: ConsoleSource
     qmp: Qmp | None
     probe: socket.socket | None
+    frames: FrameFile | None
 
     def close(self) -> None:
-        """End QEMU and let go of monitor and probe; the console's source is its reader's to close."""
+        """End QEMU and let go of monitor and probe; the console's source and the frames are their reader's to close."""
         self.process.kill()
         for part in (self.qmp, self.probe):
             if part:
@@ -59,6 +63,8 @@ def run_qemu(launch: Launch, out: Path) -> Running:
                 raise HostError(f"cannot make the console's pipes: {error}") from error
             failed.callback(pipes.close)
             console = f"pipe,path={qemu.escape(pipe)}"
+        if launch.frames:
+            launch.frames.unlink(missing_ok=True)
         argv = qemu.argv(launch, Channels(console=console, **specs))
         process = QemuProcess(argv, out / "qemu.log", descriptors)
         source: ConsoleSource
@@ -68,11 +74,12 @@ def run_qemu(launch: Launch, out: Path) -> Running:
             pipes.alive = lambda: process.poll() is None
             source = pipes
         failed.pop_all()
-    return Running(argv, process, source, None if exact else Qmp(ends["qmp"]), ends.get("probe"))
+    frames = FrameFile(launch.frames, counted=exact) if launch.frames else None
+    return Running(argv, process, source, None if exact else Qmp(ends["qmp"]), ends.get("probe"), frames)
 
 
 def sweep(out: Path) -> None:
-    """Remove the named pipes of boots that have ended."""
-    for name in ("console.in", "console.out"):
+    """Remove the named pipes and the frames of boots that have ended."""
+    for name in ("console.in", "console.out", FRAMES):
         with suppress(OSError):  # a pipe that stays is no reason to hide what went wrong before
             (out / name).unlink()

@@ -35,7 +35,7 @@ class ExactPair:
 
 
 def _moment(mark: Milestone | None) -> tuple[object, ...]:
-    return () if mark is None else (mark.name, mark.guest_us, mark.values)
+    return () if mark is None else (mark.name, mark.guest_us, mark.emulator_us, mark.values)
 
 
 def moved(first: Sequence[Milestone], second: Sequence[Milestone]) -> str:
@@ -77,6 +77,7 @@ def exact_boot(
             system.wait_off()
         else:
             system.power_off()
+        system.judge()
         return system.record
 
 

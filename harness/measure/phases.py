@@ -38,20 +38,21 @@ class Phase:
 
 def phases(record: BootRecord) -> list[Phase]:
     """Return a boot's phases in order, as far as it came: the main line up to `ready` or `unready`, and services."""
-    marks = [mark for mark in record.milestones if mark.guest_us is not None]
     if record.foreign:
-        return list(_between(marks))
+        sent = record.ready_clock == "emulator"  # then all count from power-on by that clock
+        times = ((mark.name, mark.emulator_us if sent else mark.guest_us) for mark in record.milestones)
+        return list(_between([(name, us) for name, us in times if us is not None]))
+    marks = [mark for mark in record.milestones if mark.guest_us is not None]
     found = list(_main_line(marks, record.power_on_us))
     return found + sorted(_services(marks), key=lambda phase: (phase.start_us, phase.name))
 
 
-def _between(marks: Sequence[Milestone]) -> Iterator[Phase]:
+def _between(times: Sequence[tuple[str, int]]) -> Iterator[Phase]:
     """Yield the stretches between a foreign OS's milestones: of what happens in them no more is known."""
     began = 0
-    for mark in marks:
-        assert mark.guest_us is not None
-        yield Phase(f"to {mark.name}", began, mark.guest_us - began)
-        began = mark.guest_us
+    for name, us in times:
+        yield Phase(f"to {name}", began, us - began)
+        began = us
 
 
 def _main_line(marks: Sequence[Milestone], power_on_us: int | None) -> Iterator[Phase]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from io import BytesIO
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ from pexpect.spawnbase import SpawnBase
 
 from harness.errors import HarnessError, HostError
 from harness.system.channels import ConsoleSource
+from harness.system.frames import Frame
 from harness.system.listener import Listener
 from harness.system.text import Stripper
 
@@ -40,10 +41,12 @@ class Console(_Base):
         listener: Listener,
         clock: Callable[[], float],
         again: Callable[[], ConsoleSource | None] = lambda: None,
+        frames: Callable[[], Sequence[Frame]] = tuple,
     ) -> None:
         """Listen to `source`; `clock` gives the seconds since QEMU's start.
 
-        When the source ends, `again` gives the next one of the same machine, or None.
+        When the source ends, `again` gives the next one of the same machine, or None. `frames` gives those that the
+        guest has sent since it was last called.
         """
         super().__init__(timeout=30, maxread=SEARCH_WINDOW, searchwindowsize=SEARCH_WINDOW)
         self._before = BytesIO()
@@ -57,7 +60,7 @@ class Console(_Base):
         self.error: HarnessError | None = None  # what ended the listening, when it was no plain end
         self.dropped = 0  # bytes that `expect` will never see
         self.tap: Callable[[bytes], None] | None = None  # is handed every piece as it came
-        self._source, self._clock, self._again = source, clock, again
+        self._source, self._clock, self._again, self._frames = source, clock, again, frames
         self._unread = bytearray()
         self._stop = False
         self._typing = threading.Lock()  # who holds it uses or changes where `send` goes
@@ -69,6 +72,7 @@ class Console(_Base):
         try:
             while not self._stop:
                 data = self._source.read(TICK_S)
+                self._hear_frames()
                 if data is None:
                     source = self._again()
                     if source is None:
@@ -89,6 +93,12 @@ class Console(_Base):
                 self.ended = True
                 if self.error is None:
                     self.listener.flush(self._clock())
+                self.changed.notify_all()
+
+    def _hear_frames(self) -> None:
+        if frames := self._frames():
+            with self.changed:
+                self.listener.sent(frames, self._clock())
                 self.changed.notify_all()
 
     def _hear(self, raw: bytes, plain: bytes) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -10,6 +10,7 @@ from harness.image import Bootable
 from harness.spec.models.machine import MachineSpec
 from harness.system.channels import ConsoleSource
 from harness.system.console import Console
+from harness.system.frames import Frame
 from harness.system.milestones import Milestone
 from harness.system.options import BootOptions
 from harness.system.record import BootRecord
@@ -72,6 +73,9 @@ class Driver(Protocol):
 
     def clock(self) -> float:
         """Return the seconds since power-on."""
+
+    def frames(self) -> Sequence[Frame]:
+        """Return the frames that the guest has sent since this was last asked; none where nobody writes them down."""
 
     def timed(self, marks: list[Milestone]) -> list[Milestone]:
         """Return the milestones, each with what the way to this host took of its time where that is known."""

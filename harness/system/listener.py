@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 
 from harness.system import failures
 from harness.system.failures import GuestFailure
-from harness.system.milestones import Finder, Marks, Milestone
+from harness.system.frames import MOST_WITNESSED, Frame, WitnessFrame, witness_of
+from harness.system.milestones import Finder, Marks, Milestone, Stamps
 from harness.system.text import clean
 from harness.system.transcript import Transcript
 
@@ -23,10 +25,12 @@ class Listener:
         self.transcript = transcript
         self.finder = finder or Marks()
         self.milestones: list[Milestone] = []
+        self.witness: list[WitnessFrame] = []  # the marks that left as frames
         self.failure: GuestFailure | None = None
         self.heard_s: float | None = None  # when the last byte came
         self.sha256_ready = ""
         self._sha256 = hashlib.sha256()
+        self._stamps = Stamps()
         self._pending = b""  # a line not ended yet
         self._tail = b""
 
@@ -37,12 +41,19 @@ class Listener:
         self._pending = rest
         if newline:
             self._lines(whole + newline, host_s)
-        if self._pending and (found := self.finder.glance(self._pending, host_s)):
+        if self._pending:
+            found, ready = self.finder.glance(self._pending, host_s)
             self.milestones += found
-            if found[-1].name == READY:
+            if ready:
                 self.sha256_ready = self._sha256.hexdigest()
         if len(self._pending) > LONGEST_LINE:
             self.flush(host_s)
+
+    def sent(self, frames: Sequence[Frame], host_s: float) -> None:
+        """Take the next frames that the guest has sent."""
+        self.milestones += self.finder.sent(frames, host_s)
+        room = MOST_WITNESSED - len(self.witness)
+        self.witness += [mark for frame in frames if (mark := witness_of(frame))][: max(0, room)]
 
     def flush(self, host_s: float) -> None:
         """Take what has come of an unfinished line as a line."""
@@ -59,7 +70,7 @@ class Listener:
         found, ready = self.finder.find(raw, lines, host_s)
         self._digest(raw, ready)
         if len(self.milestones) < MOST_MILESTONES:
-            self.milestones += found
+            self.milestones += self._stamps.after(lines, found)
         if self.failure is None:
             self.failure = failures.find(lines)
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Protocol
+from typing import Literal, Protocol
 
 from harness.image import Bootable
-from harness.patterns import Pattern, compiled
+from harness.patterns import compiled
+from harness.spec.models.packet import PacketPattern, packet_pattern
+from harness.system.frames import Frame, packet_of
 from harness.system.text import clean
 
 PREFIX = b" harness: "
@@ -21,16 +23,22 @@ MARK = re.compile(
     re.MULTILINE,
 )
 _STAMPED = re.compile(STAMP)
+_STAMPED_LINES = re.compile(rb"^" + STAMP, re.MULTILINE)
 _READY_LINE = re.compile(rb" harness: ready\b[^\n]*\n")
 RTC_BASE = "2026-01-01"  # of exact boots: measured TOD clocks start there
 LONGEST_SEARCHED = 1000  # bytes of a line in which a pattern is looked for
+
+
+Clock = Literal["emulator", "guest", "host"]
 
 
 @dataclass(frozen=True)
 class Milestone:
     """A mark: the guest's stamp (µs of the kernel's clock) and the host's, when it was heard (s since power-on).
 
-    ``line_s`` is what a board's serial line took of the host's; None where that is not known or there is none.
+    ``emulator_us`` is when it left as a frame, in µs of the emulator's clock since power-on; None when it did not, or
+    was not counted. ``line_s`` is what a board's serial line took of the host's time; None where that is not known or
+    there is none. ``higher_us`` is a stamp that was heard before it although it is higher; None where none was.
     """
 
     name: str
@@ -38,15 +46,24 @@ class Milestone:
     host_s: float
     values: dict[str, str] = field(default_factory=dict)
     line_s: float | None = None
+    emulator_us: int | None = None
+    higher_us: int | None = None
 
     @property
     def said_s(self) -> float:
         """When it was said, as far as that is known (s of the host since power-on)."""
         return self.host_s - (self.line_s or 0.0)
 
+    @property
+    def clock(self) -> Clock:
+        """Whose clock tells when it was: the emulator's, which no guest can write to, before the guest's own."""
+        if self.emulator_us is not None:
+            return "emulator"
+        return "host" if self.guest_us is None else "guest"
+
 
 class Finder(Protocol):
-    """Finds an image's milestones in what its console says."""
+    """Finds an image's milestones in what its console says and in the frames that it sends."""
 
     @property
     def awaited(self) -> str:
@@ -58,13 +75,20 @@ class Finder(Protocol):
         That is the end of its line, or the beginning where it bears no stamp; -1 when ready is not among them.
         """
 
-    def glance(self, unfinished: bytes, host_s: float) -> list[Milestone]:
-        """Return the milestones in a line that has not ended: a prompt never does."""
+    def glance(self, unfinished: bytes, host_s: float) -> tuple[list[Milestone], bool]:
+        """Return the milestones in a line that has not ended, for a prompt never does, and whether ready is there."""
+
+    def sent(self, frames: Sequence[Frame], host_s: float) -> list[Milestone]:
+        """Return the milestones among the frames that the guest has sent."""
 
 
 def finder(image: Bootable) -> Finder:
     """Return what finds the milestones of `image`."""
-    return Patterns([(row.name, row.pattern) for row in image.milestones]) if image.milestones else Marks()
+    if not image.milestones:
+        return Marks()
+    return Patterns(
+        [(row.name, packet_pattern(row.packet) if row.packet else row.pattern or "") for row in image.milestones]
+    )
 
 
 class Marks:
@@ -76,55 +100,99 @@ class Marks:
         ready = _READY_LINE.search(raw)
         return parse(lines, host_s), ready.end() if ready else -1
 
-    def glance(self, unfinished: bytes, host_s: float) -> list[Milestone]:
+    def glance(self, unfinished: bytes, host_s: float) -> tuple[list[Milestone], bool]:
+        return [], False
+
+    def sent(self, frames: Sequence[Frame], host_s: float) -> list[Milestone]:
         return []
 
 
 class Patterns:
-    """Finds milestones by patterns, one after another: each counts from where the one before was found.
+    """Finds milestones by patterns of lines, one after another: each counts from where the one before was found.
 
-    A line that bears the kernel's stamp gives its milestone the guest's time; another one has the host's alone.
+    A line that bears the kernel's stamp gives its milestone the guest's time; another one has the host's alone. A
+    packet gives its milestone the emulator's. Lines and packets come by two ways, neither of which waits for the other;
+    the milestones are given in the order of the rows.
     """
 
-    def __init__(self, rows: Sequence[tuple[str, str]]) -> None:
+    def __init__(self, rows: Sequence[tuple[str, str | PacketPattern]]) -> None:
         self._rows = list(rows)
-        self._compiled: list[Pattern] = [compiled(pattern) for _, pattern in rows]
-        self._next = 0
+        self._lines = [(at, compiled(wanted)) for at, (_, wanted) in enumerate(rows) if isinstance(wanted, str)]
+        self._packets = [(at, wanted) for at, (_, wanted) in enumerate(rows) if not isinstance(wanted, str)]
+        self._found: dict[int, Milestone] = {}
+        self._given = 0
 
     @property
     def awaited(self) -> str:
-        if self._next == len(self._rows):
+        missing = next((row for at, row in enumerate(self._rows) if at not in self._found), None)
+        if missing is None:
             return ""
-        name, pattern = self._rows[self._next]
-        return f"no line had the pattern {pattern!r} of the milestone {name!r}"
+        name, wanted = missing
+        if isinstance(wanted, str):
+            return f"no line had the pattern {wanted!r} of the milestone {name!r}"
+        return f"no packet {wanted} left, which is the milestone {name!r}"
 
     def find(self, raw: bytes, lines: bytes, host_s: float) -> tuple[list[Milestone], int]:
-        found: list[Milestone] = []
         place, at = -1, 0
         for came, line in zip(raw.split(b"\n"), lines.split(b"\n"), strict=False):
-            if self._next == len(self._rows):
+            if not self._lines:
                 break
-            new = self._in(line, host_s)
             at += len(came) + 1
-            found += new
-            if new and self._next == len(self._rows):
-                place = min(at, len(raw)) if new[-1].guest_us is not None else at - len(came) - 1
-        return found, place
+            if self._in(line, host_s):
+                stamped = self._found[len(self._rows) - 1].guest_us is not None
+                place = min(at, len(raw)) if stamped else at - len(came) - 1
+        return self._next(), place
 
-    def glance(self, unfinished: bytes, host_s: float) -> list[Milestone]:
+    def glance(self, unfinished: bytes, host_s: float) -> tuple[list[Milestone], bool]:
         # what may bear a stamp is read when it is whole: when its pieces come is the host's affair
-        if self._next == len(self._rows) or (line := clean(unfinished[:LONGEST_SEARCHED])).startswith(b"["):
-            return []
-        return self._in(line, host_s)
+        if not self._lines or (line := clean(unfinished[:LONGEST_SEARCHED])).startswith(b"["):
+            return [], False
+        ready = self._in(line, host_s)
+        return self._next(), ready
 
-    def _in(self, line: bytes, host_s: float) -> list[Milestone]:
-        line = line[:LONGEST_SEARCHED]
-        first = self._next
-        while self._next < len(self._rows) and self._compiled[self._next].search(line):
-            self._next += 1
-        stamp = _STAMPED.match(line)
-        guest_us = int(stamp["s"]) * 1_000_000 + int(stamp["us"]) if stamp else None
-        return [Milestone(name, guest_us, host_s) for name, _ in self._rows[first : self._next]]
+    def sent(self, frames: Sequence[Frame], host_s: float) -> list[Milestone]:
+        for frame in frames if self._packets else ():
+            packet = packet_of(frame.data)
+            while packet and self._packets and self._packets[0][1].fits(packet.protocol, packet.port):
+                at = self._packets.pop(0)[0]
+                self._found[at] = Milestone(self._rows[at][0], None, host_s, emulator_us=frame.at_us)
+        return self._next()
+
+    def _in(self, line: bytes, host_s: float) -> bool:
+        """Look for milestones in a line; say whether ready, the last row, is one."""
+        line, at = line[:LONGEST_SEARCHED], -1
+        while self._lines and self._lines[0][1].search(line):
+            at = self._lines.pop(0)[0]
+            stamp = _STAMPED.match(line)
+            guest_us = int(stamp["s"]) * 1_000_000 + int(stamp["us"]) if stamp else None
+            self._found[at] = Milestone(self._rows[at][0], guest_us, host_s)
+        return at == len(self._rows) - 1
+
+    def _next(self) -> list[Milestone]:
+        first = self._given
+        while self._given in self._found:
+            self._given += 1
+        return [self._found[at] for at in range(first, self._given)]
+
+
+class Stamps:
+    """Watches the kernel's stamps at the beginning of lines: time does not run backwards."""
+
+    def __init__(self) -> None:
+        self._highest = -1
+
+    def after(self, lines: bytes, found: Sequence[Milestone]) -> list[Milestone]:
+        """Return the milestones found in whole lines, each with the higher stamp that was heard before it, if any."""
+        looked_for = {mark.guest_us for mark in found}
+        higher: dict[int, int] = {}
+        for stamp in _STAMPED_LINES.finditer(lines) if lines.startswith(b"[") or b"\n[" in lines else ():
+            us = int(stamp["s"]) * 1_000_000 + int(stamp["us"])
+            if us in looked_for and us < self._highest:
+                higher.setdefault(us, self._highest)
+            self._highest = max(self._highest, us)
+        if not higher:
+            return list(found)
+        return [replace(mark, higher_us=higher.get(mark.guest_us or -1)) for mark in found]
 
 
 def parse(text: bytes, host_s: float) -> list[Milestone]:

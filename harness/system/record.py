@@ -8,7 +8,8 @@ from typing import Any, Literal
 
 from harness.errors import UserError
 from harness.secrets import redact
-from harness.system.milestones import Milestone
+from harness.system.frames import WitnessFrame
+from harness.system.milestones import Clock, Milestone
 
 SCHEMA = 1
 Mode = Literal["wall", "exact"]
@@ -19,10 +20,21 @@ class BootRecord:
     """One boot. Times: ``_us`` microseconds of the guest's time, ``_s`` seconds of the host's since power-on.
 
     ``ready_us`` counts from the kernel's clock zero, ``power_on_us`` is what came before it; both None when not known.
+    Where ready is a packet, ``ready_us`` is the emulator's time since power-on, and ``power_on_us`` 0.
+    ``ready_clock`` is whose clock tells when ready was: ``emulator`` (it left as a frame, and no guest can write to
+    that clock), ``guest`` (the stamp is its own word) or ``host``; empty without ready. ``ready_emulator_us`` is when
+    that frame left, since power-on, and ``witness`` are all marks that left as frames.
     ``host_ready_s`` leaves out what a board's serial line took of it, as far as that is known.
-    ``console_sha256`` is of every byte of the console, ``console_sha256_ready`` up to the end of the ready line.
+    ``console_sha256`` is of every byte of the console, ``console_sha256_ready`` up to the end of the ready line; it is
+    empty where ready is a packet.
     ``foreign``: the milestones are those of a foreign OS's YAML, not boot marks; those without a stamp of the kernel's
     have no guest's time, and where ready has none the second digest ends before its line.
+    ``expected`` are the names that an image of the harness declares, of ``onboot``, ``services`` and ``onshutdown``.
+
+    What it was made with: ``memory`` in MiB, ``devices`` and ``extra_args`` as QEMU was given them, ``seed`` of its
+    random numbers in exact mode, and ``inputs``, the SHA-256 of every file that decides what happens: ``kernel``,
+    ``initrd``, ``disk``, ``iso``, ``qemu`` (its program), ``firmware/NAME`` for each file of firmware that it loads,
+    and ``args/NAME`` for what a machine's further arguments name.
     """
 
     image: str
@@ -45,6 +57,15 @@ class BootRecord:
     console_sha256: str = ""
     console_sha256_ready: str = ""
     foreign: bool = False
+    ready_clock: Clock | Literal[""] = ""
+    ready_emulator_us: int | None = None
+    witness: tuple[WitnessFrame, ...] = ()
+    expected: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    memory: int = 0
+    devices: tuple[str, ...] = ()
+    extra_args: tuple[str, ...] = ()
+    seed: int | None = None
+    inputs: dict[str, str] = field(default_factory=dict)
 
     @property
     def medium(self) -> str:
@@ -54,23 +75,25 @@ class BootRecord:
     @property
     def key(self) -> dict[str, str]:
         """What two records must share for their figures to be compared."""
-        return {
+        shared = {
             "arch": self.arch,
             "machine": self.machine_type,
             "cpu": self.cpu,
-            "memory": self.argv[self.argv.index("-m") + 1] if "-m" in self.argv else "",
+            "memory": f"{self.memory}M" if self.memory else "",
             "accel": self.accel,
             "mode": self.mode,
             "qemu": self.qemu_version,
             "cmdline": self.cmdline,
         }
+        return shared | ({"args": " ".join(self.extra_args)} if self.extra_args else {})
 
     def to_json(self) -> dict[str, Any]:
         """Return the record as what JSON can hold."""
         made = {"schema": SCHEMA, **asdict(self)}
         for row in made["milestones"]:
-            if row["line_s"] is None:  # as ever but on boards
-                del row["line_s"]
+            for name in ("line_s", "emulator_us", "higher_us"):  # as ever but on boards, and of what left as a frame
+                if row[name] is None:
+                    del row[name]
         return made
 
     @classmethod
@@ -81,11 +104,57 @@ class BootRecord:
                 raise UserError(f"a boot record of schema {data['schema']!r}, not {SCHEMA}")
             fields = {key: value for key, value in data.items() if key != "schema"}
             fields["milestones"] = tuple(Milestone(**row) for row in fields["milestones"])
-            fields["argv"] = tuple(fields["argv"])
+            fields["witness"] = tuple(WitnessFrame(**row) for row in fields.get("witness", ()))
+            fields["expected"] = {key: tuple(names) for key, names in fields.get("expected", {}).items()}
+            for name in ("argv", "devices", "extra_args"):
+                fields[name] = tuple(fields.get(name, ()))
+            if "memory" not in fields:  # an older record has it in QEMU's command line alone
+                fields["memory"] = _memory(fields["argv"])
             return cls(**fields)
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise UserError(f"not a boot record: {error}") from None
 
     def dumps(self) -> str:
         """Return the record as JSON text."""
         return redact(json.dumps(self.to_json(), indent=1)) + "\n"
+
+
+def _memory(argv: tuple[str, ...]) -> int:
+    return int(argv[argv.index("-m") + 1].removesuffix("M")) if "-m" in argv else 0
+
+
+@dataclass(frozen=True)
+class Difference:
+    """An input in which two boots differ, and what each of them had."""
+
+    name: str
+    first: str
+    second: str
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.first or 'none'} and {self.second or 'none'}"
+
+
+def first_difference(first: BootRecord, second: BootRecord) -> Difference | None:
+    """Return the first input in which two boots differ, from the machine to the files; None when none is known to.
+
+    A digest that only one of two records has counts as no difference where the other's record has none at all.
+    """
+    one, other = _inputs(first), _inputs(second)
+    known = bool(first.inputs) and bool(second.inputs)
+    for name in [*one, *(name for name in other if name not in one)]:
+        if one.get(name, "") != other.get(name, "") and (known or name in FACTS):
+            return Difference(name, one.get(name, ""), other.get(name, ""))
+    return None
+
+
+FACTS = ("arch", "mode", "accelerator", "QEMU's version", "machine type", "CPU model", "memory", "seed", "devices",
+         "further arguments", "command line")  # fmt: skip
+
+
+def _inputs(record: BootRecord) -> dict[str, str]:
+    facts = (record.arch, record.mode, record.accel, record.qemu_version, record.machine_type, record.cpu,
+             f"{record.memory} MiB", "" if record.seed is None else str(record.seed), " ".join(record.devices),
+             " ".join(record.extra_args), record.cmdline)  # fmt: skip
+    order = sorted(record.inputs, key=lambda name: (name != "qemu", not name.startswith("firmware/"), name))
+    return dict(zip(FACTS, facts, strict=True)) | {name: record.inputs[name] for name in order}

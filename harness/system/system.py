@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
 from harness.errors import HarnessError, ImageError, MachineError, UserError
 from harness.image import Bootable
 from harness.spec.models.machine import MachineSpec
-from harness.system import milestones
+from harness.system import marks, milestones
 from harness.system.console import Console
 from harness.system.consoleshell import ConsoleShell
 from harness.system.driver import Driver
+from harness.system.frames import WitnessFrame
 from harness.system.listener import READY, Listener
 from harness.system.login import log_in
 from harness.system.milestones import Milestone
@@ -53,7 +54,8 @@ class System:
 
     def __post_init__(self) -> None:
         self._on_console: ConsoleShell | None = None
-        self.console = Console(self.driver.open(), self.listener, self.driver.clock, self.driver.again)
+        driver = self.driver
+        self.console = Console(driver.open(), self.listener, driver.clock, driver.again, driver.frames)
 
     def meet(self) -> None:
         """See that the machine is on; MachineError with its words when it is not."""
@@ -118,20 +120,34 @@ class System:
     @property
     def record(self) -> BootRecord:
         """The boot so far."""
-        marks = self.driver.timed(self.milestones)
-        ready = next((mark for mark in marks if mark.name == READY), None)
-        exact = self.options.mode == "exact"
-        return BootRecord(
-            **{
-                **self.blank.__dict__,
-                "milestones": tuple(marks),
-                "ready_us": ready.guest_us if ready else None,
-                "host_ready_s": ready.said_s if ready else None,
-                "power_on_us": milestones.power_on_us(self.blank.arch, ready) if ready and exact else None,
-                "console_sha256": self.listener.sha256,
-                "console_sha256_ready": self.listener.sha256_ready,
-            }
+        with self.console.changed:
+            witness = tuple(self.listener.witness)
+        found = self.driver.timed(self.milestones)
+        exact, foreign = self.options.mode == "exact", self.blank.foreign
+        if exact and not foreign:
+            found = [_witnessed(mark, witness) for mark in found]
+        ready = next((mark for mark in found if mark.name == READY), None)
+        ready_us = ready.guest_us if ready else None
+        power_on_us = milestones.power_on_us(self.blank.arch, ready) if ready and exact else None
+        if ready and foreign and ready.emulator_us is not None:
+            ready_us, power_on_us = ready.emulator_us, 0
+        return replace(
+            self.blank,
+            milestones=tuple(found),
+            ready_us=ready_us,
+            power_on_us=power_on_us,
+            host_ready_s=ready.said_s if ready else None,
+            ready_clock=ready.clock if ready else "",
+            ready_emulator_us=ready.emulator_us if ready else None,
+            witness=witness if exact and not foreign else (),
+            console_sha256=self.listener.sha256,
+            console_sha256_ready=self.listener.sha256_ready,
         )
+
+    def judge(self) -> None:
+        """See that the marks so far can be true (`marks.complaints`); ImageError with the guest's last words."""
+        if found := marks.complaints(self.record):
+            raise self.error(ImageError, marks.message(found[0]), details="\n".join(found[1:]), hint=marks.HINT)
 
     def wait_for(self, mark: str, timeout: float | None = None, *, after: int = 0) -> Milestone:
         """Wait for the mark called `mark` past the first `after` milestones; `timeout` in s (None: ready's)."""
@@ -145,7 +161,9 @@ class System:
                 raise self.error(ImageError, "the boot came to its end unready", details=self._troubles())
             return self._find(READY, after)
 
-        return self._wait(come, "ready", timeout)
+        ready = self._wait(come, "ready", timeout)
+        self.judge()
+        return ready
 
     def wait_off(self, timeout: float | None = None) -> None:
         """Wait until the machine is off, and has gone off well."""
@@ -330,3 +348,9 @@ class System:
     def _troubles(self) -> str:
         rows = [mark for mark in self.milestones if mark.name.endswith(TROUBLE)]
         return "\n".join(f"  {row.name} {' '.join(f'{k}={v}' for k, v in row.values.items())}".rstrip() for row in rows)
+
+
+def _witnessed(mark: Milestone, witness: Sequence[WitnessFrame]) -> Milestone:
+    """Return a mark with the emulator's time of the frame as which it left; without where there is not just one."""
+    times = [frame.emulator_us for frame in witness if frame.name == mark.name]
+    return replace(mark, emulator_us=times[0]) if len(times) == 1 else mark

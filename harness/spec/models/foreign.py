@@ -19,11 +19,18 @@ class Os(Model):
 
 
 class MilestonePattern(Model):
-    """A milestone, and how its console line looks."""
+    """A milestone, and how its console line looks, or which packet it is."""
 
     name: str = Field(description="its name, likewise; `ready` is what the boot time means")
-    pattern: str = Field(
-        description="a regular expression (RE2's syntax) that is found in its console line, of at most 200 characters"
+    pattern: str | None = Field(
+        default=None,
+        description="a regular expression (RE2's syntax) that is found in its console line, of at most 200 characters",
+    )
+    packet: str | None = Field(
+        default=None,
+        description="in its place, the first packet that the OS sends of a protocol (`arp`, `icmp`, `icmp6`, `tcp`, "
+        "`udp`), for the last two perhaps with the port that it goes to: `udp 67`; its time is the emulator's, which "
+        "no OS can set",
     )
 
 

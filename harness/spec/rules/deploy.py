@@ -8,6 +8,7 @@ from typing import Any
 
 from harness.patterns import LONGEST, compiled
 from harness.spec.models.board import Deploy
+from harness.spec.models.packet import PROTOCOLS, packet_pattern
 from harness.spec.rules import common as checks
 from harness.spec.text.complaints import KeyPath, Problem, nearest
 
@@ -102,6 +103,14 @@ def pattern(text: str, at: KeyPath) -> Iterator[Problem]:
             yield Problem(at, "is found in an empty line", "a pattern that says how the line looks")
     except ValueError as error:
         yield Problem(at, f"is no pattern: {error}", "a regular expression of RE2's: no look-around, no \\1")
+
+
+def packet(text: str, at: KeyPath) -> Iterator[Problem]:
+    """Judge what says which packet is meant."""
+    try:
+        packet_pattern(text)
+    except ValueError as error:
+        yield Problem(at, f"is no packet: {error}", f"one of {', '.join(PROTOCOLS)}; tcp and udp with a port: udp 67")
 
 
 def _filled(text: str, at: KeyPath) -> Iterator[Problem]:

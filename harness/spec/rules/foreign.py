@@ -67,8 +67,12 @@ def _milestones(data: Mapping[str, Any]) -> Iterator[Problem]:
         yield from _word(row.get("name"), (*at, "name"))
         if row.get("name") in names[:index]:
             yield Problem((*at, "name"), f"{row['name']!r} is here twice", "each name once")
+        if ("pattern" in row) == ("packet" in row):
+            yield Problem(at, "has neither `pattern` nor `packet`, or both", "exactly one of them")
         if isinstance(row.get("pattern"), str):
             yield from checks_deploy.pattern(row["pattern"], (*at, "pattern"))
+        if isinstance(row.get("packet"), str):
+            yield from checks_deploy.packet(row["packet"], (*at, "packet"))
 
 
 def _word(name: object, at: KeyPath) -> Iterator[Problem]:

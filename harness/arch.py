@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import platform
 from dataclasses import dataclass
 
@@ -87,22 +88,32 @@ ARCHES: dict[str, Arch] = {
 }
 
 # What people call them elsewhere; one spelling is ours, the others are understood.
-ALIASES = {"amd64": "x86_64", "x86-64": "x86_64", "aarch64": "arm64"}
+ALIASES = {
+    "amd64": "x86_64",
+    "x86-64": "x86_64",
+    "x64": "x86_64",
+    "aarch64": "arm64",
+    "armv8": "arm64",
+    "arm64v8": "arm64",
+}
 
 
 def by_name(name: str) -> Arch:
     """Return the row called `name` (or an alias); UserError with the known names otherwise."""
     try:
-        return ARCHES[ALIASES.get(name, name)]
+        return ARCHES[ALIASES.get(name.lower(), name.lower())]
     except KeyError:
-        raise UserError(f"unknown architecture {name!r}", hint=f"one of: {', '.join(ARCHES)}") from None
+        near = difflib.get_close_matches(name.lower(), [*ARCHES, *ALIASES], 1)
+        listed = f"one of: {', '.join(ARCHES)}"
+        hint = f"did you mean {near[0]}? ({listed})" if near else listed
+        raise UserError(f"unknown architecture {name!r}", hint=hint) from None
 
 
 def parse_list(text: str) -> list[Arch]:
     """Turn ``all``, ``host`` or a comma-separated list into rows, in table order, without repeats."""
-    if text == "all":
-        return list(ARCHES.values())
     names = [platform.machine() if part == "host" else part for part in text.replace(" ", "").split(",") if part]
+    if "all" in names:
+        return list(ARCHES.values())
     wanted = {by_name(name).name for name in names}
     if not wanted:
         raise UserError("no architecture given", hint=f"all, or some of: {', '.join(ARCHES)}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import subprocess
 import sys
@@ -9,6 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from harness import options, paths
+from harness.build.settings import Settings
+from harness.cli import app, certificates, host, images, lab, nights, reference, runs
+from harness.cli.app import ORDER
 from harness.errors import EXIT_BUG, EXIT_HOST, EXIT_INTERRUPTED, HostError, ImageError, UserError
 from harness.show import frame
 
@@ -42,6 +47,83 @@ def test_start_imports_nothing_heavy() -> None:
 def test_help_and_version() -> None:
     assert "doctor" in harness("--help").stdout
     assert harness("--version").stdout.startswith("harness ")
+
+
+def test_help_in_all_its_ways() -> None:
+    whole = harness("--help").stdout
+    assert harness("-h").stdout == harness("help").stdout == whole
+    assert harness("help", "boot").stdout == harness("boot", "-h").stdout
+    assert harness("version").stdout == harness("--version").stdout
+    done = harness("help", "bild")
+    assert (done.returncode, "did you mean build?" in done.stderr) == (2, True)
+
+
+def test_commands_are_listed_in_the_order_of_work_each_with_its_whole_description() -> None:
+    said = harness("-h", COLUMNS="80").stdout
+    at = [said.index(f"\n  {name} ") for _, names in ORDER for name in names]
+    assert at == sorted(at)
+    assert {name for _, names in ORDER for name in names} == set(app.commands)
+    for name, one in app.commands.items():
+        (line,) = [line for line in said.splitlines() if line.startswith(f"  {name} ")]
+        assert line.endswith(one.short_help) and len(line) <= 80, name
+
+
+def test_each_command_takes_what_the_table_says() -> None:
+    for module in (certificates, host, images, lab, nights, runs):
+        for function in vars(module).values():
+            if not inspect.isfunction(function) or function.__module__ != module.__name__:
+                continue
+            name = function.__name__.rstrip("_")
+            rows = {row.key for row in options.of(name)} - {"cache"}
+            build = {row.key for row in options.BUILD} if name in options.BUILDERS else set()
+            if name not in options.BUILDERS:
+                assert set(inspect.signature(function).parameters) == rows, name
+            else:
+                assert set(inspect.signature(function).parameters) == rows - build | {"settings"}, name
+    assert {name for row in options.OPTIONS for name in row.commands} - set(app.commands) == set()
+
+
+def test_what_builds_takes_every_setting_of_a_build(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in options.BUILDERS:
+        assert set(options.BUILD) <= set(options.of(name)), name
+    assert all(row.under_pytest for row in options.BUILD)
+    for row in options.BUILD:
+        assert hasattr(Settings(), row.key)
+        if row.env:  # the table and the settings name the same variable
+            monkeypatch.setenv(row.env, "/some/where")
+            assert str(getattr(Settings(), row.key)) == "/some/where"
+
+
+def test_one_key_has_one_type_under_pytest() -> None:
+    named = [row.pytest_name for row in options.UNDER_PYTEST]
+    assert len(named) == len(set(named))
+    given = {"plan": Path("p.yml"), "image": ("a.yml", "b.yml"), "offline": True, "resume": False,
+             "timeout_multiplier": 2.0, "lock": None, "mirror": "m suite"}  # fmt: skip
+    assert list(options.pytest_words(given)) == [
+        "--harness-plan=p.yml", "--harness-image=a.yml", "--harness-image=b.yml", "--harness-timeout-multiplier=2",
+        "--harness-mirror=m suite", "--harness-offline",
+    ]  # fmt: skip
+
+
+def test_the_page_of_the_commands_is_made_from_the_table() -> None:
+    assert (paths.TOP / "docs/commands.md").read_text() == reference.page(), (
+        "python -m harness.cli.reference > docs/commands.md"
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["boot", "x.yml", "-m", "y", "--forward", "80:8080"], "the port of the guest alone"),
+        (["boot", "x.yml", "-m", "y", "--forward", "http"], "1 to 65535"),
+        (["build", "x.yml", "--compresion", "xz"], "--compression"),
+        (["mtrix"], "did you mean 'matrix'?"),
+        (["build", "x.yml", "--arch", "amd46"], "did you mean amd64?"),
+    ],
+)
+def test_a_mistake_is_answered_with_what_was_meant(words: list[str], said: str) -> None:
+    done = harness(*words)
+    assert (done.returncode, said in done.stderr) == (2, True), done.stderr
 
 
 def test_unknown_subcommand_is_the_users_mistake() -> None:
@@ -100,9 +182,7 @@ def test_interrupt() -> None:
 
 
 def test_closed_pipe_is_quiet() -> None:
-    code = (
-        "import sys; from harness.commands.frame import guarded; sys.exit(guarded(lambda: print('x' * 1000000) or 0))"
-    )
+    code = "import sys; from harness.show.frame import guarded; sys.exit(guarded(lambda: print('x' * 1000000) or 0))"
     reading, writing = os.pipe()
     os.close(reading)
     try:

@@ -15,8 +15,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import click
 import pytest
-import typer
 
 from harness import errors, paths
 from harness.cli import app
@@ -29,9 +29,8 @@ PAGES = sorted([TOP / "README.md", TOP / "CONTRIBUTING.md", *(TOP / "docs").glob
 YAMLS = ("image", "component", "machine", "plan", "os", "profile", "waivers")
 RUN_WORDS = {"matrix", "test", "bench", "harness", "help"}
 ROOTS = ("harness", "cases", "machines", "tests", "docs", ".ci")
-COMMAND = typer.main.get_command(app)
+COMMAND = app
 SUBCOMMANDS = COMMAND.commands
-UsageError = typer.BadParameter.__base__  # click's, which newer typers carry within themselves
 PROGRAM = [str(Path(sys.executable).with_name("harness"))]
 
 
@@ -181,7 +180,7 @@ def test_commands_parse(page: Path) -> None:
     for where, line, whole in lines:
         try:
             judge_command(line)
-        except (UsageError, ValueError) as error:
+        except (click.UsageError, ValueError) as error:
             # running text may speak of `harness boot` and of no image
             if whole or type(error).__name__ != "MissingParameter":
                 raise AssertionError(f"{where}: {line}: {error}") from None

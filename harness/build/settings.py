@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
 from harness import paths
 from harness.errors import UserError
@@ -13,6 +15,7 @@ from harness.errors import UserError
 COMPRESSIONS = ("lz4", "lz4-fast", "zstd", "gzip", "xz")
 
 SUITE = "bookworm"
+PATHS = ("cache", "keyring", "registries_conf", "lock")
 UCODE_ARCHES = ("x86_64",)  # no other architecture's kernel looks for microcode in its initrd
 
 
@@ -48,3 +51,22 @@ class Settings:
     library: bool = False  # let components stand for images of others that do the same job
     compression: str = "lz4-fast"
     turn: int = 0  # hundredths by which the order of files in the root is turned: what order alone does to boot time
+
+    @property
+    def changed(self) -> dict[str, Any]:
+        """The settings that are not what this environment says by itself, by name."""
+        plain = Settings()
+        return {
+            one.name: value for one in fields(self) if (value := getattr(self, one.name)) != getattr(plain, one.name)
+        }
+
+    def to_json(self) -> dict[str, Any]:
+        """Return them as plain data, for another process; that one does not ask the mirror anew once more."""
+        made = {one.name: getattr(self, one.name) for one in fields(self)} | {"refresh": False}
+        return {name: str(value.absolute()) if isinstance(value, Path) else value for name, value in made.items()}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Settings:
+        """Return the settings that `to_json` made the data of."""
+        given: dict[str, Any] = {name: _path(value) if name in PATHS else value for name, value in data.items()}
+        return cls(**given)

@@ -1,7 +1,7 @@
 """The `harness` command: one thin function a subcommand, which imports its module only when it is called.
 
-To add one: in the module it belongs to, a function under ``@command`` whose parameters are its options and whose return
-value is the exit code.
+To add one: a row for each of its options in harness/options.py, and in the module it belongs to a function under
+``@command`` whose parameters are these rows and whose return value is the exit code.
 """
 
 from __future__ import annotations
@@ -14,4 +14,4 @@ __all__ = ["app", "certificates", "host", "images", "lab", "main", "nights", "ru
 
 def main() -> None:
     """Run the command; the console script's entry point."""
-    app()
+    app(prog_name="harness")

@@ -1,59 +1,194 @@
-"""The `harness` command itself, and how a function becomes one of its subcommands."""
+"""The `harness` command itself: how a function becomes a subcommand, with the options that the table gives it."""
 
 from __future__ import annotations
 
+import difflib
 import functools
 import os
-from collections.abc import Callable
-from typing import Annotated, ParamSpec
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
 
-import typer
+import click
 
-from harness import __version__
-from harness.commands import options
+from harness import __version__, options
+from harness.options import Option
 from harness.show import frame
 
-# rich would double the time that every start takes
-app = typer.Typer(
-    name="harness", no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False, epilog=options.EPILOG
+# In the order of work; a command that is not here is refused by a test.
+ORDER: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("First", ("help", "doctor", "new", "add", "library", "lint")),
+    ("Images", ("build", "boot", "sbom")),
+    ("Runs", ("matrix", "results", "report")),
+    ("Figures", ("compare", "history", "baseline", "calibrate")),
+    ("Machines", ("machine",)),
+    ("Certificates", ("profile", "certify", "verify")),
+    ("This host", ("cache", "clean", "completion", "version")),
 )
-
-P = ParamSpec("P")
-
-
-def command(function: Callable[P, int]) -> Callable[P, None]:
-    """Make `function` a subcommand: what it returns is the exit code, what it raises is explained on stderr."""
-
-    @functools.wraps(function)
-    def framed(*args: P.args, **kwargs: P.kwargs) -> None:
-        raise typer.Exit(frame.guarded(lambda: function(*args, **kwargs)))
-
-    return app.command(name=function.__name__.rstrip("_").replace("_", "-"))(framed)
+CACHE = "cache"
+CONTEXT: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+EPILOG = """\b
+Exit codes: 0 all is well, 1 cases failed, 2 your input, 3 this host,
+4 the machine, 5 the image, 6 better (of compare), 7 not repeatable here
+(of verify), 70 a bug, 130 interrupted."""
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
-        print(f"harness {__version__}")
-        raise typer.Exit
+class Port(click.ParamType[int]):
+    """A TCP port of a guest."""
+
+    name = "port"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Return the number; a wrong one ends the command with what is expected."""
+        text = str(value)
+        if text.isascii() and text.isdigit() and 0 < int(text[:6]) < 65536:
+            return int(text)
+        more = "the port of the guest alone: the host's is chosen, and shown"
+        raise self.fail(f"{text!r} is no port: {more if ':' in text else '1 to 65535'}", param, ctx)
 
 
-@app.callback()
-def _options(
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of every error.")] = False,
-    version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
-    ] = False,
-) -> None:
+class Commands(click.Group):
+    """The subcommands in the order of work, and the nearest one for a name that is none."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names in the order of work."""
+        known = [name for _, names in ORDER for name in names if name in self.commands]
+        return [*known, *sorted(set(self.commands) - set(known))]
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the commands under what they are about, each with its whole description."""
+        for title, names in ORDER:
+            rows = [(name, self.commands[name].short_help or "") for name in names if name in self.commands]
+            if rows:
+                with formatter.section(title):
+                    formatter.write_dl(rows)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command that is named; one that is not there is answered with the nearest."""
+        name = args[0]
+        if name not in self.commands and not name.startswith("-"):
+            near = difflib.get_close_matches(name, self.commands, 1, 0.5)
+            what = f"did you mean {near[0]!r}?" if near else "`harness help` lists the commands"
+            ctx.fail(f"there is no command {name!r}: {what}")
+        return super().resolve_command(ctx, args)
+
+
+def _parameter(row: Option) -> click.Parameter:
+    kind = _type(row)
+    if row.argument:
+        return click.Argument([row.key], type=kind, required=row.required, nargs=-1 if row.many else 1,
+                              metavar=row.metavar, shell_complete=_complete(row))  # fmt: skip
+    names = [row.key, f"--{row.name}", *([f"-{row.short}"] if row.short else [])]
+    if row.kind == "flag":
+        return click.Option(names, is_flag=True, default=False, help=row.help)
+    shown: bool | str = row.shown or (row.default not in (None, "", 0))
+    return click.Option(names, type=kind, default=row.default, required=row.required, multiple=row.many, help=row.help,
+                        metavar=row.metavar or None, envvar=row.env or None, show_envvar=True, show_default=shown,
+                        shell_complete=_complete(row))  # fmt: skip
+
+
+def _type(row: Option) -> Any:
+    if row.words and not row.argument:
+        return click.Choice(row.words)
+    if row.kind == "number":
+        return click.FloatRange(row.least, row.most)
+    if row.kind == "whole number":
+        return click.IntRange(
+            None if row.least is None else int(row.least), None if row.most is None else int(row.most)
+        )
+    return {"path": click.Path(path_type=Path), "port": Port(), "flag": bool}.get(row.kind, str)
+
+
+def _complete(row: Option) -> Callable[[click.Context, click.Parameter, str], Any] | None:
+    if not (row.completes or row.words):
+        return None
+
+    def complete(_: click.Context, __: click.Parameter, incomplete: str) -> Any:
+        from harness.cli import completion
+
+        return completion.complete(row, incomplete)
+
+    return complete
+
+
+@click.group(cls=Commands, context_settings=CONTEXT, epilog=EPILOG, no_args_is_help=True)
+@click.option("--debug", is_flag=True, help="Show the traceback of every error.")
+@click.version_option(__version__, prog_name="harness", message="%(prog)s %(version)s", help="Print the version.")
+def app(debug: bool) -> None:
     """Builds small container-native Linux images for x86_64, arm64 and s390x, boots them, and judges the evidence.
 
     \b
     Examples:
-      harness build cases/images/minimal.yml      for all three architectures
-      harness boot cases/images/default.yml -m qemu-arm64
-      harness matrix                    build, boot and check everything; one table
-      harness doctor                    what this host has and lacks
-      harness clean --dry-run           what the cache would give back
-      harness --install-completion      completion in your shell
+      harness boot default -m qemu-arm64      build and boot a shipped image
+      harness new nginx sshd -o os.yml        begin an image of your own
+      harness matrix          build, boot and check everything; one table
+      harness doctor          what this host has and lacks
+      harness help COMMAND    all about one command, with examples
     """
     if debug:
         os.environ[frame.DEBUG] = "1"
+
+
+def command(function: Callable[..., int]) -> Callable[..., int]:
+    """Make `function` a subcommand: its parameters are the rows of the table that name it, its docstring the help.
+
+    What it returns is the exit code, what it raises is explained on stderr. The options of a build come as one
+    parameter, ``settings``.
+    """
+    name = function.__name__.rstrip("_").replace("_", "-")
+    rows = options.of(name)
+    builds = any(row in options.BUILD for row in rows) and name in options.BUILDERS
+
+    @functools.wraps(function)
+    def framed(**given: Any) -> None:
+        raise click.exceptions.Exit(frame.guarded(lambda: function(**_arguments(given, builds=builds))))
+
+    text = (function.__doc__ or "").strip()
+    app.add_command(
+        click.Command(
+            name,
+            callback=framed,
+            params=[_parameter(row) for row in rows],
+            help=_help(text, rows),
+            short_help=text.partition("\n")[0].rstrip("."),
+            context_settings=CONTEXT,
+        )
+    )
+    return function
+
+
+def _arguments(given: dict[str, Any], *, builds: bool) -> dict[str, Any]:
+    if cache := given.get(CACHE):
+        os.environ["HARNESS_CACHE"] = str(cache.absolute())  # for all that this process asks, and starts
+    if not builds:
+        return {key: value for key, value in given.items() if key != CACHE}
+    build = {row.key: given.pop(row.key) for row in options.BUILD}
+    return {**given, options.SETTINGS: options.settings_of(build)}
+
+
+def _help(text: str, rows: Sequence[Option]) -> str:
+    """Return a docstring with what its arguments are, before its examples."""
+    told = [f"  {row.metavar}  {row.help}" for row in rows if row.argument and row.help]
+    lines = [line.removeprefix("    ") for line in text.splitlines()]
+    before, examples, after = "\n".join(lines).partition("\n\n\b\nExamples:")
+    return before + ("\n\n\b\n" + "\n".join(told) if told else "") + examples + after
+
+
+def show_help(name: str | None) -> int:
+    """Print the help of a command, of the whole program without a name. Returns 0; UserError for an unknown name."""
+    from harness.errors import UserError
+
+    if name is None:
+        found: click.Command = app
+    elif name in app.commands:
+        found = app.commands[name]
+    else:
+        near = difflib.get_close_matches(name, app.commands, 1, 0.5)
+        hint = f"did you mean {near[0]}?" if near else f"one of: {', '.join(app.commands)}"
+        raise UserError(f"there is no command {name!r}", hint=hint)
+    parent = click.Context(app, info_name="harness", **CONTEXT)
+    context = parent if name is None else click.Context(found, info_name=name, parent=parent, **CONTEXT)
+    print(found.get_help(context))
+    return 0

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-import typer
+from typing import TYPE_CHECKING
 
 from harness.cli.app import command
-from harness.commands import options
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @command
-def doctor(json: options.Json = False) -> int:
+def doctor(json: bool) -> int:
     """Say what this host has and lacks.
 
     Tools with their versions and packages, KVM, the cache, room for guests, package sources.
@@ -29,14 +29,27 @@ def doctor(json: options.Json = False) -> int:
 
 
 @command
-def clean(
-    everything: Annotated[bool, typer.Option("--all", help="Downloads too: the next build needs the network.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
-    to: Annotated[
-        float | None, typer.Option(metavar="MB", min=0, help="Only until it takes so much, the longest unused first.")
-    ] = None,
-    json: options.Json = False,
-) -> int:
+def cache(action: str, folder: Path, json: bool) -> int:
+    """Keep downloaded packages and images elsewhere.
+
+    export writes them to a folder, import takes them back.
+
+    With a lock (harness build --lock FILE) and an exported cache an image can be built again, byte for byte, when the
+    mirror no longer has its packages, or the registry its images.
+
+    \b
+    Examples:
+      harness cache export /backup/packages
+      harness cache import /backup/packages
+      harness build my-os.yml --lock my-os.lock --offline
+    """
+    from harness.commands.host import cache as module
+
+    return module.cache(action, folder, as_json=json)
+
+
+@command
+def clean(all_: bool, dry_run: bool, to: float | None, json: bool) -> int:
     """Free the cache of what can be made again.
 
     Never while a build or a boot is using it.
@@ -49,4 +62,50 @@ def clean(
     """
     from harness.commands.host import clean as module
 
-    return module.clean(everything=everything, dry_run=dry_run, to_mb=to, as_json=json)
+    return module.clean(everything=all_, dry_run=dry_run, to_mb=to, as_json=json)
+
+
+@command
+def help_(command: str | None) -> int:
+    """Say what a command does, or list all commands.
+
+    \b
+    Examples:
+      harness help
+      harness help boot
+    """
+    from harness.cli.app import show_help
+
+    return show_help(command)
+
+
+@command
+def completion(shell: str) -> int:
+    """Print what makes your shell complete harness's words.
+
+    Images, machines, architectures, components, profiles, plans and runs, too.
+
+    \b
+    Examples:
+      eval "$(harness completion bash)"                              (in ~/.bashrc)
+      eval "$(harness completion zsh)"                               (in ~/.zshrc)
+      harness completion fish > ~/.config/fish/completions/harness.fish
+    """
+    from harness.cli.completion import script
+
+    print(script(shell))
+    return 0
+
+
+@command
+def version() -> int:
+    """Print the version of the harness.
+
+    \b
+    Examples:
+      harness version
+    """
+    from harness import __version__
+
+    print(f"harness {__version__}")
+    return 0

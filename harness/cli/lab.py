@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
-
-import typer
+from typing import TYPE_CHECKING
 
 from harness.cli.app import command
-from harness.commands import options
+
+if TYPE_CHECKING:
+    from harness.build.settings import Settings
 
 
 @command
-def machine(
-    action: Annotated[str, typer.Argument(metavar="list|check|free", show_default=False)],
-    names: Annotated[list[str] | None, typer.Argument(metavar="[MACHINE…]", show_default=False)] = None,
-    image: Annotated[
-        list[Path] | None, typer.Option(help="The image that `check` boots.", show_default="minimal")
-    ] = None,
-    json: options.Json = False,
-) -> int:
-    """Show the lab, look at a new board step by step, or bring back a board that was set aside.
+def machine(action: str, names: tuple[str, ...], image: tuple[str, ...], settings: Settings, json: bool) -> int:
+    """Show machines, look at a new board, bring one back.
+
+    check looks at a board step by step; free brings back one that was set aside.
 
     list takes machines' YAML files or folders of them, check one file, free one name.
 
@@ -36,4 +30,4 @@ def machine(
     """
     from harness.commands.lab import machine as module
 
-    return module.act(action, names or [], image or [], as_json=json)
+    return module.act(action, names, image, settings, as_json=json)

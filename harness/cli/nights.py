@@ -1,40 +1,80 @@
-"""The subcommands about runs of many hosts."""
+"""Whole plans: every image on every machine, night after night."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
-
-import typer
+from typing import TYPE_CHECKING
 
 from harness.cli.app import command
-from harness.commands import options
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from harness.build.settings import Settings
 
 
 @command
-def results(
-    action: Annotated[str, typer.Argument(metavar="merge")],
-    folders: Annotated[list[Path], typer.Argument(metavar="FOLDER…", help="What each host's --results wrote.")],
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Where the whole run goes.")],
-    partial: Annotated[bool, typer.Option("--partial", help="Do without the shards that are missing.")] = False,
-    json: options.Json = False,
+def matrix(
+    words: tuple[str, ...],
+    explain: bool,
+    image: tuple[str, ...],
+    machine: tuple[str, ...],
+    results: Path | None,
+    keyword: str,
+    workers: int | None,
+    timeout_multiplier: float,
+    resume: bool,
+    deadline: str | None,
+    quarantine: bool,
+    shard: str | None,
+    durations_of: Path | None,
+    against: str | None,
+    no_history: bool,
+    history: str | None,
+    settings: Settings,
+    json: bool,
 ) -> int:
-    """Put the results of one plan from several hosts together, as if one host had run it.
+    """Build, boot and check all images of a plan; one table.
 
-    Refused are parts that contradict each other: a cell twice, other images, another commit or harness, a shard of
-    another split or none.
+    Each image boots on each of its machines, where the cases look at it.
 
-    Exit code of the whole run, as `harness matrix`.
+    Without PLAN, the two images that ship with the harness on all three architectures. With --image and --machine
+    and no PLAN, an image's YAML (A.yml+B.yml are merged) on a machine.
+
+    Exit 0 when all passed, 1 when cases failed or something became worse (--against), 4 when only machines or this
+    host failed, 3 when some cells were not run, 130 when interrupted.
 
     \b
     Examples:
-      harness matrix nightly.yml --shard 1/2 --durations-of last/results.json --results one     (on a host)
-      harness matrix nightly.yml --shard 2/2 --durations-of last/results.json --results two     (on another)
-      harness results merge one two -o night
+      harness matrix
+      harness matrix nightly.yml --machine qemu-arm64 --results out
+      harness matrix nightly.yml --lock nightly.lock
+      harness matrix nightly.yml --results out --deadline 06:30
+      harness matrix nightly.yml --results out --resume
+      harness matrix --image default -k root -- -x
+      harness matrix --explain --against latest-baseline
     """
-    from harness.commands.runs import results as module
-    from harness.errors import UserError
+    from datetime import datetime
 
-    if action != "merge":
-        raise UserError(f"unknown action {action!r}", hint="harness results merge FOLDER… -o DIR")
-    return module.merge_results(folders, output, partial=partial, as_json=json)
+    from harness.commands.nights import gate, watch
+    from harness.commands.nights import matrix as module
+
+    until = watch.deadline(deadline, datetime.now()) if deadline else None
+    after = gate.prepare(against, keep=not no_history, where=history)
+    return module.from_words(
+        words,
+        images=image,
+        machines=machine,
+        results=results,
+        keyword=keyword,
+        workers=workers,
+        patience=timeout_multiplier,
+        settings=settings,
+        explain=explain,
+        as_json=json,
+        after=after,
+        resume=resume,
+        deadline=until,
+        shard=shard or "",
+        durations=durations_of,
+        quarantine=quarantine,
+    )

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from harness.arch import by_name
 from harness.errors import HostError
@@ -23,41 +23,7 @@ BuildProgress = Callable[[str], None]
 BuildEvent = Callable[["Cell"], None]
 
 
-@dataclass(frozen=True)
-class BuildOptions:
-    """What a run may say about building; the rest are the defaults of `harness build`."""
-
-    cache: Path | None = None
-    lock: Path | None = None
-    offline: bool = False
-    refresh: bool = False
-    library: bool = False
-
-    def to_json(self) -> dict[str, Any]:
-        """Return it as plain data, for another process; that one does not ask the mirror anew once more."""
-        return {
-            "cache": str(self.cache) if self.cache else None,
-            "lock": str(self.lock.absolute()) if self.lock else None,
-            "offline": self.offline,
-            "library": self.library,
-        }
-
-    @classmethod
-    def from_json(cls, data: dict[str, Any]) -> BuildOptions:
-        """Return what `to_json` made the data of."""
-        cache, lock = (Path(data[key]) if data[key] else None for key in ("cache", "lock"))
-        return cls(cache, lock, data["offline"], library=data["library"])
-
-    @property
-    def settings(self) -> Settings:
-        """The build's settings."""
-        from harness.build.settings import Settings
-
-        made = Settings(lock=self.lock, offline=self.offline, refresh=self.refresh, library=self.library)
-        return replace(made, cache=self.cache) if self.cache else made
-
-
-def build(planned: Sequence[Planned], how: BuildOptions, progress: BuildProgress, told: BuildEvent) -> list[Cell]:
+def build(planned: Sequence[Planned], settings: Settings, progress: BuildProgress, told: BuildEvent) -> list[Cell]:
     """Build each image once and return the cells with their folders; one whose host lacks something has the reason.
 
     `told` hears of each cell once that is known. Raises UserError for what shows only while building.
@@ -69,7 +35,7 @@ def build(planned: Sequence[Planned], how: BuildOptions, progress: BuildProgress
     for one in planned:
         if not one.cell.problem:
             wants.setdefault(_key(one.cell), one.spec)
-    builder = Builder(how.settings, progress)
+    builder = Builder(settings, progress)
 
     def make(key: tuple[tuple[str, ...], str]) -> tuple[str, str]:
         spec = wants[key]
@@ -106,9 +72,9 @@ def _filled(cells: Iterable[Cell], built: dict[tuple[tuple[str, ...], str], tupl
         yield replace(cell, folder=folder, problem=problem)
 
 
-def build_more(sources: Sequence[Path], arch: str, how: BuildOptions) -> Image:
+def build_more(sources: Sequence[Path], arch: str, settings: Settings) -> Image:
     """Build one more image, from YAML files that are merged in order."""
     from harness.build.pipeline import Builder
     from harness.spec import load_image
 
-    return Builder(how.settings).build(load_image(sources, library=how.library), by_name(arch))
+    return Builder(settings).build(load_image(sources, library=settings.library), by_name(arch))

@@ -66,7 +66,12 @@ def merge(parts: Sequence[HostPart], *, partial: bool = False) -> list[Event]:
     whole = {**first, "when": min(part.run["when"] for part in parts), "shard": None,
              "run": digest_of(sorted(part.run["run"] for part in parts))[:32],
              "cells": [facts.get(name) or _missing(name) for name in every]}  # fmt: skip
-    told = [event for part in parts for event in part.told if event["event"] in ("built", "booted", "case", "note")]
+    told = [
+        event
+        for part in parts
+        for event in part.told
+        if event["event"] in ("built", "booted", "case", "partial", "note")
+    ]
     counts = [event["cases"] for part in parts for event in part.told if event["event"] == "collected"]
     collected = {name: sum(count.get(name, 0) for count in counts) for name in {*facts, ""}}
     ends = [event for part in parts for event in part.told if event["event"] == "end"]

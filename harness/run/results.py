@@ -41,7 +41,7 @@ def fold(events: Iterable[Mapping[str, Any]]) -> ResultRow:
     """Return the results of a run as far as its events go; an interrupted run gives what it had found."""
     head: ResultRow = {"schema": SCHEMA}
     cells: dict[str, ResultRow] = {}
-    other: ResultRow = {"cases": _no_cases(), "failures": []}
+    other: ResultRow = {"cases": _no_cases(), "partial": {}, "failures": []}
     collected: dict[str, int] | None = None
     end: Mapping[str, Any] = {}
     notes: list[str] = []
@@ -60,6 +60,8 @@ def fold(events: Iterable[Mapping[str, Any]]) -> ResultRow:
             _TAKE.get(kind, _ignore)(cells[event["cell"]], event)
         elif kind == "case":
             _count(other, event)
+        elif kind == "partial":
+            _partial(other, event)
     rows = list(cells.values())
     for row in rows:
         row["status"] = _status(row, collected)
@@ -167,6 +169,7 @@ def _cell(row: Mapping[str, Any]) -> ResultRow:
         "exact_repeats": None,
         "root_readonly": None,
         "cases": _no_cases(),
+        "partial": {},
         "status": NOT_RUN if row.get("problem") else INCOMPLETE,
         "reason": row.get("problem", ""),
         "budget": row["budget"],
@@ -200,7 +203,7 @@ def _booted(row: ResultRow, event: Mapping[str, Any]) -> None:
 def _count(row: ResultRow, event: Mapping[str, Any]) -> None:
     if event.get("instead"):  # it had an outcome, and then its teardown failed
         row["cases"][event["instead"]] -= 1
-    row["cases"][event["outcome"]] += 1
+    row["cases"][event["outcome"]] = row["cases"].get(event["outcome"], 0) + 1
     if event["outcome"] == "failed":
         row["failures"].append({key: event.get(key, "") for key in ("case", "message", "transcript", "whose")})
 
@@ -216,7 +219,12 @@ def _case(row: ResultRow, event: Mapping[str, Any]) -> None:
         row["root_readonly"] = row["root_readonly"] is not False and event["outcome"] == "passed"
 
 
-_TAKE = {"built": _built, "booted": _booted, "case": _case}
+def _partial(row: ResultRow, event: Mapping[str, Any]) -> None:
+    """Count a subtest, or an attempt that was repeated: it is no outcome of a case."""
+    row["partial"][event["outcome"]] = row["partial"].get(event["outcome"], 0) + 1
+
+
+_TAKE = {"built": _built, "booted": _booted, "case": _case, "partial": _partial}
 
 
 def _status(row: Mapping[str, Any], collected: Mapping[str, int] | None) -> str:

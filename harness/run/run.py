@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness.run.builds import BuildOptions
+from harness.build.settings import Settings
 from harness.run.cells import Cell, from_json, to_json
 from harness.run.events import Events
 from harness.run.known import Excuse
@@ -31,7 +31,7 @@ class RunSettings:
     cells: tuple[Cell, ...]
     slots: int
     patience: float
-    how: BuildOptions = field(default_factory=BuildOptions)
+    settings: Settings = field(default_factory=Settings)
     explain: bool = False
     known: tuple[Excuse, ...] = ()
 
@@ -47,7 +47,7 @@ class RunSettings:
             "cells": to_json(self.cells),
             "slots": self.slots,
             "patience": self.patience,
-            "how": self.how.to_json(),
+            "settings": self.settings.to_json(),
             "explain": self.explain,
             "known": [asdict(one) for one in self.known],
         }
@@ -60,7 +60,7 @@ class RunSettings:
             cells=tuple(from_json(data["cells"])),
             slots=data["slots"],
             patience=data["patience"],
-            how=BuildOptions.from_json(data["how"]),
+            settings=Settings.from_json(data["settings"]),
             explain=data["explain"],
             known=tuple(Excuse(**row) for row in data["known"]),
         )

@@ -53,13 +53,14 @@ class CellProgress:
     failed: int = 0
     skipped: int = 0
     known: int = 0
+    others: int = 0  # outcomes of other plugins
     labs: int = 0  # of the failed: by the machine's or this host's fault
     total: int | None = None
 
     @property
     def done(self) -> int:
         """How many of its cases have an outcome."""
-        return self.passed + self.failed + self.skipped + self.known
+        return self.passed + self.failed + self.skipped + self.known + self.others
 
     @property
     def word(self) -> str:
@@ -73,9 +74,10 @@ class CellProgress:
 
     def count(self, event: Mapping[str, Any]) -> None:
         """Take in a case's outcome."""
-        if event["instead"]:
-            setattr(self, event["instead"], getattr(self, event["instead"]) - 1)
-        setattr(self, event["outcome"], getattr(self, event["outcome"]) + 1)
+        for outcome, more in ((event["instead"], -1), (event["outcome"], 1)):
+            if outcome:
+                name = outcome if outcome in COUNTS else "others"
+                setattr(self, name, getattr(self, name) + more)
         self.labs += event["outcome"] == "failed" and event.get("whose") in LAB
 
 
@@ -127,6 +129,7 @@ class RunProgress:
             cell = self.cells[name]
             cell.phase = row["status"]
             cell.passed, cell.failed, cell.skipped, cell.known = (row[key] for key in COUNTS)
+            cell.others = sum(count for key, count in row.items() if key != "status") - cell.done
             cell.total = cell.done
         left = len(self.cells) - len(event["finished"])
         return f"going on: {left} of {len(self.cells)} cells are left"

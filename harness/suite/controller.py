@@ -19,6 +19,7 @@ import pytest
 
 from harness import __version__
 from harness.errors import EXIT_OK, EXIT_USER, HarnessError, UserError
+from harness.options import pytest_values, settings_of
 from harness.run import builds, events, known, results, resume, revision, shard
 from harness.run import cells as cells_
 from harness.run import folder as folder_
@@ -35,6 +36,9 @@ MESSAGE_CHARS = 8000
 
 def start(config: pytest.Config) -> None:
     """Register the controller; with xdist, groups are scheduled whatever `--dist` says."""
+    if config.option.collectonly:
+        config.pluginmanager.register(Listing(config), "harness-listing")
+        return
     if config.getoption("dist", "no") != "no":
         config.option.dist = "loadscope"
         config.option.loadscopereorder = False
@@ -54,6 +58,22 @@ class Distribution:
         from harness.suite.scheduler import Scheduler
 
         return Scheduler(config, log)
+
+
+class Listing:
+    """The hook of a process that only lists which cases there are on which cells."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self.config = config
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionstart(self) -> None:
+        """Read the files; what is wrong with them ends the session with its complaints."""
+        try:
+            planned, _ = _part(cells_.planned(_wanted(self.config)), self.config)
+        except HarnessError as error:
+            raise pytest.UsageError(str(error)) from None
+        self.config.pluginmanager.register(worker.Lister([one.cell for one in planned]), "harness-lister")
 
 
 class Controller:
@@ -76,12 +96,7 @@ class Controller:
         from harness.system import limits
 
         config = self.config
-        wanted = cells_.Wanted(
-            plan=config.getoption("harness_plan"),
-            images=tuple(config.getoption("harness_images")),
-            machines=tuple(config.getoption("harness_machines")),
-            library=config.getoption("harness_library"),
-        )
+        wanted = _wanted(config)
         try:
             planned, self.shard = _part(cells_.planned(wanted), config)
             excused = known.excuses(load_plan(wanted.plan).known) if wanted.plan else ()
@@ -94,7 +109,8 @@ class Controller:
             print(text, file=sys.stderr, flush=True)
         cells = [one.cell for one in planned]
         self.run = RunSettings(
-            folder, tuple(cells), 1, config.getoption("harness_patience"), _how(config),
+            folder, tuple(cells), 1, config.getoption("harness_timeout_multiplier"),
+            settings_of(pytest_values(config.getoption)),
             explain=config.getoption("harness_explain"), known=excused,
         )  # fmt: skip
         try:
@@ -103,7 +119,7 @@ class Controller:
             self.run = None  # what is there is another run's
             raise pytest.UsageError(str(error)) from None
         try:
-            cells = builds.build(planned, self.run.how, self._building, self._built)
+            cells = builds.build(planned, self.run.settings, self._building, self._built)
         except HarnessError as error:
             self._end(error=events.of_error(error))
             raise pytest.UsageError(str(error)) from None
@@ -172,14 +188,23 @@ class Controller:
         self._spent[report.nodeid] += report.duration  # its guests boot before the call
         if self.run is None or not (report.failed or report.skipped or report.when == "call"):
             return
+        if name := _partial(report):
+            self.run.events.tell("partial", cell=self._cell(report), case=report.nodeid, outcome=name)
+            return
+        # other plugins settle an outcome when it is asked for its word: a case whose subtests failed has failed
+        self.config.hook.pytest_report_teststatus(report=report, config=self.config)
         if self._seen.get(report.nodeid) == "failed":
             return
-        cell = self._groups.get(report.nodeid, "").partition(":")[0]
+        cell = self._cell(report)
         properties = dict(report.user_properties)
-        outcome = results.KNOWN if properties.get("known") else report.outcome
+        outcome = results.KNOWN if properties.get("known") else _outcome(report)
         before, self._seen[report.nodeid] = self._seen.get(report.nodeid, ""), outcome
         more = {key: properties.get(key, "") for key in ("transcript", "verdict", "whose", "known", "passes")}
         self._tell(report, outcome, cell, before, seconds=round(self._spent.pop(report.nodeid), 3), **more)
+
+    def _cell(self, report: pytest.TestReport) -> str:
+        """Return the id of the cell that a case ran on; empty where it ran on none."""
+        return self._groups.get(report.nodeid, "").partition(":")[0]
 
     def _tell(
         self, report: pytest.TestReport | pytest.CollectReport, outcome: str, cell: str = "", instead: str = "",
@@ -228,12 +253,11 @@ class Controller:
             self._discard(self.run.folder)
 
 
-def _how(config: pytest.Config) -> builds.BuildOptions:
-    return builds.BuildOptions(
-        cache=config.getoption("harness_cache"),
-        lock=config.getoption("harness_lock"),
-        offline=config.getoption("harness_offline"),
-        refresh=config.getoption("harness_refresh"),
+def _wanted(config: pytest.Config) -> cells_.Wanted:
+    return cells_.Wanted(
+        plan=config.getoption("harness_plan"),
+        images=tuple(config.getoption("harness_image")),
+        machines=tuple(config.getoption("harness_machine")),
         library=config.getoption("harness_library"),
     )
 
@@ -255,10 +279,24 @@ def _part(planned: list[cells_.Planned], config: pytest.Config) -> tuple[list[ce
     text: str | None = config.getoption("harness_shard")
     if not text:
         return planned, None
-    past: Path | None = config.getoption("harness_durations")
+    past: Path | None = config.getoption("harness_durations_of")
     mine, facts = shard.part([one.cell for one in planned], results.read(past) if past else None, shard.parse(text))
     ids = {cell.id for cell in mine}
     return [one for one in planned if one.cell.id in ids], facts
+
+
+def _outcome(report: pytest.TestReport) -> str:
+    """Return a case's outcome under its own name: one that was expected to fail is no skipped one."""
+    if hasattr(report, "wasxfail") and not report.failed:
+        return "xfailed" if report.skipped else "xpassed"
+    return report.outcome
+
+
+def _partial(report: pytest.TestReport) -> str:
+    """Return the name of an outcome that is not the case's own: of a subtest, or an attempt that is repeated."""
+    if hasattr(report, "context"):  # pytest's subtests, and those of its former plugin
+        return f"subtests {_outcome(report)}"
+    return report.outcome if report.outcome not in ("passed", "failed", "skipped") else ""
 
 
 def _message(report: pytest.TestReport | pytest.CollectReport) -> str:

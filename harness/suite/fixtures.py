@@ -1,4 +1,7 @@
-"""The fixtures that cases ask for. Each is of the cell that the case is run on."""
+"""The fixtures that cases ask for. Each is of the cell that the case is run on.
+
+They are there in every pytest, to say what is missing, so nothing heavy is imported before one is used.
+"""
 
 from __future__ import annotations
 
@@ -10,25 +13,30 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from harness.image import Image
-from harness.run.builds import build_more
-from harness.run.cells import Cell
-from harness.run.run import RunSettings
-from harness.suite.guests import Guests
-
 if TYPE_CHECKING:
+    from harness.image import Image
     from harness.launch import ExactPair
+    from harness.run.cells import Cell
+    from harness.run.run import RunSettings
     from harness.spec.models.machine import MachineSpec
+    from harness.suite.guests import Guests
     from harness.system import System
     from harness.system.shell import Shell
 
-RUN = pytest.StashKey[RunSettings]()
-GUESTS = pytest.StashKey[Guests]()
+RUN: pytest.StashKey[RunSettings] = pytest.StashKey()
+GUESTS: pytest.StashKey[Guests] = pytest.StashKey()
+MISSING = (
+    "this case runs on an image and a machine: give --harness-image IMAGE and --harness-machine MACHINE, "
+    "or --harness-plan PLAN"
+)
+LATE = "a case gets its fixtures by its arguments: with request.getfixturevalue it is on no cell"
 
 
 @pytest.fixture(scope="session")
 def cell(request: pytest.FixtureRequest) -> Cell:
     """The cell: one image on one machine, with its budgets."""
+    if not hasattr(request, "param"):
+        pytest.fail(LATE if RUN in request.config.stash else MISSING, pytrace=False)
     found: Cell = request.param
     return found
 
@@ -36,6 +44,8 @@ def cell(request: pytest.FixtureRequest) -> Cell:
 @pytest.fixture(scope="session")
 def image(cell: Cell) -> Image:
     """The built image."""
+    from harness.image import Image
+
     assert isinstance(cell.built, Image), "cases of foreign OSes that want an image are left out"
     return cell.built
 
@@ -110,13 +120,15 @@ def boot(request: pytest.FixtureRequest, cell: Cell) -> Iterator[Callable[..., S
 @pytest.fixture
 def variant(request: pytest.FixtureRequest, cell: Cell) -> Callable[[str], Image]:
     """Builds the cell's image with more YAML after its own: ``variant(text)``."""
+    from harness.run.builds import build_more
+
     run = request.config.stash[RUN]
 
     def make(text: str) -> Image:
         folder: Path = request.getfixturevalue("tmp_path")
         more = folder / "variant.yml"
         more.write_text(text)
-        return build_more([*map(Path, cell.sources), more], cell.arch, run.how)
+        return build_more([*map(Path, cell.sources), more], cell.arch, run.settings)
 
     return make
 

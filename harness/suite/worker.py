@@ -7,7 +7,7 @@ import json
 import os
 import signal
 from collections import Counter
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from datetime import date
 from typing import Any
 
@@ -22,7 +22,6 @@ from harness.suite import collect, fixtures
 from harness.suite.fixtures import GUESTS, RUN
 from harness.suite.guests import Guests
 
-FIXTURES = frozenset({"cell", "image", "machine", "budget", "expect", "system", "shell", "exact", "boot", "variant"})
 PR_SET_PDEATHSIG = 1
 
 
@@ -38,7 +37,6 @@ def join(config: pytest.Config, given: dict[str, Any]) -> None:
 def take_part(config: pytest.Config, run: RunSettings) -> None:
     """Register what runs cases, for `run`."""
     config.stash[RUN], config.stash[GUESTS] = run, Guests(run)
-    config.pluginmanager.register(fixtures, "harness-fixtures")
     config.pluginmanager.register(Worker(run, config.stash[GUESTS], _teller(config)), "harness-worker")
 
 
@@ -47,17 +45,25 @@ def _teller(config: pytest.Config) -> bool:
     return bool(getattr(config, "workerinput", {}).get("workerid", "gw0") == "gw0")
 
 
-class Worker:
+class Lister:
+    """The hook of a process that only lists cases: nothing is built, booted or written."""
+
+    def __init__(self, cells: Sequence[Cell]) -> None:
+        self.cells = cells
+
+    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
+        """Run a case on every cell; a `cell` fixture of somebody else's is theirs."""
+        if "cell" in metafunc.fixturenames and _is_ours(metafunc):
+            ids = [cell.id for cell in self.cells]
+            metafunc.parametrize("cell", self.cells, ids=ids, indirect=True, scope="session")
+
+
+class Worker(Lister):
     """The hooks of a process that runs cases."""
 
     def __init__(self, run: RunSettings, guests: Guests, teller: bool) -> None:
+        super().__init__([cell for cell in run.cells if not cell.problem and not cell.finished])
         self.run, self.guests, self.teller = run, guests, teller
-
-    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
-        """Run a case on every cell that can be run."""
-        if FIXTURES & set(metafunc.fixturenames):
-            cells = [cell for cell in self.run.cells if not cell.problem and not cell.finished]
-            metafunc.parametrize("cell", cells, ids=[cell.id for cell in cells], indirect=True, scope="session")
 
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
         """Leave out, skip, group and sort."""
@@ -135,6 +141,11 @@ class Worker:
     def pytest_sessionfinish(self) -> None:
         """Leave no guest behind."""
         self.guests.release()
+
+
+def _is_ours(metafunc: pytest.Metafunc) -> bool:
+    found = metafunc._arg2fixturedefs.get("cell") or ()
+    return [one.func.__module__ for one in found][-1:] == [fixtures.__name__]
 
 
 def _is_filtered(config: pytest.Config) -> bool:

@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from handmade import layout, packed
-from typer.testing import CliRunner
 
 from harness import paths
 from harness.arch import ARCHES

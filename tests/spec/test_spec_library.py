@@ -238,7 +238,7 @@ def test_import_is_light() -> None:
         "elftools",
         "debian",
         "rich",
-        "typer",
+        "click",
         "pytest",
         "pexpect",
         "tenacity",

@@ -22,7 +22,7 @@ def inner(tmp_path: Path) -> Callable[..., Inner]:
         named = [cell if isinstance(cell, list) else [cell, ""] for cell in cells]
         done = subprocess.run(
             [sys.executable, "-m", "pytest", "-p", "fake_cells", "-p", "no:cacheprovider", "--rootdir=.", "-c",
-             os.devnull, "test_inner.py", "--results=results", "--machine=x", "--color=no", *args],
+             os.devnull, "test_inner.py", "--harness-results=results", "--harness-machine=x", "--color=no", *args],
             cwd=tmp_path, env=environment(tmp_path, {"cells": named, **settings}), capture_output=True, text=True,
             timeout=120, check=False,
         )  # fmt: skip

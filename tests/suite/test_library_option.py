@@ -8,14 +8,14 @@ import sys
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
+from click.testing import CliRunner
 
 from harness.arch import Arch
 from harness.build.pipeline import Builder
+from harness.build.settings import Settings
 from harness.cli import app
 from harness.errors import EXIT_HOST, HostError
 from harness.image import Image
-from harness.run.builds import BuildOptions
 from harness.run.cells import Wanted, check, planned
 from harness.spec.models.image import ImageSpec
 
@@ -44,10 +44,7 @@ def test_cells_are_planned_with_it(theirs: Path) -> None:
 
 
 def test_workers_know_of_it() -> None:
-    assert BuildOptions.from_json(json.loads(json.dumps(BuildOptions(library=True).to_json()))) == BuildOptions(
-        library=True
-    )
-    assert BuildOptions(library=True).settings.library
+    assert Settings.from_json(json.loads(json.dumps(Settings(library=True).to_json()))) == Settings(library=True)
 
 
 @pytest.mark.parametrize("words", [("compare", "THEIRS", "THEIRS"), ("calibrate", "THEIRS", "--no-history")])

@@ -274,7 +274,16 @@ def test_interrupted(tmp_path: Path, plan: Path, family: list[psutil.Process], n
     assert found["cells"][1]["cases"]["failed"] == 0
 
 
-PLAIN = [sys.executable, "-m", "pytest", "test_inner.py", "-p", "no:cacheprovider", "--rootdir=.", "--machine=x"]
+PLAIN = [
+    sys.executable,
+    "-m",
+    "pytest",
+    "test_inner.py",
+    "-p",
+    "no:cacheprovider",
+    "--rootdir=.",
+    "--harness-machine=x",
+]
 
 
 @pytest.mark.parametrize("command", [HARNESS, PLAIN], ids=["matrix", "pytest"])

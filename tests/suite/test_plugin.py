@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -25,7 +26,8 @@ def test_three(image): pass
 def test_without_its_options_it_loads_nothing(tmp_path: Path) -> None:
     (tmp_path / "test_x.py").write_text(
         "import sys\n"
-        "def test_x(): assert not [n for n in sys.modules if n.startswith('harness.') and n != 'harness.plugin']\n"
+        "def test_x(): assert sorted(n for n in sys.modules if n.startswith('harness.')) == "
+        "['harness.options', 'harness.plugin', 'harness.suite', 'harness.suite.fixtures']\n"
     )
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     argv = [sys.executable, "-m", "pytest", "-q", "-c", os.devnull, "--rootdir=.", "test_x.py"]
@@ -248,19 +250,22 @@ def test_an_error_while_building_is_in_the_results(inner) -> None:
 
 
 def test_options_of_the_build_reach_it_and_the_workers(inner, tmp_path: Path) -> None:
-    text = "def test_one(request): print('HOW', request.config.stash[RUN].how)\n"
+    text = "def test_one(request): print('HOW', request.config.stash[RUN].settings)\n"
     ran = inner("from harness.suite.fixtures import RUN\n" + text, cells=["a"],
-                args=("--lock=my.lock", "--refresh", "--cache=c", "-n1", "-rP"))  # fmt: skip
+                args=("--harness-lock=my.lock", "--harness-refresh", "--harness-cache=c", "-n1", "-rP"))  # fmt: skip
     assert ran.code == 0, ran.text
     lock = str(tmp_path / "my.lock")
-    assert " ".join(ran.log[0]) == 'how {"cache": "c", "lock": "' + lock + '", "offline": false, "library": false} True'
+    word, *rest = ran.log[0]
+    told = json.loads(" ".join(rest[:-1]))
+    assert (word, rest[-1]) == ("how", "True")
+    assert (told["lock"], told["cache"], told["offline"]) == (lock, str(tmp_path / "c"), False)
     # what the controller has asked for anew, a worker takes from the cache
-    assert f"PosixPath('{lock}'), offline=False, refresh=False" in ran.text
+    assert f"lock=PosixPath('{lock}')" in ran.text and "refresh=False" in ran.text
 
 
 def test_the_time_limits_are_stretched(inner) -> None:
     text = "def test_one(system): pass\ndef test_two(exact): pass\ndef test_three(boot): boot()\n"
-    ran = inner(text, cells=["a"], args=("--timeout-multiplier=3",))
+    ran = inner(text, cells=["a"], args=("--harness-timeout-multiplier=3",))
     assert ran.code == 0, ran.text
     assert [words[1:] for words in ran.log if words[0] == "patience"] == [["3.0"]] * 3
 

@@ -14,9 +14,9 @@ import pytest
 import yaml
 
 from harness import paths
+from harness.build.settings import Settings
 from harness.history import History
 from harness.run import builds, cells
-from harness.run.builds import BuildOptions
 
 HARNESS = [sys.executable, "-c", "from harness.cli import main; main()", "matrix"]
 MINIMAL = paths.CASES / "images/minimal.yml"
@@ -58,20 +58,20 @@ def test_one_lock_holds_the_packages_of_all_images(tmp_path: Path) -> None:
     plan = cells.planned(cells.Wanted(images=images, machines=machines))
     lock = tmp_path / "my.lock"
     told: list[cells.Cell] = []
-    built = builds.build(plan, BuildOptions(lock=lock), lambda _: None, told.append)
+    built = builds.build(plan, Settings(lock=lock), lambda _: None, told.append)
     assert [cell.problem for cell in built] == [""] * 4
     assert sorted(cell.id for cell in told) == sorted(cell.id for cell in built)
     requests = json.loads(lock.read_text())["requests"]
     assert set(requests) == {"arm64", "x86_64"}
     assert any("nginx" in request for request in requests["arm64"])
     before = lock.read_bytes()
-    again = builds.build(plan, BuildOptions(lock=lock, offline=True), lambda _: None, told.append)
+    again = builds.build(plan, Settings(lock=lock, offline=True), lambda _: None, told.append)
     assert (again, lock.read_bytes()) == (built, before)
 
 
 def test_a_lock_that_would_lack_something_is_not_written(tmp_path: Path) -> None:
     plan = cells.planned(cells.Wanted(images=(str(MINIMAL),), machines=("qemu-arm64",)))
-    how = BuildOptions(cache=tmp_path / "empty", lock=tmp_path / "my.lock", offline=True)
+    how = Settings(cache=tmp_path / "empty", lock=tmp_path / "my.lock", offline=True)
     (cell,) = builds.build(plan, how, lambda _: None, lambda _: None)
     assert "offline" in cell.problem
     assert not (tmp_path / "my.lock").exists()

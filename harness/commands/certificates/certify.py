@@ -11,6 +11,7 @@ from typing import Any
 
 from harness import paths
 from harness.arch import by_name
+from harness.build.settings import Settings
 from harness.certify import archive, evidence, identity, judge, keys, statement
 from harness.certify.certificate import WORDS, badge, budget_of, certificate, conditions, facts, lines
 from harness.commands.images.sbom import of as sbom_of
@@ -20,7 +21,6 @@ from harness.errors import EXIT_OK, EXIT_REFUSED, HostError, UserError
 from harness.image import ForeignImage, Image
 from harness.report.words import visible
 from harness.run import events
-from harness.run.builds import BuildOptions
 from harness.run.cells import Wanted
 from harness.show.frame import progress
 from harness.spec import is_os, load_machine, load_os
@@ -44,7 +44,7 @@ class CertifyRequest:
     waivers: Path | None = None
     results: Path | None = None
     patience: float = 1.0
-    how: BuildOptions = field(default_factory=BuildOptions)
+    settings: Settings = field(default_factory=Settings)
     as_json: bool = False
 
 
@@ -105,7 +105,7 @@ def _order(yaml: Path, machine_name: str, profile_name: str, request: CertifyReq
         if image.arch.name != machine.arch:
             raise UserError(f"{image.name} is for {image.arch.name}, but {machine.name} is {machine.arch}")
     else:
-        settings = request.how.settings
+        settings = request.settings
         spec = read_image([yaml], settings)
         image = Builder(settings, progress=progress).build(spec, by_name(machine.arch))
     return Order(yaml, image, spec, machine, profile, waivers, conditions(machine, image))
@@ -129,7 +129,8 @@ def _run(order: Order, nodes: Sequence[str], folder: Path, request: CertifyReque
         "machines": [str(order.machine.path.resolve())],
         "images": [{"path": str(order.yaml.resolve()), "budget": budget}],
     }))  # fmt: skip
-    cells = matrix.Request(Wanted(plan, library=request.how.library), patience=request.patience, how=request.how)
+    cells = matrix.Request(Wanted(plan, library=request.settings.library), patience=request.patience,
+                           settings=request.settings)  # fmt: skip
     results = matrix.run_cases(cells, nodes, folder)
     (cell,) = results["cells"]
     if cell["reason"]:

@@ -12,6 +12,7 @@ from typing import Any
 from harness.board import pool
 from harness.board.labgrid import resolved
 from harness.board.power import Switch
+from harness.build.settings import Settings
 from harness.errors import UserError
 from harness.spec import load_machine
 from harness.spec.models.machine import MachineSpec
@@ -47,7 +48,7 @@ def row(machine: MachineSpec) -> MachineRow:
     return MachineRow(machine.name, kind, machine.tags, "free")
 
 
-def act(action: str, names: Sequence[str], images: Sequence[Path], *, as_json: bool) -> int:
+def act(action: str, names: Sequence[str], images: Sequence[str], settings: Settings, *, as_json: bool) -> int:
     """Do what the command line asks for; UserError when it is none of the three."""
     one = names[0] if len(names) == 1 else ""
     if action == "list":
@@ -56,10 +57,11 @@ def act(action: str, names: Sequence[str], images: Sequence[Path], *, as_json: b
         return free(one)
     if action == "check" and one:
         from harness import paths
-        from harness.build.settings import Settings
         from harness.commands.lab.machine_check import check
 
-        return check(one, images or [paths.CASES / "images" / "minimal.yml"], Settings(), as_json=as_json)
+        return check(
+            one, [Path(name) for name in images] or [paths.CASES / "images" / "minimal.yml"], settings, as_json=as_json
+        )
     raise UserError(f"cannot {action} {len(names)} machines", hint="harness machine list, check FILE, or free NAME")
 
 

@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from harness import paths, proc
+from harness.build.settings import Settings
 from harness.commands.nights import gate, outcome, retain, watch
 from harness.commands.nights.watch import EXIT_DEADLINE, Deadline
 from harness.commands.specs import tell
 from harness.errors import EXIT_BUG, EXIT_INTERRUPTED, HarnessError, UserError
+from harness.options import pytest_words
 from harness.run import events, results
 from harness.run import folder as folder_
-from harness.run.builds import BuildOptions
 from harness.run.cells import DEFAULT_PLAN, Wanted, check
 from harness.run.events import Event, read
 from harness.show.frame import progress
@@ -41,7 +42,7 @@ class Request:
     keyword: str = ""
     workers: int | None = None
     patience: float = 1.0
-    how: BuildOptions = field(default_factory=BuildOptions)
+    settings: Settings = field(default_factory=Settings)
     explain: bool = False
     extra: Sequence[str] = ()
     after: gate.After = field(default_factory=gate.After)
@@ -101,7 +102,7 @@ def from_words(
     *,
     images: Sequence[str],
     machines: Sequence[str],
-    how: BuildOptions,
+    settings: Settings,
     as_json: bool,
     **rest: Any,
 ) -> int:
@@ -109,9 +110,9 @@ def from_words(
     plan = Path(words[0]) if words and not words[0].startswith("-") else None
     if plan is None and not (images and machines and all("/" in one or one.endswith(".yml") for one in images)):
         plan = DEFAULT_PLAN
-    wanted = Wanted(plan, tuple(images), tuple(machines), library=how.library)
+    wanted = Wanted(plan, tuple(images), tuple(machines), library=settings.library)
     extra = words[1:] if words and not words[0].startswith("-") else words
-    return matrix(Request(wanted, how=how, extra=tuple(extra), **rest), as_json=as_json)
+    return matrix(Request(wanted, settings=settings, extra=tuple(extra), **rest), as_json=as_json)
 
 
 def results_folder(given: Path | None) -> Path:
@@ -132,26 +133,17 @@ def _argv(request: Request, cases: Sequence[Path | str], folder: Path) -> list[s
 
     wanted = request.wanted
     workers = request.workers if request.workers is not None else limits.guests(256)
-    options = [f"--plan={wanted.plan}"] if wanted.plan else []
-    options += [f"--image={image}" for image in wanted.images]
-    options += [f"--machine={machine}" for machine in wanted.machines]
-    options += [f"-k={request.keyword}"] if request.keyword else []
-    options += [f"--cache={request.how.cache}"] if request.how.cache else []
-    options += [f"--lock={request.how.lock}"] if request.how.lock else []
-    options += ["--explain"] if request.explain else []
-    options += ["--offline"] if request.how.offline else []
-    options += ["--refresh"] if request.how.refresh else []
-    options += ["--library"] if request.how.library else []
-    options += ["--resume"] if request.resume else []
-    options += ["--quarantine"] if request.quarantine else []
-    options += [f"--history={request.after.where}"] if request.after.where else []
-    options += [f"--shard={request.shard}"] if request.shard else []
-    options += [f"--durations-of={request.durations}"] if request.durations else []
+    given = {
+        "plan": wanted.plan, "image": wanted.images, "machine": wanted.machines, "results": folder,
+        "timeout_multiplier": request.patience, "explain": request.explain, "resume": request.resume,
+        "quarantine": request.quarantine, "history": request.after.where, "shard": request.shard or None,
+        "durations_of": request.durations, **request.settings.changed,
+    }  # fmt: skip
+    words = [*pytest_words(given), *([f"-k={request.keyword}"] if request.keyword else [])]
     return [
         # a killed matrix takes pytest with it, which takes its workers, which take their guests
         proc.resolve("setpriv"), "--pdeathsig", "TERM", "--",
-        sys.executable, "-m", "pytest", *map(str, cases or [paths.CASES]), *options,
-        f"--results={folder}", f"--timeout-multiplier={request.patience:g}",
+        sys.executable, "-m", "pytest", *map(str, cases or [paths.CASES]), *words,
         f"-n={workers}", "-p", "no:cacheprovider", "--color=no", *request.extra,
     ]  # fmt: skip
 

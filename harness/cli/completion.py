@@ -1,0 +1,89 @@
+"""What the shell offers for a word, from the table's rows, and the script that makes it ask."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import click
+from click.shell_completion import CompletionItem, get_completion_class
+
+from harness import paths
+from harness.arch import ALIASES, ARCHES
+from harness.errors import UserError
+from harness.options import Completes, Option
+
+VARIABLE = "_HARNESS_COMPLETE"  # by which the shell asks, and in which language
+YAML = (".yml", ".yaml")
+
+
+def script(shell: str) -> str:
+    """Return the script for a shell; UserError when there is none."""
+    from harness.cli.app import app
+
+    made = get_completion_class(shell)
+    if made is None:
+        raise UserError(f"no completion for {shell!r}", hint="one of: bash, zsh, fish")
+    return made(app, {}, "harness", VARIABLE).source().strip()
+
+
+def complete(row: Option, incomplete: str) -> list[CompletionItem]:
+    """Return what a value of `row` may be that begins with `incomplete`."""
+    done, plus, word = incomplete.rpartition("+") if row.completes == "images" else ("", "", incomplete)
+    names = [name for name in (*row.words, *_NAMES[row.completes]()) if name.startswith(word)]
+    found = [CompletionItem(f"{done}{plus}{name}") for name in names]
+    if row.completes in FILES:
+        found += [CompletionItem(f"{done}{plus}{one}", type=kind) for one, kind in files(word)]
+    return found
+
+
+def files(word: str) -> Iterable[tuple[str, str]]:
+    """Yield the folders and YAML files that begin with `word`, as a shell would; hidden ones where asked for."""
+    folder, slash, name = word.rpartition("/")
+    try:
+        there = sorted(Path(f"{folder}{slash}" or ".").iterdir())
+    except OSError:
+        return
+    for path in there:
+        if path.name.startswith(name) and (name or not path.name.startswith(".")):
+            if path.is_dir():
+                yield f"{folder}{slash}{path.name}/", "plain"
+            elif path.suffix in YAML:
+                yield f"{folder}{slash}{path.name}", "plain"
+
+
+def _stems(folder: Path) -> list[str]:
+    return sorted(path.stem for path in folder.glob("*.yml"))
+
+
+def _runs() -> list[str]:
+    """Return the runs of the history; none where there is no history, or none that answers."""
+    from harness.history import History
+
+    try:
+        with History.open(None, create=False) as opened:
+            return [one.run for one in opened.runs(20)]
+    except UserError:
+        return []
+
+
+def _commands() -> list[str]:
+    from harness.cli.app import app
+
+    return app.list_commands(click.Context(app))
+
+
+FILES = ("images", "machines", "plans", "files", "profiles", "baselines")
+_NAMES: dict[Completes, Callable[[], list[str]]] = {
+    "": list,
+    "files": list,
+    "plans": list,
+    "images": lambda: _stems(paths.CASES / "images"),
+    "machines": lambda: _stems(paths.MACHINES),
+    "components": lambda: _stems(paths.COMPONENTS),
+    "profiles": lambda: _stems(paths.PROFILES),
+    "architectures": lambda: ["all", "host", *ARCHES, *ALIASES],
+    "runs": lambda: ["latest", *_runs()],
+    "baselines": lambda: ["latest-baseline", *_runs()],
+    "commands": _commands,
+}

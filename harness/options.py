@@ -1,0 +1,325 @@
+"""The table of options: one row says all of an option, and who takes it.
+
+The command line, pytest's options, the shell's completion and docs/commands.md are made from it. It imports nothing
+heavy: every start of pytest in an environment that has the harness reads it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from harness.build.settings import Settings
+
+OptionKind = Literal["text", "path", "whole number", "number", "port", "flag"]
+Completes = Literal[
+    "",
+    "images",
+    "machines",
+    "architectures",
+    "components",
+    "profiles",
+    "plans",
+    "runs",
+    "baselines",
+    "files",
+    "commands",
+]
+
+EPILOG = """Exit codes: 0 all is well, 1 cases failed, 2 your input, 3 this host, 4 the machine, 5 the image,
+6 better (of compare), 7 not repeatable here (of verify), 70 a bug, 130 interrupted."""
+SETTINGS = "settings"  # the parameter of a command's function that holds all build settings
+PYTEST_PREFIX = "harness"
+COMPRESSIONS = ("lz4", "lz4-fast", "zstd", "gzip", "xz")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Option:
+    """An option, or with ``argument`` a word that has no name on the command line.
+
+    ``commands`` take it. ``default`` is None where the code decides; ``shown`` then says how. ``many``: it may be given
+    several times, and the values add up. ``words`` are the values that there are, the first words of an argument's
+    grammar. ``under_pytest``: pytest has it too, as ``--harness-NAME``.
+    """
+
+    name: str
+    commands: tuple[str, ...]
+    help: str = ""
+    short: str = ""
+    kind: OptionKind = "text"
+    default: Any = None
+    shown: str = ""
+    env: str = ""
+    metavar: str = ""
+    many: bool = False
+    required: bool = False
+    argument: bool = False
+    least: float | None = None
+    most: float | None = None
+    words: tuple[str, ...] = ()
+    completes: Completes = ""
+    under_pytest: bool = False
+
+    @property
+    def key(self) -> str:
+        """The name of the parameter that gets its value."""
+        key = self.name.replace("-", "_")
+        return f"{key}_" if key in ("all", "format") else key
+
+    @property
+    def pytest_name(self) -> str:
+        """Its name under pytest."""
+        return f"--{PYTEST_PREFIX}-{self.name}"
+
+    @property
+    def pytest_key(self) -> str:
+        """The name that pytest's ``getoption`` knows it by."""
+        return f"{PYTEST_PREFIX}_{self.key}"
+
+
+BUILDERS = ("build", "boot", "matrix", "compare", "calibrate", "certify", "sbom", "machine", "library")
+JSON_TAKERS = (
+    "build", "boot", "matrix", "compare", "calibrate", "certify", "sbom", "machine", "lint", "cache", "library", "add",
+    "verify", "profile", "doctor", "clean", "results", "history", "baseline",
+)  # fmt: skip
+IMAGE_WORDS = "YAML files, merged in order; a built folder; or a shipped image's name."
+MACHINE_WORDS = "A machine's name, or its YAML."
+
+# How images are built. Every command that builds takes all of them, and pytest too.
+BUILD = (
+    Option(name="mirror", commands=BUILDERS, env="HARNESS_MIRROR", metavar="URL [SUITE…]", under_pytest=True,
+           shown="the host's own apt sources", help="Package mirror; several are parted by commas."),
+    Option(name="keyring", commands=BUILDERS, env="HARNESS_KEYRING", kind="path", metavar="FILE", under_pytest=True,
+           shown="Debian's", help="Keys that the mirror is signed by."),
+    Option(name="suite", commands=BUILDERS, env="HARNESS_SUITE", metavar="NAME", under_pytest=True, shown="bookworm",
+           help="Debian suite that the components come from."),
+    Option(name="registry", commands=BUILDERS, env="HARNESS_REGISTRY", metavar="HOST[:PORT]", under_pytest=True,
+           help="OCI registry of image names that say none."),
+    Option(name="compression", commands=BUILDERS, words=COMPRESSIONS, metavar="NAME", under_pytest=True,
+           shown="lz4-fast", help="Of the root filesystem: lz4, lz4-fast, zstd, gzip, xz."),
+    Option(name="lock", commands=BUILDERS, kind="path", metavar="FILE", under_pytest=True,
+           help="Honour this lock of package versions; written when absent."),
+    Option(name="refresh", commands=BUILDERS, kind="flag", under_pytest=True,
+           help="Ask mirrors and registries anew what is the newest."),
+    Option(name="offline", commands=BUILDERS, kind="flag", under_pytest=True, help="Never touch the network."),
+    Option(name="library", commands=(*BUILDERS, "lint"), kind="flag", under_pytest=True,
+           help="Let the library's components stand for LinuxKit's and some public images."),
+    Option(name="cache", commands=(*BUILDERS, "clean", "doctor", "cache"), env="HARNESS_CACHE", kind="path",
+           metavar="DIR", under_pytest=True, shown="~/.cache/harness", help="The cache's folder."),
+)  # fmt: skip
+
+ARGUMENTS = (
+    Option(name="images", argument=True, many=True, required=True, commands=("build", "boot", "calibrate"),
+           metavar="IMAGE…", completes="images", help=IMAGE_WORDS),
+    Option(name="image", argument=True, commands=("certify",), metavar="IMAGE", completes="images", help=IMAGE_WORDS),
+    Option(name="words", argument=True, many=True, commands=("sbom",), metavar="IMAGE… | diff A B", words=("diff",),
+           completes="images", help=f"{IMAGE_WORDS} diff takes SBOM files too."),
+    Option(name="before", argument=True, required=True, commands=("compare",), metavar="A", completes="images",
+           help="An image (A.yml+B.yml, a built folder), a run or results."),
+    Option(name="after", argument=True, required=True, commands=("compare",), metavar="B", completes="images",
+           help="What it is compared with."),
+    Option(name="files", argument=True, many=True, required=True, kind="path", commands=("lint",), metavar="FILE…",
+           completes="files", help="YAML of any kind, or folders of them."),
+    Option(name="action", argument=True, required=True, commands=("cache",), metavar="export|import",
+           words=("export", "import")),
+    Option(name="folder", argument=True, required=True, kind="path", commands=("cache",), metavar="FOLDER",
+           completes="files", help="Where the downloads go to, or come from."),
+    Option(name="action", argument=True, required=True, commands=("library",), metavar="list|show|search",
+           words=("list", "show", "search")),
+    Option(name="words", argument=True, many=True, commands=("library",), metavar="[NAME… | WORD…]",
+           completes="components"),
+    Option(name="names", argument=True, many=True, required=True, commands=("new",), metavar="NAME…",
+           completes="components", help="Components, or container images."),
+    Option(name="component", argument=True, required=True, commands=("add",), metavar="COMPONENT",
+           completes="components", help="A component, or a container image."),
+    Option(name="file", argument=True, required=True, kind="path", commands=("add",), metavar="FILE.yml",
+           completes="files", help="The image's YAML."),
+    Option(name="action", argument=True, required=True, commands=("machine",), metavar="list|check|free",
+           words=("list", "check", "free")),
+    Option(name="names", argument=True, many=True, commands=("machine",), metavar="[MACHINE…]", completes="machines"),
+    Option(name="words", argument=True, many=True, commands=("matrix",), metavar="[PLAN] [-- PYTEST ARGUMENTS]",
+           completes="plans"),
+    Option(name="action", argument=True, required=True, commands=("results",), metavar="merge", words=("merge",)),
+    Option(name="folders", argument=True, many=True, required=True, kind="path", commands=("results",),
+           metavar="FOLDER…", completes="files", help="What each host's --results wrote."),
+    Option(name="words", argument=True, many=True, commands=("history",),
+           metavar="[IMAGE | import FILE… | export [FILE]]", words=("import", "export")),
+    Option(name="action", argument=True, required=True, commands=("baseline",), metavar="accept|list",
+           words=("accept", "list")),
+    Option(name="run", argument=True, commands=("baseline",), metavar="[RUN]", completes="runs",
+           help="The run's id, its beginning, or latest."),
+    Option(name="folder", argument=True, kind="path", commands=("report",), metavar="[RESULTS]", completes="files",
+           shown="results/latest"),
+    Option(name="evidence", argument=True, required=True, kind="path", commands=("verify",), metavar="EVIDENCE",
+           completes="files", help="What harness certify has written."),
+    Option(name="action", argument=True, required=True, commands=("profile",), metavar="list|show",
+           words=("list", "show")),
+    Option(name="name", argument=True, commands=("profile",), metavar="[NAME|FILE]", completes="profiles"),
+    Option(name="command", argument=True, commands=("help",), metavar="[COMMAND]", completes="commands"),
+    Option(name="shell", argument=True, required=True, commands=("completion",), metavar="bash|zsh|fish",
+           words=("bash", "zsh", "fish")),
+)  # fmt: skip
+
+RUNNERS = ("matrix", "certify", "verify")
+BOOTS = (
+    Option(name="machine", short="m", commands=("boot", "calibrate"), required=True, metavar="MACHINE",
+           completes="machines", help=MACHINE_WORDS),
+    Option(name="machine", short="m", commands=("certify",), metavar="MACHINE", completes="machines",
+           help=MACHINE_WORDS),
+    Option(name="machine", short="m", commands=("compare",), many=True, metavar="MACHINE", completes="machines",
+           help="For images: one, or one each."),
+    Option(name="exact", commands=("boot",), kind="flag", help="Two counted boots: exact times, and their proof."),
+    Option(name="explain", commands=("boot",), kind="flag",
+           help="Where its time goes, down to initcalls and modules."),
+    Option(name="explain", commands=("compare",), kind="flag", help="Look at every initcall and module in any case."),
+    Option(name="explain", commands=("matrix",), kind="flag", under_pytest=True,
+           help="Also boot step by step: a change in a later run is named."),
+    Option(name="run", commands=("boot",), metavar="COMMAND",
+           help="Run this command in the system, print what it says, end."),
+    Option(name="append", commands=("boot",), many=True, metavar="WORD",
+           help="A word more for the kernel's command line."),
+    Option(name="forward", commands=("boot",), many=True, kind="port", metavar="PORT",
+           help="Reach this TCP port of the guest on 127.0.0.1."),
+    Option(name="timeout", commands=("boot",), kind="number", default=120.0, metavar="SECONDS",
+           help="Seconds until it must be ready."),
+    Option(name="runs", commands=("boot",), kind="whole number", default=1, least=1, most=1000, metavar="N",
+           help="Boot so often: wall times as medians."),
+    Option(name="within", commands=("boot",), kind="number", least=0.1, most=100, metavar="PERCENT",
+           help="Stop once ready is known to this percentage."),
+    Option(name="disks", commands=("boot",), kind="path", metavar="DIR",
+           help="Keep the machine's disks here, from boot to boot."),
+    Option(name="pairs", commands=("compare",), kind="whole number", default=0, least=0, metavar="N",
+           help="Compare wall times of this many pairs of boots instead."),
+    Option(name="image", commands=("machine",), many=True, metavar="IMAGE", completes="images", shown="minimal",
+           help="The image that `check` boots."),
+)  # fmt: skip
+
+RUNS = (
+    Option(name="plan", commands=(), kind="path", metavar="FILE", under_pytest=True,
+           help="A plan's YAML: images x machines, budgets."),
+    Option(name="image", commands=("matrix",), many=True, metavar="IMAGE", completes="images", under_pytest=True,
+           help="Only this image of the plan, by name or path; without a plan, this image."),
+    Option(name="machine", short="m", commands=("matrix",), many=True, metavar="MACHINE", completes="machines",
+           under_pytest=True, help="Only this machine of the plan; without a plan, this machine."),
+    Option(name="results", commands=("matrix", "certify"), kind="path", metavar="DIR", shown="results/TIME",
+           under_pytest=True, help="Where results and transcripts go."),
+    Option(name="keyword", short="k", commands=("matrix",), default="", metavar="WORDS",
+           help="Only cases that match, as pytest's -k."),
+    Option(name="workers", short="n", commands=("matrix",), kind="whole number", metavar="N",
+           shown="by cores and memory", help="Processes that run cases side by side."),
+    Option(name="timeout-multiplier", commands=RUNNERS, kind="number", default=1.0, least=0.01, metavar="N",
+           under_pytest=True, help="Multiply every time limit, for slow hosts."),
+    Option(name="resume", commands=("matrix",), kind="flag", under_pytest=True,
+           help="Go on with the run in --results (or the latest): finished cells stay."),
+    Option(name="deadline", commands=("matrix",), metavar="WHEN",
+           help="End then with what is done: 06:30, 8h, 2026-12-01T06:30."),
+    Option(name="quarantine", commands=("matrix",), kind="flag", under_pytest=True,
+           help="Cases that are flaky by the history do not count."),
+    Option(name="shard", commands=("matrix",), metavar="I/N", under_pytest=True,
+           help="Run the I-th of N parts, each on its own host."),
+    Option(name="durations-of", commands=("matrix",), kind="path", metavar="FILE", under_pytest=True,
+           help="Split by the durations in this results.json."),
+    Option(name="against", commands=("matrix",), metavar="BASELINE", completes="baselines",
+           help="Fail on what is worse: latest-baseline, a run, a folder."),
+    Option(name="no-history", commands=("matrix",), kind="flag", help="Keep this run out of the history."),
+    Option(name="no-history", commands=("calibrate",), kind="flag", help="Only print the floors."),
+    Option(name="partial", commands=("results",), kind="flag", help="Do without the shards that are missing."),
+    Option(name="machine", short="m", commands=("history",), metavar="MACHINE", completes="machines",
+           help="Only this machine."),
+    Option(name="figure", short="f", commands=("history",), metavar="NAME",
+           help="Only this figure; of one cell, in detail."),
+    Option(name="mode", commands=("history",), metavar="NAME", help="Only exact, wall or size."),
+    Option(name="last", commands=("history",), kind="whole number", default=30, least=1, metavar="N",
+           help="How many runs to show."),
+    Option(name="all-keys", commands=("history",), kind="flag", help="Earlier keys too: another QEMU, another line."),
+    Option(name="runs", commands=("history",), kind="flag", help="List the runs."),
+    Option(name="reason", commands=("baseline",), default="", metavar="TEXT", help="Why its figures are accepted."),
+    Option(name="image", commands=("baseline",), metavar="NAME", help="Only for this image of the run."),
+    Option(name="machine", short="m", commands=("baseline",), metavar="NAME", completes="machines",
+           help="Only for this machine of the run."),
+    Option(name="over-time", commands=("report",), kind="flag", help="Of all runs in the history, not of one."),
+    Option(name="history", commands=("matrix", "compare", "calibrate", "history", "baseline", "report"),
+           metavar="FILE|URL", env="HARNESS_HISTORY", under_pytest=True, help="The history."),
+)  # fmt: skip
+
+REST = (
+    Option(name="arch", commands=("build",), many=True, metavar="NAME", completes="architectures", shown="all",
+           help="all, host, or some of x86_64, arm64, s390x."),
+    Option(name="arch", commands=("sbom",), many=True, metavar="NAME", completes="architectures", shown="host",
+           help="all, host, or some of x86_64, arm64, s390x."),
+    Option(name="explain-size", commands=("build",), kind="flag", help="Show what makes it large."),
+    Option(name="format", commands=("sbom",), default="spdx", words=("spdx", "cyclonedx"), metavar="NAME",
+           help="spdx or cyclonedx."),
+    Option(name="section", commands=("add",), metavar="NAME", shown="the component's own",
+           words=("kernel", "init", "onboot", "onshutdown", "services"),
+           help="kernel, init, onboot, onshutdown or services."),
+    Option(name="name", commands=("add",), default="", metavar="NAME", shown="the component's",
+           help="The container's name."),
+    Option(name="profile", short="p", commands=("certify",), default="base", metavar="PROFILE", completes="profiles",
+           help="A profile's name, or its YAML."),
+    Option(name="key", commands=("certify",), env="HARNESS_KEY", metavar="FILE|agent[:FINGERPRINT]",
+           shown="a key of your own, made once", help="Who signs."),
+    Option(name="new-key", commands=("certify",), kind="path", metavar="FILE",
+           help="Make a signing key, and do no more."),
+    Option(name="waivers", commands=("certify",), kind="path", metavar="FILE", help="Excuses, with owner and end."),
+    Option(name="no-boot", commands=("verify",), kind="flag", help="Only check; boot nothing."),
+    Option(name="qemu", commands=("verify",), kind="path", metavar="PATH", help="The QEMU that it was booted with."),
+    Option(name="key", commands=("verify",), kind="path", metavar="FILE",
+           help="The public keys that you trust, one a line."),
+    Option(name="all", commands=("clean",), kind="flag", help="Downloads too: the next build needs the network."),
+    Option(name="dry-run", commands=("clean",), kind="flag", help="Only say what would go."),
+    Option(name="to", commands=("clean",), kind="number", least=0, metavar="MB",
+           help="Only until it takes so much, the longest unused first."),
+    Option(name="output", short="o", commands=("build",), kind="path", metavar="DIR",
+           help="Copy the images to DIR/NAME-ARCH."),
+    Option(name="output", short="o", commands=("boot",), kind="path", metavar="DIR",
+           help="Keep transcript and record here."),
+    Option(name="output", short="o", commands=("new",), kind="path", metavar="FILE",
+           help="Into this file, which must not exist."),
+    Option(name="output", short="o", commands=("sbom",), kind="path", metavar="FILE|DIR",
+           help="Into this file; of several architectures, this folder."),
+    Option(name="output", short="o", commands=("certify",), kind="path", metavar="FILE.tar.zst",
+           shown="IMAGE-MACHINE-PROFILE.tar.zst", help="The evidence."),
+    Option(name="output", short="o", commands=("results",), kind="path", metavar="DIR", required=True,
+           help="Where the whole run goes."),
+    Option(name="output", short="o", commands=("report",), kind="path", metavar="FILE.html", help="Where it goes."),
+    Option(name="json", commands=JSON_TAKERS, kind="flag", help="Print JSON, for programs."),
+)  # fmt: skip
+
+OPTIONS = (*ARGUMENTS, *BOOTS, *RUNS, *REST[:-1], *BUILD, REST[-1])
+UNDER_PYTEST = tuple(row for row in OPTIONS if row.under_pytest)
+
+
+def of(command: str) -> list[Option]:
+    """Return the rows of a command: its arguments first, then its options."""
+    return [row for row in OPTIONS if command in row.commands]
+
+
+def settings_of(given: Mapping[str, Any]) -> Settings:
+    """Return the build settings that options give; what they leave open is the environment's, or the default."""
+    from harness.build.settings import Settings
+
+    return Settings(**{row.key: value for row in BUILD if (value := given.get(row.key)) is not None})
+
+
+def pytest_words(given: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the words by which pytest gets the values of its options, by their keys; the others are left out."""
+    for row in UNDER_PYTEST:
+        value = given.get(row.key)
+        if row.kind == "flag":
+            yield from [row.pytest_name] if value else []
+        elif row.many:
+            yield from (f"{row.pytest_name}={one}" for one in value or ())
+        elif value is not None and value != row.default:
+            yield f"{row.pytest_name}={value:g}" if row.kind == "number" else f"{row.pytest_name}={value}"
+
+
+def pytest_values(getoption: Any) -> dict[str, Any]:
+    """Return what pytest was given, by the keys of the table; None where nothing was."""
+    return {row.key: getoption(row.pytest_key) for row in UNDER_PYTEST}
+
+
+PYTEST_TYPES: Mapping[OptionKind, Any] = {"path": Path, "number": float, "whole number": int}

@@ -118,7 +118,7 @@ def test_the_page_of_the_commands_is_made_from_the_table() -> None:
         (["boot", "x.yml", "-m", "y", "--forward", "http"], "1 to 65535"),
         (["build", "x.yml", "--compresion", "xz"], "--compression"),
         (["mtrix"], "did you mean 'matrix'?"),
-        (["build", "x.yml", "--arch", "amd46"], "did you mean amd64?"),
+        (["build", str(paths.CASES / "images/minimal.yml"), "--arch", "amd46"], "did you mean amd64?"),
     ],
 )
 def test_a_mistake_is_answered_with_what_was_meant(words: list[str], said: str) -> None:

@@ -2,47 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
-from harness import paths as places
 from harness.errors import UserError
 from harness.spec.components import Components, check_component
 from harness.spec.foreign import check_os
+from harness.spec.kinds import MODELS, FileKind, keys_of, kind_of_file
 from harness.spec.load import check_machine, check_plan
 from harness.spec.merge import judge, kernel_of
-from harness.spec.models.base import Model
-from harness.spec.models.component import ComponentSpec
-from harness.spec.models.foreign import OsSpec
-from harness.spec.models.image import ImageFile
-from harness.spec.models.machine import MachineSpec
-from harness.spec.models.plan import Plan
-from harness.spec.models.profile import ProfileSpec, Waivers
 from harness.spec.profile import check_profile, check_waivers
-from harness.spec.rules.foreign import KEY as OS_KEY
 from harness.spec.rules.image import image_references
-from harness.spec.rules.profile import KEY as PROFILE_KEY
-from harness.spec.rules.profile import WAIVERS_KEY
-from harness.spec.rules.references import PACKAGE_FILE, ReferenceKind, kind_of
+from harness.spec.rules.references import ReferenceKind, kind_of
 from harness.spec.substitutes import component_for, substitute
 from harness.spec.text.complaints import Complaint, Problem, SpecError, spell
 from harness.spec.text.reader import Document, mapping_of, read
-from harness.spec.text.shape import fields_of
-
-FileKind = Literal["image", "component", "machine", "plan", "os", "profile", "waivers", "unknown"]
-MODELS: dict[FileKind, type[Model]] = {
-    "image": ImageFile,
-    "component": ComponentSpec,
-    "machine": MachineSpec,
-    "plan": Plan,
-    "os": OsSpec,
-    "profile": ProfileSpec,
-    "waivers": Waivers,
-}
-# a key that no other kind has says what a file is
-_BY_KEY: dict[str, FileKind] = {OS_KEY: "os", PROFILE_KEY: "profile", WAIVERS_KEY: "waivers"}
 
 
 @dataclass(frozen=True)
@@ -114,7 +89,7 @@ def _lint_file(path: Path, *, library: bool) -> LintResult:
         case "waivers":
             complaints = check_waivers(document)[1]
         case _:
-            expected = "; ".join(f"{name}: {', '.join(_keys(name))}" for name in MODELS)
+            expected = "; ".join(f"{name}: {', '.join(keys_of(name))}" for name in MODELS)
             complaints = [document.complain(Problem((), "nothing says what this file is", expected))]
     return LintResult(path, kind, SpecError(complaints).complaints)
 
@@ -133,23 +108,3 @@ def _lint_image(document: Document, *, library: bool) -> LintResult:
     if could:
         notes.append(f"components of the library do the job of {could} of its images: --library takes them")
     return LintResult(document.file, "image", SpecError(complaints).complaints, references, tuple(notes))
-
-
-def kind_of_file(document: Document) -> FileKind:
-    """Decide what a file is: by the folder it ships in, else by the kind that knows most of its keys."""
-    parent = document.file.resolve().parent
-    by_folder: dict[Path, FileKind] = {places.COMPONENTS.resolve(): "component", places.MACHINES.resolve(): "machine"}
-    if parent in by_folder:
-        return by_folder[parent]
-    if document.file.name == PACKAGE_FILE:
-        return "component"
-    written = set(mapping_of(document))
-    if named := [kind for key, kind in _BY_KEY.items() if key in written]:
-        return named[0]
-    scores = {kind: len(written.intersection(_keys(kind))) for kind in MODELS}
-    best = max(scores, key=lambda kind: scores[kind])  # the first of equals: image before component
-    return best if scores[best] else "unknown"
-
-
-def _keys(kind: FileKind) -> Iterator[str]:
-    return (key for key in fields_of(MODELS[kind]) if key not in MODELS[kind].given)

@@ -15,7 +15,7 @@ from harness.show.frame import progress
 from harness.spec import image_reference as oci
 from harness.spec import load_component
 from harness.spec.components import Components, name_of
-from harness.spec.lint import kind_of_file
+from harness.spec.kinds import kind_of_file
 from harness.spec.merge import judge, kernel_of
 from harness.spec.rules.common import SECTIONS
 from harness.spec.rules.references import component_path, fault, kind_of, relocated

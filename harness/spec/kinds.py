@@ -1,0 +1,77 @@
+"""Which kind a YAML file is of, by what only that kind has."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+from harness import paths as places
+from harness.errors import UserError
+from harness.spec.models.base import Model
+from harness.spec.models.component import ComponentSpec
+from harness.spec.models.foreign import OsSpec
+from harness.spec.models.image import ImageFile
+from harness.spec.models.machine import MachineSpec
+from harness.spec.models.plan import Plan
+from harness.spec.models.profile import ProfileSpec, Waivers
+from harness.spec.rules.foreign import KEY as OS_KEY
+from harness.spec.rules.profile import KEY as PROFILE_KEY
+from harness.spec.rules.profile import WAIVERS_KEY
+from harness.spec.rules.references import PACKAGE_FILE
+from harness.spec.text.reader import Document, mapping_of
+from harness.spec.text.shape import fields_of
+
+FileKind = Literal["image", "component", "machine", "plan", "os", "profile", "waivers", "unknown"]
+MODELS: dict[FileKind, type[Model]] = {
+    "image": ImageFile,
+    "component": ComponentSpec,
+    "machine": MachineSpec,
+    "plan": Plan,
+    "os": OsSpec,
+    "profile": ProfileSpec,
+    "waivers": Waivers,
+}
+# a key that no other kind has says what a file is
+_BY_KEY: dict[str, FileKind] = {OS_KEY: "os", PROFILE_KEY: "profile", WAIVERS_KEY: "waivers"}
+# what a file is that stands where an image is wanted, and what is done with it
+INSTEAD: dict[FileKind, tuple[str, str]] = {
+    "machine": ("describes a machine, not an image", "give it with -m (--harness-machine under pytest)"),
+    "plan": ("is a plan, not an image", "harness matrix {file}"),
+    "component": ("is a component, of which images are made", "`harness new {stem} -o os.yml` begins one with it"),
+    "profile": ("is a profile, not an image", "harness certify IMAGE -m MACHINE -p {file}"),
+    "waivers": ("holds waivers, not an image", "harness certify IMAGE -m MACHINE --waivers {file}"),
+    "os": (
+        "describes an OS that the harness has not built",
+        "harness boot, matrix, certify, compare and lint take it: there is nothing to build",
+    ),
+}
+
+
+def kind_of_file(document: Document) -> FileKind:
+    """Decide what a file is: by the folder it ships in, else by the kind that knows most of its keys."""
+    parent = document.file.resolve().parent
+    by_folder: dict[Path, FileKind] = {places.COMPONENTS.resolve(): "component", places.MACHINES.resolve(): "machine"}
+    if parent in by_folder:
+        return by_folder[parent]
+    if document.file.name == PACKAGE_FILE:
+        return "component"
+    written = set(mapping_of(document))
+    if named := [kind for key, kind in _BY_KEY.items() if key in written]:
+        return named[0]
+    scores = {kind: len(written.intersection(keys_of(kind))) for kind in MODELS}
+    best = max(scores, key=lambda kind: scores[kind])  # the first of equals: image before component
+    return best if scores[best] else "unknown"
+
+
+def keys_of(kind: FileKind) -> Iterator[str]:
+    """Yield the keys that a file of a kind may have."""
+    return (key for key in fields_of(MODELS[kind]) if key not in MODELS[kind].given)
+
+
+def refuse_other_kinds(document: Document) -> None:
+    """Raise UserError when a document that should be an image's is clearly of another kind: it says what it is."""
+    what, hint = INSTEAD.get(kind_of_file(document), ("", ""))
+    if what:
+        told = hint.format(file=document.file, stem=document.file.stem)
+        raise UserError(f"{document.file} {what}", hint=told)

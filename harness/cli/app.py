@@ -108,6 +108,8 @@ def _complete(row: Option) -> Callable[[click.Context, click.Parameter, str], An
     def complete(_: click.Context, __: click.Parameter, incomplete: str) -> Any:
         from harness.cli import completion
 
+        if row.completes == "commands":
+            return [name for name in app.commands if name.startswith(incomplete)]
         return completion.complete(row, incomplete)
 
     return complete

@@ -17,10 +17,8 @@ VARIABLE = "_HARNESS_COMPLETE"  # by which the shell asks, and in which language
 YAML = (".yml", ".yaml")
 
 
-def script(shell: str) -> str:
+def script(app: click.Command, shell: str) -> str:
     """Return the script for a shell; UserError when there is none."""
-    from harness.cli.app import app
-
     made = get_completion_class(shell)
     if made is None:
         raise UserError(f"no completion for {shell!r}", hint="one of: bash, zsh, fish")
@@ -30,7 +28,7 @@ def script(shell: str) -> str:
 def complete(row: Option, incomplete: str) -> list[CompletionItem]:
     """Return what a value of `row` may be that begins with `incomplete`."""
     done, plus, word = incomplete.rpartition("+") if row.completes == "images" else ("", "", incomplete)
-    names = [name for name in (*row.words, *_NAMES[row.completes]()) if name.startswith(word)]
+    names = [name for name in (*row.words, *_NAMES.get(row.completes, list)()) if name.startswith(word)]
     found = [CompletionItem(f"{done}{plus}{name}") for name in names]
     if row.completes in FILES:
         found += [CompletionItem(f"{done}{plus}{one}", type=kind) for one, kind in files(word)]
@@ -67,17 +65,8 @@ def _runs() -> list[str]:
         return []
 
 
-def _commands() -> list[str]:
-    from harness.cli.app import app
-
-    return app.list_commands(click.Context(app))
-
-
 FILES = ("images", "machines", "plans", "files", "profiles", "baselines")
 _NAMES: dict[Completes, Callable[[], list[str]]] = {
-    "": list,
-    "files": list,
-    "plans": list,
     "images": lambda: _stems(paths.CASES / "images"),
     "machines": lambda: _stems(paths.MACHINES),
     "components": lambda: _stems(paths.COMPONENTS),
@@ -85,5 +74,4 @@ _NAMES: dict[Completes, Callable[[], list[str]]] = {
     "architectures": lambda: ["all", "host", *ARCHES, *ALIASES],
     "runs": lambda: ["latest", *_runs()],
     "baselines": lambda: ["latest-baseline", *_runs()],
-    "commands": _commands,
 }

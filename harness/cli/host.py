@@ -91,9 +91,10 @@ def completion(shell: str) -> int:
       eval "$(harness completion zsh)"                               (in ~/.zshrc)
       harness completion fish > ~/.config/fish/completions/harness.fish
     """
+    from harness.cli.app import app
     from harness.cli.completion import script
 
-    print(script(shell))
+    print(script(app, shell))
     return 0
 
 

@@ -1,27 +1,50 @@
-"""Options of the harness's own tests, and a history that is not the user's."""
+"""Options of the harness's own tests, their tiers, and a history that is not the user's."""
 
 from __future__ import annotations
 
 import os
+import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import tiers
+
+# hundreds of Pythons are started here: where the environment forbids bytecode beside the sources, it goes into .cache
+if sys.dont_write_bytecode:
+    sys.dont_write_bytecode = False
+    sys.pycache_prefix = os.environ["PYTHONPYCACHEPREFIX"] = str(Path(__file__).parents[1] / ".cache/bytecode")
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+# `./run test &` in a script starts with SIGINT ignored, and every child would inherit that: Ctrl-C could not be tested
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add ``--long``."""
+    """Add ``--long`` and ``--quick``."""
     parser.addoption("--long", action="store_true", help="also run the tests that take minutes")
+    parser.addoption("--quick", action="store_true", help="only the tests that boot, build and serve nothing")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make the tiers' markers known."""
+    for marker, meaning in tiers.MARKERS.items():
+        config.addinivalue_line("markers", f"{marker}: {meaning}")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Skip what is marked long unless asked for, and what needs a /proc that is not there."""
+    """Leave out what is not quick, skip what is long unless asked for, and what needs a /proc that is not there."""
     whose = str(Path("/proc/self").readlink())
     for item in items:
+        tiers.mark_by_fixtures(item)
         if item.get_closest_marker("long") and not config.getoption("--long"):
             item.add_marker(pytest.mark.skip(reason="takes minutes: --long runs it"))
         if item.get_closest_marker("proc") and whose != str(os.getpid()):
             item.add_marker(pytest.mark.skip(reason="/proc is that of another PID namespace: nothing is found by it"))
+    if config.getoption("--quick"):
+        config.hook.pytest_deselected(items=[item for item in items if not tiers.is_quick(item)])
+        items[:] = [item for item in items if tiers.is_quick(item)]
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -30,3 +53,23 @@ def _no_history_of_the_user(tmp_path_factory: pytest.TempPathFactory) -> Iterato
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HARNESS_HISTORY", str(tmp_path_factory.mktemp("history") / "history.db"))
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _guard(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path | None]:
+    """With ``--quick``: no program that boots, builds or serves, and an empty cache."""
+    if not request.config.getoption("--quick"):
+        yield None
+        return
+    folder = tmp_path_factory.mktemp("guard")
+    log = tiers.stand_guard(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PATH", f"{folder / 'bin'}:{os.environ['PATH']}")
+        patch.setenv("HARNESS_CACHE", str(folder / "cache"))
+        yield log
+
+
+@pytest.fixture(autouse=True)
+def _quick_is_quick(_guard: Path | None) -> Iterator[None]:
+    """With ``--quick``: a test that ran a guarded program fails, and is told which marker it lacks."""
+    yield from tiers.refused(_guard) if _guard else iter([None])

@@ -74,6 +74,7 @@ def test_no_cache_is_no_trouble(
     assert not (tmp_path / "none").exists()
 
 
+@pytest.mark.slow
 def test_refuses_while_another_process_uses_the_cache(cache: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from harness.store import Store\n"

@@ -17,6 +17,8 @@ from harness.cli.app import ORDER
 from harness.errors import EXIT_BUG, EXIT_HOST, EXIT_INTERRUPTED, HostError, ImageError, UserError
 from harness.show import frame
 
+pytestmark = pytest.mark.slow
+
 HEAVY = (
     "asyncio",
     "debian",

@@ -52,6 +52,7 @@ def test_new_makes_an_image_of_names(tmp_path: Path) -> None:
     assert code == 2 and "is there already" in said
 
 
+@pytest.mark.slow
 def test_new_of_every_component_lints_clean(tmp_path: Path) -> None:
     out = tmp_path / "all.yml"
     assert run("new", *known(), "-o", out) == (0, f"{out}: harness boot {out} -m qemu-arm64\n")

@@ -169,6 +169,7 @@ def judge_command(line: str) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.slow
 def test_commands_parse(page: Path) -> None:
     # shell lines in blocks, and commands in running text that begin with the program's name
     lines = [(str(block), line, True) for block in blocks(page) for line in commands(block)]
@@ -199,6 +200,7 @@ def sessions(block: Block) -> Iterator[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("block", [one for one in every_block() if one.info == ("console", "run")], ids=ids)
+@pytest.mark.slow
 def test_outputs_are_real(block: Block, tmp_path: Path) -> None:
     furnish(tmp_path, block)
     for command, shown in sessions(block):
@@ -217,6 +219,7 @@ def test_outputs_are_real(block: Block, tmp_path: Path) -> None:
         assert re.fullmatch(pattern(shown.splitlines(keepends=True)), done.stdout), f"{command}\n{done.stdout}"
 
 
+@pytest.mark.slow
 def test_doctor_looks_as_shown() -> None:
     shown = next(
         output

@@ -46,6 +46,7 @@ def test_versions(text: str, version: str) -> None:
     assert doctor.version_in(text) == version
 
 
+@pytest.mark.slow
 def test_looks_at_real_programs(tmp_path: Path) -> None:
     assert doctor.look(Tool("setpriv", "util-linux", "x")).status == "ok"
     missing = doctor.look(Tool("no-such-program", "a-package", "x"))
@@ -53,6 +54,7 @@ def test_looks_at_real_programs(tmp_path: Path) -> None:
     assert doctor.look(Tool("false", "coreutils", "x", ("x",))).status == "BROKEN"
 
 
+@pytest.mark.slow
 def test_this_host(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "none"))
     code = doctor.doctor(as_json=True)

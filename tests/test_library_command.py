@@ -76,6 +76,7 @@ def test_show_says_how_it_runs(capsys: pytest.CaptureFixture[str], settings: Set
     assert "\n\ndhcp: " in text and "  size" not in text
 
 
+@pytest.mark.builds
 def test_a_component_that_was_built_has_a_size(capsys: pytest.CaptureFixture[str]) -> None:
     settings = Settings()  # the cache of all tests: another one would be filled from the network first
     debian = Debian(store := Store(settings.cache), suite=settings.suite)
@@ -84,6 +85,7 @@ def test_a_component_that_was_built_has_a_size(capsys: pytest.CaptureFixture[str
     assert one["size"]["arm64"] == layer.size > 0
 
 
+@pytest.mark.slow
 def test_the_shell_completes_their_names() -> None:
     for words in ("library show ng", "new dhcp ng", "add ng"):
         line = f"harness {words}"

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 TOP = Path(__file__).resolve().parent.parent
 QEMUS = ("qemu-system-x86_64", "qemu-system-aarch64", "qemu-system-s390x")
 HOST = "/usr/local/bin:/usr/bin:/bin"  # without a virtual environment that may be active

@@ -65,6 +65,7 @@ def test_disk_troubles_are_explained(tmp_path: Path, code: int, words: str) -> N
         Store(tmp_path).make("kind", "key", maker)
 
 
+@pytest.mark.slow
 def test_many_processes_make_once(tmp_path: Path) -> None:
     argv = [sys.executable, "-c", MAKER, str(tmp_path / "store"), str(tmp_path / "log")]
     running = [subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) for _ in range(4)]
@@ -72,6 +73,7 @@ def test_many_processes_make_once(tmp_path: Path) -> None:
     assert (tmp_path / "log").read_text() == "made\n"
 
 
+@pytest.mark.slow
 def test_killed_maker_is_swept_and_its_key_is_free(tmp_path: Path) -> None:
     code = MAKER.replace('(work / "result").write_text("whole")', "print('making', flush=True); sys.stdin.read()")
     argv = [sys.executable, "-c", code, str(tmp_path), str(tmp_path / "log")]

@@ -200,6 +200,7 @@ def test_every_bench_of_the_page_exists() -> None:
         assert text.count(page.BEGIN.format(name)) == text.count(page.END.format(name)) == 1
 
 
+@pytest.mark.slow
 def test_trials_of_wall_time_are_counted_by_what_the_pairs_say() -> None:
     same = tuple(1 + 0.001 * (number % 7) for number in range(30))
     slower = tuple(1.1 * one for one in same)
@@ -209,6 +210,7 @@ def test_trials_of_wall_time_are_counted_by_what_the_pairs_say() -> None:
     assert next(figures([seen] * 18 + [missed] * 2, 5)).verdict == "missed"
 
 
+@pytest.mark.slow
 def test_pairs_of_nothing_changed_are_two_boots_of_one_image_that_followed_each_other() -> None:
     done = [Trial(tuple(range(at, at + 6)), tuple(range(10 * at + 500, 10 * at + 506))) for at in (100, 200)]
     assert list(unchanged(done)) == [

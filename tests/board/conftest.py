@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from tiers import needs
 
 from harness import paths
 from harness.arch import by_name
@@ -15,6 +16,7 @@ from harness.spec import load_image
 
 
 @pytest.fixture(scope="session")
+@needs("builds")
 def minimal() -> Image:
     """The image `minimal` for the stand-ins' architecture."""
     return Builder(Settings()).build(load_image([paths.CASES / "images/minimal.yml"]), by_name("arm64"))

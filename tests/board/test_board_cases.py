@@ -20,6 +20,8 @@ from .lab_servers import ser2net, sshd
 from .standins import Standin, standin
 from .test_board_ssh import image_yaml, keypair
 
+pytestmark = [pytest.mark.boots, pytest.mark.builds]
+
 HARNESS = [sys.executable, "-c", "from harness.cli import main; main()", "matrix"]
 PORTS = (22, 80)
 # what a person would type on the machine that the line is plugged into

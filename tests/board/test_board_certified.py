@@ -15,6 +15,8 @@ from harness.errors import EXIT_NOT_REPEATED
 
 from .standins import standin
 
+pytestmark = [pytest.mark.boots, pytest.mark.builds]
+
 HARNESS = [sys.executable, "-c", "from harness.cli import main; main()"]
 # what a board has no way to: instructions are counted by QEMU alone
 EXACT = {"exact-time", "boots", "boot-time", "shutdown"}

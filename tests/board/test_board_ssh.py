@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
+import pytest
 import yaml
 
 from harness import paths
@@ -16,6 +17,8 @@ from harness.spec import load_image
 from harness.system import BootOptions
 
 from .standins import standin
+
+pytestmark = [pytest.mark.boots, pytest.mark.builds]
 
 HOST_KEY = "/etc/ssh/ssh_host_ed25519_key"
 

@@ -21,6 +21,8 @@ from harness.system.milestones import Milestone, parse
 from .standin import TICK_S
 from .standins import standin
 
+pytestmark = [pytest.mark.boots, pytest.mark.builds]
+
 BAUD = 2400
 RUNS = 6
 

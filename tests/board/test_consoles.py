@@ -22,7 +22,10 @@ from harness.system.transcript import Transcript
 
 from .lab_servers import free_port, ser2net, shell_on_pty, sshd
 
-pytestmark = pytest.mark.skipif(not (tools.find("ser2net") and tools.find("sshd")), reason="no ser2net or no sshd")
+pytestmark = [
+    pytest.mark.servers,
+    pytest.mark.skipif(not (tools.find("ser2net") and tools.find("sshd")), reason="no ser2net or no sshd"),
+]
 
 
 def opened(tmp_path: Path, **console: object) -> BoardSource:

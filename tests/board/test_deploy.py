@@ -76,6 +76,7 @@ def test_a_program_that_fails_is_the_machines_fault(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not tools.find("dnsmasq"), reason="no dnsmasq")
+@pytest.mark.servers
 def test_files_are_served_while_the_board_boots(tmp_path: Path) -> None:
     (tmp_path / "k").write_bytes(b"kernel")
     files = gather(tmp_path / "k", [], "quiet", tmp_path / "files")
@@ -183,6 +184,7 @@ def test_a_board_boots_over_http_by_ipxe(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not tools.find("dnsmasq"), reason="no dnsmasq")
+@pytest.mark.servers
 def test_a_host_that_cannot_serve_says_what_to_do(tmp_path: Path) -> None:
     files = gather(None, [], "", tmp_path / "files")
     with ExitStack() as stack, pytest.raises(HostError, match="cannot be served on nosuch0") as caught:

@@ -50,6 +50,7 @@ def shell(opened: Console, made: LineBoard) -> ConsoleShell:
 
 
 @pytest.mark.parametrize("trouble", TROUBLES)
+@pytest.mark.slow
 def test_right_bytes(trouble: str, tmp_path: Path) -> None:
     data = random.Random(2).randbytes(3000)
     (tmp_path / "data").write_bytes(data)
@@ -74,6 +75,7 @@ def test_a_shell_that_a_spoilt_line_left_in_mid_command_is_woken(open_: str, tmp
         assert on.run("echo right").text == "right\n"
 
 
+@pytest.mark.slow
 def test_files(tmp_path: Path) -> None:
     data = random.Random(3).randbytes(60_000)
     (tmp_path / "here").write_bytes(data)

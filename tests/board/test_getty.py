@@ -5,6 +5,8 @@ from __future__ import annotations
 import signal
 from pathlib import Path
 
+import pytest
+
 from harness import paths
 from harness.arch import by_name
 from harness.build.pipeline import Builder
@@ -14,6 +16,8 @@ from harness.spec import load_image
 from harness.system import BootOptions
 
 from .standins import standin
+
+pytestmark = [pytest.mark.boots, pytest.mark.builds]
 
 
 def test_the_shell_of_a_getty_is_left_for_the_systems_own_root(tmp_path: Path) -> None:

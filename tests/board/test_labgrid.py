@@ -31,6 +31,8 @@ from harness.system.transcript import Transcript
 from .lab_servers import await_port, free_port, running, ser2net, shell_on_pty
 from .power_servers import Web, web
 
+pytestmark = pytest.mark.servers
+
 
 def machine(tmp_path: Path, **lab: object) -> MachineSpec:
     path = tmp_path / "rpi.yml"

@@ -79,6 +79,7 @@ def left_on(there: Standin, machine: MachineSpec) -> None:
     assert there.is_on
 
 
+@pytest.mark.slow
 def test_a_board_that_was_left_on_is_switched_off(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with standin(tmp_path / "board", firmware="loader") as there:
         machine = there.machine()

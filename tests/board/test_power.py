@@ -127,6 +127,7 @@ def test_pdudaemon(server: Web, tmp_path: Path) -> None:
         switch(tmp_path, pdudaemon={"url": server.url, "pdu": "rack-2", "outlet": 3}).on()
 
 
+@pytest.mark.slow
 def test_redfish(server: Web, tmp_path: Path) -> None:
     spec = {"url": server.url, "user": USER, "password_env": "LAB_PASSWORD"}
     one = switch(tmp_path, redfish=spec)
@@ -147,6 +148,7 @@ def test_redfish(server: Web, tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not (tools.find("snmpd") and tools.find("snmpset")), reason="no snmpd or no snmpset")
+@pytest.mark.servers
 def test_snmp(tmp_path: Path) -> None:
     third = {"version": "3", "user": USER, "auth_password_env": "LAB_PASSWORD", "privacy_password_env": "LAB_SECOND"}
     with snmpd(tmp_path) as port:
@@ -170,6 +172,7 @@ def test_snmps_secrets_cannot_add_to_its_configuration(monkeypatch: pytest.Monke
 
 
 @pytest.mark.skipif(not (tools.find("ipmi_sim") and tools.find("ipmitool")), reason="no ipmi_sim or no ipmitool")
+@pytest.mark.servers
 def test_ipmi(tmp_path: Path) -> None:
     with ipmi_sim(tmp_path) as port:
         where = {"host": "127.0.0.1", "port": port, "user": USER, "cipher": 3}
@@ -191,6 +194,7 @@ print("done", flush=True)
 """
 
 
+@pytest.mark.slow
 def test_a_person_is_asked(tmp_path: Path) -> None:
     pid, terminal = pty.fork()
     if pid == 0:
@@ -206,6 +210,7 @@ def test_a_person_is_asked(tmp_path: Path) -> None:
     os.close(terminal)
 
 
+@pytest.mark.slow
 def test_nobody_can_be_asked() -> None:
     done = subprocess.run([sys.executable, "-c", BY_HAND], capture_output=True, check=False, start_new_session=True)
     assert b"desk-1 is switched by hand, and nobody can be asked" in done.stderr

@@ -15,6 +15,8 @@ from harness.launch import boot
 from harness.spec import load_image, load_machine
 from harness.system import BootOptions
 
+pytestmark = [pytest.mark.boots, pytest.mark.builds]
+
 KERNEL = """description: Debian's generic kernel for arm64 boards
 packages: [linux-image-arm64]
 kernel:

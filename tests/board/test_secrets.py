@@ -18,6 +18,8 @@ from harness.system.transcript import Transcript
 
 from .standins import standin
 
+pytestmark = pytest.mark.slow
+
 SECRET = 'brisk "heron" <42>'
 
 

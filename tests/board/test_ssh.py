@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tiers import needs
 
 from harness import tools
 from harness.board.ssh import Connection, SshShell, jumps
@@ -23,6 +24,7 @@ pytestmark = pytest.mark.skipif(not tools.find("sshd"), reason="no sshd")
 
 
 @pytest.fixture(scope="module")
+@needs("servers")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
     with sshd(tmp_path_factory.mktemp("sshd")) as running:
         yield running

@@ -16,6 +16,8 @@ from harness.system import BootOptions
 from .lab_servers import ser2net
 from .standins import DIALOGUE, Standin, standin
 
+pytestmark = pytest.mark.boots
+
 
 @pytest.fixture
 def board(tmp_path: Path) -> Iterator[Standin]:

@@ -9,6 +9,7 @@ from io import BytesIO
 from pathlib import Path
 
 import pytest
+from tiers import needs
 
 from harness import paths
 from harness.arch import ARCHES, by_name
@@ -34,6 +35,7 @@ Toy = Callable[..., AbstractContextManager[System]]
 
 
 @pytest.fixture(scope="session")
+@needs("builds")
 def images() -> Callable[[str], Image]:
     """Give the image `minimal` for an architecture; built when it is not in the cache."""
     builder, spec = Builder(Settings()), load_image([paths.CASES / "images/minimal.yml"])
@@ -77,6 +79,7 @@ def toy_image(images: Callable[[str], Image], tmp_path: Path) -> Callable[..., I
 
 
 @pytest.fixture
+@needs("boots")
 def toy(toy_image: Callable[..., Image], machine: Callable[[str], MachineSpec], tmp_path: Path) -> Toy:
     """Boot a toy: ``toy(script, arch=…, mode=…, …)`` with the options of a boot."""
 

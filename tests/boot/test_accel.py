@@ -19,6 +19,8 @@ from harness.spec.models.machine import MachineSpec
 from harness.system import host
 from harness.system.limits import SPARE, guests
 
+pytestmark = [pytest.mark.boots, pytest.mark.builds]
+
 HERE = next((row for row in ARCHES.values() if row.kvm_host == platform.machine()), None)
 OTHER = next(row for row in ARCHES.values() if row.kvm_host != platform.machine())
 

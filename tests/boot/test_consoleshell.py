@@ -24,6 +24,8 @@ from harness.system.transcript import Transcript
 
 from .conftest import Toy
 
+pytestmark = pytest.mark.slow
+
 
 class BadLine(PipeSource):
     """A line that loses, spoils and inserts: one event in about `mean` characters, either way."""

@@ -23,6 +23,8 @@ from harness.launch import boot
 from harness.spec import load_component, load_machine, load_os
 from harness.system import BootOptions
 
+pytestmark = [pytest.mark.boots, pytest.mark.builds]
+
 HARNESS = str(Path(sys.executable).with_name("harness"))
 Files = Callable[[str, str], Path]
 SYSTEMD = """\

@@ -182,6 +182,7 @@ console.close()
         (b"a line of text of a usual length, as kernels write\r\n", "unread"),
     ],
 )
+@pytest.mark.slow
 def test_a_flood_of_100_mb_leaves_memory_and_disk_alone(piece: bytes, how: str, tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", FLOOD, tmp_path / "t", repr(piece), how], capture_output=True, text=True, check=True

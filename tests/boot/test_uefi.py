@@ -90,6 +90,7 @@ def test_uefi_boots_a_cd(images: Callable[[str], Image], tmp_path: Path) -> None
 SECTOR = bytes.fromhex("31c0 8ed8 be137c baf803 ac 84c0 7403 ee ebf8 f4 ebfd")
 
 
+@pytest.mark.boots
 def test_the_bios_boots_a_cd_before_a_disk(tmp_path: Path) -> None:
     (tmp_path / "cd").mkdir()
     (tmp_path / "cd/boot.img").write_bytes((SECTOR + b"harness: boot\r\nharness: ready\r\n\0").ljust(2048, b"\0"))

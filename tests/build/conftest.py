@@ -5,51 +5,27 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from debian_mirror import SUITE, Item, Mirror, Repository
+from offline import MINIMAL, MakeOffline, Offline
+from tiers import needs
 
-from harness import paths
 from harness.arch import Arch, parse_list
 from harness.build.debian import DEB, Debian
 from harness.build.pipeline import Builder
 from harness.build.settings import Settings
-from harness.exports import take
-from harness.image import Image
 from harness.patience import Patience
 from harness.spec import load_image
 from harness.store import Store
 
 HASTE = Patience(attempts=3, wait=0.01, longest=0.05, timeout=1)
-MINIMAL = paths.CASES / "images/minimal.yml"
-
-
-@dataclass(frozen=True)
-class Offline:
-    """A lock and an exported cache: builds of `spec` that need no network."""
-
-    spec: Path
-    lock: Path
-    debs: Path
-
-    def builder(self, cache: Path, **settings: object) -> Builder:
-        """Return a builder with a cache of its own that holds the packages."""
-        builder = Builder(Settings(cache=cache, lock=self.lock, offline=True, **settings))  # type: ignore[arg-type]
-        take(builder.store, self.debs)
-        return builder
-
-    def build(self, cache: Path, arches: str = "arm64", **settings: object) -> list[Image]:
-        """Build in `cache` from nothing but the packages."""
-        return self.builder(cache, **settings).build_all(load_image([self.spec]), parse_list(arches))
-
-
-MakeOffline = Callable[[str], Offline]
 
 
 @pytest.fixture(scope="session")
+@needs("builds")
 def make_offline(tmp_path_factory: pytest.TempPathFactory) -> MakeOffline:
     made: dict[str, Offline] = {}
 
@@ -96,6 +72,7 @@ def _link(source: Path, target: Path) -> None:
 
 
 @pytest.fixture(scope="module")
+@needs("builds")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Repository]:
     """Two packages for arm64, signed."""
     repository = Repository(tmp_path_factory.mktemp("repository") / "mirror")

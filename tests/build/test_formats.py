@@ -13,6 +13,8 @@ from harness.errors import HostError
 from harness.tree import cpio
 from harness.tree.tree import Tree, plain
 
+pytestmark = pytest.mark.builds
+
 
 @pytest.fixture
 def tree() -> Tree:

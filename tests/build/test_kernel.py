@@ -5,6 +5,7 @@ import tarfile
 from pathlib import Path
 
 import pytest
+from tiers import needs
 
 from harness.arch import ARCHES, Arch
 from harness.build.debian import Debian
@@ -80,6 +81,7 @@ WANTED = {
 
 
 @pytest.fixture(scope="module")
+@needs("builds")
 def debian(tmp_path_factory: pytest.TempPathFactory) -> Debian:
     return Debian(Store(tmp_path_factory.mktemp("real")))
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from debian_mirror import SUITE, Item, Mirror, Repository, make_deb
+from tiers import needs
 
 from harness.arch import ARCHES
 from harness.build import deb
@@ -26,6 +27,7 @@ ELF = Path("/usr/bin/true").read_bytes()  # needs libc.so.6 and its loader
 
 
 @pytest.fixture(scope="module")
+@needs("builds")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Repository, Mirror]]:
     repository = Repository(tmp_path_factory.mktemp("repository") / "mirror")
     repository.make_key()
@@ -364,6 +366,7 @@ def test_policy_names(soname: str, package: str) -> None:
 
 
 @pytest.fixture(scope="module")
+@needs("builds")
 def real(tmp_path_factory: pytest.TempPathFactory) -> Debian:
     return Debian(Store(tmp_path_factory.mktemp("real")))
 

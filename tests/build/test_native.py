@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from tiers import needs
 
 from harness import paths
 from harness.arch import ARCHES
@@ -23,6 +24,7 @@ COMPILERS = [f"{triplet}-linux-gnu-gcc-12" for triplet in ("x86_64", "aarch64", 
 
 
 @pytest.fixture(scope="module")
+@needs("builds")
 def rebuilt(tmp_path_factory: pytest.TempPathFactory) -> Path:
     absent = [name for name in COMPILERS if not shutil.which(name)]
     if absent and not os.environ.get("CI"):

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import MINIMAL, Offline
+from offline import MINIMAL, Offline
 
 from harness.arch import ARCHES
 from harness.build.pipeline import Builder, _packages, _ucode

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import MakeOffline, Offline
+from offline import MakeOffline, Offline
 
 from harness.store import file_digest
 

@@ -36,6 +36,7 @@ def files(top: Path) -> set[str]:
     return {str(path.relative_to(top)) for path in found if path.suffix != ".pyc"}
 
 
+@pytest.mark.slow
 def test_every_file_is_shipped(installed: Path) -> None:
     assert files(paths.TOP) - files(installed) == set()
     assert "harness/guest/native/bin/s390x/stage1" in files(installed)

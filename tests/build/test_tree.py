@@ -196,6 +196,7 @@ def test_turned_is_the_same_tree_in_another_order() -> None:
     assert names[0] == "etc"
 
 
+@pytest.mark.builds
 def test_a_squashfs_holds_what_the_tree_said(tmp_path: Path) -> None:
     tree = Tree()
     tree.put("etc/shadow", plain(b"secret\n", 0o640, 0, 42))

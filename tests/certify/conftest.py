@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from certifying import PATIENCE, Certified, Certify, harness, merged
+from tiers import needs
 
 from harness.certify import keys
 
@@ -20,6 +21,7 @@ def signing(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+@needs("boots", "builds")
 def certify(tmp_path_factory: pytest.TempPathFactory, signing: Path) -> Certify:
     """Certify the image `minimal` with more YAML: ``certify(yaml, profile="base", machine="qemu-arm64", *words)``."""
 

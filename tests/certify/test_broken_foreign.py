@@ -13,7 +13,7 @@ from theirs import PASSWORD, make, unit
 from harness import proc
 from harness.spec.profile import load_profile, profiles
 
-pytestmark = pytest.mark.long
+pytestmark = [pytest.mark.boots, pytest.mark.builds, pytest.mark.long]
 SIZE = 1 << 20  # of a disk in a file
 
 

@@ -17,7 +17,7 @@ from harness.build.settings import Settings
 from harness.spec import load_image
 from harness.spec.profile import load_profile, profiles
 
-pytestmark = pytest.mark.long
+pytestmark = [pytest.mark.boots, pytest.mark.builds, pytest.mark.long]
 MARK = """
 onboot:
   - name: liar

@@ -63,6 +63,7 @@ def test_where_no_namespace_can_be_had_it_says_so(tmp_path: Path, monkeypatch: p
 
 
 @pytest.mark.parametrize("name", ["qemu-x86_64", "qemu-x86_64-microvm", "qemu-arm64", "qemu-s390x"])
+@pytest.mark.boots
 def test_qemu_and_its_firmware_are_known(name: str, tmp_path: Path) -> None:
     machine = load_machine(name)
     try:

@@ -67,6 +67,7 @@ def positions(size: int) -> Iterator[int]:
     yield from (chosen.randrange(size * 8) for _ in range(200))
 
 
+@pytest.mark.slow
 def test_any_bit_that_is_changed_is_refused(made: Path, tmp_path: Path) -> None:
     content = made.read_bytes()
     named = set()

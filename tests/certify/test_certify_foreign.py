@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 import yaml
 from certifying import MINIMAL, PATIENCE, harness
 
@@ -13,6 +14,8 @@ from harness.build.settings import Settings
 from harness.image import Image
 from harness.spec import load_image
 from harness.spec.profile import load_profile
+
+pytestmark = [pytest.mark.boots, pytest.mark.builds]
 
 PROFILE = """\
 description: what can be asked of an OS that powers off by itself

@@ -15,6 +15,8 @@ from harness.certify import archive, evidence, statement, verify
 from harness.commands.certificates import verify as command
 from harness.errors import EvidenceError
 
+pytestmark = [pytest.mark.boots, pytest.mark.builds]
+
 EXACT = f"{evidence.BOOTS}/{evidence.EXACT[0]}"
 LIE = b"Linux of another vendor\n"
 # what is asked of OSes that the harness has not built, and where there is no exact time

@@ -15,7 +15,7 @@ from harness import tools
 from harness.arch import ARCHES
 from harness.spec.profile import load_profile, profiles
 
-pytestmark = pytest.mark.long
+pytestmark = [pytest.mark.boots, pytest.mark.builds, pytest.mark.long]
 made_by_mmdebstrap = pytest.mark.skipif(not tools.find("mmdebstrap"), reason="no mmdebstrap")
 Make = Callable[[str], Path]
 # By all three profiles: it is larger and slower than what they allow, and its packages have setuid files.

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
+from tiers import needs
 
 from harness.arch import by_name
 from harness.build.pipeline import Builder
@@ -16,6 +17,7 @@ from harness.system import Milestone
 
 
 @pytest.fixture(scope="session")
+@needs("builds")
 def built() -> Callable[[Path], Image]:
     """Build the image of a YAML file for arm64."""
     return lambda path: Builder(Settings()).build(load_image([path]), by_name("arm64"))

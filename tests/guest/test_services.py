@@ -108,6 +108,7 @@ def test_modules_are_named_a_line_each(system: System) -> None:
     assert "dm_verity" in ask(system, "lsmod")
 
 
+@pytest.mark.slow
 def test_shipped_cases_know_what_may_end_and_what_is_mounted(tmp_path: Path) -> None:
     cases = "test_only_declared or systems_own or containers_roots or killed_services"
     argv = ["matrix", "--image", str(WELL), "--machine", "qemu-arm64", "--results", "out", "-k", cases]

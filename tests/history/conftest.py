@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 from postgres_server import NUMBERS, Server, postgres_programs, running
+from tiers import needs
 
 from harness.history import History
 
 
 @pytest.fixture(scope="session")
+@needs("servers")
 def postgres() -> Iterator[Server]:
     programs = postgres_programs()
     if programs is None:
@@ -20,7 +22,7 @@ def postgres() -> Iterator[Server]:
         yield server
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.servers)])
 def new_place(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], str]:
     """Make a place for an empty history, as many as wanted."""
     if request.param == "postgresql":

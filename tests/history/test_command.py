@@ -77,6 +77,7 @@ def test_one_cell_shows_every_figure_and_one_figure_its_runs(harness: Run, where
     assert [line.split()[-1] for line in text.partition("the last 4 runs\n")[2].splitlines()] == ["12", "11", "10", "9"]
 
 
+@pytest.mark.slow
 def test_what_the_encoding_lacks_is_written_otherwise(where: str) -> None:
     for words in ((), ("minimal", "-m", "qemu-arm64", "-f", "ready")):
         env = {**os.environ, "PYTHONIOENCODING": "ascii"}
@@ -84,6 +85,7 @@ def test_what_the_encoding_lacks_is_written_otherwise(where: str) -> None:
         assert done.stderr == b"" and b"#" in done.stdout and done.stdout.isascii()
 
 
+@pytest.mark.slow
 def test_reading_loads_nothing_that_writes_or_boots(where: str) -> None:
     code = (
         "import sys; from harness.commands.runs import history as h; h.history([], h.HistoryRequest(), None); "
@@ -94,6 +96,7 @@ def test_reading_loads_nothing_that_writes_or_boots(where: str) -> None:
     assert done.stdout.splitlines()[-1] == "[]"
 
 
+@pytest.mark.slow
 def test_a_reader_that_goes_away_is_no_bug(where: str) -> None:
     with subprocess.Popen([*MAIN, "history"], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout and process.stderr

@@ -121,6 +121,7 @@ def test_a_run_is_called_by_the_beginning_of_its_id(history: History) -> None:
             history.run(name)
 
 
+@pytest.mark.slow
 def test_processes_may_write_at_once_into_a_history_that_is_not_there_yet(new_place: Callable[[], str]) -> None:
     where = new_place()
     shares = [range(1, 25), range(20, 45), range(20, 45)]

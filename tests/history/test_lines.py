@@ -166,6 +166,7 @@ def run_line(when: datetime, found: dict[tuple[str, str], dict[str, tuple[dict[s
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(RUNS, max_size=4))
+@pytest.mark.slow
 def test_what_goes_in_comes_out(history: History, rows: list[Any]) -> None:
     found = {one.run: one for one in itertools.starmap(run_line, rows)}
     text = "".join(one.model_dump_json() + "\n" for one in found.values())

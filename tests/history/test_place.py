@@ -14,6 +14,8 @@ from harness.errors import HarnessError, HostError, UserError
 from harness.history import History
 from harness.history.place import find
 
+pytestmark = pytest.mark.slow
+
 
 def test_the_user_s_own_history_outlives_the_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("HARNESS_HISTORY")

@@ -31,6 +31,7 @@ def boots(source: random.Random, n: int, change: float) -> Pairs:
     return [(boot(load), boot(load) * (1 + change)) for load in loads]
 
 
+@pytest.mark.slow
 def test_ten_percent_more_is_found_in_noise_and_lies_in_the_interval() -> None:
     source = random.Random(1)
     found = [compare_pairs(boots(source, 30, 0.1)) for _ in range(20)]
@@ -39,6 +40,7 @@ def test_ten_percent_more_is_found_in_noise_and_lies_in_the_interval() -> None:
     assert all(1 < one.low < one.ratio < one.high < 1.3 for one in found if one.verdict == "worse")
 
 
+@pytest.mark.slow
 def test_noise_alone_is_no_change() -> None:
     source = random.Random(2)
     found = [compare_pairs(boots(source, 30, 0)) for _ in range(20)]
@@ -89,6 +91,7 @@ def test_the_interval_holds_the_ratio_and_agrees_with_the_verdict(pairs: Pairs) 
     assert 0 < found.p <= 1
 
 
+@pytest.mark.slow
 def test_interval_and_verdict_agree_in_close_calls_too() -> None:
     source = random.Random(4)
     found = [compare_pairs(boots(source, 10, 0.06)) for _ in range(40)]

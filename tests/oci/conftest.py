@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from handmade import M, layout_of, packed, tar
 from servers import Liar, docker_registry, lacks_programs, push
+from tiers import needs
 
 from harness.arch import ARCHES
 from harness.oci import registries
@@ -39,6 +40,7 @@ def newer(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+@needs("servers")
 def stock(tmp_path_factory: pytest.TempPathFactory, layout: Path, newer: Path) -> Path:
     """The data of a registry that has the image as app:1, team/deep/app:1 and library/app:1, the next one as app:2."""
     missing = lacks_programs()

@@ -20,6 +20,8 @@ from harness.errors import EXIT_IMAGE, EXIT_USER, UserError
 from harness.image import Image
 from harness.spec import load_image
 
+pytestmark = pytest.mark.builds
+
 ARM = by_name("arm64")
 BASE = packed(tar(d("bin"), M("bin/tool", b"tool" * 1000, mode=0o4755), M("etc/old", b"old")))
 TOP = packed(tar(M("etc/.wh.old"), M("etc/new", b"new")))

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from handmade import M, layout_of, tar
 from servers import lacks_programs, skopeo
+from tiers import needs
 
 from harness.arch import by_name
 from harness.errors import HarnessError, ImageError, UserError
@@ -42,6 +43,7 @@ def plain(image: OciImage) -> list[str]:
 
 
 @pytest.fixture(scope="session")
+@needs("servers")
 def kept(tmp_path_factory: pytest.TempPathFactory, layout: Path) -> Path:
     """A folder with the image in each of the ways it can lie there."""
     missing = lacks_programs()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
+import pytest
 from handmade import M, d, hard, image, ln, tar
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -38,6 +39,7 @@ def honest_sums(data: bytearray) -> bytes:
     st.integers(0, len(TOP)),
     st.booleans(),
 )
+@pytest.mark.slow
 def test_a_layer_of_any_bytes_is_refused_or_read(changes: list[tuple[int, bytes]], end: int, sums: bool) -> None:
     data = bytearray(TOP)
     for at, piece in changes:

@@ -132,6 +132,7 @@ def test_a_config_that_names_other_layers_is_refused(diff_ids: list[str], store:
         merge(image(tmp_path, tar(M("x")), diff_ids=diff_ids), LIMITS, store)
 
 
+@pytest.mark.slow
 def test_what_unpacks_to_hundreds_of_times_its_size_is_refused(store: Store, tmp_path: Path) -> None:
     with pytest.raises(LayerError, match="more than 400 times its size"):
         merge(image(tmp_path, bomb()), Limits(), store)

@@ -184,6 +184,7 @@ def run(cache: Path, liar: Liar) -> subprocess.Popen[str]:
     )
 
 
+@pytest.mark.slow
 def test_a_killed_download_is_gone_on_with(images: Make, liar: Liar, layout: Path, tmp_path: Path) -> None:
     digest, size = largest_layer(layout)
     arrived = tmp_path / "cache/partial" / digest.partition(":")[2]
@@ -201,6 +202,7 @@ def test_a_killed_download_is_gone_on_with(images: Make, liar: Liar, layout: Pat
     assert liar.asked(digest)[-1].headers["Range"] == f"bytes={have}-"
 
 
+@pytest.mark.slow
 def test_two_at_once_fetch_once(liar: Liar, tmp_path: Path) -> None:
     liar.spoil("blobs/", lambda _, reply: replace(reply, pause=0.1), times=4)
     both = [run(tmp_path / "cache", liar) for _ in range(2)]
@@ -211,6 +213,7 @@ def test_two_at_once_fetch_once(liar: Liar, tmp_path: Path) -> None:
     assert len(paths) == len(set(paths)) == 4  # the config and three layers
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_said_in_words(liar: Liar, tmp_path: Path) -> None:
     (tmp_path / "disk").mkdir()
     script = 'mount -t tmpfs -o size=8k disk "$1" || exit 99; shift; exec "$@"'

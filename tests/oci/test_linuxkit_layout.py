@@ -26,6 +26,8 @@ from harness.oci.config import LABEL
 from harness.spec import library, load_component, load_image, load_machine
 from harness.system import BootOptions, System
 
+pytestmark = [pytest.mark.boots, pytest.mark.builds]
+
 ARM = by_name("arm64")
 # a stand-in for LinuxKit's: it does with each bundle what runtime.json says, and no more
 INIT = rb"""#!/bin/sh

@@ -16,9 +16,12 @@ from servers import (
     docker_registry,
     htpasswd,
 )
+from tiers import needs
 
 from harness.errors import HostError, UserError
 from harness.oci.trouble import RegistryError
+
+pytestmark = pytest.mark.servers
 
 BASIC = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
 
@@ -34,6 +37,7 @@ def helper(home: Path, monkeypatch: pytest.MonkeyPatch, user: str = USER, secret
 
 
 @pytest.fixture(scope="session")
+@needs("servers")
 def basic(tmp_path_factory: pytest.TempPathFactory, stock: Path):
     """A registry that asks for a password."""
     folder = tmp_path_factory.mktemp("basic")
@@ -42,6 +46,7 @@ def basic(tmp_path_factory: pytest.TempPathFactory, stock: Path):
 
 
 @pytest.fixture(scope="session")
+@needs("servers")
 def tokens(tmp_path_factory: pytest.TempPathFactory, stock: Path):
     """A registry that asks for a token, and the server that gives them."""
     folder = tmp_path_factory.mktemp("tokens")

@@ -135,6 +135,7 @@ def test_attributes_that_count_stay_and_another_hosts_policy_goes(merged) -> Non
     assert dict(node.pax) == {"SCHILY.xattr.security.capability": CAPABILITY, "SCHILY.xattr.user.note": "fine"}
 
 
+@pytest.mark.builds
 def test_owners_modes_links_and_capabilities_reach_the_squashfs(merged, tmp_path: Path) -> None:
     capable = {"SCHILY.xattr.security.capability": CAPABILITY.replace("\x04", "\udc84")}  # bytes that are no text
     tree = merged(

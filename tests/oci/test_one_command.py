@@ -20,6 +20,8 @@ from harness.spec import load_component
 from harness.spec.lint import lint
 from harness.store import Store
 
+pytestmark = [pytest.mark.boots, pytest.mark.builds]
+
 EXAMPLES = {path.stem: path for path in sorted((Path(__file__).parent / "linuxkit").glob("*.yml"))}
 
 

@@ -12,7 +12,7 @@ from made import MANIFEST, boot, cell, image, results, run
 
 from harness.report import files
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's package chromium")
+pytestmark = [pytest.mark.servers, pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's package chromium")]
 
 # what does not fit and has no box of its own to scroll in
 WIDE = """

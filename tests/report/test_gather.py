@@ -141,6 +141,7 @@ def test_an_empty_history_has_a_page(tmp_path: Path) -> None:
     assert found.cells == () and found.runs == 0
 
 
+@pytest.mark.slow
 def test_the_page_of_a_run_needs_no_database(tmp_path: Path) -> None:
     folder = run(tmp_path / "out")
     text = (

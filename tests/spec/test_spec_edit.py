@@ -138,6 +138,7 @@ def files(draw: st.DrawFn) -> str:
 
 @settings(max_examples=300, deadline=None)
 @given(files(), st.sampled_from(["init", "onboot", "onshutdown", "services"]))
+@pytest.mark.slow
 def test_any_file_keeps_its_bytes(text: str, section: str) -> None:
     try:
         document = parse(text.encode(), FILE)

@@ -185,6 +185,7 @@ PIECES += [b"null", b"true", b"-1", b"1e999", b"99999999999999999999", b"\xff", 
     base=st.sampled_from(REAL),
     cuts=st.lists(st.tuples(st.floats(0, 1), st.integers(0, 30), st.sampled_from(PIECES)), min_size=1, max_size=6),
 )
+@pytest.mark.slow
 def test_mutated_specs_end_in_complaints(tmp_path: Path, base: Path, cuts: list[tuple[float, int, bytes]]) -> None:
     content = base.read_bytes()
     for where, length, piece in cuts:
@@ -202,6 +203,7 @@ VALUES = st.recursive(
 
 @fuzzed
 @given(base=st.sampled_from(REAL), value=VALUES, seed=st.integers(0, 10_000))
+@pytest.mark.slow
 def test_any_value_at_any_key_ends_in_complaints(tmp_path: Path, base: Path, value: object, seed: int) -> None:
     import yaml
 

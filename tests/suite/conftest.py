@@ -11,9 +11,11 @@ from typing import Any
 
 import pytest
 from inner_pytest import Inner, environment
+from tiers import needs
 
 
 @pytest.fixture
+@needs("slow")
 def inner(tmp_path: Path) -> Callable[..., Inner]:
     """Run pytest on the text of a test file: ``inner(text, cells=[…], args=[…], **settings)``."""
 

@@ -12,9 +12,12 @@ from typing import Any
 
 import pytest
 from inner_pytest import environment
+from tiers import needs
 
 from harness import paths
 from harness.history import History, baselines
+
+pytestmark = pytest.mark.slow
 
 HARNESS = [sys.executable, "-c", "from harness.cli import main; main()"]
 CASES = "def test_e(exact): pass\n"
@@ -28,6 +31,7 @@ def where(tmp_path: Path) -> str:
 
 
 @pytest.fixture
+@needs("slow")
 def matrix(tmp_path: Path, where: str) -> Matrix:
     """Run a matrix of fake cells into the folder of that name."""
     minimal = os.path.relpath(paths.CASES / "images/minimal.yml", tmp_path)

@@ -12,10 +12,13 @@ from typing import Any
 import pytest
 from inner_pytest import environment
 from test_matrix import FAKE, HARNESS
+from tiers import needs
 
 from harness.run import known
 from harness.run.cells import Cell
 from harness.run.known import Excuse
+
+pytestmark = pytest.mark.slow
 
 TODAY = date(2026, 11, 24)
 CASES = """
@@ -68,6 +71,7 @@ def test_an_excuse_about_nothing_is_found() -> None:
 
 
 @pytest.fixture
+@needs("slow")
 def run(tmp_path: Path) -> Run:
     def matrix(text: str, rows: str, *args: str, **settings: Any) -> subprocess.CompletedProcess[str]:
         (tmp_path / "test_inner.py").write_text(text)

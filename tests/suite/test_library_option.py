@@ -19,6 +19,8 @@ from harness.image import Image
 from harness.run.cells import Wanted, check, planned
 from harness.spec.models.image import ImageSpec
 
+pytestmark = [pytest.mark.boots, pytest.mark.builds]
+
 YAML = """\
 kernel: {image: "linuxkit/kernel:6.6.13", cmdline: quiet}
 init: ["linuxkit/init:v1.0", "linuxkit/runc:v1.0", "linuxkit/containerd:v1.0"]

@@ -10,6 +10,8 @@ import pytest
 
 from harness import paths
 
+pytestmark = [pytest.mark.boots, pytest.mark.builds]
+
 HARNESS = [sys.executable, "-c", "from harness.cli import main; main()", "matrix"]
 
 

@@ -16,12 +16,15 @@ import pexpect
 import psutil
 import pytest
 from inner_pytest import environment
+from tiers import needs
 
 from harness import paths
 from harness.commands.nights import matrix
 from harness.errors import UserError
 from harness.run import folder
 from harness.run.cells import Wanted, planned
+
+pytestmark = pytest.mark.slow
 
 HARNESS = [sys.executable, "-c", "from harness.cli import main; main()", "matrix"]
 FAKE = ["--", "-p", "fake_cells", "-c", os.devnull]
@@ -37,6 +40,7 @@ def plan(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
+@needs("slow")
 def run(tmp_path: Path, plan: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     def matrix(text: str, *args: str, **settings: Any) -> subprocess.CompletedProcess[str]:
         (tmp_path / "test_inner.py").write_text(text)

@@ -23,6 +23,7 @@ def test_three(image): pass
 """
 
 
+@pytest.mark.slow
 def test_without_its_options_it_loads_nothing(tmp_path: Path) -> None:
     (tmp_path / "test_x.py").write_text(
         "import sys\n"

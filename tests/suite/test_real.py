@@ -18,6 +18,8 @@ from harness.build.settings import Settings
 from harness.history import History
 from harness.run import builds, cells
 
+pytestmark = [pytest.mark.boots, pytest.mark.builds]
+
 HARNESS = [sys.executable, "-c", "from harness.cli import main; main()", "matrix"]
 MINIMAL = paths.CASES / "images/minimal.yml"
 BROKEN_SERVICES = [

@@ -16,11 +16,14 @@ from typing import Any
 import pytest
 from inner_pytest import environment
 from test_matrix import FAKE, HARNESS
+from tiers import needs
 
 from harness.commands.nights.watch import deadline
 from harness.errors import UserError
 from harness.run import events, results
 from harness.run.folder import held, resume
+
+pytestmark = pytest.mark.slow
 
 NOW = datetime(2026, 11, 24, 22, 30, 5)
 CASES = """
@@ -43,6 +46,7 @@ CELLS = [["a", ""], ["b", ""], ["c", ""]]
 
 
 @pytest.fixture
+@needs("slow")
 def start(tmp_path: Path) -> Run:
     (tmp_path / "test_inner.py").write_text(CASES)
     (tmp_path / "minimal.yml").write_text("kernel: {image: kernel}\n")

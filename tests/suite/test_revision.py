@@ -9,6 +9,8 @@ import pytest
 
 from harness.run import revision
 
+pytestmark = pytest.mark.slow
+
 
 def git(folder: Path, *words: str) -> None:
     name = ("-c", "user.name=a", "-c", "user.email=a@example.com", "-c", "commit.gpgsign=false")

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from inner_pytest import environment
 from test_matrix import FAKE, HARNESS
+from tiers import needs
 
 from harness.errors import UserError
 from harness.run import merge, shard
@@ -27,6 +28,7 @@ Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 @pytest.fixture
+@needs("slow")
 def run(tmp_path: Path) -> Run:
     (tmp_path / "test_inner.py").write_text(CASES)
     (tmp_path / "minimal.yml").write_text("kernel: {image: kernel}\n")

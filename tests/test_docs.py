@@ -6,6 +6,7 @@ import ast
 import functools
 import html
 import itertools
+import json
 import os
 import re
 import shlex
@@ -17,11 +18,14 @@ from pathlib import Path
 
 import click
 import pytest
+from jsonschema import Draft202012Validator
 
 from harness import errors, paths
 from harness.cli import app
 from harness.spec.lint import lint
 from harness.spec.rules.annotations import SETTINGS
+from harness.spec.schema import schema
+from harness.spec.text.reader import mapping_of, read
 from harness.suite import fixtures
 
 TOP = paths.TOP
@@ -131,6 +135,8 @@ def test_yaml_is_what_it_says(block: Block, tmp_path: Path) -> None:
     else:
         assert [str(one) for one in finding.complaints] == []
         assert finding.kind == kind and kind in YAMLS
+        data = json.loads(json.dumps(mapping_of(read(finding.path))))
+        assert [error.message for error in Draft202012Validator(schema(kind)).iter_errors(data)] == []
 
 
 def parse(words: Sequence[str]) -> None:

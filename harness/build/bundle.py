@@ -13,7 +13,7 @@ from typing import Any
 from harness.build.ids import number
 from harness.spec.labels import DEFAULT_ENV, merge
 from harness.spec.models.container import Device, Entry, EntryConfig, Mount, Runtime
-from harness.spec.rules.common import CAPABILITIES
+from harness.spec.models.forms import CAPABILITIES
 
 OCI_VERSION = "1.0.2"
 

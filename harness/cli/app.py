@@ -17,7 +17,7 @@ from harness.show import frame
 
 # In the order of work; a command that is not here is refused by a test.
 ORDER: tuple[tuple[str, tuple[str, ...]], ...] = (
-    ("First", ("help", "doctor", "new", "add", "library", "lint")),
+    ("First", ("help", "doctor", "new", "add", "library", "lint", "schema")),
     ("Images", ("build", "boot", "sbom")),
     ("Runs", ("matrix", "results", "report")),
     ("Figures", ("compare", "history", "baseline", "calibrate")),

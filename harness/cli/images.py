@@ -77,6 +77,22 @@ def lint(files: tuple[Path, ...], library: bool, json: bool) -> int:
 
 
 @command
+def schema(kind: str, path: bool) -> int:
+    """Print the JSON Schema of a kind of YAML file.
+
+    Editors and other programs check a file by it, or complete it (JSON Schema 2020-12).
+
+    \b
+    Examples:
+      harness schema image
+      harness schema machine --path
+    """
+    from harness.commands.images import schema as module
+
+    return module.schema(kind, path_only=path)
+
+
+@command
 def build(
     images: tuple[str, ...],
     arch: tuple[str, ...],

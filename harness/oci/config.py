@@ -11,6 +11,7 @@ from harness.oci.image import OciImage
 from harness.spec.components import checked
 from harness.spec.labels import DEFAULT_ENV, merge
 from harness.spec.models.container import EntryConfig
+from harness.spec.models.forms import MAX_ID
 from harness.spec.rules import common as checks
 from harness.spec.text.complaints import Problem, SpecError
 from harness.spec.text.reader import Document, mapping_of, parse
@@ -85,7 +86,7 @@ def _rows(root: Tree, path: str, image: OciImage) -> list[list[str]]:
 
 
 def _number(text: str, name: str, path: str, image: OciImage) -> int:
-    if text.isascii() and text.isdigit() and len(text) <= 10 and int(text) <= checks.MAX_ID:
+    if text.isascii() and text.isdigit() and len(text) <= 10 and int(text) <= MAX_ID:
         return int(text)
     raise ImageError(
         f"{image.reference}: runs as {name[:64]!r}, which its /{path} does not know",

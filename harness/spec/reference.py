@@ -137,6 +137,14 @@ Files are YAML 1.2 with its core types: `on`, `yes`, `1:30` and dates are text. 
 refused, as are a key written twice, a key without a value, more than one document, more than 1 MiB, more than 64
 levels and more than 50,000 values with aliases expanded. `harness lint FILE…` checks without building. An image may
 be several files: of the kernel's keys the last one counts, lists are joined in order.
+
+Editors complete and check these files by a JSON Schema: `harness schema KIND` prints that of `image`, `component`,
+`machine`, `plan`, `os`, `profile` and `waivers`, and `harness schema KIND --path` says where it lies, which needs no
+network. `harness new` begins its file with the line by which they find it; in another file it is the first one, too:
+
+```text
+# yaml-language-server: $schema=/path/that/harness/schema/--path/has/printed.json
+```
 """
 _ANNOTATIONS = """\
 ### Image: `annotations` that are ours

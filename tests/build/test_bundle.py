@@ -8,7 +8,7 @@ import pytest
 
 from harness.build.bundle import Bundle, make, merge
 from harness.spec.models.container import Entry, EntryConfig, Runtime
-from harness.spec.rules.common import CAPABILITIES
+from harness.spec.models.forms import CAPABILITIES
 
 IDS = {"dhcp": 100, "web": 101}
 

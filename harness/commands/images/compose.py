@@ -19,6 +19,7 @@ from harness.spec.kinds import kind_of_file
 from harness.spec.merge import judge, kernel_of
 from harness.spec.rules.common import SECTIONS
 from harness.spec.rules.references import component_path, fault, kind_of, relocated
+from harness.spec.schema import editor_line
 from harness.spec.text.complaints import SpecError
 from harness.spec.text.edit import ORDER, Item, add, scalar
 from harness.spec.text.reader import Document, mapping_of, parse, read
@@ -142,7 +143,7 @@ def new(names: Sequence[str], out: Path | None) -> int:
     parts = [_part(name, folder) for name in dict.fromkeys((*ALWAYS, *names))]
     kernels = [part for part in parts if part.section == "kernel"]
     chosen = [part for part in parts if part.section != "kernel" or part is kernels[-1]]
-    text = "".join(_lines(chosen, names))
+    text = f"{editor_line('image', out)}\n" + "".join(_lines(chosen, names))
     if out is None:
         _judge(parse(text.encode(), Path("image.yml")))
         print(text, end="")

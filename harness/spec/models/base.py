@@ -9,6 +9,8 @@ from typing import Annotated, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from harness.spec.models.forms import VariableName
+
 Strings = tuple[str, ...]
 NonEmptyText = Annotated[str, Field(min_length=1)]
 LoosePath = Annotated[Path, Field(strict=False)]  # text in the YAML
@@ -32,7 +34,7 @@ class Login(Model):
 
     user: str = Field("root", description="who logs in")
     password: str | None = Field(None, description="the password; without one none is awaited")
-    password_env: str | None = Field(
+    password_env: VariableName | None = Field(
         None, description="the environment's variable that holds the password, in its place"
     )
     prompt: NonEmptyText = Field("login: ", description="the end of what asks for the user, as it is")

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from harness.spec.models.base import Limit, Login, Model, NonEmptyText, Strings
+from harness.spec.models.forms import PortPair, VariableName
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 
@@ -23,8 +24,8 @@ class SshTarget(Model):
         description="the private key's file, relative to the machine's YAML; the agent's and the home "
         "folder's when empty",
     )
-    key_password_env: str = Field("", description="the variable that holds the key's password")
-    password_env: str = Field("", description="the variable that holds the user's password")
+    key_password_env: VariableName = Field("", description="the variable that holds the key's password")
+    password_env: VariableName = Field("", description="the variable that holds the user's password")
     known_hosts: str = Field(
         "", description="the file of known host keys, relative likewise; the user's and the host's own when empty"
     )
@@ -94,8 +95,8 @@ class PowerHttp(Model):
     off_body: str = Field("", description="what is sent to switch it off")
     content_type: str = Field("application/json", description="of what is sent")
     user: str = Field("", description="a user, for basic authentication")
-    password_env: str = Field("", description="the variable that holds the user's password")
-    token_env: str = Field("", description="the variable that holds a bearer token")
+    password_env: VariableName = Field("", description="the variable that holds the user's password")
+    token_env: VariableName = Field("", description="the variable that holds a bearer token")
 
 
 class PowerSnmp(Model):
@@ -107,16 +108,18 @@ class PowerSnmp(Model):
     on: int = Field(1, description="the value that switches it on")
     off: int = Field(2, description="the value that switches it off")
     version: Literal["1", "2c", "3"] = Field("2c", description="SNMP's")
-    community_env: str = Field("", description="the variable that holds the community, which is `private` unless given")
+    community_env: VariableName = Field(
+        "", description="the variable that holds the community, which is `private` unless given"
+    )
     user: str = Field("", description="of version 3")
     auth: Literal["SHA", "SHA-256", "SHA-512", "MD5"] = Field(
         "SHA", description="of version 3: how messages are authenticated"
     )
-    auth_password_env: str = Field(
+    auth_password_env: VariableName = Field(
         "", description="the variable that holds the password for it; messages are not authenticated without"
     )
     privacy: Literal["AES", "DES"] = Field("AES", description="of version 3: how messages are encrypted")
-    privacy_password_env: str = Field(
+    privacy_password_env: VariableName = Field(
         "", description="the variable that holds the password for it; messages are not encrypted without"
     )
 
@@ -136,7 +139,7 @@ class PowerIpmi(Model):
     port: Port = Field(623, description="its UDP port")
     interface: Literal["lan", "lanplus"] = Field("lanplus", description="`lanplus` is IPMI 2.0")
     user: str = Field("", description="a user who may switch the power")
-    password_env: str = Field("", description="the variable that holds the user's password")
+    password_env: VariableName = Field("", description="the variable that holds the user's password")
     cipher: Annotated[int, Field(ge=0, le=17)] | None = Field(
         None, description="the cipher suite; ipmitool's own choice unless given"
     )
@@ -148,7 +151,7 @@ class PowerRedfish(Model):
     url: NonEmptyText = Field(description="the management controller, as `https://HOST`")
     system: str = Field("", description="the system's id; needed where the controller has several")
     user: str = Field("", description="a user who may switch the power")
-    password_env: str = Field("", description="the variable that holds the user's password")
+    password_env: VariableName = Field("", description="the variable that holds the user's password")
     ca: str = Field(
         "", description="a file of the certificates to trust, relative to the machine's YAML; the host's own when empty"
     )
@@ -266,7 +269,7 @@ class Board(Model):
     address: str = Field(
         "", description="the host name or address at which this host reaches its services; the `network` cases need it"
     )
-    ports: Strings = Field(
+    ports: tuple[PortPair, ...] = Field(
         (),
         description="ports of that address that lead to others of the guest, each `THERE:GUEST`; the same unless said",
     )
@@ -281,7 +284,7 @@ class Board(Model):
             " tried again",
         ),
     ] = 2
-    secrets_env: Strings = Field(
+    secrets_env: tuple[VariableName, ...] = Field(
         (), description="variables of the environment whose values are kept out of every file, besides all `…_env`"
     )
 

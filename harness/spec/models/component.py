@@ -1,22 +1,23 @@
 """A component: packages and files, and how its container runs."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from harness.spec.models.base import Model, Strings
 from harness.spec.models.container import EntryConfig, File
+from harness.spec.models.forms import MAX_ID, Account, ArchName, Form, ModuleName, PackageName, PasswdPath
 
 
 class User(Model):
     """A user (and the group of the same name) that a maintainer script would have made."""
 
-    name: str = Field(description="user's and group's name")
-    uid: int = Field(description="user id")
-    gid: int = Field(description="group id")
-    home: str = Field("/nonexistent", description="home folder")
-    shell: str = Field("/usr/sbin/nologin", description="login shell")
+    name: Account = Field(description="user's and group's name")
+    uid: Annotated[int, Form({"minimum": 0, "maximum": MAX_ID})] = Field(description="user id")
+    gid: Annotated[int, Form({"minimum": 0, "maximum": MAX_ID})] = Field(description="group id")
+    home: PasswdPath = Field("/nonexistent", description="home folder")
+    shell: PasswdPath = Field("/usr/sbin/nologin", description="login shell")
 
 
 class Concatenate(Model):
@@ -45,8 +46,8 @@ class ComponentSpec(Model):
     path: Path
     digest: str  # SHA-256 of the YAML and of every local file its `files` name
     description: str = Field(description="one line that says what it is")
-    packages: Strings = Field((), description="Debian packages whose files it takes")
-    packages_for: dict[str, Strings] = Field(
+    packages: tuple[PackageName, ...] = Field((), description="Debian packages whose files it takes")
+    packages_for: dict[ArchName, tuple[PackageName, ...]] = Field(
         default_factory=dict, description="more packages, by architecture (`x86_64`, `arm64`, `s390x`)"
     )
     keep: Strings = Field(
@@ -69,7 +70,7 @@ class ComponentSpec(Model):
     links: dict[str, Strings] = Field(
         default_factory=dict, description="symbolic links to make, by target: `{/usr/bin/busybox: [usr/bin/sh]}`"
     )
-    modules: Strings = Field(
+    modules: tuple[ModuleName, ...] = Field(
         (),
         description="kernel modules that it needs: images that use it carry them, with all they need, and "
         "load them at boot; built-in or absent ones are left out",

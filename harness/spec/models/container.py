@@ -2,9 +2,25 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, GetJsonSchemaHandler
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 from harness.spec.models.base import IMAGE_REFERENCE, Model, Strings
+from harness.spec.models.forms import (
+    Bind,
+    Capability,
+    DeviceKind,
+    EntryName,
+    Identity,
+    InterfaceKind,
+    InterfaceName,
+    Mode,
+    Namespace,
+    NetNamespace,
+    Rlimit,
+    Tmpfs,
+)
 
 _NAMESPACE = "`root` or `host` (the root's), `new`, or a path"
 
@@ -38,17 +54,17 @@ class Device(Model):
     """A device node of a container; path ``all`` stands for a whole class."""
 
     path: str = Field(description="the node's path; `all` allows a whole class")
-    type: str = Field("", description="`b`, `c`, `u` or `p`; of a class `a`, `b` or `c`")
+    type: DeviceKind = Field("", description="`b`, `c`, `u` or `p`; of a class `a`, `b` or `c`")
     major: int = Field(0, description="major number")
     minor: int = Field(0, description="minor number")
-    mode: str = Field("", description='octal digits in quotes, as in `"0666"`; needed unless the path is `all`')
+    mode: Mode = Field("", description='octal digits in quotes, as in `"0666"`; needed unless the path is `all`')
 
 
 class Interface(Model):
     """A network interface moved into or made for a container."""
 
-    name: str = Field(description="the interface's name in the container")
-    add: str = Field("", description="make it, of this type, as in `veth`")
+    name: InterfaceName = Field(description="the interface's name in the container")
+    add: InterfaceKind = Field("", description="make it, of this type, as in `veth`")
     peer: str = Field("", description="the other end's name")
     create_in_root: Annotated[
         bool, Field(alias="createInRoot", description="make it in the root's namespace, then move it")
@@ -78,6 +94,16 @@ class Runtime(Model):
     namespace: str = Field("", description="containerd's namespace of a service, where LinuxKit's own init runs it")
 
 
+class _ResourcesSchema:
+    """Lets a JSON Schema say of `resources` what its own model says: that is loaded where a file has the key."""
+
+    def __get_pydantic_json_schema__(self, _: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        from harness.spec.models.resources import Resources
+
+        Resources.model_rebuild()
+        return handler(Resources.__pydantic_core_schema__)
+
+
 def _check_resources(value: dict[str, Any]) -> dict[str, Any]:
     from harness.spec.models.resources import Resources
 
@@ -91,42 +117,47 @@ class EntryConfig(Model):
     None means not written: the label's or the default's value counts.
     """
 
-    capabilities: Strings | None = Field(
+    capabilities: tuple[Capability, ...] | None = Field(
         None, description="capabilities it keeps, as `CAP_NET_ADMIN`; `[all]`, `[none]`; none unless said"
     )
     capabilities_add: Annotated[
-        Strings | None, Field(alias="capabilities.add", description="capabilities besides those of the component")
+        tuple[Capability, ...] | None,
+        Field(alias="capabilities.add", description="capabilities besides those of the component"),
     ] = None
-    ambient: Strings | None = Field(None, description="capabilities that a program without root's id gets")
+    ambient: tuple[Capability, ...] | None = Field(
+        None, description="capabilities that a program without root's id gets"
+    )
     mounts: tuple[Mount, ...] | None = Field(None, description="mounts in the container")
-    binds: Strings | None = Field(
+    binds: tuple[Bind, ...] | None = Field(
         None,
         description="`SOURCE:/path[:options]`; SOURCE is a path or a volume's name; `rw,rbind,rshared` unless said",
     )
     binds_add: Annotated[
-        Strings | None, Field(alias="binds.add", description="binds besides those of the component")
+        tuple[Bind, ...] | None, Field(alias="binds.add", description="binds besides those of the component")
     ] = None
     devices: tuple[Device, ...] | None = Field(None, description="device nodes in the container")
-    tmpfs: Strings | None = Field(None, description="`/path[:options]`, each a tmpfs of its own")
+    tmpfs: tuple[Tmpfs, ...] | None = Field(None, description="`/path[:options]`, each a tmpfs of its own")
     command: Strings | None = Field(None, description="the program and its arguments")
     env: Strings | None = Field(None, description="`NAME=value`, each")
     cwd: str | None = Field(None, description="the folder it starts in; `/` unless said")
-    net: str | None = Field(None, description=f"network namespace: {_NAMESPACE}; also `none`; the root's unless said")
-    pid: str | None = Field(None, description=f"process namespace: {_NAMESPACE}; a new one unless said")
-    ipc: str | None = Field(None, description=f"IPC namespace: {_NAMESPACE}; the root's unless said")
-    uts: str | None = Field(None, description=f"host name namespace: {_NAMESPACE}; the root's unless said")
-    userns: str | None = Field(None, description=f"user namespace: {_NAMESPACE}; the root's unless said")
+    net: NetNamespace | None = Field(
+        None, description=f"network namespace: {_NAMESPACE}; also `none`; the root's unless said"
+    )
+    pid: Namespace | None = Field(None, description=f"process namespace: {_NAMESPACE}; a new one unless said")
+    ipc: Namespace | None = Field(None, description=f"IPC namespace: {_NAMESPACE}; the root's unless said")
+    uts: Namespace | None = Field(None, description=f"host name namespace: {_NAMESPACE}; the root's unless said")
+    userns: Namespace | None = Field(None, description=f"user namespace: {_NAMESPACE}; the root's unless said")
     readonly: bool | None = Field(
         None, description="its root cannot be written; otherwise changes go to an overlay in memory"
     )
     masked_paths: Annotated[Strings | None, Field(alias="maskedPaths", description="paths it cannot see")] = None
     readonly_paths: Annotated[Strings | None, Field(alias="readonlyPaths", description="paths it cannot write")] = None
-    uid: int | str | None = Field(
+    uid: Identity | None = Field(
         None, description="its user: a number, or a container's name that stands for a number given out from 100 up"
     )
-    gid: int | str | None = Field(None, description="its group, likewise")
+    gid: Identity | None = Field(None, description="its group, likewise")
     additional_gids: Annotated[
-        tuple[int | str, ...] | None, Field(alias="additionalGids", description="further groups, likewise")
+        tuple[Identity, ...] | None, Field(alias="additionalGids", description="further groups, likewise")
     ] = None
     no_new_privileges: Annotated[
         bool | None, Field(alias="noNewPrivileges", description="no setuid program gives it more rights")
@@ -140,11 +171,11 @@ class EntryConfig(Model):
         Field(alias="rootfsPropagation", description="how mounts in it spread: `private`, `slave`, `shared`"),
     ] = None
     cgroups_path: Annotated[str | None, Field(alias="cgroupsPath", description="its control group")] = None
-    resources: Annotated[dict[str, Any], AfterValidator(_check_resources)] | None = Field(
+    resources: Annotated[dict[str, Any], AfterValidator(_check_resources), _ResourcesSchema()] | None = Field(
         None, description="limits of memory, CPU and the like"
     )
     sysctl: dict[str, str] | None = Field(None, description="kernel settings of its namespaces, values as text")
-    rlimits: Strings | None = Field(
+    rlimits: tuple[Rlimit, ...] | None = Field(
         None, description="`NAME,SOFT,HARD`, as in `nofile,1024,4096`; `unlimited` is a value"
     )
     uid_mappings: Annotated[
@@ -161,7 +192,7 @@ class Entry(EntryConfig):
     """One container of onboot, onshutdown or services."""
 
     name: Annotated[
-        str, Field(min_length=1, description="the container's name: its folder, and the word in the boot marks")
+        EntryName, Field(min_length=1, description="the container's name: its folder, and the word in the boot marks")
     ]
     image: Annotated[str, Field(min_length=1, description=IMAGE_REFERENCE)]
 
@@ -180,6 +211,6 @@ class File(Model):
     )
     metadata: Literal["", "yaml", "json"] = Field("", description="let the file hold this image's own configuration")
     optional: bool = Field(False, description="leave the file out when its source is missing")
-    mode: str = Field("", description='octal digits in quotes; `"0600"`, of a folder `"0700"` unless said')
-    uid: int | str | None = Field(None, description="owner: a number, or a container's name")
-    gid: int | str | None = Field(None, description="group, likewise")
+    mode: Mode = Field("", description='octal digits in quotes; `"0600"`, of a folder `"0700"` unless said')
+    uid: Identity | None = Field(None, description="owner: a number, or a container's name")
+    gid: Identity | None = Field(None, description="group, likewise")

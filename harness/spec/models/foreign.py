@@ -5,7 +5,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from harness.spec.models.base import Login, LoosePath, Model, Strings
+from harness.spec.models.base import Login, LoosePath, Model
+from harness.spec.models.forms import ArchName, OsName, OsPlace
 from harness.spec.models.image import Substitution
 
 OsPort = Annotated[int, Field(ge=1, le=65535)]
@@ -14,14 +15,14 @@ OsPort = Annotated[int, Field(ge=1, le=65535)]
 class Os(Model):
     """Which OS it is."""
 
-    name: str = Field(description="its name: up to 40 letters, digits and `_.-`")
-    arch: str = Field(description="`x86_64`, `arm64` or `s390x`")
+    name: OsName = Field(description="its name: up to 40 letters, digits and `_.-`")
+    arch: ArchName = Field(description="`x86_64`, `arm64` or `s390x`")
 
 
 class MilestonePattern(Model):
     """A milestone, and how its console line looks, or which packet it is."""
 
-    name: str = Field(description="its name, likewise; `ready` is what the boot time means")
+    name: OsName = Field(description="its name, likewise; `ready` is what the boot time means")
     pattern: str | None = Field(
         default=None,
         description="a regular expression (RE2's syntax) that is found in its console line, of at most 200 characters",
@@ -56,7 +57,9 @@ class OsSpec(Model):
         description="what shows on the console, in order; the last one is `ready`"
     )
     login: Login | None = Field(None, description="how to get a root shell on the console; needed for `--run`")
-    volumes: Strings = Field((), description="where the OS may keep what is written: mount points; for certificates")
+    volumes: tuple[OsPlace, ...] = Field(
+        (), description="where the OS may keep what is written: mount points; for certificates"
+    )
     ports: tuple[OsPort, ...] = Field((), description="TCP ports that it may listen on; for certificates")
     udp: tuple[OsPort, ...] = Field((), description="UDP ports likewise")
 

@@ -7,6 +7,7 @@ from pydantic import Field
 
 from harness.spec.models.base import Model, Strings
 from harness.spec.models.board import Board
+from harness.spec.models.forms import ArchAlias, ConsoleName, QemuWord
 
 
 class Qemu(Model):
@@ -14,8 +15,8 @@ class Qemu(Model):
 
     filled = ("virtio",)  # by the architecture
 
-    machine: str = Field(description="QEMU's machine type, with options")
-    cpu: str = Field(description="QEMU's CPU model under emulation, with features")
+    machine: QemuWord = Field(description="QEMU's machine type, with options")
+    cpu: QemuWord = Field(description="QEMU's CPU model under emulation, with features")
     memory: Annotated[int, Field(ge=64, description="MiB, at least 64")] = 256
     accel: Literal["auto", "tcg", "kvm"] = Field(
         "auto", description="`auto` takes KVM only where a Linux was proven to boot under it"
@@ -43,8 +44,8 @@ class MachineSpec(Model):
     path: Path
     digest: str
     description: str = Field("", description="one line that says what it is")
-    arch: str = Field(description="`x86_64`, `arm64` or `s390x`")
-    console: str = Field(description="the kernel's name of the console that the harness reads")
+    arch: ArchAlias = Field(description="`x86_64`, `arm64` or `s390x`")
+    console: ConsoleName = Field(description="the kernel's name of the console that the harness reads")
     cmdline: str = Field("", description="what this machine needs on the kernel's command line besides its console")
     tags: Strings = Field((), description="words to choose machines and cases by")
     qemu: Qemu | None = Field(None, description="how QEMU makes the machine; this or `board`")

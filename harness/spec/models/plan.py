@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from harness.spec.models.base import Limit, LoosePath, Model, Strings
+from harness.spec.models.forms import Day, MailServer, VariableName
 
 
 class Budget(Model):
@@ -44,7 +45,7 @@ class KnownFailure(Model):
     image: str = Field("*", description="on which images, by name, with `*` and `?`")
     machine: str = Field("*", description="on which machines, likewise")
     issue: str = Field(description="where it is dealt with: a link")
-    until: str = Field(description="the last day on which it does not count, `YYYY-MM-DD`; from the next on it does")
+    until: Day = Field(description="the last day on which it does not count, `YYYY-MM-DD`; from the next on it does")
 
 
 class Email(Model):
@@ -52,20 +53,22 @@ class Email(Model):
 
     to: Strings = Field(description="who gets it")
     from_: Annotated[str, Field(alias="from", description="who it is from")]
-    server: str = Field(
+    server: MailServer = Field(
         description="the mail server: `HOST` or `HOST:PORT`; without a port the one that is usual for `security`"
     )
     security: Literal["starttls", "tls", "none"] = Field(
         "starttls", description="how the connection is kept private: `starttls`, `tls` or `none`"
     )
-    user_env: str = Field("", description="the environment's variable that holds the server's user, where it wants one")
-    password_env: str = Field("", description="likewise the password")
+    user_env: VariableName = Field(
+        "", description="the environment's variable that holds the server's user, where it wants one"
+    )
+    password_env: VariableName = Field("", description="likewise the password")
 
 
 class Notify(Model):
     """Who is told how a run ended. Secrets come from the environment."""
 
-    webhook_env: str = Field(
+    webhook_env: VariableName = Field(
         "", description="the environment's variable that holds a URL; JSON is posted there, with the summary as `text`"
     )
     email: Email | None = Field(None, description="mail with the summary")

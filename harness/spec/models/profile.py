@@ -5,7 +5,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from harness.spec.models.base import Model, Strings
+from harness.spec.models.base import Model
+from harness.spec.models.forms import ArchName, Day, RequirementCase, RequirementName
 from harness.spec.models.plan import Budget
 
 Applicability = Literal[
@@ -25,14 +26,14 @@ class ApplicabilityRule(Model):
 class Requirement(Model):
     """What an image must show, and the cases that show it."""
 
-    id: str = Field(description="its name: up to 40 of `a-z 0-9 -`, in no profile that is extended")
+    id: RequirementName = Field(description="its name: up to 40 of `a-z 0-9 -`, in no profile that is extended")
     text: Annotated[str, Field(min_length=1, description="what it asks for, as the certificate says it")]
     level: Level = Field("mandatory", description="whether a certificate is refused without it, or has a warning")
-    cases: Strings = Field(
+    cases: tuple[RequirementCase, ...] = Field(
         description="what shows it: `file.py::test_name` or `file.py` of the harness's cases; `./file.py…` "
         "lies beside the profile"
     )
-    architectures: Strings = Field((), description="where it is asked for; everywhere when empty")
+    architectures: tuple[ArchName, ...] = Field((), description="where it is asked for; everywhere when empty")
     not_applicable: tuple[ApplicabilityRule, ...] = Field(
         (), description="when it cannot be asked for, and why; what no rule excuses has to be run"
     )
@@ -64,7 +65,7 @@ class Waiver(Model):
     requirement: str = Field(description="the id of the requirement")
     reason: Annotated[str, Field(min_length=1, description="why it is not fulfilled")]
     owner: Annotated[str, Field(min_length=1, description="who answers for that")]
-    until: str = Field(description="the last day on which the excuse counts, `YYYY-MM-DD` by UTC")
+    until: Day = Field(description="the last day on which the excuse counts, `YYYY-MM-DD` by UTC")
 
 
 class Waivers(Model):

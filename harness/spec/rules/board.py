@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
+from harness.spec.models import forms
 from harness.spec.models.board import BoardConsole, BoardPower, LabgridPlace
 from harness.spec.rules import common as checks
 from harness.spec.text.complaints import KeyPath, Problem, nearest
@@ -14,10 +15,10 @@ from harness.spec.text.complaints import KeyPath, Problem, nearest
 # pySerial's handlers of URLs; a text without :// is a device's path
 SCHEMES = ("rfc2217", "socket", "hwgrep", "cp2110", "alt", "spy", "loop")
 # Names reach the command lines of programs: the patterns keep options out.
-_HOST = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9._-]{0,252}[A-Za-z0-9])?|[0-9A-Fa-f:.]{2,45}(%[a-z0-9]{1,15})?")
+_HOST = re.compile(forms.HOST)
 _OID = re.compile(r"[A-Za-z0-9.][A-Za-z0-9.:_-]{0,250}")
 _WORD = re.compile(r"[A-Za-z0-9[][]A-Za-z0-9_.:-]{0,100}")
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,100}")
+_VARIABLE = re.compile(forms.VARIABLE)
 _USER = re.compile(r"[^\s\x00-\x1f\x7f:@-][^\s\x00-\x1f\x7f]{0,63}")
 _JUMP = re.compile(
     r"(?:[^\s@:-][^\s@:]{0,63}@)?(?:\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9_][A-Za-z0-9._-]{0,252})(?::\d{1,5})?"

@@ -12,26 +12,18 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
+from harness.spec.models import forms
 from harness.spec.rules.annotations import faults as annotation_faults
 from harness.spec.text.complaints import Fault, KeyPath, Problem, nearest
 
 SECTIONS = ("onboot", "onshutdown", "services")
-_CAPABILITIES = """
-CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE NET_BIND_SERVICE
-NET_BROADCAST NET_ADMIN NET_RAW IPC_LOCK IPC_OWNER SYS_MODULE SYS_RAWIO SYS_CHROOT SYS_PTRACE SYS_PACCT SYS_ADMIN
-SYS_BOOT SYS_NICE SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG MKNOD LEASE AUDIT_WRITE AUDIT_CONTROL SETFCAP MAC_OVERRIDE
-MAC_ADMIN SYSLOG WAKE_ALARM BLOCK_SUSPEND AUDIT_READ PERFMON BPF CHECKPOINT_RESTORE
-"""
 _RLIMITS = "CPU FSIZE DATA STACK CORE RSS NPROC NOFILE MEMLOCK AS LOCKS SIGPENDING MSGQUEUE NICE RTPRIO RTTIME"
-CAPABILITIES = tuple(f"CAP_{short}" for short in _CAPABILITIES.split())
 RLIMITS = tuple(_RLIMITS.split())
-NAMESPACES = ("root", "host", "new")
-MAX_ID = 2**32 - 2
 _DESTINATIONS = ("proc", "devpts", "sysfs", "cgroup", "mqueue")  # mount types whose place goes without saying
-_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
-_INTERFACE = re.compile(r"(?!\.{1,2}$)[^\s/:]{1,15}")  # as the kernel has it (dev_valid_name)
-_LINK = re.compile(r"[a-z0-9_-]{1,15}")
-_OCTAL = re.compile(r"0*[0-7]{1,4}")
+_NAME = re.compile(forms.NAME)
+_INTERFACE = re.compile(forms.INTERFACE)
+_LINK = re.compile(forms.LINK)
+_OCTAL = re.compile(forms.OCTAL)
 _LIMIT = re.compile(r"(?i:unlimited)|[0-9]{1,20}")
 
 Data = Mapping[str, Any]
@@ -47,11 +39,11 @@ class Around:
 
 def capability(name: str, alone: bool) -> Fault | None:
     """Judge one item of ``capabilities`` or ``ambient``; `all` and `none` stand alone."""
-    if name in CAPABILITIES:
+    if name in forms.CAPABILITIES:
         return None
     if name.lower() in ("all", "none"):
         return None if alone else Fault(f"{name!r} among other capabilities", f"{name!r} alone, or a list of names")
-    near = nearest(name if name.upper().startswith("CAP_") else f"CAP_{name}", CAPABILITIES)
+    near = nearest(name if name.upper().startswith("CAP_") else f"CAP_{name}", forms.CAPABILITIES)
     return Fault(f"unknown capability {name!r}", "" if near else "CAP_NET_ADMIN, say", near)
 
 
@@ -123,8 +115,8 @@ def identity(value: object, known: Collection[str] | None, whose: str = "a conta
             near = nearest(value, known)
             return Fault(f"unknown user or group {value!r}", "" if near else f"a number, root, or {whose}", near)
         value = int(value)
-    if isinstance(value, int) and not isinstance(value, bool) and not 0 <= value <= MAX_ID:
-        return Fault(f"{value} is no id", f"0 to {MAX_ID}")
+    if isinstance(value, int) and not isinstance(value, bool) and not 0 <= value <= forms.MAX_ID:
+        return Fault(f"{value} is no id", f"0 to {forms.MAX_ID}")
     return None
 
 
@@ -239,7 +231,7 @@ def _interface(interface: Data, at: KeyPath) -> Iterator[Problem]:
 
 
 def _namespace(key: str, value: object) -> Fault | None:
-    known = (*NAMESPACES, "none") if key == "net" else NAMESPACES
+    known = (*forms.NAMESPACES, "none") if key == "net" else forms.NAMESPACES
     if not isinstance(value, str) or value in ("", *known) or value.startswith("/"):
         return None
     return Fault(f"unknown namespace {value!r}", f"{', '.join(known)} or a path", nearest(value, known))

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from harness.patterns import LONGEST, compiled
+from harness.spec.models import forms
 from harness.spec.models.board import Deploy
 from harness.spec.models.packet import PROTOCOLS, packet_pattern
 from harness.spec.rules import common as checks
@@ -21,7 +22,7 @@ _RANGE = re.compile(r"[0-9A-Fa-f.:]{2,45},[0-9A-Fa-f.:]{2,45}")
 _NUMBERS = re.compile(r"[0-9A-Fa-f.:]{2,45}")
 _FILE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
 _PORT = re.compile(r"[1-9][0-9]{0,4}")
-_ADDRESS = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9._-]{0,252}[A-Za-z0-9])?|[0-9A-Fa-f:.]{2,45}(%[a-z0-9]{1,15})?")
+_ADDRESS = re.compile(forms.HOST)
 
 
 def board(data: Mapping[str, Any], at: KeyPath = ("board",)) -> Iterator[Problem]:

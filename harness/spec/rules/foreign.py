@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from harness.spec.models import forms
 from harness.spec.models.base import SHIPPED
 from harness.spec.rules import common as checks
 from harness.spec.rules import deploy as checks_deploy
@@ -17,8 +18,8 @@ from harness.spec.text.complaints import KeyPath, Problem
 KEY = "os"  # which no other kind of file has
 READY = "ready"
 MOST_MILESTONES = 100
-_PLACE = re.compile(r"(/(?!\.\.?(/|$))[^/\x00]+)+")
-_WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,39}")
+_PLACE = re.compile(forms.OS_PLACE)
+_WORD = re.compile(forms.OS_NAME)
 
 
 def foreign(data: Mapping[str, Any], yaml: Path) -> Iterator[Problem]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from harness import paths
 from harness.arch import ALIASES, ARCHES
+from harness.spec.models import forms
 from harness.spec.rules import board as checks_board
 from harness.spec.rules import common as checks
 from harness.spec.rules import deploy as checks_deploy
@@ -16,15 +17,15 @@ from harness.spec.rules import references
 from harness.spec.text.complaints import Fault, KeyPath, Problem, nearest
 
 # These names reach apt's and QEMU's command lines and /etc/passwd: the patterns keep options and line ends out.
-_PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]*[a-z0-9+.]")
-_USER = re.compile(r"[a-z_][a-z0-9_-]{0,30}")
-_PASSWD_PATH = re.compile(r"/[^:\x00-\x1f\x7f]*")
-_WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.,+=:-]*")
+_PACKAGE = re.compile(forms.PACKAGE)
+_USER = re.compile(forms.ACCOUNT)
+_PASSWD_PATH = re.compile(forms.PASSWD_PATH)
+_WORD = re.compile(forms.QEMU_WORD)
 # A kernel component is its package's kernel and modules, and the `files` that `ucode` may name.
 _NOT_OF_A_KERNEL = ("keep", "drop", "stand_ins", "libraries", "users", "concatenate", "links", "modules", "guest",
                     "section", "config")  # fmt: skip
-_MODULE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
-_CONSOLE = re.compile(r"[A-Za-z0-9][A-Za-z0-9/_-]*")
+_MODULE = re.compile(forms.MODULE)
+_CONSOLE = re.compile(forms.CONSOLE)
 
 
 def component(data: Mapping[str, Any], yaml: Path) -> Iterator[Problem]:

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from harness.arch import ARCHES
+from harness.spec.models import forms
 from harness.spec.rules import common as checks
 from harness.spec.text.complaints import KeyPath, Problem, nearest
 
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
-_SERVER = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]{0,250}(:[0-9]{1,5})?")
+_VARIABLE = re.compile(forms.VARIABLE)
+_SERVER = re.compile(forms.MAIL_SERVER)
 
 
 def is_path(text: str) -> bool:

@@ -10,14 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from harness import paths
+from harness.spec.models import forms
 from harness.spec.rules import common as checks
 from harness.spec.rules import library as checks_library
 from harness.spec.text.complaints import KeyPath, Problem, nearest
 
 KEY, WAIVERS_KEY = "requirements", "waivers"  # which no other kind of file has
 OWN = "./"  # how a case file beside the profile begins; any other is one of the harness's
-_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
-_CASE = re.compile(r"(?P<file>[\w./-]+\.py)(?:::(?P<case>test_\w+))?")
+_ID = re.compile(forms.REQUIREMENT)
+_CASE = re.compile(forms.CASE)
 
 
 def case_file(name: str, yaml: Path) -> Path:

@@ -216,6 +216,10 @@ def _instead(value: object, annotation: Any, raw: str) -> str:
         return "true" if value.lower() in (*_YES, "true") else "false"
     if isinstance(value, str) and (int in kinds or float in kinds) and value.isascii() and value.isdigit():
         return value
-    if isinstance(value, str) and any(kind == tuple[str, ...] for kind in kinds) and len(value) <= 60:
+    if isinstance(value, str) and any(map(_texts, kinds)) and len(value) <= 60:
         return "[" + '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"' + "]"
     return ""
+
+
+def _texts(kind: Any) -> bool:
+    return get_origin(kind) is tuple and alternatives(get_args(kind)[0]) == (str,)

@@ -27,6 +27,7 @@ class Arch:
     cpu: str  # a CPU model that exists in every QEMU and repeats
     gzip_kernel: bool  # the packaged kernel is a raw image, and QEMU boots the gzipped one
     kvm_host: str  # platform.machine() of a host whose KVM could run it
+    cmdline_size: int  # bytes of the kernel's command line with the NUL at its end (COMMAND_LINE_SIZE)
     exact_cost: float  # how much longer an exact boot takes than a plain one: it counts instructions one by one
 
 
@@ -48,6 +49,7 @@ ARCHES: dict[str, Arch] = {
             cpu="qemu64,+rdrand",
             gzip_kernel=False,
             kvm_host="x86_64",
+            cmdline_size=2048,
             exact_cost=2.5,
         ),
         Arch(
@@ -65,6 +67,7 @@ ARCHES: dict[str, Arch] = {
             cpu="cortex-a57",
             gzip_kernel=True,
             kvm_host="aarch64",
+            cmdline_size=2048,
             exact_cost=1.3,
         ),
         Arch(
@@ -82,6 +85,7 @@ ARCHES: dict[str, Arch] = {
             cpu="max",
             gzip_kernel=False,
             kvm_host="s390x",
+            cmdline_size=4096,  # Linux before 5.17: 896, of which QEMU tells
             exact_cost=1.3,
         ),
     )

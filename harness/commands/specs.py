@@ -10,6 +10,7 @@ from harness.show.frame import progress
 from harness.spec import load_image
 from harness.spec.models.foreign import OsSpec
 from harness.spec.models.image import ImageSpec
+from harness.spec.rules.references import source_note
 
 
 def read_image(paths: Sequence[Path], settings: Settings) -> ImageSpec:
@@ -23,6 +24,11 @@ def read_image(paths: Sequence[Path], settings: Settings) -> ImageSpec:
 
 
 def tell(spec: ImageSpec | OsSpec) -> None:
-    """Say on stderr which components of the library stand for what the files name."""
+    """Say on stderr which components of the library stand for what the files name, and what comes from elsewhere."""
     for one in spec.substitutions:
         progress(str(one))
+    if isinstance(spec, ImageSpec):
+        folders = [path.parent for path in spec.sources]
+        for file in spec.files:
+            if file.source and (note := source_note(file.source, spec.sources[0], folders)):
+                progress(f"files: {file.path}: {note}")

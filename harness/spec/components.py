@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 
 from harness.spec.models.base import Model
 from harness.spec.models.component import ComponentSpec
+from harness.spec.rules import characters, references
 from harness.spec.rules import library as checks_library
-from harness.spec.rules import references
 from harness.spec.text.complaints import Complaint, Problem, SpecError
 from harness.spec.text.reader import Document, mapping_of, read
 from harness.spec.text.shape import check
@@ -31,7 +31,9 @@ def checked(
 ) -> Checked[ModelT]:
     """Return a document as `model`, and every complaint: about its shape, and what `judged` found beyond it."""
     made, found = check(model, document, given)
-    return made, [*document.complaints, *map(document.complain, [*found, *judged])]
+    name = characters.file_name(document.file.name)
+    odd = characters.problems(mapping_of(document))
+    return made, [*document.complaints, *map(document.complain, [*found, *judged, *name, *odd])]
 
 
 def check_component(document: Document) -> Checked[ComponentSpec]:

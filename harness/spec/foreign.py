@@ -27,15 +27,6 @@ def is_os(path: Path) -> bool:
         return False
 
 
-def refuse_os(document: Document) -> None:
-    """Raise UserError when a document that should be an image's is a foreign OS's."""
-    if describes_os(document):
-        raise UserError(
-            f"{document.file} describes an OS that the harness has not built",
-            hint="harness boot, matrix, certify, compare and lint take it: there is nothing to build",
-        )
-
-
 def load_os(path: Path) -> OsSpec:
     """Read a foreign OS's YAML; its files' paths come out relative to the current folder, its password filled in.
 

@@ -34,15 +34,16 @@ MODELS: dict[FileKind, type[Model]] = {
 }
 # a key that no other kind has says what a file is
 _BY_KEY: dict[str, FileKind] = {OS_KEY: "os", PROFILE_KEY: "profile", WAIVERS_KEY: "waivers"}
-# what a file is that stands where an image is wanted, and what is done with it
+# what a file of each kind is called, and what is done with it
 INSTEAD: dict[FileKind, tuple[str, str]] = {
-    "machine": ("describes a machine, not an image", "give it with -m (--harness-machine under pytest)"),
-    "plan": ("is a plan, not an image", "harness matrix {file}"),
-    "component": ("is a component, of which images are made", "`harness new {stem} -o os.yml` begins one with it"),
-    "profile": ("is a profile, not an image", "harness certify IMAGE -m MACHINE -p {file}"),
-    "waivers": ("holds waivers, not an image", "harness certify IMAGE -m MACHINE --waivers {file}"),
+    "image": ("an image", "harness build, boot and lint take it"),
+    "machine": ("a machine", "give it with -m (--harness-machine under pytest)"),
+    "plan": ("a plan", "harness matrix {file}"),
+    "component": ("a component, of which images are made", "`harness new {stem} -o os.yml` begins one with it"),
+    "profile": ("a profile", "harness certify IMAGE -m MACHINE -p {file}"),
+    "waivers": ("waivers", "harness certify IMAGE -m MACHINE --waivers {file}"),
     "os": (
-        "describes an OS that the harness has not built",
+        "an OS that the harness has not built",
         "harness boot, matrix, certify, compare and lint take it: there is nothing to build",
     ),
 }
@@ -69,9 +70,12 @@ def keys_of(kind: FileKind) -> Iterator[str]:
     return (key for key in fields_of(MODELS[kind]) if key not in MODELS[kind].given)
 
 
-def refuse_other_kinds(document: Document) -> None:
-    """Raise UserError when a document that should be an image's is clearly of another kind: it says what it is."""
-    what, hint = INSTEAD.get(kind_of_file(document), ("", ""))
-    if what:
-        told = hint.format(file=document.file, stem=document.file.stem)
-        raise UserError(f"{document.file} {what}", hint=told)
+def refuse_other_kinds(document: Document, wanted: FileKind = "image") -> None:
+    """Raise UserError when a document that should be of the kind `wanted` is clearly of another: it says what it is."""
+    kind = kind_of_file(document)
+    if kind in (wanted, "unknown"):
+        return
+    (what, hint), needed = INSTEAD[kind], INSTEAD[wanted][0]
+    verb = "are" if wanted == "waivers" else "is"
+    told = hint.format(file=document.file, stem=document.file.stem)
+    raise UserError(f"{document.file} describes {what}, where {needed} {verb} wanted", hint=told)

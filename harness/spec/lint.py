@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,8 +13,9 @@ from harness.spec.kinds import MODELS, FileKind, keys_of, kind_of_file
 from harness.spec.load import check_machine, check_plan
 from harness.spec.merge import judge, kernel_of
 from harness.spec.profile import check_profile, check_waivers
-from harness.spec.rules.image import image_references
-from harness.spec.rules.references import ReferenceKind, kind_of
+from harness.spec.rules import common as checks
+from harness.spec.rules.image import YamlData, image_references
+from harness.spec.rules.references import ReferenceKind, kind_of, source_note
 from harness.spec.substitutes import component_for, substitute
 from harness.spec.text.complaints import Complaint, Problem, SpecError, spell
 from harness.spec.text.reader import Document, mapping_of, read
@@ -105,6 +106,14 @@ def _lint_image(document: Document, *, library: bool) -> LintResult:
     complaints = judge([document], Components(), whole=kernel)[1]
     references = tuple(Reference(key, text, kind_of(text), stands.get(key, "")) for key, text in written.items())
     notes = [] if kernel else ["names no kernel: it builds only together with a file that does"]
+    notes += [f"files[{index}].source: {note}" for index, source in _sources(data)
+              if (note := source_note(source, document.file, [document.file.parent]))]  # fmt: skip
     if could:
         notes.append(f"components of the library do the job of {could} of its images: --library takes them")
     return LintResult(document.file, "image", SpecError(complaints).complaints, references, tuple(notes))
+
+
+def _sources(data: YamlData) -> Iterator[tuple[int, str]]:
+    for index, item in checks.mappings(data, "files"):
+        if isinstance(item.get("source"), str) and item["source"]:
+            yield index, item["source"]

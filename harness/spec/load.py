@@ -9,7 +9,7 @@ from harness.arch import ALIASES, ARCHES
 from harness.errors import UserError
 from harness.secrets import hide
 from harness.spec.components import Checked, Components, ModelT, checked, digest_of_bytes
-from harness.spec.foreign import refuse_os
+from harness.spec.kinds import refuse_other_kinds
 from harness.spec.merge import judge, merge
 from harness.spec.models.board import variables
 from harness.spec.models.image import ImageSpec, Substitution
@@ -34,7 +34,7 @@ def load_image(paths: Sequence[Path], *, library: bool = False) -> ImageSpec:
         raise UserError("no image file was given", hint="name one YAML file or several")
     documents, components = read_all(paths), Components()
     for document in documents:
-        refuse_os(document)
+        refuse_other_kinds(document, "image")
     done = tuple(one for document in documents for one in substitute(document)) if library else ()
     files, complaints = judge(documents, components)
     if complaints:
@@ -70,7 +70,9 @@ def load_machine(path_or_name: str | Path) -> MachineSpec:
     """Read a machine by its name or its YAML's path; UserError when there is none, SpecError when it is wrong."""
     text = str(path_or_name)
     if checks_plan.is_path(text):
-        return _made(check_machine(read(Path(text))))
+        document = read(Path(text))
+        refuse_other_kinds(document, "machine")
+        return _made(check_machine(document))
     known = references.machines()
     if text not in known:
         near = nearest(text, known)
@@ -81,7 +83,9 @@ def load_machine(path_or_name: str | Path) -> MachineSpec:
 
 def load_plan(path: Path) -> Plan:
     """Read a plan; its paths come out relative to the current folder. SpecError with every complaint."""
-    return _made(check_plan(read(Path(path))))
+    document = read(Path(path))
+    refuse_other_kinds(document, "plan")
+    return _made(check_plan(document))
 
 
 def _made(checked: Checked[ModelT]) -> ModelT:

@@ -11,8 +11,8 @@ from typing import Any
 from harness.spec.components import Components
 from harness.spec.models.container import Entry, File
 from harness.spec.models.image import ImageFile, ImageSpec, Kernel, Volume
+from harness.spec.rules import characters, references
 from harness.spec.rules import common as checks
-from harness.spec.rules import references
 from harness.spec.rules.image import WholeImage, file_problems, image_references
 from harness.spec.text.complaints import Complaint, Problem
 from harness.spec.text.reader import Document, mapping_of
@@ -35,6 +35,7 @@ def judge(documents: Sequence[Document], components: Components, *, whole: bool 
         file, found = check(ImageFile, document, {})
         named = {reference: components.get(reference, document.file) for _, reference in image_references(data)}
         found += file_problems(data, document.file, known, named)
+        found += [*characters.file_name(document.file.name), *characters.problems(data)]
         complaints += [*document.complaints, *map(document.complain, found)]
         if file is not None:
             files.append(file)
@@ -114,9 +115,7 @@ def merge(documents: Sequence[Document], files: Sequence[ImageFile], components:
 
 
 def _relocate(file: ImageFile, yaml: Path, first: Path) -> ImageFile:
-    """Make local paths relative to the first file's folder: the merged image knows no other."""
-    if yaml.parent == first.parent:
-        return file
+    """Make local paths relative to the first file's folder: the merged image knows no other, nor the current folder."""
 
     def moved(reference: str) -> str:
         return references.relocated(reference, yaml, first.parent)
@@ -129,9 +128,15 @@ def _relocate(file: ImageFile, yaml: Path, first: Path) -> ImageFile:
     def with_source(item: File) -> File:
         if not item.source or item.source.startswith(("/", "~/")):
             return item
-        return item.model_copy(update={"source": os.path.relpath(yaml.parent / item.source, first.parent)})
+        found = references.host_file(item.source, yaml)
+        if found == first.parent / item.source:
+            return item
+        return item.model_copy(update={"source": os.path.relpath(found, first.parent)})
 
-    update["files"] = tuple(map(with_source, file.files))
+    sources = tuple(map(with_source, file.files))
+    if yaml.parent == first.parent:
+        return file if sources == file.files else file.model_copy(update={"files": sources})
+    update["files"] = sources
     update["init"] = tuple(map(moved, file.init))
     if file.kernel.image:
         update["kernel"] = file.kernel.model_copy(update={"image": moved(file.kernel.image)})

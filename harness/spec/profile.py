@@ -9,6 +9,7 @@ from pathlib import Path
 from harness import paths
 from harness.errors import UserError
 from harness.spec.components import Checked, checked, digest_of_bytes
+from harness.spec.kinds import refuse_other_kinds
 from harness.spec.models.plan import Budget
 from harness.spec.models.profile import ProfileSpec, Requirement, Waivers
 from harness.spec.rules import plan as checks_plan
@@ -63,7 +64,9 @@ def load_profile(path_or_name: str | Path) -> Profile:
     path = _located(str(path_or_name))
     chain: list[ProfileSpec] = []
     while True:
-        made, complaints = check_profile(read(path))
+        document = read(path)
+        refuse_other_kinds(document, "profile")
+        made, complaints = check_profile(document)
         if made is None:
             raise SpecError(complaints)
         if path in [one.path for one in chain] or len(chain) == MOST_ANCESTORS:
@@ -130,7 +133,9 @@ def check_profile(document: Document) -> Checked[ProfileSpec]:
 
 def load_waivers(path: Path, known: Collection[str] | None = None) -> Waivers:
     """Read a file of waivers; `known` are the requirements that there are. SpecError with every complaint."""
-    made, complaints = check_waivers(read(Path(path)), known)
+    document = read(Path(path))
+    refuse_other_kinds(document, "waivers")
+    made, complaints = check_waivers(document, known)
     if made is None:
         raise SpecError(complaints)
     return made

@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
-from harness.spec.lint import MODELS, FileKind
+from harness.spec.kinds import MODELS, FileKind
 from harness.spec.models.base import Model
 from harness.spec.rules.annotations import PREFIX, SETTINGS
 from harness.spec.text.shape import fields_of

@@ -146,7 +146,7 @@ def test_all_mistakes_come_at_once(tmp_path: Path) -> None:
         ("mounts: [{type: ext4, source: /dev/x, destination: /a/../..}]", "mounts[0].destination: '/a/../..' leaves"),
         (
             "resources: {hugepageLimits: [{pageSize: 1000}]}",
-            "resources.hugepageLimits[0].pageSize: the number 1000 is odd, expected a multiple of 1024",
+            "resources.hugepageLimits[0].pageSize: found the number 1000, expected a multiple of 1024",
         ),
         ("runtime: {interfaces: [{name: a/b}]}", "runtime.interfaces[0].name: 'a/b' is no interface's name"),
         ("runtime: {interfaces: [{name: ..}]}", "runtime.interfaces[0].name: '..' is no interface's name"),

@@ -94,7 +94,7 @@ def test_merge_keys_and_aliases() -> None:
         ("a: 1".encode("utf-16"), "f.yml:1:1: byte 0xff is not UTF-8, expected a text file in UTF-8"),
         (b"a: b\n\x1b[2J", "f.yml:2:1: the character U+001B cannot be printed, expected text"),
         (b'a: "\\0"', "f.yml:1:4: a: the text holds a NUL character, expected text without it"),
-        (b"a: [1\nb: 2", "f.yml:2:2: not YAML: while parsing a flow sequence did not find expected ',' or ']'"),
+        (b"a: [1\nb: 2", "f.yml:2:2: not YAML: the list that begins in line 1 goes on wrongly, expected `,` or `]`"),
         (b"a: *b", "f.yml:1:4: a: the alias *b has no anchor before it, expected &b above"),
         (b"a: &a [*a]", "f.yml:1:8: a[0]: the alias *a stands inside its own anchor, expected an alias after it"),
         (b"a: !!python/name:os.system x", "f.yml:1:4: a: the tag tag:yaml.org,2002:python/name:os.system is unknown"),

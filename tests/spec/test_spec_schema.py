@@ -15,7 +15,8 @@ from typer.testing import CliRunner
 from harness import paths
 from harness.cli import app
 from harness.spec import schema
-from harness.spec.lint import MODELS, FileKind, lint
+from harness.spec.kinds import MODELS, FileKind
+from harness.spec.lint import lint
 from harness.spec.models.base import Model
 from harness.spec.text.reader import mapping_of, parse, read
 

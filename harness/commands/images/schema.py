@@ -9,6 +9,7 @@ from pathlib import Path
 
 from harness.errors import EXIT_OK, UserError
 from harness.spec import schema as files
+from harness.spec.kinds import MODELS
 from harness.spec.text.complaints import nearest
 
 
@@ -21,9 +22,7 @@ class SchemaSource:
 
 
 # A schema of something else is a row more.
-SCHEMAS: dict[str, SchemaSource] = {
-    kind: SchemaSource(partial(files.text, kind), files.path(kind)) for kind in files.MODELS
-}
+SCHEMAS: dict[str, SchemaSource] = {kind: SchemaSource(partial(files.text, kind), files.path(kind)) for kind in MODELS}
 
 
 def schema(name: str, *, path_only: bool = False) -> int:

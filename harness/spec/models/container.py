@@ -206,8 +206,8 @@ class File(Model):
     contents: str | None = Field(None, description="the file's text")
     source: str = Field(
         "",
-        description="a file of the host, relative to the YAML (`~/` is your home); a component's lies in its "
-        "own folder",
+        description="a file of the host, beside the YAML or else in the current folder (`~/` is your home); a "
+        "component's lies in its own folder",
     )
     metadata: Literal["", "yaml", "json"] = Field("", description="let the file hold this image's own configuration")
     optional: bool = Field(False, description="leave the file out when its source is missing")

@@ -37,6 +37,9 @@ QEMU_WORD = r"[A-Za-z0-9][A-Za-z0-9_.,+=:-]*"
 HOST = r"[A-Za-z0-9_]([A-Za-z0-9._-]{0,252}[A-Za-z0-9])?|[0-9A-Fa-f:.]{2,45}(%[a-z0-9]{1,15})?"
 VARIABLE = r"[A-Za-z_][A-Za-z0-9_]{0,100}"
 PORT_PAIR = r"[1-9][0-9]{0,4}:[1-9][0-9]{0,4}"
+# a plain address, or NAME <ADDRESS>; one alone, for a second one would be a comma away
+_ADDRESS = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]{1,64}(@[A-Za-z0-9]([A-Za-z0-9.-]{0,252}[A-Za-z0-9])?)?"
+MAIL_ADDRESS = rf'{_ADDRESS}|[^<>@,;:\\"\x00-\x1f\x7f]{{0,100}}<{_ADDRESS}>'
 MAIL_SERVER = r"[A-Za-z0-9][A-Za-z0-9.-]{0,250}(:[0-9]{1,5})?"
 OS_NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,39}"
 OS_PLACE = r"(/(?!\.\.?(/|$))[^/\x00]+)+"
@@ -90,6 +93,7 @@ ConsoleName = Annotated[str, _pattern(CONSOLE)]
 QemuWord = Annotated[str, _pattern(QEMU_WORD)]
 VariableName = Annotated[str, _pattern(VARIABLE, empty=True)]
 PortPair = Annotated[str, _pattern(PORT_PAIR)]
+MailAddress = Annotated[str, _pattern(MAIL_ADDRESS)]
 MailServer = Annotated[str, _pattern(MAIL_SERVER)]
 OsName = Annotated[str, _pattern(OS_NAME), Form({"not": {"const": "unready"}})]
 OsPlace = Annotated[str, _pattern(OS_PLACE)]

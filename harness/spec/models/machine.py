@@ -9,6 +9,8 @@ from harness.spec.models.base import Model, Strings
 from harness.spec.models.board import Board
 from harness.spec.models.forms import ArchAlias, ConsoleName, QemuWord
 
+MOST_MEMORY = 1 << 26  # MiB: 64 TiB, all that a processor with 46 address bits reaches
+
 
 class Qemu(Model):
     """How QEMU makes this machine."""
@@ -17,7 +19,7 @@ class Qemu(Model):
 
     machine: QemuWord = Field(description="QEMU's machine type, with options")
     cpu: QemuWord = Field(description="QEMU's CPU model under emulation, with features")
-    memory: Annotated[int, Field(ge=64, description="MiB, at least 64")] = 256
+    memory: Annotated[int, Field(ge=64, le=MOST_MEMORY, description="MiB, at least 64")] = 256
     accel: Literal["auto", "tcg", "kvm"] = Field(
         "auto", description="`auto` takes KVM only where a Linux was proven to boot under it"
     )

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from harness.spec.models.base import Limit, LoosePath, Model, Strings
-from harness.spec.models.forms import Day, MailServer, VariableName
+from harness.spec.models.forms import Day, MailAddress, MailServer, VariableName
 
 
 class Budget(Model):
@@ -51,8 +51,8 @@ class KnownFailure(Model):
 class Email(Model):
     """Mail about how a run ended."""
 
-    to: Strings = Field(description="who gets it")
-    from_: Annotated[str, Field(alias="from", description="who it is from")]
+    to: tuple[MailAddress, ...] = Field(description="who gets it")
+    from_: Annotated[MailAddress, Field(alias="from", description="who it is from")]
     server: MailServer = Field(
         description="the mail server: `HOST` or `HOST:PORT`; without a port the one that is usual for `security`"
     )

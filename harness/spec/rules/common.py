@@ -13,9 +13,11 @@ from datetime import date
 from typing import Any
 
 from harness.spec.models import forms
+from harness.spec.rules import characters
 from harness.spec.rules.annotations import faults as annotation_faults
 from harness.spec.text.complaints import Fault, KeyPath, Problem, nearest
 
+LONGEST_HOSTNAME = 64  # bytes: the kernel's __NEW_UTS_LEN
 SECTIONS = ("onboot", "onshutdown", "services")
 _RLIMITS = "CPU FSIZE DATA STACK CORE RSS NPROC NOFILE MEMLOCK AS LOCKS SIGPENDING MSGQUEUE NICE RTPRIO RTTIME"
 RLIMITS = tuple(_RLIMITS.split())
@@ -96,7 +98,7 @@ def inner_path(text: str) -> Fault | None:
         return Fault("the path is empty" if not text else "the path names the root itself", "a path such as etc/motd")
     if ".." in text.split("/"):
         return Fault(f"{text!r} leaves the image's root", "a path without ..")
-    return None
+    return characters.path(text)
 
 
 def name(text: str) -> Fault | None:
@@ -171,12 +173,26 @@ def entry(data: Data, at: KeyPath, section: str | None, around: Around) -> Itera
         yield from _device(device, (*at, "devices", index))
     for index, mount in mappings(data, "mounts"):
         yield from _mount(mount, (*at, "mounts", index))
+    yield from _long(data, at)
     yield from named(data, at, around)
     if isinstance(data.get("annotations"), dict):
         for key, at_key, fault in annotation_faults(data["annotations"], section):
             yield from problem((*at, "annotations", key), fault, at_key=at_key)
     if isinstance(data.get("runtime"), dict):
         yield from _runtime(data["runtime"], (*at, "runtime"))
+
+
+def _long(data: Data, at: KeyPath) -> Iterator[Problem]:
+    """Judge the paths and the name of which nothing else is said: how long they are."""
+    for key in ("cwd", "cgroupsPath"):
+        if isinstance(data.get(key), str):
+            yield from problem((*at, key), characters.path(data[key]))
+    for key in ("maskedPaths", "readonlyPaths"):
+        for index, item in texts(data, key):
+            yield from problem((*at, key, index), characters.path(item))
+    hostname = data.get("hostname")
+    if isinstance(hostname, str) and len(hostname.encode()) > LONGEST_HOSTNAME:
+        yield Problem((*at, "hostname"), f"has {len(hostname.encode())} bytes", f"at most {LONGEST_HOSTNAME}")
 
 
 def named(data: Data, at: KeyPath, around: Around) -> Iterator[Problem]:
@@ -286,6 +302,8 @@ def file(
         yield from problem((*at, "path"), inner_path(data["path"]))
     if isinstance(data.get("mode"), str) and data["mode"]:
         yield from problem((*at, "mode"), mode(data["mode"]))
+    if isinstance(data.get("symlink"), str):
+        yield from problem((*at, "symlink"), characters.path(data["symlink"]))
     for key in ("uid", "gid"):
         yield from problem((*at, key), identity(data.get(key), names, whose))
     given = [key for key in ("contents", "source", "metadata") if data.get(key) is not None and data.get(key) != ""]

@@ -8,8 +8,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from harness.arch import ARCHES
 from harness.spec.models import forms
 from harness.spec.models.base import SHIPPED
+from harness.spec.rules import characters
 from harness.spec.rules import common as checks
 from harness.spec.rules import deploy as checks_deploy
 from harness.spec.rules import library as checks_library
@@ -29,6 +31,10 @@ def foreign(data: Mapping[str, Any], yaml: Path) -> Iterator[Problem]:
         if isinstance(about.get("arch"), str):
             yield from checks.problem((KEY, "arch"), checks_library.architecture(about["arch"]))
         yield from _word(about.get("name"), (KEY, "name"))
+    arch = about.get("arch") if isinstance(about, dict) else None
+    rows = [row for row in ARCHES.values() if row.name == arch] or ARCHES.values()
+    if isinstance(data.get("cmdline"), str):
+        yield from checks.problem(("cmdline",), characters.kernel_line(data["cmdline"], rows))
     yield from _files(data, yaml)
     yield from _milestones(data)
     for index, volume in enumerate(data.get("volumes") or ()):

@@ -9,8 +9,8 @@ from typing import Any
 
 from harness.arch import ARCHES
 from harness.spec.models.component import ComponentSpec
+from harness.spec.rules import characters, references
 from harness.spec.rules import common as checks
-from harness.spec.rules import references
 from harness.spec.rules.common import Around, problem
 from harness.spec.text.complaints import Fault, KeyPath, Problem, nearest, spell
 
@@ -67,6 +67,8 @@ def file_problems(
 
 
 def _kernel(keys: YamlData, whole: WholeImage) -> Iterator[Problem]:
+    if isinstance(keys.get("cmdline"), str):
+        yield from problem(("kernel", "cmdline"), characters.kernel_line(keys["cmdline"], ARCHES.values()))
     if whole.kernel_is_oci:
         for key in ("binary", "tar", "ucode"):
             if isinstance(keys.get(key), str) and keys[key]:
@@ -144,6 +146,8 @@ def _clean(path: str) -> str:
 def _volume(volume: YamlData, at: KeyPath) -> Iterator[Problem]:
     if volume.get("name") == "":
         yield Problem((*at, "name"), "is empty", "a-z, 0-9, - and _")
+    elif isinstance(volume.get("name"), str):
+        yield from problem((*at, "name"), characters.path(volume["name"]))
     if volume.get("format") == "oci":
         image = volume.get("image")
         if not isinstance(image, str) or references.kind_of(image) != "oci":

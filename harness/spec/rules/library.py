@@ -11,9 +11,9 @@ from harness import paths
 from harness.arch import ALIASES, ARCHES
 from harness.spec.models import forms
 from harness.spec.rules import board as checks_board
+from harness.spec.rules import characters, references
 from harness.spec.rules import common as checks
 from harness.spec.rules import deploy as checks_deploy
-from harness.spec.rules import references
 from harness.spec.text.complaints import Fault, KeyPath, Problem, nearest
 
 # These names reach apt's and QEMU's command lines and /etc/passwd: the patterns keep options and line ends out.
@@ -143,6 +143,7 @@ def machine(data: Mapping[str, Any]) -> Iterator[Problem]:
     """Judge a machine's data."""
     if isinstance(data.get("arch"), str) and data["arch"] not in ALIASES:
         yield from checks.problem(("arch",), architecture(data["arch"]))
+    yield from _kernel_lines(data)
     console = data.get("console")
     if isinstance(console, str) and not _CONSOLE.fullmatch(console):
         yield Problem(("console",), f"{console!r} is no console", "the kernel's name of it, as in ttyS0")
@@ -156,3 +157,13 @@ def machine(data: Mapping[str, Any]) -> Iterator[Problem]:
         value = _mapping(data, "qemu").get(key)
         if isinstance(value, str) and not _WORD.fullmatch(value):
             yield Problem(("qemu", key), f"{value!r} is no {key} of QEMU", "a name, with ,option=value after it")
+
+
+def _kernel_lines(data: Mapping[str, Any]) -> Iterator[Problem]:
+    arch = ARCHES.get(ALIASES.get(str(data.get("arch")), str(data.get("arch"))))
+    rows = [arch] if arch else ARCHES.values()
+    qemu = _mapping(data, "qemu")
+    lines = ((("cmdline",), data.get("cmdline")), (("qemu", "exact_cmdline"), qemu.get("exact_cmdline")))
+    for path, line in lines:
+        if isinstance(line, str):
+            yield from checks.problem(path, characters.kernel_line(line, rows))

@@ -13,6 +13,7 @@ from harness.spec.rules import common as checks
 from harness.spec.text.complaints import KeyPath, Problem, nearest
 
 _VARIABLE = re.compile(forms.VARIABLE)
+_MAIL_ADDRESS = re.compile(forms.MAIL_ADDRESS)
 _SERVER = re.compile(forms.MAIL_SERVER)
 
 
@@ -71,6 +72,18 @@ def _notify(given: object) -> Iterator[Problem]:
         for key, value in part.items() if isinstance(part, dict) else ():
             if key.endswith("_env") and isinstance(value, str) and not _VARIABLE.fullmatch(value):
                 yield Problem((*at, key), "is not the name of a variable", "A-Z, digits and _: no secret belongs here")
+    yield from _addresses(email) if isinstance(email, dict) else ()
     server = email.get("server") if isinstance(email, dict) else None
-    if isinstance(server, str) and not _SERVER.fullmatch(server):
-        yield Problem(("notify", "email", "server"), f"{server!r} is no mail server", "HOST or HOST:PORT")
+    port = server.partition(":")[2] if isinstance(server, str) else ""
+    if isinstance(server, str) and (not _SERVER.fullmatch(server) or (port and not 1 <= int(port) <= 65535)):
+        yield Problem(("notify", "email", "server"), f"{server!r} is not a mail server", "HOST or HOST:PORT")
+
+
+def _addresses(email: Mapping[str, Any]) -> Iterator[Problem]:
+    at: KeyPath = ("notify", "email")
+    if email.get("to") == ():
+        yield Problem((*at, "to"), "is empty", "the mail addresses of those who are told")
+    given: list[tuple[KeyPath, object]] = [(("to", index), text) for index, text in checks.texts(email, "to")]
+    for path, text in [*given, (("from",), email.get("from"))]:
+        if isinstance(text, str) and not _MAIL_ADDRESS.fullmatch(text):
+            yield Problem((*at, *path), f"{text!r} is not a mail address", "NAME@HOST, or SOMEBODY <NAME@HOST>")

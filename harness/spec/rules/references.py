@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import posixpath
 import stat
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -54,8 +55,27 @@ def component_path(reference: str, yaml: Path) -> Path | None:
 
 
 def host_file(source: str, yaml: Path) -> Path:
-    """Return the file of the host that a ``source`` in the image file `yaml` names; ``~/`` is the caller's home."""
-    return yaml.parent / (posixpath.expanduser(source) if source.startswith("~/") else source)
+    """Return the file of the host that a ``source`` in the image file `yaml` names.
+
+    ``~/`` is the caller's home. It lies beside the YAML, else in the current folder, where LinuxKit looks; where it is
+    in neither, the path beside the YAML is returned.
+    """
+    beside = yaml.parent / (posixpath.expanduser(source) if source.startswith("~/") else source)
+    # not Path.exists: that raises where a name is too long
+    return Path(source) if not os.path.exists(beside) and os.path.exists(source) else beside  # noqa: PTH110
+
+
+def source_note(source: str, yaml: Path, folders: Iterable[Path]) -> str:
+    """Say where a ``source`` is found that is not below one of `folders`, those of an image's files; else nothing."""
+    found = host_file(source, yaml)
+    if not found.is_file():  # an optional one, or one that is refused
+        return ""
+    real = found.resolve()
+    if not source.startswith("~/") and not os.path.exists(yaml.parent / source):  # noqa: PTH110
+        return f"{source!r} is not beside the YAML: the image gets {real}, found from the current folder"
+    if any(real.is_relative_to(folder.resolve()) for folder in folders):
+        return ""
+    return f"{source!r} lies outside of the YAML's folder: the image gets a copy of {real}"
 
 
 def unreadable(path: Path, source: str) -> Fault | None:

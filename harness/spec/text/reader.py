@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from harness.errors import UserError
+from harness.spec.text import yaml_errors
 from harness.spec.text.complaints import Complaint, KeyPath, Problem, SpecError, brief, spell
 
 MAX_BYTES = 1 << 20
@@ -116,10 +117,7 @@ def parse(content: bytes, file: Path) -> Document:
         for event in yaml.parse(text, Loader=_LOADER):
             builder.take(event)
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        place = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-        words = " ".join(filter(None, (error.context, error.problem)))
-        raise SpecError([*builder.complaints, Complaint(file, *place, "", f"not YAML: {words}")]) from None
+        raise SpecError([*builder.complaints, yaml_errors.complaint(error, text, file)]) from None
     except yaml.YAMLError as error:
         raise SpecError([Complaint(file, 1, 1, "", f"not YAML: {' '.join(str(error).split())}")]) from None
     if builder.root is None:

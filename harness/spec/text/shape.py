@@ -192,7 +192,8 @@ def _wrong(path: KeyPath, detail: ErrorDetails, model: type[BaseModel], document
         "string_too_short": ("is empty", words(kind)),
         "greater_than_equal": (f"the number {value} is too small", f"at least {context.get('ge')}"),
         "greater_than": (f"the number {value} is too small", f"more than {context.get('gt')}"),
-        "multiple_of": (f"the number {value} is odd", f"a multiple of {context.get('multiple_of')}"),
+        "less_than_equal": (f"the number {value} is too large", f"at most {context.get('le')}"),
+        "multiple_of": (f"found the number {value}", f"a multiple of {context.get('multiple_of')}"),
         "finite_number": (f"the number {value} is not finite", words(kind)),
         "value_error": (str(context.get("error")), ""),
     }

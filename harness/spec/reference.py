@@ -18,12 +18,6 @@ from harness.spec.models.board import (
     LabgridPlace,
     LoaderStep,
     Netboot,
-    PowerCommands,
-    PowerHttp,
-    PowerIpmi,
-    PowerPdudaemon,
-    PowerRedfish,
-    PowerSnmp,
     SshConsole,
     SshTarget,
     Web,
@@ -49,7 +43,16 @@ from harness.spec.models.resources import (
     WeightDevice,
 )
 from harness.spec.rules.annotations import SETTINGS
-from harness.spec.text.shape import fields_of, words
+from harness.spec.text.shape import alternatives, fields_of, words
+
+
+def _switches() -> Iterator[tuple[str, type[Model]]]:
+    """Yield the kinds of power switch that have keys of their own."""
+    for key, field in BoardPower.model_fields.items():
+        for kind in alternatives(field.annotation):
+            if isinstance(kind, type) and issubclass(kind, Model):
+                yield key, kind
+
 
 # Which tables there are, under which heading, and where in the YAML each stands.
 PARTS: dict[str, tuple[tuple[str, type[Model]], ...]] = {
@@ -99,12 +102,7 @@ PARTS: dict[str, tuple[tuple[str, type[Model]], ...]] = {
         ("`board.lab`", Lab),
         ("`board.lab.labgrid`", LabgridPlace),
         ("`board.power`", BoardPower),
-        ("`board.power.command`", PowerCommands),
-        ("`board.power.http`", PowerHttp),
-        ("`board.power.snmp`", PowerSnmp),
-        ("`board.power.pdudaemon`", PowerPdudaemon),
-        ("`board.power.ipmi`", PowerIpmi),
-        ("`board.power.redfish`", PowerRedfish),
+        *((f"`board.power.{key}`", model) for key, model in _switches()),
     ),
     "Plan": (
         ("the file", Plan),

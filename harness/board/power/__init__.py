@@ -6,10 +6,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeVar
 
-from harness.board.power import byhand, commands, http, ipmi, pdudaemon, redfish, snmp
+from harness.board.power import command
 from harness.errors import HarnessError, MachineError
 from harness.spec.models.board import BoardPower
 
@@ -26,15 +27,14 @@ class Way:
     get: Callable[[Any, Path], bool | None]
 
 
-WAYS: dict[str, Way] = {
-    "command": Way(commands.put, commands.get),
-    "http": Way(http.put, http.get),
-    "snmp": Way(snmp.put, snmp.get),
-    "pdudaemon": Way(pdudaemon.put, pdudaemon.get),
-    "ipmi": Way(ipmi.put, ipmi.get),
-    "redfish": Way(redfish.put, redfish.get),
-    "manual": Way(byhand.put, byhand.get),
-}
+# a labgrid place switches itself: harness/board/labgrid.py
+WAYS = tuple(name for name in BoardPower.one_of if name != "labgrid")
+
+
+def way_called(name: str) -> Way:
+    """Return the kind of switch that a key of `power` names: the module of that name in this folder."""
+    module = import_module(f"{__name__}.{name}")
+    return Way(module.put, module.get)
 
 
 class Switch:
@@ -47,6 +47,7 @@ class Switch:
     def __init__(self, power: BoardPower, base: Path, name: str = "the board", confirm_s: float = CONFIRM_S) -> None:
         """`base` is the folder of the machine's YAML, `name` the machine's; `confirm_s` in seconds."""
         self.way = next(way for way in WAYS if getattr(power, way))
+        self._switch = way_called(self.way)
         self._name, self._base, self._pause, self._confirm_s = name, base, power.pause, confirm_s
         self._spec: Any = name if self.way == "manual" else getattr(power, self.way)
 
@@ -61,7 +62,7 @@ class Switch:
     def cycle(self) -> None:
         """Switch off and on."""
         if self.way == "command" and self._spec.cycle:
-            self._tell(lambda: commands.cycle(self._spec, self._base), "power-cycled")
+            self._tell(lambda: command.cycle(self._spec, self._base), "power-cycled")
             return
         self.off()
         time.sleep(self._pause)
@@ -69,11 +70,11 @@ class Switch:
 
     def status(self) -> bool | None:
         """Say whether it is on; None where that cannot be asked."""
-        return self._tell(lambda: WAYS[self.way].get(self._spec, self._base), "asked for its power")
+        return self._tell(lambda: self._switch.get(self._spec, self._base), "asked for its power")
 
     def _put(self, on: bool) -> None:
         what = "on" if on else "off"
-        self._tell(lambda: WAYS[self.way].put(self._spec, self._base, on), f"switched {what}")
+        self._tell(lambda: self._switch.put(self._spec, self._base, on), f"switched {what}")
         end = time.monotonic() + self._confirm_s
         while (now := self.status()) is not None and now != on:
             if time.monotonic() >= end:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from harness.board.power.commands import told
+from harness.board.power.command import told
 from harness.board.ssh import secret
 from harness.spec.models.board import PowerIpmi
 

@@ -7,7 +7,7 @@ import re
 import tempfile
 from pathlib import Path
 
-from harness.board.power.commands import told
+from harness.board.power.command import told
 from harness.board.ssh import secret
 from harness.errors import MachineError, UserError
 from harness.spec.models.board import PowerSnmp

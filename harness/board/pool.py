@@ -18,6 +18,7 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
+from harness import files
 from harness.errors import HostError, ImageError, MachineError, UserError
 from harness.spec.models.machine import MachineSpec
 from harness.store import digest_of
@@ -280,11 +281,7 @@ def _lock_path(machine: MachineSpec) -> Path:
 
 
 def _write(machine: MachineSpec, kind: str, facts: dict[str, Any]) -> None:
-    path = _file(machine, kind)
-    scratch = path.with_name(f".{path.name}.{os.getpid()}")
-    scratch.write_text(json.dumps(facts))
-    scratch.chmod(MODE)
-    scratch.replace(path)
+    files.write_json(_file(machine, kind), facts, mode=MODE)
 
 
 def _read(machine: MachineSpec, kind: str) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from threading import BoundedSemaphore, Lock, Thread
 from typing import Any
 
 from harness.errors import HostError
+from harness.text import one_line
 
 CLIENT_S = 30.0  # for a client to ask, or to take what it asked for
 MOST_CLIENTS = 16
@@ -74,7 +75,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - its parent's
         words = f"{self.client_address[0]} {format % args}"
-        self.server.note("".join(sign if sign.isprintable() else "?" for sign in words))
+        self.server.note(one_line(words))
 
     def _answer(self, *, body: bool) -> None:
         name = self.path.partition("?")[0].lstrip("/")

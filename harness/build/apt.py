@@ -13,7 +13,7 @@ from urllib.parse import unquote
 
 from filelock import FileLock
 
-from harness import proc
+from harness import files, proc
 from harness.arch import Arch
 from harness.build.mirror import MirrorError, explain
 from harness.build.sources import stanzas
@@ -151,9 +151,7 @@ class Apt:
         for name, text in texts.items():
             path = self.root / name
             if not path.exists() or path.read_text(encoding="utf-8") != text:
-                scratch = path.with_name(f"{name}.{os.getpid()}")
-                scratch.write_text(text, encoding="utf-8")
-                scratch.replace(path)
+                files.write(path, text)
 
     def _run(self, argv: Sequence[str]) -> str:
         program, *rest = argv

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from harness import files
 from harness.arch import ARCHES, Arch
 from harness.build.lock import PackageLock, request_key
 from harness.build.mirror import MirrorError
@@ -133,10 +134,7 @@ class Debian:
         uris = {fields["sha256"]: fields["uri"] for fields in paragraphs}
         path = self._record(names, arch)
         path.parent.mkdir(parents=True, exist_ok=True)
-        scratch = path.with_name(f"{path.name}.{os.getpid()}.{id(paragraphs)}")
-        data = {"packages": [package.record() for package in packages], "uris": uris}
-        scratch.write_text(json.dumps(data), encoding="utf-8")
-        scratch.replace(path)
+        files.write_json(path, {"packages": [package.record() for package in packages], "uris": uris})
         return Resolution(suite=self.suite, arch=arch.name, names=names, packages=packages, uris=uris)
 
     def fetch(self, package: DebianPackage) -> Path:

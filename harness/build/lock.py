@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from harness import files
 from harness.build.packages import DebianPackage, Resolution, package_from
 from harness.errors import HostError, UserError
 from harness.spec.image_reference import DIGEST
@@ -110,14 +110,10 @@ class PackageLock:
             "packages": [package.record() for package in packages],
             "images": {arch: dict(sorted(self._images[arch].items())) for arch in sorted(self._images)},
         }
-        scratch = self.path.with_name(f".{self.path.name}.{os.getpid()}")
         try:
-            scratch.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
-            scratch.replace(self.path)
+            files.write_json(self.path, data)
         except OSError as error:
             raise HostError(f"cannot write the lock: {error}") from error
-        finally:
-            scratch.unlink(missing_ok=True)
 
 
 def request_key(names: Sequence[str]) -> str:

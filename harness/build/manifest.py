@@ -10,6 +10,7 @@ from typing import Any
 from harness.build.rootfs import RootTree
 from harness.image import SCHEMA
 from harness.store import file_digest
+from harness.text import one_line
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ def _components(root: RootTree, brought: Mapping[str, Sequence[str]]) -> list[di
 
 def _shown(path: str) -> str:
     """Return a path as text that can be printed anywhere: a stranger has chosen it, and it may not even be UTF-8."""
-    return path if path.isprintable() else "".join(one if one.isprintable() else repr(one)[1:-1] for one in path)
+    return one_line(path, None)
 
 
 def _belongs(path: str, prefix: str, bundles: set[str]) -> bool:

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from harness import arch as arches
-from harness import paths, proc
+from harness import files, paths, proc
 from harness.arch import Arch
 from harness.child import QemuProcess
 from harness.emulator import argv as qemu
@@ -104,9 +104,7 @@ def _load(path: Path) -> dict[str, Choice]:
 
 def _save(path: Path, known: dict[str, Choice]) -> None:
     current = {key: row for key, row in known.items() if f" {host.boot_id()} " in key}
-    new = path.with_suffix(".new")
-    new.write_text(json.dumps({key: asdict(row) for key, row in current.items()}, indent=1))
-    new.replace(path)
+    files.write_json(path, {key: asdict(row) for key, row in current.items()})
 
 
 def _try(arch: Arch, kernel: Path, trial_s: float) -> Choice:

@@ -12,6 +12,7 @@ from pydantic.alias_generators import to_camel
 from harness.arch import Arch
 from harness.errors import ImageError, UserError
 from harness.oci.image import Platform
+from harness.text import one_line
 
 LARGEST = 4 << 20  # bytes of a manifest, an index or a config: what registries take, too (distribution-spec)
 MOST_VALUES = 50_000  # in one document: an index has ten for each platform, a config five for each layer
@@ -110,7 +111,7 @@ class _Config(BaseModel):
 
 def _plain(text: str) -> str:
     """Return a stranger's words fit to be shown: one short line without control characters."""
-    return "".join(sign if sign.isprintable() else "?" for sign in text[:60])
+    return one_line(text, 60)
 
 
 def load(data: bytes, what: str) -> Any:

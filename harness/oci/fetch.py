@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -13,6 +11,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Protocol
 
+from harness import files
 from harness.arch import Arch
 from harness.errors import HostError, ImageError, UserError
 from harness.oci.blobs import Blobs, Receiver
@@ -218,9 +217,7 @@ class Images:
         path = self._path(order)
         with self.store.telling("a resolution"):
             path.parent.mkdir(parents=True, exist_ok=True)
-            scratch = path.with_name(f"{path.name}.{os.getpid()}.{threading.get_ident()}")
-            scratch.write_text(json.dumps(found.model_dump(by_alias=True, exclude_none=True)), encoding="utf-8")
-            scratch.replace(path)
+            files.write_json(path, found.model_dump(by_alias=True, exclude_none=True))
 
     def _manifest(self, described: Descriptor, order: _Order) -> OciManifest | None:
         """Return a manifest of the store, or None when it or its config is not there."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import os
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from harness import __version__
+from harness import __version__, files
 from harness.errors import UserError
 from harness.report import words
 
@@ -62,11 +61,8 @@ def render(template: str, **what: Any) -> str:
 
 def write(path: Path, text: str) -> Path:
     """Write a page by one rename; return its path. UserError where it cannot be written."""
-    scratch = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        scratch.write_text(text, encoding="utf-8", errors="backslashreplace")
-        scratch.replace(path)
+        files.write(path, text)
     except OSError as error:
-        scratch.unlink(missing_ok=True)
         raise UserError(f"cannot write {path}: {error.strerror}", hint="-o FILE.html") from None
     return path

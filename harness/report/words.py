@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 
+from harness.text import lines
+
 DIGEST = 12  # letters of a digest or commit that are shown
-KEPT = "\n\t"
 
 
 def visible(text: str) -> str:
@@ -13,14 +14,7 @@ def visible(text: str) -> str:
 
     Control characters, marks of direction, halves of surrogates (invalid UTF-8 becomes those) and the like.
     """
-    if text.isprintable():
-        return text
-    return "".join(letter if letter.isprintable() or letter in KEPT else _escaped(letter) for letter in text)
-
-
-def _escaped(letter: str) -> str:
-    code = ord(letter)
-    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+    return lines(text, None)
 
 
 def ms(us: float | None, digits: int = 3) -> str:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from harness import files
 from harness.errors import (
     EXIT_CASES_FAILED,
     EXIT_HOST,
@@ -144,11 +144,7 @@ def read(file: Path) -> dict[str, Any]:
 
 def write(folder: Path, results: Mapping[str, Any]) -> Path:
     """Write `folder`/results.json by one rename, so that no reader sees half of it; return its path."""
-    path = folder / FILE
-    scratch = folder / f".{FILE}.{os.getpid()}"
-    scratch.write_text(json.dumps(results, indent=1) + "\n")
-    scratch.replace(path)
-    return path
+    return files.write_json(folder / FILE, results)
 
 
 def _no_cases() -> dict[str, int]:

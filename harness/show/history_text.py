@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TextIO
 
+from harness.text import one_line
+
 PIPED_WIDTH = 160  # nobody folds what goes to a file
 NARROWEST = 20
 BLOCKS, ASCII = "▁▂▃▄▅▆▇█", "_.-~=+*#"
@@ -40,8 +42,7 @@ class Page:
 
     def plain(self, text: str) -> str:
         """Return a stranger's text without what could move the cursor or has no letter in the encoding."""
-        text = "".join(letter if letter.isprintable() else "?" for letter in text)
-        return text.encode(self.encoding, "replace").decode(self.encoding)
+        return one_line(text, None).encode(self.encoding, "replace").decode(self.encoding)
 
     def fit(self, text: str, width: int) -> str:
         """Return `text`, cut so that it is not longer than `width`."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import json
 import os
 import signal
 from collections import Counter
@@ -13,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from harness import files
 from harness.errors import HarnessError, UserError
 from harness.run import known, results
 from harness.run.cells import Cell
@@ -85,9 +85,7 @@ class Worker(Lister):
 
     def _leave_groups(self, items: list[pytest.Item]) -> None:
         groups = {item.nodeid: collect.group_of(item, cell) for item in items if (cell := collect.cell_of(item))}
-        scratch = self.run.folder / f".{GROUPS}.{os.getpid()}"
-        scratch.write_text(json.dumps(groups))
-        scratch.replace(self.run.folder / GROUPS)
+        files.write_json(self.run.folder / GROUPS, groups)
 
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
         """Let the report say what the case counts towards; refuse what cannot be had."""

@@ -97,7 +97,7 @@ ARM = {"os": "linux", "architecture": "arm64"}
         ({"schemaVersion": 1, "fsLayers": []}, "schema 1"),
         ({**OWN, "manifests": []}, "neither a manifest nor an index"),
         ({"schemaVersion": 2}, "neither a manifest nor an index"),
-        ({**OWN, "mediaType": "text/\x1b[2Jplain"}, r"its media type is 'text/\?\[2Jplain'"),
+        ({**OWN, "mediaType": "text/\x1b[2Jplain"}, r"its media type is 'text/\\x1b\[2Jplain'"),
         ({**OWN, "schemaVersion": 3}, "schemaVersion"),
         ({**OWN, "config": {**CONFIG, "mediaType": "application/vnd.cncf.helm.config.v1+json"}}, "no container image"),
         ({**OWN, "config": {**CONFIG, "size": 5 << 20}}, "its config is larger"),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from harness.board.ssh import located, secret
 from harness.errors import MachineError, UserError
 from harness.spec.models.board import PowerHttp
+from harness.text import one_line
 
 if TYPE_CHECKING:
     from httpx2 import Response
@@ -62,7 +63,7 @@ def ask(
             raise MachineError(f"{_place(url)} does not answer: {error or type(error).__name__}") from error
     whole = httpx2.Response(response.status_code, headers=_plain(response.headers), content=bytes(answer))
     if whole.status_code >= 400:
-        said = "".join(char if char.isprintable() else " " for char in whole.text[:WORDS]).strip()
+        said = one_line(whole.text.strip(), WORDS)
         hint = "see the user and its secret's variable in the YAML" if whole.status_code in (401, 403) else ""
         raise MachineError(f"{_place(url)} refuses with status {whole.status_code}", details=said, hint=hint)
     return whole

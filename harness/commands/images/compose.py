@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness import files
 from harness.errors import EXIT_OK, UserError
 from harness.report.words import visible
 from harness.show.frame import progress
@@ -101,13 +100,8 @@ def _judge(document: Document) -> None:
 
 def _replace(file: Path, content: bytes) -> None:
     """Write a file's new content, whole or not at all, with the mode it had; a link stays one."""
-    target = file.resolve()
     try:
-        handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(content)
-        Path(name).chmod(target.stat().st_mode & 0o7777)
-        Path(name).replace(target)
+        files.write(file, content)
     except OSError as error:
         raise UserError(f"cannot write {file}: {error.strerror}") from error
 

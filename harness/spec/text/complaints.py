@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import UserError
+from harness.text import one_line
 
 KeyPath = tuple[str | int, ...]
 MOST_SHOWN = 50  # of one error's complaints: who has more of them reads the first ones first
@@ -56,8 +57,7 @@ class Complaint:
 
 def _tame(text: str) -> str:
     """Shorten a part of a complaint, and spell out what would otherwise steer a terminal: a stranger wrote it."""
-    short = text if len(text) <= MOST_CHARACTERS else text[: MOST_CHARACTERS - 3] + "..."
-    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in short)
+    return one_line(text, MOST_CHARACTERS)
 
 
 class SpecError(UserError):

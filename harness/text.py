@@ -1,0 +1,36 @@
+"""Text that strangers wrote, made safe to show: nothing in it moves a cursor, turns a line around or hides."""
+
+from __future__ import annotations
+
+LONGEST_LINE = 500  # characters of a stranger's line in a message
+LONGEST_TEXT = 100_000  # characters of a stranger's text of several lines
+CUT = "..."
+
+
+def one_line(text: str, limit: int | None = LONGEST_LINE) -> str:
+    """Return a stranger's text for one line of at most `limit` characters; what was cut ends in three dots.
+
+    Where the caller has bounded it already, `limit` is None.
+
+    Control characters (line ends too), terminal codes, marks of direction and halves of surrogates, which invalid
+    UTF-8 becomes, stand there as escapes: ``\\n``, ``\\x1b``, ``\\u202e``.
+    """
+    return _bounded(text, "", limit)
+
+
+def lines(text: str, limit: int | None = LONGEST_TEXT) -> str:
+    """Return a stranger's text like `one_line`, with its line ends and tabs as they are."""
+    return _bounded(text, "\n\t", limit)
+
+
+def visible(letter: str) -> str:
+    """Return a character as it is where it can be seen, else as an escape."""
+    if letter.isprintable():
+        return letter
+    return repr(letter)[1:-1]
+
+
+def _bounded(text: str, kept: str, limit: int | None) -> str:
+    start = text if limit is None else text[: limit + 1]  # an escape is longer than what it stands for, never shorter
+    shown = start if start.isprintable() else "".join(sign if sign in kept else visible(sign) for sign in start)
+    return shown if limit is None or len(shown) <= limit else shown[: max(0, limit - len(CUT))] + CUT

@@ -1,0 +1,35 @@
+"""Strangers' text cannot steer what shows it."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness import text
+
+HOSTILE = [
+    ("a\nb", "a\\nb"), ("a\rb", "a\\rb"), ("a\0b\x7f\x9b", "a\\x00b\\x7f\\x9b"), ("\x1b[2Jx", "\\x1b[2Jx"),
+    ("\u202eabc\u2066", "\\u202eabc\\u2066"), ("\u2028", "\\u2028"), ("\udc80", "\\udc80"),
+    ("\U000e0001", "\\U000e0001"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("given", "shown"), HOSTILE)
+def test_what_cannot_be_seen_is_spelt_out(given: str, shown: str) -> None:
+    assert text.one_line(given) == shown
+    assert text.one_line(given).isprintable()
+    shown.encode()
+
+
+def test_several_lines_keep_their_ends_and_tabs() -> None:
+    assert text.lines("a\tb\nc\r\x1b") == "a\tb\nc\\r\\x1b"
+
+
+def test_what_can_be_seen_stays() -> None:
+    assert text.one_line("naïve 漢字 \\n '\"") == "naïve 漢字 \\n '\""
+
+
+@pytest.mark.parametrize("sign", ["x", "\0"])
+def test_it_is_bounded_whatever_it_is(sign: str) -> None:
+    assert len(text.one_line(sign * 10_000_000, 10)) == 10
+    assert text.one_line(sign * 11, 10).endswith("...")
+    assert text.one_line("x" * 10, 10) == "x" * 10

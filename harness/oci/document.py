@@ -156,7 +156,7 @@ def parse(data: bytes, what: str) -> OciManifest | Index:
     kinds = INDEXES if is_index else MANIFESTS
     given = found.get("mediaType")
     if given is not None and given not in kinds:
-        raise ImageError(f"{what} is no container image: its media type is {_plain(str(given))!r}")
+        raise ImageError(f"{what} is no container image: its media type is '{_plain(str(given))}'")
     try:
         if is_index:
             return Index.model_validate(found)

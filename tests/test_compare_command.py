@@ -37,7 +37,7 @@ def test_what_is_of_another_experiment_is_said(tmp_path: Path) -> None:
     sides = results(tmp_path, "old", ready=500_000), results(tmp_path, "new", ready=500_000, qemu="8")
     code, said = compared(tmp_path, *sides)
     assert code == 0
-    assert "different experiments: qemu: 7 → 8" in said
+    assert "what differs: qemu: 7 → 8" in said
 
 
 def test_nothing_compared_is_not_the_same(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 
 from harness.errors import UserError
 from harness.history import keys
-from harness.measure.compare import STEPS
+from harness.measure.compare import is_step
 
 TOTAL, READY = "total", "ready"
 LEAST_STEP_US = 100  # a fifth of what any change must exceed to count (`measure.floor.LEAST_US`)
@@ -180,7 +180,7 @@ def _measured(row: Mapping[str, Any]) -> Iterator[Measured]:
 
 
 def _worth(figures: Mapping[str, int]) -> dict[str, int]:
-    return {name: us for name, us in figures.items() if us >= LEAST_STEP_US or not name.startswith(STEPS)}
+    return {name: us for name, us in figures.items() if us >= LEAST_STEP_US or not is_step(name)}
 
 
 def _texts(key: Mapping[str, Any]) -> dict[str, str]:

@@ -1,18 +1,22 @@
-"""Two exact boots side by side: what changed, by how much, whether it counts, and what is to blame. Pure."""
+"""Two exact boots side by side: what changed, by how much, and whose doing it is. The total alone decides. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 from harness.measure.floor import Floors
-from harness.measure.phases import ALONE, READY, SERVICES
+from harness.measure.phases import READY
 
 Answer = Literal["better", "same", "worse"]
 TOTAL = "total"
-# From what tells most of a cause to what tells least.
-STEPS = ("initcall/", "module/")
+CPU = "cpu/"  # begins the figure of who had the processor (account.py)
+# what older harnesses kept: spans of the kernel's initcalls and modules, and services that were started one by one
+OLDER = ("initcall/", "module/")
+OLDER_ALONE = " alone"
+RENAMED_US, RENAMED_SHARE = 60, 0.02  # one that is gone and one that is new are one under another name, if so alike
+LEAST_SHARE = 0.1  # of the whole change: who has less of it is not named as its cause
 
 
 @dataclass(frozen=True)
@@ -36,100 +40,124 @@ class Change:
 
 
 @dataclass(frozen=True)
+class Cause:
+    """One owner's part in a change, in µs of the processor; ``share`` of the whole change, None where that is nothing.
+
+    ``before`` or ``after`` is None of who was not there; ``renamed``: what it was called before.
+    """
+
+    owner: str
+    before: int | None
+    after: int | None
+    share: float | None
+    renamed: str = ""
+
+    @property
+    def us(self) -> int:
+        """How much more it uses."""
+        return (self.after or 0) - (self.before or 0)
+
+
+@dataclass(frozen=True)
 class Comparison:
-    """The changes, largest first; what they come to; and the one that tells most of the cause."""
+    """The changes, largest first; what the total comes to; and whose doing it is, largest first."""
 
     changes: tuple[Change, ...]
     answer: Answer
-    culprit: Change | None
+    causes: tuple[Cause, ...]
     total: Change | None
+
+    @property
+    def culprit(self) -> Cause | None:
+        """Who has most of a change that counts, the same way as the whole; None when nobody has much of it."""
+        if self.total is None or self.answer == "same":
+            return None
+        mine = (one for one in self.causes if not one.renamed and (one.us > 0) == (self.total.us > 0))
+        return next((one for one in mine if one.share is None or one.share >= LEAST_SHARE), None)
 
 
 def compare(before: Mapping[str, int], after: Mapping[str, int], floors: Floors) -> Comparison:
-    """Compare the figures of two boots that share a key."""
-    before, after = alike(before, after)
-    names = list(dict.fromkeys([*before, *after]))
+    """Compare the figures of two boots: the answer is the total's (or ready's, where there is none), beyond its floor.
+
+    Parts explain it and decide nothing: a part that is larger while the whole is not has cost nobody anything.
+    """
+    owners = {name for side in (before, after) for name in side if is_step(name)}
+    names = [name for name in dict.fromkeys([*before, *after]) if name not in owners]
     changes = [
         Change(name, before.get(name), after.get(name),
                floors.of(name, *(side[name] for side in (before, after) if name in side)))
         for name in names
     ]  # fmt: skip
     changes.sort(key=lambda change: (-abs(change.us), change.figure))
-    total = next((change for name in (TOTAL, READY) for change in changes if change.figure == name), None)
-    counting = [change for change in changes if change.counts and decides(change.figure)]
-    answer = _answer(total, counting)
-    return Comparison(tuple(changes), answer, _culprit(counting, answer), total)
+    whole = (change for name in (TOTAL, READY) for change in changes if change.figure == name)
+    total = next((one for one in whole if one.before is not None and one.after is not None), None)
+    answer: Answer = "same"
+    if total is not None and total.counts:
+        answer = "worse" if total.us > 0 else "better"
+    return Comparison(tuple(changes), answer, tuple(causes(before, after, total.us if total else 0)), total)
+
+
+def causes(before: Mapping[str, int], after: Mapping[str, int], whole_us: int) -> list[Cause]:
+    """Return every owner whose use of the processor differs, largest first; nothing where only one side tells of it."""
+    old, new = (
+        {name.removeprefix(CPU): us for name, us in side.items() if name.startswith(CPU)} for side in (before, after)
+    )
+    if not old or not new:
+        return []
+
+    def share(us: int) -> float | None:
+        return us / whole_us if whole_us else None
+
+    found = []
+    gone = {name: us for name, us in old.items() if name not in new}
+    for name, us in sorted(new.items(), key=lambda row: -row[1]):
+        was = old.get(name)
+        renamed = ""
+        if was is None:
+            renamed = next((one for one, its in gone.items() if _alike(one, its, name, us)), "")
+            was = gone.pop(renamed) if renamed else None
+        found.append(Cause(name, was, us, share(us - (was or 0)), renamed))
+    found += [Cause(name, us, None, share(-us)) for name, us in gone.items()]
+    return sorted((one for one in found if one.us or one.renamed), key=lambda one: (-abs(one.us), one.owner))
+
+
+def _alike(gone: str, its_us: int, new: str, us: int) -> bool:
+    same_kind = gone.partition("/")[0] == new.partition("/")[0]
+    return same_kind and abs(us - its_us) <= max(RENAMED_US, RENAMED_SHARE * its_us)
 
 
 def is_step(figure: str) -> bool:
-    """Say whether a figure is of the boot that tells step by step: an initcall, a module, a service by itself."""
-    return figure.startswith(STEPS) or figure.endswith(ALONE)
-
-
-def alike(before: Mapping[str, int], after: Mapping[str, int]) -> tuple[Mapping[str, int], Mapping[str, int]]:
-    """Return both, without their steps where only one of them was told step by step: those would all seem new."""
-    if any(map(is_step, before)) == any(map(is_step, after)):
-        return before, after
-    first, second = ({name: us for name, us in side.items() if not is_step(name)} for side in (before, after))
-    return first, second
+    """Say whether a figure is of who had the processor, or an older harness's of a step of the boot."""
+    return figure.startswith((CPU, *OLDER)) or figure.endswith(OLDER_ALONE)
 
 
 def decides(figure: str) -> bool:
-    """Say whether a figure is of one thing alone.
-
-    What a service takes from its start to its health is not, nor what it uses of the processor: services take turns on
-    it, and whoever comes first reads the files that all need.
-    """
-    return figure.endswith(ALONE) or not figure.startswith(f"{SERVICES}/")
-
-
-def _answer(total: Change | None, counting: Iterable[Change]) -> Answer:
-    parts = [change for change in counting if change.figure not in (TOTAL, READY)]
-    if total is not None and total.counts:
-        sign = total.us
-    elif parts:
-        sign = max(parts, key=lambda change: abs(change.us)).us
-    else:
-        return "same"
-    return "worse" if sign > 0 else "better"
-
-
-def _culprit(counting: Iterable[Change], answer: Answer) -> Change | None:
-    same_way = [change for change in counting if (change.us > 0) == (answer == "worse")]
-    return max(same_way, key=lambda change: (_tells(change.figure), abs(change.us)), default=None)
-
-
-def _tells(figure: str) -> int:
-    """Return how much a figure tells of a cause: a step of the kernel or a service most, sums least."""
-    if is_step(figure) or figure.startswith("onboot/"):
-        return 3
-    return {TOTAL: 0, READY: 0, SERVICES: 1}.get(figure, 2)
+    """Say whether a figure alone can make a boot better or worse: the whole, from power-on or from the clock's zero."""
+    return figure in (TOTAL, READY)
 
 
 def sentence(found: Comparison, before: str, after: str) -> str:
     """Say in one sentence what the comparison found; `before` and `after` name the two."""
-    total, culprit = found.total, found.culprit
+    total = found.total
     if found.answer == "same":
         if not any(change.us for change in found.changes):
             return f"{after} boots as {before} does, to the microsecond."
-        within = f": {_signed(total.us)} in all, with a floor of {ms(total.floor)}" if total else ""
+        within = f": {signed(total.us)} in all, within the floor of {ms(total.floor)}" if total else ""
         return f"{after} boots as {before} does{within}."
-    word = "slower" if found.answer == "worse" else "faster"
-    parts = [f"{after} is {word} than {before}"]
-    if total and total.before:
-        parts = [f"{after} takes {_signed(total.us)} ({100 * total.us / total.before:+.2f} %) against {before}"]
-    if culprit and culprit.figure not in (TOTAL, READY):
-        parts.append(_blamed(culprit))
-    return ": ".join(parts) + "."
+    assert total is not None
+    share = f" ({100 * total.us / total.before:+.2f} %)" if total.before else ""
+    return f"{after} takes {signed(total.us)}{share} against {before}{blamed(found.culprit)}."
 
 
-def _blamed(change: Change) -> str:
-    what = change.figure.removesuffix(ALONE)
-    if change.before is None:
-        return f"{what} is new and takes {ms(change.after or 0)}"
-    if change.after is None:
-        return f"{what} is gone, which took {ms(change.before)}"
-    return f"{what} takes {_signed(change.us)}"
+def blamed(culprit: Cause | None) -> str:
+    """Return the part of a sentence that names the cause; empty when there is none to name."""
+    if culprit is None:
+        return ""
+    if culprit.before is None:
+        return f": {culprit.owner} is new and uses {ms(culprit.after or 0)} of the processor"
+    if culprit.after is None:
+        return f": {culprit.owner} is gone, which used {ms(culprit.before)} of the processor"
+    return f": {culprit.owner} uses {signed(culprit.us)} of the processor"
 
 
 def ms(us: int) -> str:
@@ -137,5 +165,6 @@ def ms(us: int) -> str:
     return f"{us / 1000:.3f} ms"
 
 
-def _signed(us: int) -> str:
+def signed(us: float) -> str:
+    """Return a change of µs as people read it."""
     return f"{us / 1000:+.3f} ms"

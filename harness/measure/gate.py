@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
-from harness.measure.compare import alike, decides, is_step
-from harness.measure.floor import LEAST_US, Floors
+from harness.measure.compare import TOTAL, Cause, causes
+from harness.measure.floor import Floors
+from harness.measure.phases import READY
 
 # Of sizes: a file more or less moves what the compressed root shares out to its neighbours.
 SIZE_SHARE = 0.002
 LEAST_BYTES = 4096
+GateAnswer = Literal["better", "same", "worse", "not judged"]
 
 
 def size_floor(_: str, *values: int) -> int:
@@ -48,10 +51,11 @@ class CellFigures:
 
 @dataclass(frozen=True)
 class GateVerdict:
-    """What the comparison of a cell came to. ``compared`` counts figures; ``notes`` say what was not compared and why.
+    """What the comparison of a cell came to. ``compared`` counts figures; ``notes`` say what else is to be known.
 
-    ``shared`` is what grew of services that run side by side: it hints at a cause, and decides nothing. ``better`` has
-    what became less by more than the floor, as a regression the other way round.
+    Of exact times the whole alone decides; ``causes`` say who uses more or less of the processor. ``better`` has what
+    became less by more than the floor, as a regression the other way round. ``unjudged`` says why a cell, or its exact
+    times, could not be judged: that has not passed.
     """
 
     image: str
@@ -59,15 +63,25 @@ class GateVerdict:
     compared: int = 0
     slower: tuple[Regression, ...] = ()
     larger: tuple[Regression, ...] = ()
-    shared: tuple[Regression, ...] = ()
+    causes: tuple[Cause, ...] = ()
     better: tuple[Regression, ...] = ()
     notes: tuple[str, ...] = ()
     calibrated: bool = False
+    unjudged: str = ""
+
+    @property
+    def answer(self) -> GateAnswer:
+        """What it comes to: worse wins over what could not be judged, and that over better."""
+        if self.slower or self.larger:
+            return "worse"
+        if self.unjudged:
+            return "not judged"
+        return "better" if self.better else "same"
 
     @property
     def passed(self) -> bool:
-        """Nothing became worse; whether anything was compared is another question."""
-        return not self.slower and not self.larger
+        """It was judged, and nothing became worse."""
+        return self.answer in ("same", "better")
 
 
 def judge(old: Mapping[str, int], new: Mapping[str, int], floor: Callable[..., int]) -> list[Regression]:
@@ -89,32 +103,64 @@ def verdicts(
 
 def _verdict(old: CellFigures | None, new: CellFigures, floors: Floors) -> GateVerdict:
     if old is None:
-        return GateVerdict(new.image, new.machine, notes=("the baseline has no such cell",))
+        return GateVerdict(new.image, new.machine, unjudged="the baseline has no such cell")
     why = _incomparable(old, new)
-    both = ({}, {}) if why else alike(old.exact, new.exact)
-    # a step that was not there took nothing, one that is too short to be kept next to nothing
-    moved = judge({**dict.fromkeys(filter(is_step, both[1]), 0), **both[0]}, both[1], floors.of)
-    before, after = ({name: us for name, us in side.items() if decides(name)} for side in both)
+    before, after = ({}, {}) if why else (_deciding(old.exact), _deciding(new.exact))
+    slower, faster = judge(before, after, floors.of), judge(after, before, floors.of)
+    whole = next((after[name] - before[name] for name in after if name in before), 0)
     return GateVerdict(
         new.image,
         new.machine,
         compared=len(before.keys() & after.keys()) + len(old.sizes.keys() & new.sizes.keys()),
-        slower=tuple(one for one in moved if decides(one.figure)),
+        slower=tuple(slower),
         larger=tuple(judge(old.sizes, new.sizes, size_floor)),
-        shared=tuple(one for one in moved if not decides(one.figure)),
-        better=(*judge(after, before, floors.of), *judge(new.sizes, old.sizes, size_floor)),
-        notes=tuple(filter(None, (why, *_unpaired(before, after, ""), *_unpaired(old.sizes, new.sizes, "size of ")))),
+        causes=() if why else tuple(causes(old.exact, new.exact, whole)),
+        better=(*faster, *judge(new.sizes, old.sizes, size_floor)),
+        notes=(*_notes(old, new), *_moved(before, after, floors), *_unpaired(old.sizes, new.sizes, "size of ")),
         calibrated=floors.calibrated,
+        unjudged=why,
     )
 
 
+def _deciding(figures: Mapping[str, int]) -> dict[str, int]:
+    """Return the figures that decide: from power-on to ready, and from the clock's zero."""
+    return {name: figures[name] for name in (TOTAL, READY) if name in figures}
+
+
+def _notes(old: CellFigures, new: CellFigures) -> Iterator[str]:
+    """Say what differs that somebody has made in the image: it is compared, and first named."""
+    if old.exact and new.exact and (apart := differing(*(_of_the_image(one.key) for one in (old, new)))):
+        yield f"the image is another: {apart}"
+
+
+def _moved(before: Mapping[str, int], after: Mapping[str, int], floors: Floors) -> Iterator[str]:
+    """Say what moved without counting, as what it is."""
+    for name, us in after.items():
+        by = us - before.get(name, us)
+        floor = floors.of(name, before.get(name, us), us)
+        if by and abs(by) <= floor:
+            yield f"exact {name} {by / 1000:+.3f} ms, within the floor of {floor / 1000:.3f} ms"
+
+
+OF_THE_IMAGE = (
+    "cmdline",
+)  # parts of a key that the image brings: a difference there is to be judged, not to prevent it
+
+
+def _of_the_image(key: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in key.items() if name in OF_THE_IMAGE}
+
+
 def _incomparable(old: CellFigures, new: CellFigures) -> str:
-    """Return why two cells' exact figures cannot be compared; empty when they can."""
+    """Return why two cells' exact figures cannot be compared; empty when they can, or when neither has any."""
+    if not new.exact and not old.exact:
+        return "" if old.sizes and new.sizes and not (new.why or old.why) else f"no exact times: {new.why or old.why}"
     if not new.exact:
         return f"no exact times: {new.why or 'nothing measured them'}"
     if not old.exact:
         return f"no exact times in the baseline{': ' * bool(old.why)}{old.why}"
-    apart = differing(old.key, new.key)
+    machines = ({name: value for name, value in one.key.items() if name not in OF_THE_IMAGE} for one in (old, new))
+    apart = differing(*machines)
     return f"exact times not compared, for they are of another experiment: {apart}" if apart else ""
 
 
@@ -127,8 +173,8 @@ def differing(old: Mapping[str, str], new: Mapping[str, str]) -> str:
 
 
 def _unpaired(old: Mapping[str, int], new: Mapping[str, int], what: str) -> Iterator[str]:
-    """Say which figures only one side has, where both have any; of steps those that take long enough to count."""
+    """Say which figures only one side has, where both have any."""
     for mine, other, where in ((new, old, "not in the baseline"), (old, new, "only in the baseline")):
-        names = [name for name in mine if name not in other and (mine[name] > LEAST_US or not is_step(name))]
+        names = [name for name in mine if name not in other]
         if old and new and names:
             yield f"{what}{', '.join(names)}: {where}"

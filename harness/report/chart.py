@@ -26,7 +26,7 @@ UNITS = {"size": 1e6}  # of a series' values in what is shown, by mode; else 1e3
 
 
 @dataclass(frozen=True)
-class Cause:
+class FigureMove:
     """A figure that changed together with another one, by so much."""
 
     figure: str
@@ -45,7 +45,7 @@ class ChartLine:
     changes: tuple[ChangePoint, ...] = ()
     floor: int = 0
     key: Mapping[str, str] = field(default_factory=dict)
-    causes: Mapping[int, tuple[Cause, ...]] = field(default_factory=dict)
+    causes: Mapping[int, tuple[FigureMove, ...]] = field(default_factory=dict)
     places: tuple[int, ...] = ()
     whole: int = 0
     mean: float | None = None

@@ -12,12 +12,12 @@ from harness.history import History
 from harness.history.floors import floors_of
 from harness.history.trends import judged
 from harness.history.whole import WholeSeries, points, whole
-from harness.measure.compare import STEPS
+from harness.measure.compare import is_step
 from harness.measure.floor import Floors
 from harness.measure.gate import CellFigures, size_floor
 from harness.measure.phases import READY
 from harness.measure.series import Series
-from harness.report.chart import Cause, ChartLine, thinned
+from harness.report.chart import ChartLine, FigureMove, thinned
 from harness.report.overtime import TOTAL, causes
 
 PARTS = 200  # runs that phases and sizes by part look back
@@ -43,7 +43,7 @@ def gather(opened: History) -> tuple[list[ChartLine], list[ChartLine]]:
         for head in reversed(others.values())
         if head.mode != "wall" and head.figure != READY
         for line in _lines(opened, [head], None, PARTS)
-        if line.changes or not head.figure.startswith(STEPS)
+        if line.changes or not is_step(head.figure)
     ]
     return lines, parts
 
@@ -60,7 +60,7 @@ def _is_drawn(head: Series, heads: Sequence[Series]) -> bool:
     return head.figure == (TOTAL if has_total else READY)
 
 
-Explain = Callable[[Series, str, str, Floors], tuple[Cause, ...]]
+Explain = Callable[[Series, str, str, Floors], tuple[FigureMove, ...]]
 
 
 def _lines(
@@ -107,7 +107,7 @@ def _explainer(opened: History) -> Explain:
     def cells(run: str) -> dict[tuple[str, str], CellFigures]:
         return {(cell.image, cell.machine): cell for cell in opened.cells(opened.run(run))}
 
-    def explain(head: Series, before: str, after: str, floors: Floors) -> tuple[Cause, ...]:
+    def explain(head: Series, before: str, after: str, floors: Floors) -> tuple[FigureMove, ...]:
         sides = [cells(run).get((head.image, head.machine)) for run in (before, after)]
         old, new = ((side.sizes if head.mode == "size" else side.exact) if side else {} for side in sides)
         return causes(head.mode, old, new, size_floor if head.mode == "size" else floors.of)

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from harness.measure.changepoints import ChangePoint
-from harness.measure.compare import alike, decides
+from harness.measure.compare import CPU, is_step
 from harness.measure.gate import differing
-from harness.measure.phases import READY
+from harness.measure.phases import READY, SERVICES
 from harness.measure.series import Point
-from harness.report.chart import Cause, Chart, ChartLine, chart, numbered, spark
+from harness.report.chart import Chart, ChartLine, FigureMove, chart, numbered, spark
 from harness.report.words import DIGEST
 
 TOTAL = "total"
@@ -35,7 +35,7 @@ class ChangeRow:
     before: float
     after: float
     what: tuple[str, ...]
-    causes: tuple[Cause, ...]
+    causes: tuple[FigureMove, ...]
 
     @property
     def worse(self) -> bool:
@@ -222,18 +222,23 @@ def _part(line: ChartLine, cell: str, number: int) -> PartRow:
                 tuple(reversed(changes)))  # fmt: skip
 
 
+def _is_phase(figure: str) -> bool:
+    """Say whether a figure is of the main line: services wait for each other, so theirs tell nothing."""
+    return not is_step(figure) and not figure.startswith(f"{SERVICES}/")
+
+
 def causes(
     mode: str, before: Mapping[str, int], after: Mapping[str, int], floor: Callable[..., int]
-) -> tuple[Cause, ...]:
+) -> tuple[FigureMove, ...]:
     """Return which figures of a mode moved beyond their floor between two runs, largest first; sums are no cause.
 
-    Of times neither is what services take side by side: they wait for each other.
+    Of times it is who had the processor, where both runs tell that, else the phases.
     """
-    before, after = alike(before, after)
+    told = all(any(name.startswith(CPU) for name in side) for side in (before, after))
     found = [
-        Cause(name, after.get(name, 0) - before.get(name, 0))
+        FigureMove(name, after.get(name, 0) - before.get(name, 0))
         for name in dict.fromkeys([*before, *after])
-        if name not in (TOTAL, READY) and (mode == "size" or decides(name))
+        if name not in (TOTAL, READY) and (mode == "size" or (is_step(name) if told else _is_phase(name)))
     ]
     floors = {one.figure: floor(one.figure, before.get(one.figure, 0), after.get(one.figure, 0)) for one in found}
     beyond = [one for one in found if abs(one.by) > floors[one.figure]]

@@ -13,8 +13,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from harness.errors import ImageError, UserError
 from harness.image import MANIFEST
-from harness.measure import trace
-from harness.measure.phases import Phase
+from harness.measure import account, trace
+from harness.measure.phases import Phase, phases
 from harness.report import model
 from harness.run.changes import RunChange, changes
 from harness.run.results import FILE, PREVIOUS
@@ -129,7 +129,7 @@ def _boots(path: Path, cell: model.ShownCell, room: Room) -> list[ShownBoot]:
         name = str(one.relative_to(base))
         text = one / "transcript.txt"
         said = _transcript(text, path, room) if text.is_file() else None
-        boots.append(ShownBoot(name, record, said, problem, _steps(one / RAW) if name == STEPS else ()))
+        boots.append(ShownBoot(name, record, said, problem, _steps(one / RAW, record) if name == STEPS else ()))
     return boots
 
 
@@ -143,11 +143,12 @@ def _record(path: Path) -> tuple[BootRecord | None, str]:
         return None, f"record.json cannot be read: {said}"
 
 
-def _steps(path: Path) -> tuple[Phase, ...]:
+def _steps(path: Path, record: BootRecord | None) -> tuple[Phase, ...]:
     try:
-        if path.stat().st_size > LARGEST:
+        if record is None or record.ready_us is None or path.stat().st_size > LARGEST:
             return ()
-        return tuple(trace.steps(trace.events(path.read_bytes())))
+        found = account.stretches(trace.events(path.read_bytes()), record.ready_us)
+        return tuple(account.rows(found, phases(record)))
     except (OSError, ImageError):
         return ()  # the page has its transcript, where that can be seen
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from harness.measure.account import explained
 from harness.measure.phases import Phase, phases
-from harness.measure.trace import explained
 from harness.report import brief, model, sizemap
 from harness.report.read import RunContents, ShownBoot
 from harness.report.sizemap import Map, SizePart

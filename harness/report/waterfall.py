@@ -68,7 +68,7 @@ def _bars(line: Sequence[Phase], phases: Sequence[Phase], begin: int, whole: int
     for phase in line:
         yield _bar(phase, 0, begin, whole)
         inner = sorted((one for one in phases if one.under == phase.name), key=lambda one: (one.start_us, one.name))
-        large = [one for one in inner if one.us >= LEAST_SHARE * whole or one.cpu_us is not None]
+        large = [one for one in inner if one.us < 0 or one.us >= LEAST_SHARE * whole or one.cpu_us is not None]
         yield from (_bar(one, 1, begin, whole) for one in large)
         rest = [one for one in inner if one not in large]
         if rest:
@@ -79,5 +79,12 @@ def _bar(phase: Phase, depth: int, begin: int, whole: int) -> Bar:
     start = phase.start_us - begin
     cpu = min(phase.us, phase.cpu_us or 0)
     return Bar(
-        phase.name, depth, start, phase.us, start / whole * 100, phase.us / whole * 100, phase.cpu_us, cpu / whole * 100
+        phase.name,
+        depth,
+        start,
+        phase.us,
+        start / whole * 100,
+        max(0, phase.us) / whole * 100,
+        phase.cpu_us,
+        max(0, cpu) / whole * 100,
     )

@@ -27,7 +27,7 @@ def lines(phases: Sequence[Phase], width: int, *, blocks: bool = True) -> Iterat
     for phase in line:
         yield _line(phase, 0, name, room, begin, end, blocks)
         inner = [one for one in phases if one.under == phase.name]
-        large = [one for one in inner if one.us >= LEAST_SHARE * (end - begin) or one.cpu_us is not None]
+        large = [one for one in inner if one.us < 0 or one.us >= LEAST_SHARE * (end - begin) or one.cpu_us is not None]
         for one in large:
             yield _line(one, 1, name, room, begin, end, blocks)
         rest = [one for one in inner if one not in large]

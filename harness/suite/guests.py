@@ -188,9 +188,9 @@ class Guests:
         from harness.suite.steps import step_figures, traced_boot
 
         self.run.events.tell("booting", cell=cell.id, what="steps")
-        return step_figures(
-            *traced_boot(cell.built, cell.spec, self.out(cell, "steps"), timeout=EXACT_S, multiplier=self.run.patience)
-        )
+        out, patience = self.out(cell, "steps"), self.run.patience
+        _, found = traced_boot(cell.built, cell.spec, out, timeout=EXACT_S, multiplier=patience)
+        return step_figures(found)
 
     def _tell(
         self, cell: Cell, what: str, record: BootRecord, steps: Mapping[str, int] = NO_STEPS, **facts: Any

@@ -50,74 +50,67 @@ def test_a_size_has_a_floor_too() -> None:
 
 
 def test_a_cell_says_what_is_worse_and_what_is_better() -> None:
-    found = only(cell(), cell(exact={"ready": 300_101, "kernel": 90_000}))
+    found = only(cell(), cell(exact={"ready": 300_101, "kernel": 90_000}, sizes={"total": 9_000_000}))
     assert [(one.figure, one.difference) for one in found.slower] == [("ready", 101)]
-    assert [one.figure for one in found.better] == ["kernel"]
-    assert (found.compared, found.notes, found.passed, found.calibrated) == (3, (), False, True)
+    assert [one.figure for one in found.better] == ["total"], "a part is neither better nor worse"
+    assert (found.compared, found.notes, found.answer, found.calibrated) == (2, (), "worse", True)
+    assert only(cell(exact={"ready": 300_101}), cell(exact={"ready": 300_000})).answer == "better"
 
 
 def test_without_calibration_the_floor_is_the_common_one() -> None:
-    floor = Floors().of("kernel", 100_000, 200_000)
-    found = only(cell(), cell(exact={"ready": 300_001, "kernel": 200_000}), Floors())
-    assert [(one.figure, one.floor) for one in found.slower] == [("kernel", floor)]
+    floor = Floors().of("ready", 300_000)
+    found = only(cell(), cell(exact={"ready": 300_001 + floor}), Floors())
+    assert [(one.figure, one.floor) for one in found.slower] == [("ready", floor)]
     assert not found.calibrated
+    found = only(cell(), cell(exact={"ready": 300_000 + floor}), Floors())
+    assert (found.answer, found.notes) == ("same", ("exact ready +1.500 ms, within the floor of 1.500 ms",))
 
 
-def test_figures_with_another_key_are_not_compared_and_that_is_said() -> None:
+def test_what_is_of_another_experiment_is_not_judged_and_that_is_no_pass() -> None:
     found = only(cell(), cell(key={**KEY, "qemu": "8.2"}, exact={"ready": 10**9}, sizes={"total": 1}))
-    assert found.passed
-    assert found.compared == 1  # a size has no key
-    assert found.notes == ("exact times not compared, for they are of another experiment: qemu: 7.2 → 8.2",)
+    assert (found.answer, found.passed, found.compared) == ("not judged", False, 1)  # a size has no key
+    assert found.unjudged == "exact times not compared, for they are of another experiment: qemu: 7.2 → 8.2"
 
 
-def test_what_has_no_exact_times_says_why() -> None:
-    assert only(cell(), cell(exact={}, why="two exact boots did not agree")).notes == (
-        "no exact times: two exact boots did not agree",
-    )
-    assert only(cell(exact={}), cell()).notes == ("no exact times in the baseline",)
+def test_what_is_worse_is_so_also_where_something_else_could_not_be_judged() -> None:
+    found = only(cell(), cell(key={**KEY, "qemu": "8.2"}, sizes={"total": 10_030_000}))
+    assert (found.answer, found.passed) == ("worse", False)
 
 
-def test_figures_of_one_side_are_named() -> None:
-    found = only(
-        cell(exact={"ready": 1, "onboot/a": 1}), cell(exact={"ready": 1, "onboot/b": 1}, sizes={"total": 1, "x": 2})
-    )
-    assert found.notes == (
-        "onboot/b: not in the baseline",
-        "onboot/a: only in the baseline",
-        "size of x: not in the baseline",
-    )
+def test_a_word_of_the_images_own_command_line_is_named_and_judged() -> None:
+    slow = cell(key={**KEY, "cmdline": "quiet slub_debug=FZP"}, exact={"ready": 485_000})
+    found = only(cell(), slow)
+    assert [(one.figure, one.difference) for one in found.slower] == [("ready", 185_000)]
+    assert found.notes == ("the image is another: cmdline: quiet → quiet slub_debug=FZP",)
+    assert only(cell(), cell(key={**KEY, "cmdline": "quiet other"})).answer == "same"
 
 
-def test_services_that_take_turns_decide_nothing_but_are_named() -> None:
-    old = cell(exact={"ready": 1000, "services/web": 1000, "services/web cpu": 1000})
-    found = only(old, cell(exact={"ready": 1000, "services/web": 10**6, "services/web cpu": 1000}))
-    assert (found.compared, found.passed) == (2, True)
-    assert [(one.figure, one.difference) for one in found.shared] == [("services/web", 999_000)]
-    assert only(old, cell(exact={"services/web": 10**6}, key={})).shared == ()
+def test_what_has_no_exact_times_says_why_and_has_not_passed() -> None:
+    for found, why in (
+        (only(cell(), cell(exact={}, why="two exact boots did not agree")), "two exact boots did not agree"),
+        (only(cell(exact={}), cell()), "in the baseline"),
+        (only(cell(exact={}), cell(exact={}, why="nothing measured them")), "nothing measured them"),
+    ):
+        assert (found.answer, found.passed) == ("not judged", False)
+        assert why in found.unjudged
 
 
-def test_a_cell_that_the_baseline_lacks_is_said() -> None:
+def test_sizes_alone_are_judged_where_no_side_ever_had_times() -> None:
+    assert only(cell(exact={}), cell(exact={})).answer == "same"
+
+
+def test_sizes_of_one_side_are_named() -> None:
+    assert only(cell(), cell(sizes={"total": 10_000_000, "x": 2})).notes == ("size of x: not in the baseline",)
+
+
+def test_parts_decide_nothing_but_who_uses_the_processor_is_named() -> None:
+    old = cell(exact={"ready": 300_000, "onboot/prep": 11_000, "cpu/services/web": 10_000, "cpu/idle": 5_000})
+    new = cell(exact={"ready": 300_020, "onboot/prap": 11_000, "cpu/services/web": 12_000, "cpu/idle": 3_020})
+    found = only(old, new)
+    assert (found.answer, found.slower) == ("same", ())
+    assert [(one.owner, one.us) for one in found.causes] == [("services/web", 2_000), ("idle", -1_980)]
+
+
+def test_a_cell_that_the_baseline_lacks_is_not_judged() -> None:
     found = only(cell(machine="other"), cell())
-    assert (found.compared, found.passed, found.notes) == (0, True, ("the baseline has no such cell",))
-
-
-STEPS = {"initcall/a": 900, "initcall/small": 100, "module/x": 6_000, "services/web alone": 59_000}
-
-
-def told(**changes: int) -> CellFigures:
-    return cell(exact={"ready": 300_000, "kernel": 100_000, **STEPS, **changes})
-
-
-def test_a_step_that_became_slower_or_is_new_is_a_regression_though_the_whole_is_within_its_floor() -> None:
-    found = only(told(), told(**{"initcall/a": 1_500, "module/new": 700, "initcall/short": 90}))
-    assert [(one.figure, one.old, one.new) for one in found.slower] == [
-        ("initcall/a", 900, 1_500),
-        ("module/new", 0, 700),
-    ]
-    assert found.notes == ("module/new: not in the baseline",)
-
-
-def test_a_run_told_step_by_step_is_judged_by_a_baseline_that_was_not() -> None:
-    for old, new in ((cell(), told()), (told(), cell())):
-        found = only(old, new)
-        assert (found.passed, found.notes, found.compared) == (True, (), 3)
+    assert (found.compared, found.answer, found.unjudged) == (0, "not judged", "the baseline has no such cell")

@@ -8,7 +8,7 @@ from made import FIGURES, cell, results
 
 from harness.measure.changepoints import exact_changes
 from harness.measure.series import Point, Series
-from harness.report.chart import Cause, ChartLine
+from harness.report.chart import ChartLine, FigureMove
 from harness.report.model import sound
 
 SCRIPT = "document.documentElement.setAttribute('data-hacked','1')"
@@ -70,7 +70,7 @@ def lines(address: str) -> tuple[list[ChartLine], list[ChartLine]]:
     found = []
     for key in "ab":
         series = Series(text, text, text, "exact", text, key, points)
-        cause = {2: (Cause(text, 5),)}
+        cause = {2: (FigureMove(text, 5),)}
         found.append(ChartLine(series, tuple(exact_changes(values, 500)), 500, {"qemu": f"{key}{text}"}, cause))
     return found, [
         ChartLine(Series(text, text, text, "size", f"part {text}", "", points), tuple(exact_changes(values, 5)))

@@ -20,7 +20,7 @@ from harness.history.trends import trend
 from harness.measure.floor import Floors
 from harness.report import chart as charts
 from harness.report import gather, overtime
-from harness.report.chart import Cause, ChartLine
+from harness.report.chart import ChartLine, FigureMove
 from harness.run import results as folded
 
 KEY = {"machine": "virt", "qemu": "7.2.22", "cmdline": "quiet"}
@@ -79,10 +79,10 @@ def test_changes_are_told_with_what_moved_and_what_was_changed(history: History)
     (change,) = old.changes
     assert old.places[change.index] == 100 and old.places[change.index - 1] == 99
     assert old.series.points[change.index].subject == "Change 10"
-    assert old.causes == {change.index: (Cause("kernel", 20_000),)}
+    assert old.causes == {change.index: (FigureMove("kernel", 20_000),)}
     assert old.key["qemu"] == "7.2.22" and lines[0].key["qemu"] == "8.0"
     size = lines[3]
-    assert size.causes == {size.changes[0].index: (Cause("services/web", 500_000),)}
+    assert size.causes == {size.changes[0].index: (FigureMove("services/web", 500_000),)}
     names = [(line.series.mode, line.series.figure) for line in parts]
     assert names == [*(("exact", name) for name in FIGURES if name not in ("total", "ready")),
                      *(("size", name) for name in SIZES)]  # fmt: skip

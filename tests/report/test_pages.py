@@ -17,7 +17,7 @@ from harness.errors import UserError
 from harness.measure.changepoints import exact_changes
 from harness.measure.series import Point, Series
 from harness.report import files, overtime, page, words
-from harness.report.chart import Cause, ChartLine
+from harness.report.chart import ChartLine, FigureMove
 
 VOID = {"meta", "br", "link", "img", "base", "input", "hr"}
 TAGS = {"html", "head", "meta", "title", "style", "body", "main", "header", "section", "article", "footer", "figure",
@@ -131,7 +131,7 @@ def line(values: list[int], mode: str = "exact", figure: str = "total", **change
 def test_the_page_over_time_says_what_changed_and_what_was_changed_then(tmp_path: Path) -> None:
     values = [400_000] * 3 + [420_000] * 3
     found = overtime.page(
-        [line(values, causes={3: (Cause("kernel", 19_000), Cause("services/web cpu", -700))}),
+        [line(values, causes={3: (FigureMove("kernel", 19_000), FigureMove("services/web cpu", -700))}),
          line([9_000_000] * 4 + [8_000_000] * 2, "size"), line([5_000_000] * 6, "wall", "ready", changes=())],
         [line(values, figure="kernel")], "a history")  # fmt: skip
     told = [(one.mode, one.point.when[:10]) for one in found.changes]
@@ -176,6 +176,9 @@ def test_causes_are_what_moved_beyond_its_floor_and_no_sums() -> None:
     }
     found = overtime.causes("exact", before, after, lambda name, *_: 5 if name == "kernel" else 2)
     assert [(one.figure, one.by) for one in found] == [("drivers", 40), ("gone", -9), ("new", 8)]
+    told = {"cpu/services/web": 5}, {"cpu/services/web": 50}
+    found = overtime.causes("exact", before | told[0], after | told[1], lambda *_: 2)
+    assert [(one.figure, one.by) for one in found] == [("cpu/services/web", 45)]
     found = overtime.causes("size", before, after, lambda *_: 9)
     assert [(one.figure, one.by) for one in found] == [("drivers", 40), ("services/web", 21)]
 

@@ -168,19 +168,22 @@ def test_a_budget_that_is_used_up_says_so() -> None:
     assert views.meter(None, 16.0, "MB") is views.meter(8.0, None, "MB") is views.meter(8.0, 0.0, "MB") is None
 
 
-def test_a_boot_told_step_by_step_puts_the_kernel_s_steps_into_the_waterfall(tmp_path: Path) -> None:
+def test_a_traced_boot_says_in_the_waterfall_who_had_the_processor(tmp_path: Path) -> None:
     folder = run(tmp_path / "out")
     steps = folder / "cells/minimal-qemu-arm64/steps"
     boot(steps, made=record(ready_us=400_000))
-    trace = (b"# entries-in-buffer/entries-written: 2/2   #P:1\n"
-             b"  init-1       [000] .....     0.001247: initcall_start: func=slow<init+0x0/0x2c\n"
-             b"  init-1       [000] .....     0.051247: initcall_finish: func=slow<init+0x0/0x2c ret=0\n")  # fmt: skip
+    switch = b"sched_switch: prev_comm=a prev_pid=0 prev_prio=1 prev_state=R ==> next_comm=init next_pid=1 next_prio=1"
+    rows = (b"  <idle>-0     [000] .....     0.001200: " + switch,
+            b"  init-1       [000] .....     0.001247: initcall_start: func=slow<init+0x0/0x2c",
+            b"  init-1       [000] .....     0.051247: initcall_finish: func=slow<init+0x0/0x2c ret=0",
+            b"  boot-9       [000] .....     0.400000: console: harness: ready counter=1f")  # fmt: skip
+    trace = b"# entries-in-buffer/entries-written: 4/4   #P:1\n" + b"\n".join(rows) + b"\n"
     (steps / "console.raw").write_bytes(trace.replace(b"slow<init", b"slow_init"))
     (view,) = views.page(read.folder(folder)).cells
     assert view.waterfall
     (bar,) = [bar for bar in view.waterfall.bars if bar.name == "initcall/slow_init"]
     assert (bar.depth, bar.us, bar.start_us) == (1, 50_000, 93_414 + 1_247)
-    # what a guest has mangled is no step, and the page is there without
-    (steps / "console.raw").write_bytes(trace)
+    # what a guest has mangled is told of nobody, and the page is there without
+    (steps / "console.raw").write_bytes(trace.replace(b"harness: ready", b"harness: never"))
     assert read.folder(folder).boots["minimal-qemu-arm64"][2].steps == ()
     assert "initcall" not in str(views.page(read.folder(folder)).cells[0].waterfall)

@@ -79,20 +79,23 @@ def test_a_lock_that_would_lack_something_is_not_written(tmp_path: Path) -> None
     assert not (tmp_path / "my.lock").exists()
 
 
-def test_an_explained_run_tells_every_step_and_its_page_and_history_have_them(tmp_path: Path) -> None:
+def test_an_explained_run_says_who_had_the_processor_in_its_page_and_its_history_too(tmp_path: Path) -> None:
     argv = [*HARNESS, "--image", "minimal", "--machine", "qemu-arm64", "--explain", "-k", "test_boot_reaches_ready",
             "--results", "out", "--history", "history.db"]  # fmt: skip
     done = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     (cell,) = json.loads((tmp_path / "out/results.json").read_text())["cells"]
     figures = cell["boot"]["exact"]["figures"]
-    module = max((name for name in figures if name.startswith("module/")), key=figures.__getitem__)
-    assert figures["services/hello alone"] > 1000
-    assert sum(name.startswith("initcall/") for name in figures) > 100
-    assert module in (tmp_path / "out/report.html").read_text()
+    owners = {name: us for name, us in figures.items() if name.startswith("cpu/")}
+    module = max((name for name in owners if name.startswith("cpu/module/")), key=figures.__getitem__)
+    assert owners["cpu/services/hello"] > 1000
+    assert sum(name.startswith("cpu/initcall/") for name in owners) > 100
+    # what the trace costs is all that they have beyond the plain boot
+    assert figures["ready"] <= sum(owners.values()) < 1.1 * figures["ready"]
+    assert module.removeprefix("cpu/") in (tmp_path / "out/report.html").read_text()
     with History.open(str(tmp_path / "history.db"), create=False) as opened:
         known = {head.figure for head in opened.series("minimal")}
-    assert {module, "services/hello alone"} <= known
+    assert {module, "cpu/services/hello"} <= known
     assert len(known) < len(figures)
 
 

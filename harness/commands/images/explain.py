@@ -13,7 +13,7 @@ from harness.commands.images.bootable import power_off
 from harness.image import Bootable
 from harness.launch import boot
 from harness.launch.exact import ExactPair, exact_pair
-from harness.measure import systemd, trace
+from harness.measure import account, systemd
 from harness.measure.phases import Phase, phases, total_us
 from harness.show import waterfall
 from harness.show.frame import progress
@@ -39,7 +39,9 @@ def explain(image: Bootable, machine: MachineSpec, out: Path, *, append: tuple[s
     progress(f"{image.name} on {machine.name}: two exact boots, and one with the kernel's trace")
     pair = exact_pair(image, machine, out, append=append, timeout=timeout)
     record, steps = traced_boot(image, machine, out / TRACED, append=append, timeout=timeout)
-    return Explained(pair, trace.explained(phases(pair.first), phases(record), steps), [])
+    return Explained(
+        pair, account.explained(phases(pair.first), phases(record), account.rows(steps, phases(record))), []
+    )
 
 
 def foreign(image: Bootable, machine: MachineSpec, out: Path, *, append: tuple[str, ...], timeout: float) -> Explained:

@@ -17,6 +17,7 @@ from harness.run import results
 
 FILE = "gate.json"
 SCHEMA = 1
+CAUSES = 5  # shown of one cell
 
 
 @dataclass(frozen=True)
@@ -114,17 +115,21 @@ def lines(against: str, judged: Sequence[GateVerdict]) -> Iterator[str]:
         better = f", {len(one.better)} better" if one.better else ""
         yield page.plain(f"{one.image} on {one.machine}: {said}{better}")
         yield from (f"  {line}" for line in table(worse, right=(1, 3, 4, 5)))
-        if worse and one.shared:
-            grew = (f"{page.plain(each.figure)} {amount('exact', each.difference, signed=True)}" for each in one.shared)
-            yield f"  beside that, side by side: {', '.join(grew)}"
+        if one.slower and one.causes:
+            grew = (f"{page.plain(each.owner)} {amount('exact', each.us, signed=True)}" for each in one.causes[:CAUSES])
+            yield f"  of the processor: {', '.join(grew)}"
+        if one.unjudged:
+            yield page.plain(f"  not judged: {one.unjudged.replace('→', page.arrow)}")
         yield from (f"  {page.plain(note.replace('→', page.arrow))}" for note in one.notes)
-    worse_cells = sum(not one.passed for one in judged)
+    worse_cells = sum(one.answer == "worse" for one in judged)
+    unjudged = sum(one.answer == "not judged" for one in judged)
     if worse_cells:
         yield f"FAILED: {worse_cells} of {len(judged)} cells are worse than {page.plain(against)}"
         yield f"what to do: `harness compare {page.plain(against)} latest` shows all of it; mend it, or"
         yield "`harness baseline accept latest --reason TEXT`"
-    elif not passed(judged):
-        yield f"FAILED: nothing could be compared with {page.plain(against)}"
+    if unjudged or not judged:
+        yield f"FAILED: {unjudged} of {len(judged)} cells could not be compared with {page.plain(against)}"
+    if not worse_cells and not passed(judged):
         yield "what to do: `harness baseline accept latest --reason TEXT`"
 
 

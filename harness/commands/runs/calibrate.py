@@ -14,11 +14,9 @@ from harness.build.settings import Settings
 from harness.commands.scratch import scratch
 from harness.commands.specs import read_image
 from harness.launch.exact import exact_boot
-from harness.measure.compare import STEPS
 from harness.measure.floor import measure
 from harness.measure.phases import figures
 from harness.spec import load_machine
-from harness.suite.steps import step_figures, traced_boot
 from harness.system.record import BootRecord
 
 
@@ -53,14 +51,13 @@ class Calibration:
 def boots(
     images: Sequence[Path], machine: str, settings: Settings, out: Path
 ) -> Iterator[tuple[Shake, BootRecord, dict[str, int]]]:
-    """Boot the image that `images` describe under each perturbation in turn: as it is, and step by step."""
+    """Boot the image that `images` describe under each perturbation in turn."""
     spec, target = read_image(images, settings), load_machine(machine)
     for number, shake in enumerate(SHAKES):
         image = Builder(replace(settings, turn=shake.turn)).build(spec, by_name(target.arch))
         pad = ("x" * (shake.padding - 1),) if shake.padding else ()  # a word that means nothing to anybody
         record = exact_boot(image, target, out / str(number), append=pad, seed=shake.seed)
-        steps = step_figures(*traced_boot(image, target, out / f"{number}-steps", append=pad, seed=shake.seed))
-        yield shake, record, figures(record) | steps
+        yield shake, record, figures(record)
 
 
 def calibrate(
@@ -101,8 +98,6 @@ def table(made: Calibration) -> Iterator[str]:
     base = made.boots[BASE.what]
     yield f"{'figure':28} {'ms':>11} {'least':>9} {'most':>9} {'floor':>9} {'share':>7}"
     for name, floor in made.floors.items():
-        if name.startswith(STEPS):
-            continue
         values = [one[name] for one in made.boots.values() if name in one]
         own = base.get(name)
         if own is None:

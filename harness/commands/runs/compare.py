@@ -5,42 +5,28 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.build.settings import Settings
-from harness.commands.runs.sides import EXITS, CompareRequest, sides
-from harness.commands.scratch import scratch
-from harness.errors import MachineError, UserError
-from harness.image import MANIFEST, Bootable
-from harness.launch.exact import exact_pair
-from harness.measure.compare import STEPS, Change, Comparison, compare, ms, sentence
+from harness.commands.runs import compare_exact
+from harness.commands.runs.sides import EXITS, CellComparison, CompareRequest, bootable
+from harness.errors import UserError
+from harness.image import MANIFEST
+from harness.measure.compare import Comparison, compare, ms, sentence
 from harness.measure.floor import Floors
 from harness.measure.gate import CellFigures, differing
 from harness.measure.phases import figures
-from harness.run.cells import shown, split
 from harness.show.frame import progress
-from harness.spec.models.machine import MachineSpec
-from harness.suite.steps import step_figures, traced_boot
 from harness.system.record import BootRecord
 
 if TYPE_CHECKING:
     from harness.history import History
 
 SHOWN = 12
+LEAST_SHOWN_US = 20
 RECORD = "record.json"
-
-
-@dataclass(frozen=True)
-class CellComparison:
-    """One comparison: of which cell, and how its sides are called; what came of it; how the boots' keys differ."""
-
-    cell: str
-    names: tuple[str, str]
-    comparison: Comparison
-    differ: str
-    calibrated: bool
 
 
 def run(request: CompareRequest, settings: Settings) -> int:
@@ -66,7 +52,7 @@ def run(request: CompareRequest, settings: Settings) -> int:
 
 def _found(request: CompareRequest, settings: Settings) -> Iterator[CellComparison]:
     if bootable(request.before) and bootable(request.after):
-        yield _booted(request, settings)
+        yield compare_exact.booted(request, settings)
         return
     if bootable(request.before) or bootable(request.after):
         raise UserError(
@@ -75,12 +61,6 @@ def _found(request: CompareRequest, settings: Settings) -> Iterator[CellComparis
     with Opened(request.history) as opened:
         before, after = (_cells(name, opened) for name in (request.before, request.after))
         yield from _paired(before, after, (request.before, request.after), opened)
-
-
-def bootable(name: str) -> bool:
-    """Say whether a side is an image: YAML files, or the folder of a built one."""
-    path = Path(name)
-    return (path / MANIFEST).is_file() or all(part.endswith((".yml", ".yaml")) for part in name.split("+"))
 
 
 class Opened:
@@ -113,36 +93,6 @@ class Opened:
             return floors_of(self.get(), image, machine, key=key)
         except UserError:
             return Floors()
-
-
-def _booted(request: CompareRequest, settings: Settings) -> CellComparison:
-    both = sides(request, settings)
-    with scratch("compare") as folder, Opened(request.history) as opened:
-        records = [_exact(*side, folder / name) for side, name in zip(both, "ab", strict=True)]
-        floors = opened.floors(shown(split(request.before)[0]), both[0][1].name, records[0].key)
-        made = [figures(record) for record in records]
-        found = compare(made[0], made[1], floors)
-        # a foreign OS has its milestones alone: it knows nothing of our words on the command line
-        if (request.explain or made[0] != made[1]) and not any(side[0].milestones for side in both):
-            for side, name, into in zip(both, "ab", made, strict=True):
-                progress(f"{side[0].name} on {side[1].name}: once more, step by step")
-                into.update(step_figures(*traced_boot(*side, folder / f"{name}-steps")))
-            found = compare(made[0], made[1], floors)
-    cell = " and ".join(dict.fromkeys(f"{image.name} on {machine.name}" for image, machine in both))
-    names = request.before, request.after
-    if len(request.machines) > 1:
-        names = f"{request.before} on {both[0][1].name}", f"{request.after} on {both[1][1].name}"
-    return CellComparison(cell, names, found, differing(records[0].key, records[1].key), floors.calibrated)
-
-
-def _exact(image: Bootable, machine: MachineSpec, out: Path) -> BootRecord:
-    progress(f"{image.name} on {machine.name}: two exact boots")
-    pair = exact_pair(image, machine, out)
-    if not pair.repeats:
-        raise MachineError(
-            f"{image.name} on {machine.name}: two exact boots: {pair.verdict}", hint="compare wall times: --pairs 30"
-        )
-    return pair.first
 
 
 def _cells(name: str, opened: Opened) -> list[CellFigures]:
@@ -196,28 +146,41 @@ def _paired(
 
 
 def lines(found: CellComparison, width: int) -> Iterator[str]:
-    """Yield one comparison for people: what counts and the largest of the rest, then one sentence."""
+    """Yield one comparison for people: inputs, the figures that moved, who uses the processor, then one sentence."""
+    one = found.comparison
     yield f"{found.cell}:"
     if found.differ:
-        yield f"  these are boots of different experiments: {found.differ}"
-    changes = _worth_showing(found.comparison.changes)
-    name = max([len("figure"), *(len(change.figure) for change in changes)])
-    name = max(12, min(name, width - 60))
-    yield f"  {'figure':{name}} {'before':>11} {'after':>11} {'change ms':>11} {'':>8}  {'floor':>8}"
+        yield f"  what differs: {found.differ}"
+    changes = [change for change in one.changes if change.us][:SHOWN]
+    if changes:
+        name = max(12, min(max(len(change.figure) for change in changes), width - 50))
+        yield f"  {'figure':{name}} {'before':>11} {'after':>11} {'change ms':>11}"
     for change in changes:
         share = f"{100 * change.us / change.before:+.2f}%" if change.before and change.after is not None else ""
-        mark = "*" if change.counts else " "
-        figure = change.figure if len(change.figure) <= name else f"{change.figure[: name - 1]}…"
-        yield (f"{mark} {figure:{name}} {_ms(change.before):>11} {_ms(change.after):>11} {change.us / 1000:+11.3f} "
-               f"{share:>8}  {change.floor / 1000:8.3f}")  # fmt: skip
-    yield f"  * beyond its floor ({'calibrated' if found.calibrated else 'not calibrated here: harness calibrate'})"
-    yield sentence(found.comparison, *found.names)
+        yield (f"  {cut(change.figure, name):{name}} {_ms(change.before):>11} {_ms(change.after):>11} "
+               f"{change.us / 1000:+11.3f} {share:>8}")  # fmt: skip
+    yield from _who(one, width)
+    if found.paired is None and one.total is not None and one.total.us:
+        yield f"  floor of {one.total.figure}: {ms(one.total.floor)} ({'' if found.calibrated else 'not '}calibrated)"
+    yield sentence(one, *found.names) if found.paired is None else compare_exact.verdict(found)
 
 
-def _worth_showing(changes: Sequence[Change]) -> list[Change]:
-    counting = [change for change in changes if change.counts]
-    plain = [change for change in changes if not change.counts and change.us and not change.figure.startswith(STEPS)]
-    return counting + plain[: max(0, SHOWN - len(counting))]
+def _who(one: Comparison, width: int) -> Iterator[str]:
+    causes = [cause for cause in one.causes if abs(cause.us) >= LEAST_SHOWN_US or cause.renamed][:SHOWN]
+    if not causes:
+        return
+    labels = [f"{cause.owner} (was {cause.renamed})" if cause.renamed else cause.owner for cause in causes]
+    name = max(22, min(max(map(len, labels)), width - 50))
+    yield f"  {'who uses the processor':{name}} {'before':>11} {'after':>11} {'change ms':>11}    share"
+    for label, cause in zip(labels, causes, strict=True):
+        share = "" if cause.share is None else f"{100 * cause.share:.0f}%"
+        yield (f"  {cut(label, name):{name}} {_ms(cause.before):>11} {_ms(cause.after):>11} "
+               f"{cause.us / 1000:+11.3f} {share:>8}")  # fmt: skip
+
+
+def cut(text: str, width: int) -> str:
+    """Return a name that is no wider than its column."""
+    return text if len(text) <= width else f"{text[: width - 1]}…"
 
 
 def _ms(us: int | None) -> str:
@@ -228,6 +191,9 @@ def _json(found: CellComparison) -> dict[str, Any]:
     one = found.comparison
     rows = [{"figure": change.figure, "before": change.before, "after": change.after, "us": change.us,
              "floor": change.floor, "counts": change.counts} for change in one.changes]  # fmt: skip
-    return {"cell": found.cell, "answer": one.answer, "culprit": one.culprit.figure if one.culprit else None,
+    causes = [{**asdict(cause), "us": cause.us} for cause in one.causes]
+    said = sentence(one, *found.names) if found.paired is None else compare_exact.verdict(found)
+    return {"cell": found.cell, "answer": one.answer, "culprit": one.culprit.owner if one.culprit else None,
             "differ": found.differ, "calibrated": found.calibrated,
-            "sentence": sentence(one, *found.names), "changes": rows}  # fmt: skip
+            "paired": asdict(found.paired) if found.paired else None,
+            "sentence": said, "changes": rows, "causes": causes}  # fmt: skip

@@ -14,7 +14,7 @@ from harness.errors import UserError
 from harness.history import History, store
 from harness.history.floors import floors_of
 from harness.history.trends import to_json, trend
-from harness.measure.compare import STEPS
+from harness.measure.compare import is_step
 from harness.measure.floor import Floors
 from harness.measure.gate import differing
 from harness.measure.series import Series
@@ -69,7 +69,7 @@ def _show(opened: History, image: str | None, request: HistoryRequest) -> int:
     looked = None if request.figure and not several else max(OVERVIEW, request.last)
     found = [_shown(opened, newest, older, looked) for newest, older in _by_key(heads, every=request.every_key)]
     if request.figure is None and not request.as_json:  # of the kernel's steps, those worth a line
-        found = [one for one in found if one.trend.changes or not one.trend.series.figure.startswith(STEPS)]
+        found = [one for one in found if one.trend.changes or not is_step(one.trend.series.figure)]
     if request.as_json:
         rows = [to_json(one.trend, one.key, request.last) for one in found]
         print(json.dumps({"history": opened.place.text, "series": rows}, indent=1))

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from harness.build.settings import Settings
 from harness.commands.images.bootable import image_of
 from harness.errors import EXIT_BETTER, EXIT_OK, EXIT_WORSE, UserError
-from harness.image import Bootable
+from harness.image import MANIFEST, Bootable
+from harness.measure.compare import Comparison
+from harness.measure.paired import PairedJudgement
 from harness.run.cells import split
 from harness.spec import load_machine
 from harness.spec.models.machine import MachineSpec
@@ -40,3 +43,24 @@ def sides(request: CompareRequest, settings: Settings) -> tuple[CompareSide, Com
         image_of(split(name), spec, settings) for name, spec in zip((request.before, request.after), specs, strict=True)
     )
     return (before, specs[0]), (after, specs[1])
+
+
+@dataclass(frozen=True)
+class CellComparison:
+    """One comparison: of which cell, how its sides are called, what came of it, and what differs of their inputs.
+
+    ``paired``: what pairs of boots showed, where both sides could be booted and did not boot alike.
+    """
+
+    cell: str
+    names: tuple[str, str]
+    comparison: Comparison
+    differ: str
+    calibrated: bool = False
+    paired: PairedJudgement | None = None
+
+
+def bootable(name: str) -> bool:
+    """Say whether a side is an image: YAML files, or the folder of a built one."""
+    path = Path(name)
+    return (path / MANIFEST).is_file() or all(part.endswith((".yml", ".yaml")) for part in name.split("+"))

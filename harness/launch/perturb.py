@@ -1,0 +1,128 @@
+"""Exact boots of one image under perturbations: of what has no meaning, but moves where things lie."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.errors import HostError
+from harness.image import Bootable, Parts
+from harness.launch.exact import exact_boot
+from harness.spec.models.machine import MachineSpec
+from harness.system.record import BootRecord
+from harness.system.segments import join
+from harness.tree import cpio
+
+if TYPE_CHECKING:
+    from harness.arch import Arch
+    from harness.spec.models.base import Login
+    from harness.spec.models.foreign import MilestonePattern
+
+BALLAST = "ballast"  # a file of the initramfs, which nobody reads
+
+
+@dataclass(frozen=True)
+class Perturbation:
+    """QEMU's seed, characters more on the kernel's command line, bytes more in the initramfs."""
+
+    seed: int = 1
+    padding: int = 0
+    ballast: int = 0
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The padding as one word, which means nothing to anybody."""
+        return ("x" * (self.padding - 1),) if self.padding else ()
+
+
+PLAIN = Perturbation()
+PERTURBATIONS = (
+    Perturbation(seed=2),
+    Perturbation(padding=8),
+    Perturbation(ballast=5_000),
+    Perturbation(ballast=30_000),
+    Perturbation(padding=100),
+    Perturbation(ballast=12_000),
+    Perturbation(seed=3, padding=32, ballast=20_000),
+    Perturbation(ballast=45_000),
+    Perturbation(seed=4, padding=300),
+    Perturbation(ballast=61_000),
+    Perturbation(padding=64, ballast=9_000),
+    Perturbation(seed=5, ballast=37_000),
+)
+
+
+@dataclass(frozen=True)
+class Ballasted:
+    """An image whose initrd is another file: the same to all who ask but for that."""
+
+    image: Bootable
+    initrd: Path
+
+    @property
+    def name(self) -> str:
+        """The image's."""
+        return self.image.name
+
+    @property
+    def arch(self) -> Arch:
+        """The image's."""
+        return self.image.arch
+
+    @property
+    def parts(self) -> Parts:
+        """The image's files, but for the initrd."""
+        return replace(self.image.parts, initrd=self.initrd)
+
+    @property
+    def cmdline(self) -> str:
+        """The image's."""
+        return self.image.cmdline
+
+    @property
+    def off_words(self) -> tuple[str, ...]:
+        """The image's."""
+        return self.image.off_words
+
+    @property
+    def milestones(self) -> tuple[MilestonePattern, ...]:
+        """The image's."""
+        return self.image.milestones
+
+    @property
+    def login(self) -> Login | None:
+        """The image's."""
+        return self.image.login
+
+    @property
+    def expect(self) -> dict[str, Any]:
+        """The image's."""
+        return self.image.expect
+
+
+def perturbed_boot(image: Bootable, machine: MachineSpec, out: Path, how: Perturbation) -> BootRecord:
+    """Boot once in exact time under a perturbation, as far as the image can be perturbed so; raises as `exact_boot`.
+
+    Who boots without a kernel of its own has no command line to pad, and who has no initrd no place for ballast.
+    """
+    words = how.words if image.parts.kernel else ()
+    if how.ballast and image.parts.initrd:
+        image = Ballasted(image, _with_ballast(image.parts.initrd, out, how.ballast))
+    record = exact_boot(image, machine, out, append=words, seed=how.seed)
+    if isinstance(image, Ballasted):
+        image.initrd.unlink(missing_ok=True)
+    return record
+
+
+def _with_ballast(initrd: Path, out: Path, size: int) -> Path:
+    segment, joined = out / "ballast.cpio", out / "initrd"
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with segment.open("wb") as stream:
+            cpio.write(stream, [cpio.CpioMember(BALLAST, 0o644, b"x" * size)])
+    except OSError as error:
+        raise HostError(f"cannot write to {out}: {error.strerror}", hint="give TMPDIR another folder") from error
+    join([initrd, segment], joined)
+    segment.unlink()
+    return joined

@@ -1,0 +1,91 @@
+"""Two images by pairs of exact boots, each pair under one perturbation: is one slower, by how much, how sure. Pure.
+
+What is done alike to both sides cancels out: a change in a program's own work shows the same difference in every
+pair, to microseconds. A change that only moves where things lie (a new file, another name) shows another one each time.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+PairedAnswer = Literal["better", "same", "worse"]
+
+LEAST_US = 50  # what nobody cares about
+# The most that causeless edits (files, names, orders, texts) were seen to move the time from power-on to ready, and a
+# margin. Beyond it a change counts however it comes about.
+LAYOUT_US: Mapping[str, int] = {"x86_64": 1000, "arm64": 600, "s390x": 600}
+STEADY = 0.25  # a cause of its own differs between pairs by at most this share of it, layout by more
+FEWEST, MOST = 4, 12  # pairs
+# Student's t, two-sided 99 %, by degrees of freedom
+_T99 = (63.66, 9.92, 5.84, 4.60, 4.03, 3.71, 3.50, 3.36, 3.25, 3.17, 3.11, 3.05, 3.01, 2.98, 2.95)
+
+
+@dataclass(frozen=True)
+class PairedJudgement:
+    """What pairs of boots show of a time: the mean difference in µs (after - before), and its interval at 99 %.
+
+    ``certain``: more pairs would not change the answer. ``layout``: a difference was seen, but it depends on where
+    things lie, and is within what that alone moves. ``first`` is the first phase that differs in any pair, and
+    ``first_us`` by how much, where that phase decides: all before it are equal to the microsecond.
+    """
+
+    answer: PairedAnswer
+    mean_us: float
+    low_us: float
+    high_us: float
+    pairs: int
+    certain: bool
+    layout: bool = False
+    first: str = ""
+    first_us: float = 0.0
+
+    @property
+    def margin_us(self) -> float:
+        """How far the true difference may lie from the mean."""
+        return (self.high_us - self.low_us) / 2
+
+
+def judge_pairs(differences: Sequence[int], arch: str) -> PairedJudgement:
+    """Judge the differences of pairs, in µs; an unknown architecture has the widest layout.
+
+    Fewer than `FEWEST` pairs show nothing unless none of them differs.
+    """
+    count = len(differences)
+    if not any(differences):
+        return PairedJudgement("same", 0.0, 0.0, 0.0, count, certain=True)
+    mean = statistics.fmean(differences)
+    if count < FEWEST:
+        return PairedJudgement("same", mean, -math.inf, math.inf, count, certain=False)
+    deviation = statistics.stdev(differences)
+    reach = _T99[min(count - 2, len(_T99) - 1)] * deviation / math.sqrt(count)
+    low, high = mean - reach, mean + reach
+    if low >= -LEAST_US and high <= LEAST_US:
+        return PairedJudgement("same", mean, low, high, count, certain=True)
+    seen = (low > 0 or high < 0) and abs(mean) >= LEAST_US
+    large = abs(mean) >= LAYOUT_US.get(arch, max(LAYOUT_US.values()))
+    steady = deviation <= STEADY * abs(mean)
+    if seen and (large or steady):
+        return PairedJudgement("worse" if mean > 0 else "better", mean, low, high, count, certain=True)
+    return PairedJudgement("same", mean, low, high, count, certain=count >= MOST, layout=seen)
+
+
+def judge_boots(before: Sequence[Mapping[str, int]], after: Sequence[Mapping[str, int]], arch: str) -> PairedJudgement:
+    """Judge pairs of boots by their figures in µs, each with its phases in order and the whole as its last.
+
+    Where the whole is not sure, for a change moves where all that comes after it lies, the first phase that differs
+    decides, by the same rule: whatever differs later cannot be its cause.
+    """
+    *_, whole = before[0]
+    pairs = list(zip(before, after, strict=True))
+    found = judge_pairs([new[whole] - old[whole] for old, new in pairs], arch)
+    first = next((name for name in before[0] if any(new.get(name, 0) != old[name] for old, new in pairs)), whole)
+    if found.answer != "same" or first == whole:
+        return found
+    one = judge_pairs([new.get(first, 0) - old[first] for old, new in pairs], arch)
+    if one.answer == "same":
+        return replace(found, certain=found.certain and one.certain)
+    return replace(found, answer=one.answer, certain=True, layout=True, first=first, first_us=one.mean_us)

@@ -1,0 +1,127 @@
+"""Who had the processor: every microsecond of a trace has one owner."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from harness.errors import ImageError
+from harness.measure.account import ASKING, BETWEEN, EARLY, TRACING, Stretch, explained, parts, rows, stretches, totals
+from harness.measure.phases import Phase
+from harness.measure.trace import events
+
+# µs, task that runs, what: a boot in small. The trace's clock is 100 µs ahead of the log's.
+BOOT = """
+150 <idle>-0 sched_process_fork: comm=swapper/0 pid=0 child_comm=swapper/0 child_pid=1
+160 <idle>-0 sched_process_fork: comm=swapper/0 pid=0 child_comm=swapper/0 child_pid=2
+200 <idle>-0 switch swapper/0 0 swapper/0 1
+210 init-1 initcall_start: func=innocent+0x0/0x10
+215 kthreadd-2 sched_process_fork: comm=kthreadd pid=2 child_comm=kworker/0:1 child_pid=3
+220 init-1 switch swapper/0 1 kworker/0:1 3
+221 kworker/0:1-3 workqueue_execute_start: work struct 00000000a: function heavy_work
+300 kworker/0:1-3 workqueue_execute_end: work struct 00000000a: function heavy_work
+301 kworker/0:1-3 switch kworker/0:1 3 swapper/0 1
+305 init-1 initcall_finish: func=innocent+0x0/0x10 ret=0
+310 init-1 sched_process_exec: filename=/init pid=1 old_pid=1
+320 init-1 console: harness: init counter=1f
+340 init-1 sys_finit_module(fd: 3, uargs: 0, flags: 0)
+350 init-1 module_load: loop
+360 init-1 sys_finit_module -> 0x0
+370 init-1 sched_process_exec: filename=/sbin/init pid=1 old_pid=1
+380 init-1 sched_process_fork: comm=init pid=1 child_comm=init child_pid=10
+385 init-1 switch init 1 init 10
+390 boot-10 sched_process_exec: filename=/usr/lib/harness/boot pid=10 old_pid=10
+400 boot-10 console: harness: onboot/prep start
+405 boot-10 sched_process_fork: comm=boot pid=10 child_comm=boot child_pid=11
+406 boot-10 switch boot 10 boot 11
+410 crun-11 sched_process_exec: filename=/usr/bin/crun pid=11 old_pid=11
+450 crun-11 sched_process_exec: filename=/opt/prep pid=11 old_pid=11
+460 prep-11 switch prep 11 boot 10
+470 boot-10 console: harness: onboot/prep done
+475 boot-10 sched_process_fork: comm=boot pid=10 child_comm=boot child_pid=12
+476 boot-10 sched_process_fork: comm=boot pid=10 child_comm=boot child_pid=13
+480 boot-10 switch boot 10 boot 12
+490 supervise-12 sched_process_exec: filename=/usr/lib/harness/supervise pid=12 old_pid=12
+495 supervise-12 console: harness: services/web start
+500 supervise-12 sched_process_fork: comm=supervise pid=12 child_comm=supervise child_pid=14
+505 supervise-12 switch supervise 12 supervise 14
+510 exe-14 sched_process_exec: filename=/proc/self/exe pid=14 old_pid=14
+530 web-14 switch applet 14 swapper/0 0
+560 <idle>-0 switch swapper/0 0 boot 13
+565 await-13 sched_process_exec: filename=/usr/lib/harness/await pid=13 old_pid=13
+570 await-13 console: harness: services/web ready cpu=25
+575 await-13 switch await 13 boot 10
+600 boot-10 console: harness: ready counter=ff
+900 boot-10 switch boot 10 x 99
+"""
+READY_US = 500
+SWITCH = r"sched_switch: prev_comm=\1 prev_pid=\2 prev_prio=120 prev_state=S ==> next_comm=\3 next_pid=\4 next_prio=120"
+
+
+def trace(text: str = BOOT) -> bytes:
+    lines = []
+    for line in text.strip().splitlines():
+        us, task, what = line.split(" ", 2)
+        what = re.sub(r"switch (\S+) (\d+) (\S+) (\d+)", SWITCH, what)
+        lines.append(f"{task:>24} [000] .....     0.{int(us):06}: {what}\n")
+    head = f"# tracer: nop\n# entries-in-buffer/entries-written: {len(lines)}/{len(lines)}   #P:1\n"
+    return (head + "".join(lines)).encode()
+
+
+FOUND = stretches(events(trace()), READY_US)
+
+
+def test_every_microsecond_has_one_owner() -> None:
+    assert sum(one.us for one in FOUND) == READY_US
+    at = 0
+    for one in FOUND:
+        assert one.start_us == at and one.us > 0
+        at += one.us
+
+
+def test_a_thread_that_runs_while_an_initcall_sleeps_is_not_the_initcall() -> None:
+    found = totals(FOUND)
+    assert found["work/heavy_work"] == 79
+    assert found["initcall/innocent"] == 10 + 4
+    assert found["thread/kworker/0"] == 1 + 1
+
+
+def test_each_owner_has_its_own() -> None:
+    found = totals(FOUND)
+    assert (found[EARLY], found["module/loop"], found["idle"], found[ASKING]) == (100, 20, 30, 15)
+    assert (found["onboot/prep"], found["services/web"], found["first stage"]) == (54, 50, 40)
+    assert found[BETWEEN] == 10 + 5  # before the first initcall, and after the last one
+
+
+def test_a_containers_programs_are_its_parts_and_a_busyboxs_applet_has_its_own_name() -> None:
+    found = parts(FOUND)
+    assert found["onboot/prep"] == {"crun": 40, "prep": 10, "boot": 4}
+    assert found["services/web"] == {"supervise": 15 + 5, "applet": 20, "boot": 10}
+    assert found["idle"] == {f"until {ASKING} goes on": 30}
+
+
+def test_rows_add_up_to_their_phase() -> None:
+    line = [Phase("kernel", 0, 220), Phase("init", 220, 80), Phase("services", 300, 200)]
+    found = rows(FOUND, line)
+    for phase in line:
+        assert sum(one.us for one in found if one.under == phase.name) == phase.us
+
+
+def test_what_the_trace_costs_is_a_row_of_its_own() -> None:
+    traced = [Phase("kernel", 0, 300), Phase("services", 300, 200)]
+    plain = [Phase("kernel", 0, 280), Phase("services", 280, 190)]
+    found = explained(plain, traced, rows(FOUND, traced))
+    for phase in plain:
+        assert sum(one.us for one in found if one.under == phase.name) == phase.us
+    assert [one.us for one in found if one.name == TRACING] == [-20, -10]
+    assert min(one.start_us for one in found if one.under == "services") == 280
+
+
+def test_a_trace_without_the_mark_is_refused() -> None:
+    with pytest.raises(ImageError, match="`ready`"):
+        stretches(events(trace(BOOT.replace("harness: ready", "harness: later"))), READY_US)
+
+
+def test_a_stretch_has_no_part_by_default() -> None:
+    assert Stretch(0, 1, "idle").part == ""

@@ -1,0 +1,94 @@
+"""Pairs of exact boots: what is certain, what is layout alone, and what nobody cares about."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.measure.paired import FEWEST, LAYOUT_US, LEAST_US, MOST, judge_boots, judge_pairs
+
+# Differences that were seen on arm64, in µs (2026-11-30).
+WEB_100 = (112, 99, 101, 130)  # 0.1 ms more in one service
+FILE_12K = (252, 248, 189, 218, 92, 112, 277, 106, 69, 194, 377, 471)  # a text file that nobody reads
+TINY = (1, 0, 0, 0, -1, 1, 0, 1, 0, -76, -6, 5)
+RENAMED = (0, 0, 0, 0, 0, 1, 0, 0, 2, 0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("differences", "answer", "layout"),
+    [(WEB_100, "worse", False), (FILE_12K, "same", True), (TINY, "same", False), (RENAMED, "same", False)],
+)
+def test_what_was_seen_is_told_right(differences: tuple[int, ...], answer: str, layout: bool) -> None:
+    found = judge_pairs(differences, "arm64")
+    assert (found.answer, found.layout, found.certain) == (answer, layout, True)
+    assert found.low_us <= found.mean_us <= found.high_us
+
+
+def test_one_equal_pair_is_enough_and_one_that_differs_is_not() -> None:
+    assert judge_pairs([0], "arm64").certain
+    for count in range(1, FEWEST):
+        found = judge_pairs([5_000] * count, "arm64")
+        assert (found.answer, found.certain) == ("same", False)
+
+
+def test_beyond_what_layout_can_do_a_change_counts_however_it_varies() -> None:
+    rough = [900, 1_900, 1_000, 2_000, 950, 1_950]
+    assert judge_pairs(rough, "arm64").answer == "worse"
+    assert judge_pairs([-one for one in rough], "arm64").answer == "better"
+    assert judge_pairs([one // 4 for one in rough], "arm64").answer == "same"
+
+
+def test_what_is_sure_but_too_small_to_matter_is_the_same() -> None:
+    assert judge_pairs([LEAST_US - 20] * FEWEST, "arm64").answer == "same"
+    assert judge_pairs([LEAST_US + 20] * FEWEST, "arm64").answer == "worse"
+
+
+def test_without_an_answer_more_pairs_are_asked_for_up_to_a_limit() -> None:
+    both_ways = [400, -400] * MOST
+    assert not judge_pairs(both_ways[:FEWEST], "arm64").certain
+    assert judge_pairs(both_ways[:MOST], "arm64").certain
+
+
+def test_an_unknown_architecture_has_the_widest_layout() -> None:
+    differences = [max(LAYOUT_US.values()) - 100 + by for by in (-400, 400, -300, 300)]
+    assert judge_pairs(differences, "riscv64").answer == "same"
+
+
+@given(
+    differences=st.lists(st.integers(-5_000, 5_000), min_size=1, max_size=MOST), arch=st.sampled_from(sorted(LAYOUT_US))
+)
+def test_turned_round_it_is_the_opposite(differences: list[int], arch: str) -> None:
+    there, back = judge_pairs(differences, arch), judge_pairs([-one for one in differences], arch)
+    assert {"worse": "better", "better": "worse", "same": "same"}[there.answer] == back.answer
+    assert (there.certain, there.layout) == (back.certain, back.layout)
+
+
+def boots(first: tuple[int, ...], rest: tuple[int, ...]) -> tuple[list[dict[str, int]], list[dict[str, int]]]:
+    before = [{"kernel": 900, "onboot/prep": 500, "services": 800, "total": 2_200}] * len(first)
+    after = [
+        {"kernel": 900, "onboot/prep": 500 + one, "services": 800 + other, "total": 2_200 + one + other}
+        for one, other in zip(first, rest, strict=True)
+    ]
+    return before, after
+
+
+def test_the_first_phase_that_differs_decides_where_it_shakes_all_that_follows() -> None:
+    # 0.2 ms more in an onboot, as it was seen
+    total = (170, 170, 135, 117, -262, 184, 186, 439, 406, -250, 370, 404)
+    own = (183, 180, 185, 181, 184, 183, 180, 182, 186, 183, 184, 182)
+    rest = tuple(whole - one for whole, one in zip(total, own, strict=True))
+    assert judge_pairs(total, "arm64").answer == "same"
+    found = judge_boots(*boots(own, rest), "arm64")
+    assert (found.answer, found.first, round(found.first_us)) == ("worse", "onboot/prep", 183)
+    back = judge_boots(*boots(own, rest)[::-1], "arm64")
+    assert (back.answer, back.first) == ("better", "onboot/prep")
+
+
+def test_what_shakes_from_the_first_phase_on_is_layout() -> None:
+    found = judge_boots(*boots(FILE_12K, TINY), "arm64")
+    assert (found.answer, found.layout, found.first) == ("same", True, "")
+
+
+def test_boots_that_are_equal_to_the_microsecond_are_the_same_at_once() -> None:
+    assert judge_boots(*boots((0,), (0,)), "arm64").certain

@@ -10,8 +10,24 @@ from harness.errors import UserError
 
 
 @dataclass(frozen=True)
+class MachineType:
+    """A machine type of QEMU's that is more than a virtual board which takes a kernel.
+
+    ``uefi`` is what the descriptors of UEFIs call it, empty where it has none; ``boots_disks``: a firmware of QEMU's
+    own boots a disk or CD on it; ``cd`` is the drive of a CD that any OS of the machine has a driver for, as devices;
+    ``firmware`` is what QEMU loads on it whatever it boots, by the names of the files.
+    """
+
+    name: str
+    uefi: str = ""
+    boots_disks: bool = False
+    cd: tuple[str, ...] = ()
+    firmware: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Arch:
-    """An architecture's names. ``qemu_package`` is the Debian package that brings ``qemu``."""
+    """All that is known of an architecture. ``qemu_package`` is the Debian package that brings ``qemu``."""
 
     name: str
     debian: str
@@ -28,9 +44,17 @@ class Arch:
     gzip_kernel: bool  # the packaged kernel is a raw image, and QEMU boots the gzipped one
     kvm_host: str  # platform.machine() of a host whose KVM could run it
     cmdline_size: int  # bytes of the kernel's command line with the NUL at its end (COMMAND_LINE_SIZE)
+    oci_variants: tuple[str, ...]  # of an image's platform: how its baseline is called, if it is
+    machine_types: tuple[MachineType, ...]
+    uefi: str  # the architecture as the descriptors of UEFIs call it, empty where there are none
+    uefi_package: str  # the Debian package that brings one
+    ucode: bool  # its kernel looks for microcode at the beginning of the initrd
+    counter_per_us: float  # the machine's own counter: how much it counts in a microsecond, under icount shift=0
+    counter_since_1900: bool  # it is a clock that counts from 1900 on; else from power-on
     exact_cost: float  # how much longer an exact boot takes than a plain one: it counts instructions one by one
 
 
+_PC = ("bios-256k.bin", "kvmvapic.bin")
 ARCHES: dict[str, Arch] = {
     row.name: row
     for row in (
@@ -50,6 +74,17 @@ ARCHES: dict[str, Arch] = {
             gzip_kernel=False,
             kvm_host="x86_64",
             cmdline_size=2048,
+            oci_variants=("", "v1"),
+            machine_types=(
+                MachineType("q35", uefi="pc-q35-any", boots_disks=True, cd=("ide-cd",), firmware=_PC),
+                MachineType("pc", uefi="pc-i440fx-any", boots_disks=True, cd=("ide-cd",), firmware=_PC),
+                MachineType("microvm", firmware=("bios-microvm.bin",)),
+            ),
+            uefi="x86_64",
+            uefi_package="ovmf",
+            ucode=True,
+            counter_per_us=1000.0,
+            counter_since_1900=False,
             exact_cost=2.5,
         ),
         Arch(
@@ -68,6 +103,13 @@ ARCHES: dict[str, Arch] = {
             gzip_kernel=True,
             kvm_host="aarch64",
             cmdline_size=2048,
+            oci_variants=("", "v8"),
+            machine_types=(MachineType("virt", uefi="virt-any"),),
+            uefi="aarch64",
+            uefi_package="qemu-efi-aarch64",
+            ucode=False,
+            counter_per_us=62.5,
+            counter_since_1900=False,
             exact_cost=1.3,
         ),
         Arch(
@@ -86,6 +128,13 @@ ARCHES: dict[str, Arch] = {
             gzip_kernel=False,
             kvm_host="s390x",
             cmdline_size=4096,  # Linux before 5.17: 896, of which QEMU tells
+            oci_variants=("",),
+            machine_types=(MachineType("s390-ccw-virtio", boots_disks=True, firmware=("s390-ccw.img",)),),
+            uefi="",
+            uefi_package="",
+            ucode=False,
+            counter_per_us=4096.0,
+            counter_since_1900=True,
             exact_cost=1.3,
         ),
     )

@@ -10,10 +10,11 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from harness import paths
+from harness.arch import ARCHES
 
 KEY = Ed25519PrivateKey.from_private_bytes(b"harness: the key of these cases.")
 AGENT = '{"execute": "guest-info"}'
-FOREIGN = {"x86_64": "s390x", "arm64": "x86_64", "s390x": "arm64"}
+FOREIGN = dict(zip(ARCHES, [*ARCHES][-1:] + [*ARCHES][:-1], strict=True))  # another one for each
 
 
 @pytest.mark.needs("services/getty")

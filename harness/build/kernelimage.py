@@ -14,7 +14,6 @@ from harness.arch import Arch
 from harness.build import copyrights
 from harness.build.kernel import KernelFiles, write_kernel
 from harness.build.modules import ModuleIndex, read_index, spelled
-from harness.build.settings import UCODE_ARCHES
 from harness.errors import ImageError
 from harness.oci import packing
 from harness.oci.image import Blob, OciImage
@@ -63,7 +62,7 @@ def _make(
     (work / copyrights.FOLDER).mkdir()  # an image's licences are in its labels
     tree = merge(image, limits, store)
     write_kernel(_file(tree, wish.binary, "kernel.binary", image), arch, work / "kernel")
-    if wish.ucode and arch.name in UCODE_ARCHES:
+    if wish.ucode and arch.ucode:
         ucode = _file(tree, wish.ucode, "kernel.ucode", image)
         if not ucode.startswith(CPIO):
             raise ImageError(

@@ -14,7 +14,7 @@ from harness import paths
 from harness.arch import ARCHES, Arch
 from harness.build.debian import Debian
 from harness.build.lock import PackageLock
-from harness.build.settings import COMPRESSIONS, UCODE_ARCHES, Settings
+from harness.build.settings import COMPRESSIONS, Settings
 from harness.build.together import Together
 from harness.errors import UserError
 from harness.image import MANIFEST, Image
@@ -245,7 +245,7 @@ class Builder:
 def _ucode(inputs: Inputs) -> Path | None:
     kernel = inputs.spec.kernel
     component = inputs.components.get(kernel.image)
-    wanted = kernel.ucode and inputs.arch.name in UCODE_ARCHES
+    wanted = kernel.ucode and inputs.arch.ucode
     return ucode_file(component, kernel.ucode or "") if wanted and component else None
 
 

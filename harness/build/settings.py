@@ -16,7 +16,6 @@ COMPRESSIONS = ("lz4", "lz4-fast", "zstd", "gzip", "xz")
 
 SUITE = "bookworm"
 PATHS = ("cache", "keyring", "registries_conf", "lock")
-UCODE_ARCHES = ("x86_64",)  # no other architecture's kernel looks for microcode in its initrd
 
 
 def _path(text: str | None) -> Path | None:

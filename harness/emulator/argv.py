@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from harness.arch import ARCHES
 from harness.emulator.disk import DiskSnapshot
 from harness.emulator.firmware import Firmware
 from harness.spec.models.machine import MachineSpec, Qemu
@@ -73,11 +74,6 @@ class Launch:
     frames: Path | None = None  # where QEMU writes down what the guest sends, by its own clock; None: nowhere
 
 
-# Machine types with a firmware of QEMU's own that boots a disk or CD; others need a UEFI, or have none at all.
-FIRMWARE = ("pc", "q35", "s390-ccw-virtio")
-# Where the drive of a CD is what any OS of the machine has a driver for, that.
-CD = {"pc": ("ide-cd",), "q35": ("ide-cd",)}
-
 # How a person repeats a boot by hand: the console on the terminal, nobody at the other ends.
 BY_HAND = Channels(console="stdio", probe="null", qmp="null")
 
@@ -100,12 +96,13 @@ def cpu(machine: MachineSpec, accel: Accel) -> str:
 
 def boots_disks(machine: MachineSpec) -> bool:
     """Say whether the machine has a firmware of its own that boots a disk or CD without a kernel from outside."""
-    return any(is_type(machine, name) for name in FIRMWARE)
+    return any(one.boots_disks and is_type(machine, one.name) for one in ARCHES[machine.arch].machine_types)
 
 
 def cd_drive(machine: MachineSpec) -> tuple[str, ...]:
     """Return the devices that a CD needs on a machine; () when it can have none."""
-    own = (devices for name, devices in CD.items() if is_type(machine, name))
+    kinds = ARCHES[machine.arch].machine_types
+    own = (one.cd for one in kinds if one.cd and is_type(machine, one.name))
     return next(own, TRANSPORTS[emulated(machine).virtio].cd)
 
 

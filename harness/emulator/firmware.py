@@ -14,14 +14,11 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
+from harness.arch import ARCHES
 from harness.errors import HostError, UserError
 from harness.spec.models.machine import MachineSpec
 from harness.store import file_digest
 
-# What short names of machine types stand for, of those that have a UEFI. Architectures as the descriptors call them.
-TYPES = {"x86_64": {"q35": "pc-q35-any", "pc": "pc-i440fx-any"}, "arm64": {"virt": "virt-any"}}
-ARCHITECTURES = {"x86_64": "x86_64", "arm64": "aarch64"}
-PACKAGES = {"x86_64": "ovmf", "arm64": "qemu-efi-aarch64"}
 # What asks for more than a machine that boots whatever it is given.
 UNWANTED = {"requires-smm", "enrolled-keys", "secure-boot"}
 
@@ -61,7 +58,9 @@ def folders() -> tuple[Path, ...]:
 def uefi(machine: MachineSpec) -> Firmware:
     """Return the UEFI of a machine; UserError when there is none for its type, HostError when it is not installed."""
     kind = machine.qemu.machine.partition(",")[0] if machine.qemu else ""
-    types = TYPES.get(machine.arch, {})
+    arch = ARCHES[machine.arch]
+    # what short names of machine types stand for, of those that have a UEFI
+    types = {one.name: one.uefi for one in arch.machine_types if one.uefi}
     wanted = types.get(kind, kind)
     if not any(wanted.startswith(name.removesuffix("any")) for name in types.values()):
         raise UserError(
@@ -69,12 +68,12 @@ def uefi(machine: MachineSpec) -> Firmware:
             hint="leave `firmware` out of the OS's YAML, or choose another machine",
         )
     for descriptor in _descriptors():
-        if found := _fitting(descriptor, ARCHITECTURES[machine.arch], wanted):
+        if found := _fitting(descriptor, arch.uefi, wanted):
             return found
     raise HostError(
         f"no UEFI for {machine.arch} is installed on this host",
         details=f"looked for its descriptor in {', '.join(map(str, folders()))}",
-        hint=f"apt-get install {PACKAGES[machine.arch]}",
+        hint=f"apt-get install {arch.uefi_package}",
     )
 
 

@@ -9,18 +9,11 @@ from itertools import pairwise
 from pathlib import Path
 
 from harness import proc
+from harness.arch import ARCHES
 from harness.emulator.argv import Launch, emulated, is_type
 from harness.errors import HostError
 from harness.store import file_digest
 
-# Firmware by machine type: what QEMU loads whatever it boots, and what it loads to boot a kernel from outside.
-FIRMWARE: dict[str, tuple[str, ...]] = {
-    "pc": ("bios-256k.bin", "kvmvapic.bin"),
-    "q35": ("bios-256k.bin", "kvmvapic.bin"),
-    "microvm": ("bios-microvm.bin",),
-    "s390-ccw-virtio": ("s390-ccw.img",),
-    "virt": (),
-}
 _LINUX_ROM, _OTHER_ROM = "linuxboot_dma.bin", "pvh.bin"
 _LINUX_HEADER = (0x202, b"HdrS")  # Linux's x86 boot protocol
 # Programs that devices bring, of those that a machine's own `args` may add.
@@ -69,8 +62,8 @@ def inputs(launch: Launch) -> dict[str, str]:
 def firmware_names(launch: Launch) -> list[str]:
     """Return the names of the firmware files that a start of QEMU looks for in its folders."""
     qemu = emulated(launch.machine)
-    kind = next((name for name in FIRMWARE if is_type(launch.machine, name)), "")
-    own = list(FIRMWARE.get(kind, ()))
+    kinds = ARCHES[launch.machine.arch].machine_types
+    own = list(next((one.firmware for one in kinds if is_type(launch.machine, one.name)), ()))
     if launch.firmware or "-bios" in qemu.args:
         own = [name for name in own if not name.startswith("bios")]
     if launch.kernel and launch.machine.arch == "x86_64":

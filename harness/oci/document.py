@@ -31,7 +31,6 @@ LAYERS = (
     *("application/vnd.docker.image.rootfs.diff." + packed for packed in ("tar", "tar.gzip", "tar.zstd")),
 )
 DIGEST = r"^(?:sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})$"
-VARIANTS = {"arm64": ("", "v8"), "amd64": ("", "v1")}  # the others' baseline has no name
 
 
 class _Read(BaseModel):
@@ -191,11 +190,7 @@ def choose(index: Index, arch: Arch, what: str) -> Descriptor:
 
 def suits(platform: Platform, arch: Arch) -> bool:
     """Say whether a machine of `arch` runs what is for `platform`."""
-    return (
-        platform.os == "linux"
-        and platform.architecture == arch.oci
-        and platform.variant in VARIANTS.get(arch.oci, ("",))
-    )
+    return platform.os == "linux" and platform.architecture == arch.oci and platform.variant in arch.oci_variants
 
 
 def _unsuited(what: str, arch: Arch, platforms: list[Platform]) -> UserError:

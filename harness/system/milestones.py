@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Literal, Protocol
 
+from harness.arch import ARCHES
 from harness.image import Bootable
 from harness.patterns import compiled
 from harness.spec.models.packet import PacketPattern, packet_pattern
@@ -220,18 +221,11 @@ def _tod_at_power_on() -> int:
     return 0x7D91_048B_CA00_0000 + (seconds * 512 // 125) * 1_000_000_000  # the first is TOD at 1970
 
 
-# architecture: (counts a microsecond, the count at power-on), of exact boots
-COUNTERS: dict[str, tuple[float, int]] = {
-    "x86_64": (1000.0, 0),
-    "arm64": (62.5, 0),
-    "s390x": (4096.0, _tod_at_power_on()),
-}
-
-
 def power_on_us(arch: str, mark: Milestone) -> int | None:
     """Return the µs from power-on to the kernel's clock zero by an exact boot's `mark`; None when it has no counter."""
     text = mark.values.get("counter", "")
-    if arch not in COUNTERS or mark.guest_us is None or not re.fullmatch(r"(0x)?[0-9a-fA-F]{1,16}", text):
+    row = ARCHES.get(arch)
+    if row is None or mark.guest_us is None or not re.fullmatch(r"(0x)?[0-9a-fA-F]{1,16}", text):
         return None
-    per_us, start = COUNTERS[arch]
-    return round((int(text, 16) - start) / per_us) - mark.guest_us
+    start = _tod_at_power_on() if row.counter_since_1900 else 0
+    return round((int(text, 16) - start) / row.counter_per_us) - mark.guest_us

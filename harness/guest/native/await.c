@@ -18,14 +18,6 @@
 #define SCHED_IDLE 5
 #define QUIET 30 /* short pauses */
 
-#if defined(__x86_64__)
-enum { NR_pread64 = 17, NR_nanosleep = 35, NR_setpriority = 141, NR_sched_setscheduler = 144, NR_clock_gettime = 228 };
-#elif defined(__aarch64__)
-enum { NR_pread64 = 67, NR_nanosleep = 101, NR_clock_gettime = 113, NR_sched_setscheduler = 119, NR_setpriority = 140 };
-#elif defined(__s390x__)
-enum { NR_setpriority = 97, NR_sched_setscheduler = 156, NR_nanosleep = 162, NR_pread64 = 180, NR_clock_gettime = 260 };
-#endif
-
 struct time {
     long seconds, nanoseconds;
 };

@@ -73,4 +73,4 @@ def kernel_line(text: str, arches: Iterable[Arch]) -> Fault | None:
     if size <= most:
         return None
     short = ", ".join(row.name for row in rows if row.cmdline_size <= size)
-    return Fault(f"the kernel's command line has {size} bytes", f"at most {most}: {short} cut off or refuse the rest")
+    return Fault(f"the kernel's command line has {size} bytes", f"at most {most}: Linux on {short} takes no more")

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 from harness.arch import Arch, by_name
 from harness.errors import UserError
 from harness.spec.models.base import SHIPPED
+from harness.spec.rules.images import MANIFEST
 
 if TYPE_CHECKING:
     from harness.spec.models.base import Login
     from harness.spec.models.foreign import MilestonePattern, OsSpec
 
-MANIFEST = "manifest.json"
+__all__ = ["MANIFEST", "OFF_WORDS", "Bootable", "ForeignImage", "Image", "Parts"]
 SCHEMA = 1
 OFF_WORDS = ("harness.then=poweroff",)
 

@@ -135,7 +135,7 @@ def test_a_file_that_is_only_a_part_is_added_to(tmp_path: Path) -> None:
         (("kernel", "--section", "services"), "the component kernel is a kernel, and has its place in `kernel` only"),
         (("init",), "has init in its init already"),
         (("init", "--section", "services"), "command: is missing"),
-        (("nginx", "--section", "files"), "unknown section 'files'"),
+        (("nginx", "--section", "files"), "'files' is not one of 'kernel'"),
         (("nosuch",), "the library has no component 'nosuch'"),
     ],
 )

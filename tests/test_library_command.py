@@ -91,13 +91,13 @@ def test_the_shell_completes_their_names() -> None:
         line = f"harness {words}"
         env = {
             **os.environ,
-            "_HARNESS_COMPLETE": "complete_bash",
+            "_HARNESS_COMPLETE": "bash_complete",
             "COMP_WORDS": line,
             "COMP_CWORD": str(line.count(" ")),
         }
         program = Path(sys.executable).with_name("harness")
         done = subprocess.run([program], env=env, capture_output=True, text=True, check=False)
-        assert done.stdout.split() == ["nginx"], words
+        assert done.stdout.split() == ["plain,nginx"], words
 
 
 @pytest.mark.parametrize(

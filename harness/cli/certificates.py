@@ -59,7 +59,7 @@ def certify(
     if image is None or machine is None:
         raise UserError("certify takes an image and a machine", hint="see harness certify --help")
     request = module.CertifyRequest(output, key, waivers, results, timeout_multiplier, settings, as_json=json)
-    return module.certify(Path(image), machine, profile, request)
+    return module.certify(image, machine, profile, request)
 
 
 @command

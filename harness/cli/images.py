@@ -115,7 +115,7 @@ def build(
     from harness.commands.images import build as module
 
     return module.build(
-        [Path(one) for one in images],
+        images,
         ",".join(arch) or "all",
         settings,
         output=output,
@@ -158,7 +158,7 @@ def boot(
 
     request = BootRequest(exact=exact, explain=explain, command=run, append=append, forwards=forward, timeout=timeout,
                           out=output, as_json=json, runs=runs, within=within, disks=disks)  # fmt: skip
-    return module.boot([Path(one) for one in images], machine, settings, request)
+    return module.boot(images, machine, settings, request)
 
 
 @command

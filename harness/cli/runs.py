@@ -154,6 +154,4 @@ def calibrate(
     """
     from harness.commands.runs import calibrate as module
 
-    return module.calibrate(
-        [Path(one) for one in images], machine, settings, history=history, keep=not no_history, as_json=json
-    )
+    return module.calibrate(images, machine, settings, history=history, keep=not no_history, as_json=json)

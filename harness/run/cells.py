@@ -166,7 +166,7 @@ def pairs(wanted: Wanted) -> list[Pair]:
             budget = [image.budgets.get(machine.name), image.budgets.get(machine.arch), image.budget, plan.budget]
             phases = {name: ms for one in reversed(budget) if one is not None for name, ms in one.phases.items()}
             size, wall = _first(budget, "size") or SIZE_BUDGET, _first(budget, "wall")
-            found.append(Pair((image.path,), machine, size, _first(budget, "ready"), phases, wall))
+            found.append(Pair(split(str(image.path)), machine, size, _first(budget, "ready"), phases, wall))
     return _filtered(found, wanted, plan)
 
 
@@ -204,8 +204,15 @@ def _machine_names(pair: Pair) -> set[str]:
 
 
 def split(text: str) -> tuple[Path, ...]:
-    """Return an image's files: `A.yml+B.yml` stands for two that are merged in order."""
-    return (Path(text),) if Path(text).exists() else tuple(Path(part) for part in text.split("+"))
+    """Return the files of what `text` names; a built folder has none that a run could be of."""
+    from harness.spec.named import image_named
+
+    named = image_named(text)
+    if named.kind == "built":
+        raise UserError(
+            f"{text} is built already", hint="a run is of images' YAML: name that; harness boot takes a folder"
+        )
+    return named.paths
 
 
 def shown(path: Path) -> str:

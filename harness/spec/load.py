@@ -18,8 +18,9 @@ from harness.spec.models.plan import Plan
 from harness.spec.rules import library as checks_library
 from harness.spec.rules import plan as checks_plan
 from harness.spec.rules import references
+from harness.spec.rules.images import PARTS, files_of
 from harness.spec.substitutes import substitute
-from harness.spec.text.complaints import Complaint, SpecError, nearest
+from harness.spec.text.complaints import Complaint, SpecError
 from harness.spec.text.reader import Document, YamlNode, mapping_of, read
 from harness.store import digest_of
 
@@ -75,7 +76,7 @@ def load_machine(path_or_name: str | Path) -> MachineSpec:
         return _made(check_machine(document))
     known = references.machines()
     if text not in known:
-        near = nearest(text, known)
+        near = references.nearest_machine(text, known)
         listed = f"machines: {', '.join(known) or 'none'}; or give the path of a YAML file"
         raise UserError(f"unknown machine {text!r}", hint=f"did you mean {near}? ({listed})" if near else listed)
     return _made(check_machine(read(known[text])))
@@ -124,7 +125,12 @@ def check_plan(document: Document) -> Checked[Plan]:
         return tuple(str(folder / name) if checks_plan.is_path(name) else name for name in names)
 
     images = tuple(
-        image.model_copy(update={"path": folder / image.path, "machines": located(image.machines)})
+        image.model_copy(
+            update={
+                "path": Path(PARTS.join(map(str, files_of(str(image.path), folder)))),
+                "machines": located(image.machines),
+            }
+        )
         for image in made.images
     )
     cases = tuple(folder / case for case in made.cases)

@@ -19,9 +19,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.commands.scratch import scratch
 from harness.errors import HostError
 from harness.image import Image
+from harness.scratch import scratch
 
 HARNESS = str(Path(sys.executable).with_name("harness"))
 MACHINE = ("-m", "qemu-arm64")

@@ -23,13 +23,15 @@ from harness.report.words import visible
 from harness.run import events
 from harness.run.cells import Wanted
 from harness.show.frame import progress
-from harness.spec import is_os, load_machine, load_os
+from harness.spec import load_machine, load_os
 from harness.spec.models.foreign import OsSpec
 from harness.spec.models.image import ImageSpec
 from harness.spec.models.machine import MachineSpec
 from harness.spec.models.plan import Budget
 from harness.spec.models.profile import Waivers
+from harness.spec.named import image_named
 from harness.spec.profile import Profile, load_profile, load_waivers
+from harness.spec.rules.images import PARTS
 
 KEY = "certify.key"  # in the user's data folder
 PLAN = "certify.yml"
@@ -52,7 +54,7 @@ class CertifyRequest:
 class Order:
     """What is to be certified, all of it read."""
 
-    yaml: Path
+    yamls: tuple[Path, ...]
     image: Image | ForeignImage
     spec: ImageSpec | OsSpec
     machine: MachineSpec
@@ -73,9 +75,9 @@ def new_key(path: Path) -> int:
     return EXIT_OK
 
 
-def certify(yaml: Path, machine: str, profile: str, request: CertifyRequest) -> int:
+def certify(name: str, machine: str, profile: str, request: CertifyRequest) -> int:
     """Build, run the profile's cases, judge, and write the evidence. Returns 0, or 1 when it is refused."""
-    order = _order(yaml, machine, profile, request)
+    order = _order(name, machine, profile, request)
     key = _key(request.key)
     out = request.output or Path(f"{order.image.name}-{order.machine.name}-{order.profile.name}.tar.zst")
     wanted = judge.applicable(order.profile.requirements, order.machine.arch, order.holds)
@@ -92,23 +94,24 @@ def certify(yaml: Path, machine: str, profile: str, request: CertifyRequest) -> 
     return EXIT_REFUSED if made["result"] == "FAILED" else EXIT_OK
 
 
-def _order(yaml: Path, machine_name: str, profile_name: str, request: CertifyRequest) -> Order:
+def _order(name: str, machine_name: str, profile_name: str, request: CertifyRequest) -> Order:
     from harness.build.pipeline import Builder
 
     profile, machine = load_profile(profile_name), load_machine(machine_name)
     waivers = load_waivers(request.waivers, [one.id for one in profile.requirements]) if request.waivers else None
     image: Image | ForeignImage
     spec: ImageSpec | OsSpec
-    if is_os(yaml):
-        spec = load_os(yaml)
+    named = image_named(name)
+    if named.kind == "os":
+        spec = load_os(named.paths[0])
         image = ForeignImage(spec)
         if image.arch.name != machine.arch:
             raise UserError(f"{image.name} is for {image.arch.name}, but {machine.name} is {machine.arch}")
     else:
         settings = request.settings
-        spec = read_image([yaml], settings)
+        spec = read_image(name, settings)
         image = Builder(settings, progress=progress).build(spec, by_name(machine.arch))
-    return Order(yaml, image, spec, machine, profile, waivers, conditions(machine, image))
+    return Order(named.paths, image, spec, machine, profile, waivers, conditions(machine, image))
 
 
 def _key(given: str | None) -> keys.SigningKey:
@@ -127,7 +130,7 @@ def _run(order: Order, nodes: Sequence[str], folder: Path, request: CertifyReque
     budget = order.budget.model_dump(exclude_none=True)
     plan.write_text(json_.dumps({  # which is YAML
         "machines": [str(order.machine.path.resolve())],
-        "images": [{"path": str(order.yaml.resolve()), "budget": budget}],
+        "images": [{"path": PARTS.join(str(path.resolve()) for path in order.yamls), "budget": budget}],
     }))  # fmt: skip
     cells = matrix.Request(Wanted(plan, library=request.settings.library), patience=request.patience,
                            settings=request.settings)  # fmt: skip

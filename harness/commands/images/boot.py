@@ -8,21 +8,21 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness.build.settings import Settings
-from harness.commands.images.bootable import BootRequest, image_of, power_off
-from harness.commands.scratch import scratch
+from harness.commands.images.bootable import BootRequest, image_of, leave, power_off
 from harness.errors import UserError
 from harness.image import Bootable
 from harness.launch import boot as started
 from harness.launch import exact_pair
 from harness.measure.medians import fewest
+from harness.scratch import scratch
 from harness.show.frame import progress
 from harness.spec import load_machine
 from harness.spec.models.machine import MachineSpec
 from harness.system import BootOptions, BootRecord, System
 
 
-def boot(images: Sequence[Path], machine: str, settings: Settings, request: BootRequest) -> int:
-    """Boot what `images` describe (YAML files merged in order, or one built folder) on `machine`."""
+def boot(images: Sequence[str], machine: str, settings: Settings, request: BootRequest) -> int:
+    """Boot what `images` name on `machine`."""
     _check(request)
     spec = load_machine(machine)
     if request.disks is not None:
@@ -31,6 +31,8 @@ def boot(images: Sequence[Path], machine: str, settings: Settings, request: Boot
     if request.command is not None and not (image.parts.probe or image.login):
         raise UserError(f"{image.name} has no shell to run a command in", hint="give its YAML a `login`")
     with scratch("boot", request.out) as out:
+        if request.out is not None:
+            leave(image, out)
         if request.runs > 1:
             from harness.commands.images import boot_runs
 

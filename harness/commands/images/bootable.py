@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from harness.arch import by_name
+from harness import api
 from harness.build.settings import Settings
-from harness.commands.specs import read_image
-from harness.errors import UserError
-from harness.image import MANIFEST, Bootable, ForeignImage, Image
+from harness.image import Bootable, ForeignImage, Image
 from harness.show.frame import progress
-from harness.spec import is_os, load_os
 from harness.spec.models.machine import MachineSpec
+from harness.spec.rules.images import BOOTED
 from harness.system import System
 
 
@@ -34,22 +33,16 @@ class BootRequest:
     within: float | None = None  # percent of the median: no more runs once ready is known that well
 
 
-def image_of(images: Sequence[Path], machine: MachineSpec, settings: Settings) -> Bootable:
-    """Return what `images` describe (YAML files merged in order, one built folder, or a foreign OS's YAML) to boot it.
+def image_of(name: str | Sequence[str], machine: MachineSpec, settings: Settings) -> Bootable:
+    """Return what a name, or several words that are merged, stand for, to boot it; what has to be built is built."""
+    return api.find_image(name, machine, settings=settings, report=progress)
 
-    What has to be built is built for the machine's architecture.
-    """
-    if len(images) == 1 and images[0].is_dir():
-        image = Image(images[0])
-        if image.arch.name != machine.arch:
-            raise UserError(f"{images[0]} is built for {image.arch.name}, {machine.name} is {machine.arch}",
-                            hint=f"{MANIFEST} says what an image is for")  # fmt: skip
-        return image
-    if len(images) == 1 and is_os(images[0]):
-        return ForeignImage(load_os(images[0]))
-    from harness.build.pipeline import Builder
 
-    return Builder(settings, progress=progress).build(read_image(images, settings), by_name(machine.arch))
+def leave(image: Bootable, out: Path) -> None:
+    """Say in the folder of a boot which image it was, so that the folder names it from then on."""
+    place = image.folder if isinstance(image, Image) else image.spec.path if isinstance(image, ForeignImage) else None
+    if place is not None:
+        (out / BOOTED).write_text(json.dumps({"image": str(place.absolute())}) + "\n")
 
 
 def power_off(system: System) -> None:

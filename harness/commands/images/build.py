@@ -12,12 +12,13 @@ from harness.arch import parse_list
 from harness.build.pipeline import Builder
 from harness.build.settings import Settings
 from harness.commands.specs import read_image
+from harness.errors import UserError
 from harness.image import Image
 from harness.show.frame import progress
 
 
 def build(
-    images: Sequence[Path],
+    images: Sequence[str],
     arches: str,
     settings: Settings,
     *,
@@ -26,6 +27,8 @@ def build(
     as_json: bool = False,
 ) -> int:
     """Build the image that `images` (merged in order) describe for each of `arches`; print where it lies."""
+    if output is not None and output.exists() and not output.is_dir():
+        raise UserError(f"{output} is a file", hint="-o names a folder: the images go to FOLDER/NAME-ARCH")
     builder = Builder(settings, progress=progress)
     built = builder.build_all(read_image(images, settings), parse_list(arches))
     if output is not None:
@@ -53,12 +56,15 @@ def _copy(image: Image, output: Path) -> Image:
     """Copy the image to OUTPUT/NAME-ARCH by one rename, replacing what an earlier build left there."""
     final = output / f"{image.name}-{image.arch.name}"
     scratch = output / f".{final.name}.{os.getpid()}"
-    output.mkdir(parents=True, exist_ok=True)
     try:
+        output.mkdir(parents=True, exist_ok=True)
         shutil.copytree(image.folder, scratch)
         if final.exists():
             shutil.rmtree(final)
         scratch.rename(final)
+    except (OSError, shutil.Error) as error:
+        raise UserError(f"cannot copy the image to {final}: {error}", hint="-o names a folder that you may write"
+                        ) from error  # fmt: skip
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     return Image(final)

@@ -18,6 +18,7 @@ from harness.image import Image
 from harness.report.words import visible
 from harness.sbom import cyclonedx, diff, spdx
 from harness.show.frame import progress
+from harness.spec.named import image_named
 
 DIFF = "diff"
 # of each format: how its files' names end, and what makes it of an SPDX document
@@ -81,15 +82,16 @@ def of(image: Image) -> dict[str, Any]:
 
 
 def _images(words: Sequence[str], settings: Settings, arches: str) -> list[Image]:
-    if len(words) == 1 and Path(words[0]).is_dir():
-        return [Image(Path(words[0]))]
+    named = image_named(words)
+    if named.kind == "built":
+        return [Image(named.paths[0])]
     return _built(words, settings, parse_list(arches))
 
 
 def _built(words: Sequence[str], settings: Settings, arches: list[Arch]) -> list[Image]:
     from harness.build.pipeline import Builder
 
-    return Builder(settings, progress=progress).build_all(read_image([Path(one) for one in words], settings), arches)
+    return Builder(settings, progress=progress).build_all(read_image(words, settings), arches)
 
 
 def _text(document: dict[str, Any]) -> str:
@@ -125,7 +127,7 @@ def _document(text: str, settings: Settings, arches: str) -> dict[str, Any]:
     """Return the document of a side of a diff: as a file has it, or of an image."""
     if text.endswith(".json"):
         return read(Path(text))
-    images = _images([text] if Path(text).exists() else text.split("+"), settings, arches)
+    images = _images([text], settings, arches)
     if len(images) > 1:
         raise UserError("one architecture at a time", hint="--arch with one name")
     return of(images[0])

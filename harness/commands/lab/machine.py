@@ -56,12 +56,9 @@ def act(action: str, names: Sequence[str], images: Sequence[str], settings: Sett
     if action == "free" and one:
         return free(one)
     if action == "check" and one:
-        from harness import paths
         from harness.commands.lab.machine_check import check
 
-        return check(
-            one, [Path(name) for name in images] or [paths.CASES / "images" / "minimal.yml"], settings, as_json=as_json
-        )
+        return check(one, images or ["minimal"], settings, as_json=as_json)
     raise UserError(f"cannot {action} {len(names)} machines", hint="harness machine list, check FILE, or free NAME")
 
 

@@ -54,7 +54,7 @@ class Check:
     listen_s: float = LISTEN_S
     heard: bytes = field(default=b"", init=False)
 
-    def steps(self, images: Sequence[Path], settings: Settings) -> Iterator[Step]:
+    def steps(self, images: Sequence[str], settings: Settings) -> Iterator[Step]:
         """Yield each step as it was tried; after one that failed the others are not."""
         with ExitStack() as stack:
             stack.enter_context(pool.held(self.machine, what="machine check"))
@@ -104,7 +104,7 @@ class Check:
         finally:
             source.close()
 
-    def _boot(self, images: Sequence[Path], settings: Settings) -> Iterator[Step]:
+    def _boot(self, images: Sequence[str], settings: Settings) -> Iterator[Step]:
         from harness.commands.images.bootable import image_of
         from harness.launch import boot
         from harness.system import BootOptions
@@ -139,12 +139,12 @@ def judged(heard: bytes, board: Board, listen_s: float, why: str = "") -> Step:
     return Step("speed", True, f"{len(heard)} bytes of text: {shown}")
 
 
-def check(name: str, images: Sequence[Path], settings: Settings, *, as_json: bool) -> int:
+def check(name: str, images: Sequence[str], settings: Settings, *, as_json: bool) -> int:
     """Look at a board, and print each step. 0: all is well, 4: something is to be changed.
 
     UserError when the machine is no board, SpecError when its YAML is wrong.
     """
-    from harness.commands.scratch import scratch
+    from harness.scratch import scratch
 
     machine = load_machine(name)
     if machine.board is None:

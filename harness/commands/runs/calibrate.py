@@ -11,12 +11,13 @@ from pathlib import Path
 from harness.arch import by_name
 from harness.build.pipeline import Builder
 from harness.build.settings import Settings
-from harness.commands.scratch import scratch
 from harness.commands.specs import read_image
 from harness.launch.exact import exact_boot
 from harness.measure.floor import measure
 from harness.measure.phases import figures
+from harness.scratch import scratch
 from harness.spec import load_machine
+from harness.spec.named import image_named
 from harness.system.record import BootRecord
 
 
@@ -49,7 +50,7 @@ class Calibration:
 
 
 def boots(
-    images: Sequence[Path], machine: str, settings: Settings, out: Path
+    images: Sequence[str], machine: str, settings: Settings, out: Path
 ) -> Iterator[tuple[Shake, BootRecord, dict[str, int]]]:
     """Boot the image that `images` describe under each perturbation in turn."""
     spec, target = read_image(images, settings), load_machine(machine)
@@ -61,7 +62,7 @@ def boots(
 
 
 def calibrate(
-    images: Sequence[Path], machine: str, settings: Settings, *, history: str | None, keep: bool, as_json: bool
+    images: Sequence[str], machine: str, settings: Settings, *, history: str | None, keep: bool, as_json: bool
 ) -> int:
     """Measure the floors, keep them in the history unless `keep` is false, and print them."""
     found: dict[str, dict[str, int]] = {}
@@ -83,14 +84,16 @@ def calibrate(
     return 0
 
 
-def _keep(made: Calibration, images: Sequence[Path], machine: str, where: str | None) -> None:
+def _keep(made: Calibration, images: Sequence[str], machine: str, where: str | None) -> None:
     from harness.history import History
     from harness.history.floors import set_floor
     from harness.run.cells import shown
 
     how = f"range of {len(made.boots)} boots: seeds, command line, order of files"
     with History.open(where) as opened:
-        set_floor(opened, shown(images[0]), load_machine(machine).name, made.floors, key=made.key, how=how)
+        set_floor(
+            opened, shown(image_named(images).paths[0]), load_machine(machine).name, made.floors, key=made.key, how=how
+        )
 
 
 def table(made: Calibration) -> Iterator[str]:

@@ -9,12 +9,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness import api
 from harness.build.settings import Settings
 from harness.commands.runs import compare_exact
 from harness.commands.runs.sides import EXITS, CellComparison, CompareRequest, bootable
 from harness.errors import UserError
 from harness.image import MANIFEST
-from harness.measure.compare import Comparison, compare, ms, sentence
+from harness.measure.compare import Comparison, ms, sentence
 from harness.measure.floor import Floors
 from harness.measure.gate import CellFigures, differing
 from harness.measure.phases import figures
@@ -139,7 +140,7 @@ def _paired(
             progress(f"{new.image} on {new.machine}: not compared: {why}")
             continue
         floors = opened.floors(old.image, old.machine, old.key)
-        found = compare(old.exact, new.exact, floors)
+        found = api.compare(old.exact, new.exact, floors=floors)
         yield CellComparison(
             f"{new.image} on {new.machine}", names, found, differing(old.key, new.key), floors.calibrated
         )

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from harness.build.settings import Settings
 from harness.commands.runs.sides import CellComparison, CompareRequest, CompareSide, sides
-from harness.commands.scratch import scratch
 from harness.errors import MachineError
 from harness.image import Image
 from harness.launch.exact import compare as compare_boots
@@ -19,6 +18,7 @@ from harness.measure.floor import Floors
 from harness.measure.gate import differing
 from harness.measure.paired import LAYOUT_US, PairedJudgement, judge_boots
 from harness.measure.phases import figures, phases, total_us
+from harness.scratch import scratch
 from harness.show.frame import progress
 from harness.suite.steps import step_figures, traced_boot
 from harness.system.record import BootRecord

@@ -12,12 +12,12 @@ from pathlib import Path
 from harness.build.settings import Settings
 from harness.child import on_processor
 from harness.commands.runs.sides import EXITS, CompareRequest, CompareSide, sides
-from harness.commands.scratch import scratch
 from harness.errors import UserError
 from harness.image import Bootable
 from harness.launch import boot
 from harness.measure.phases import READY, figures
 from harness.measure.statistics import PairedComparison, compare_pairs, fewest_pairs
+from harness.scratch import scratch
 from harness.show.frame import progress
 from harness.spec.models.machine import MachineSpec
 from harness.system import BootOptions

@@ -11,9 +11,9 @@ from harness.errors import EXIT_BETTER, EXIT_OK, EXIT_WORSE, UserError
 from harness.image import MANIFEST, Bootable
 from harness.measure.compare import Comparison
 from harness.measure.paired import PairedJudgement
-from harness.run.cells import split
 from harness.spec import load_machine
 from harness.spec.models.machine import MachineSpec
+from harness.spec.rules.images import PARTS, YAML, shipped
 
 EXITS = {"same": EXIT_OK, "worse": EXIT_WORSE, "better": EXIT_BETTER}
 
@@ -40,7 +40,7 @@ def sides(request: CompareRequest, settings: Settings) -> tuple[CompareSide, Com
         raise UserError("two images are compared on a machine", hint="-m MACHINE once for both, or once for each")
     specs = [load_machine(name) for name in (request.machines[0], request.machines[-1])]
     before, after = (
-        image_of(split(name), spec, settings) for name, spec in zip((request.before, request.after), specs, strict=True)
+        image_of(name, spec, settings) for name, spec in zip((request.before, request.after), specs, strict=True)
     )
     return (before, specs[0]), (after, specs[1])
 
@@ -61,6 +61,7 @@ class CellComparison:
 
 
 def bootable(name: str) -> bool:
-    """Say whether a side is an image: YAML files, or the folder of a built one."""
-    path = Path(name)
-    return (path / MANIFEST).is_file() or all(part.endswith((".yml", ".yaml")) for part in name.split("+"))
+    """Say whether a side is an image: YAML files, a built folder, or a shipped one; a boot's folder is its record."""
+    if Path(name).is_dir():
+        return (Path(name) / MANIFEST).is_file()
+    return all(part.endswith(YAML) or part in shipped() for part in name.split(PARTS))

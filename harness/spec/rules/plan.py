@@ -8,8 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from harness.arch import ARCHES
+from harness.errors import UserError
 from harness.spec.models import forms
 from harness.spec.rules import common as checks
+from harness.spec.rules.images import files_of
+from harness.spec.rules.references import nearest_machine
 from harness.spec.text.complaints import KeyPath, Problem, nearest
 
 _VARIABLE = re.compile(forms.VARIABLE)
@@ -41,8 +44,8 @@ def plan(data: Mapping[str, Any], yaml: Path, shipped: Collection[str]) -> Itera
         at = ("images", index)
         yield from _machines(image, at, yaml, shipped)
         path = image.get("path")
-        if isinstance(path, str) and not (yaml.parent / path).is_file():
-            yield Problem((*at, "path"), f"there is no file {path!r}", "an image's YAML, relative to the plan")
+        if isinstance(path, str):
+            yield from _image(path, (*at, "path"), yaml)
         budgets = image.get("budgets")
         for name in budgets if isinstance(budgets, dict) else ():
             if name not in names:
@@ -52,6 +55,13 @@ def plan(data: Mapping[str, Any], yaml: Path, shipped: Collection[str]) -> Itera
                 yield Problem((*at, "budgets", name), what, expected, near, at_key=True)
 
 
+def _image(text: str, at: KeyPath, yaml: Path) -> Iterator[Problem]:
+    try:
+        files_of(text, yaml.parent)
+    except UserError as error:
+        yield Problem(at, error.message, f"{error.hint}; relative to the plan")
+
+
 def _machines(data: Mapping[str, Any], at: KeyPath, yaml: Path, shipped: Collection[str]) -> Iterator[Problem]:
     for index, name in checks.texts(data, "machines"):
         path = (*at, "machines", index)
@@ -59,7 +69,7 @@ def _machines(data: Mapping[str, Any], at: KeyPath, yaml: Path, shipped: Collect
             if not (yaml.parent / name).is_file():
                 yield Problem(path, f"there is no file {name!r}", "a machine's YAML, relative to the plan")
         elif name not in shipped:
-            near = nearest(name, shipped)
+            near = nearest_machine(name, shipped)
             expected = "" if near else f"one of: {', '.join(shipped)}, or a path"
             yield Problem(path, f"unknown machine {name!r}", expected, near)
 

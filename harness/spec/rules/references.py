@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from harness import paths
+from harness.arch import ALIASES, ARCHES
 from harness.errors import UserError
 from harness.spec import image_reference as oci
 from harness.spec.text.complaints import Fault, nearest
@@ -28,6 +29,19 @@ def library() -> dict[str, Path]:
 def machines() -> dict[str, Path]:
     """Return the machines that ship with the harness: their YAML files by name."""
     return _yaml_files(paths.MACHINES)
+
+
+def nearest_machine(word: str, known: Iterable[str]) -> str:
+    """Return the known machine that `word` means, or an empty text: by any name of its architecture, by no other's."""
+    called: dict[str, str] = {}
+    for name in known:
+        called[name] = name
+        for alias, arch in {**ALIASES, **{one: one for one in ARCHES}}.items():
+            if arch in name:
+                called.setdefault(name.replace(arch, alias), name)
+            if name == f"qemu-{arch}":
+                called[alias] = name
+    return called.get(nearest(word, called), "")
 
 
 def _yaml_files(folder: Path) -> dict[str, Path]:

@@ -18,6 +18,8 @@ def scratch(what: str, wanted: Path | None = None) -> Iterator[Path]:
     The error then names it. Raises UserError when `wanted` cannot be made.
     """
     if wanted is not None:
+        if wanted.exists() and not wanted.is_dir():
+            raise UserError(f"{wanted} is a file", hint="a folder is wanted there, a new one or one that you have")
         try:
             wanted.mkdir(parents=True, exist_ok=True)
         except OSError as error:

@@ -1,0 +1,90 @@
+"""What an image's name stands for, up to files: the words of the grammar, and what is said of a wrong one."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from harness import paths
+from harness.errors import UserError
+from harness.spec.text.complaints import nearest
+
+MANIFEST = "manifest.json"  # what makes a folder a built image
+BOOTED = "image.json"  # what a boot leaves beside its record: which image it was
+RESULTS = "results.json"
+YAML = (".yml", ".yaml")
+PARTS = "+"  # between files that are merged
+LARGEST = 64 << 10  # bytes of BOOTED
+EXPECTED = "a YAML (A.yml, A.yml+B.yml), a built folder, one that harness boot -o has left, or a shipped image's name"
+
+
+def shipped() -> dict[str, Path]:
+    """Return the images that ship with the harness: their YAML files by name."""
+    return {path.stem: path for path in sorted((paths.CASES / "images").glob("*.yml"))}
+
+
+def is_path(text: str) -> bool:
+    """Say whether a word is a path rather than a name."""
+    return "/" in text or text.endswith(YAML)
+
+
+def files_of(text: str, folder: Path = Path()) -> tuple[Path, ...]:
+    """Return the YAML files, or the one built folder, that `text` names, seen from `folder`; UserError for none."""
+    if (folder / text).exists() and text:
+        return (_located(text, folder),)
+    found = tuple(_located(part, folder) for part in text.split(PARTS))
+    if len(found) > 1 and (built := next((path for path in found if path.is_dir()), None)):
+        raise UserError(f"{built} is a folder: only YAML files are merged", hint=EXPECTED)
+    return found
+
+
+def _located(word: str, folder: Path) -> Path:
+    path = folder / word
+    if not word:
+        raise UserError("the name of an image is empty", hint=EXPECTED)
+    if path.is_dir():
+        return _built(path)
+    if path.exists() or path.is_symlink():
+        return path
+    if not is_path(word) and word in shipped():
+        return shipped()[word]
+    near = _near(word, folder)
+    raise UserError(f"there is no image {word!r}", hint=f"did you mean {near}?" if near else EXPECTED)
+
+
+def _near(word: str, folder: Path) -> str:
+    place, _, name = word.rpartition("/")
+    try:
+        there = [path for path in (folder / place).iterdir() if path.suffix in YAML or path.is_dir()]
+    except OSError:
+        there = []
+    files = {path.name: f"{place}/{path.name}" if place else path.name for path in there}
+    names = {path.stem: files[path.name] for path in there if path.suffix in YAML}
+    known = {**({} if place else {one: one for one in shipped()}), **files, **names}
+    near = nearest(name, known)
+    return known[near] if near else ""
+
+
+def _built(folder: Path) -> Path:
+    """Return a built folder, the one that a boot's folder tells of; UserError when it is neither."""
+    if (folder / MANIFEST).is_file():
+        return folder
+    if (folder / BOOTED).is_file():
+        return _booted(folder / BOOTED)
+    if (folder / RESULTS).is_file():
+        raise UserError(f"{folder} holds the results of a run, not an image", hint=EXPECTED)
+    inside = sorted(path.name for path in folder.iterdir() if (path / MANIFEST).is_file() or path.suffix in YAML)[:6]
+    hint = f"it has {', '.join(inside)}" if inside else EXPECTED
+    raise UserError(f"{folder} is no built image: it has no {MANIFEST}", hint=hint)
+
+
+def _booted(file: Path) -> Path:
+    try:
+        with file.open("rb") as stream:
+            told = json.loads(stream.read(LARGEST))
+        path = Path(told["image"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise UserError(f"{file} does not say which image was booted: {error}", hint=EXPECTED) from None
+    if not (path / MANIFEST).is_file() and not path.is_file():
+        raise UserError(f"the image that was booted there, {path}, has gone", hint="name its YAML: it is built again")
+    return path

@@ -6,7 +6,8 @@ import os
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent
-TOP = PACKAGE.parent  # a checkout's top folder, or site-packages: cases/ and machines/ lie beside harness/ in both
+_SHIPPED = PACKAGE / "_shipped"  # of an installed package alone: setup.py puts cases/ and machines/ there
+TOP = _SHIPPED if _SHIPPED.is_dir() else PACKAGE.parent  # where cases/ and machines/ lie; else a checkout's top folder
 COMPONENTS = PACKAGE / "components"
 GUEST = PACKAGE / "guest"
 PROFILES = PACKAGE / "profiles"

@@ -12,7 +12,9 @@ import pytest
 
 from harness import paths
 
-SHIPPED = ("harness/components", "harness/guest", "cases", "machines")
+# where each lies here, and where in the wheel
+SHIPPED = {"harness/components": "harness/components", "harness/guest": "harness/guest",
+           "cases": "harness/_shipped/cases", "machines": "harness/_shipped/machines"}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -21,32 +23,39 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     work = tmp_path_factory.mktemp("wheel")
     source, out = work / "source", work / "installed"
     source.mkdir()
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
+    for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE"):
         if (paths.TOP / name).exists():
             shutil.copy(paths.TOP / name, source)
     for name in ("harness", "cases", "machines"):
         shutil.copytree(paths.TOP / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
-    argv = [sys.executable, "-c", "import setuptools; setuptools.setup()", "-q", "build_py", "--build-lib", str(out)]
+    argv = [sys.executable, "setup.py", "-q", "build_py", "--build-lib", str(out)]
     subprocess.run(argv, cwd=source, check=True, capture_output=True)
     return out
 
 
-def files(top: Path) -> set[str]:
-    found = {path for name in SHIPPED for path in (top / name).rglob("*") if path.is_file()}
-    return {str(path.relative_to(top)) for path in found if path.suffix != ".pyc"}
+def files(top: Path) -> dict[str, Path]:
+    """What is shipped, by the name it has here."""
+    found = {}
+    for name, inside in SHIPPED.items():
+        place = top / (name if top == paths.TOP else inside)
+        found |= {f"{name}/{path.relative_to(place)}": path for path in place.rglob("*") if path.is_file()}
+    return {name: path for name, path in found.items() if path.suffix != ".pyc"}
 
 
 @pytest.mark.slow
 def test_every_file_is_shipped(installed: Path) -> None:
-    assert files(paths.TOP) - files(installed) == set()
+    assert set(files(paths.TOP)) - set(files(installed)) == set()
     assert "harness/guest/native/bin/s390x/stage1" in files(installed)
-    assert not (installed / "tests").exists()
+
+
+def test_nothing_else_is_at_the_top(installed: Path) -> None:
+    assert {path.name for path in installed.iterdir()} == {"harness"}
 
 
 def test_programs_stay_programs(installed: Path) -> None:
-    for name in files(installed):
-        here, there = (bool((top / name).stat().st_mode & 0o100) for top in (paths.TOP, installed))
-        assert here == there, name
+    here = files(paths.TOP)
+    for name, there in files(installed).items():
+        assert bool(here[name].stat().st_mode & 0o100) == bool(there.stat().st_mode & 0o100), name
 
 
 def test_the_harness_works_from_there(installed: Path, tmp_path: Path) -> None:
@@ -67,3 +76,24 @@ print(load_image([paths.CASES / "images/minimal.yml"]).name, "kernel" in library
     from harness.build.pipeline import _guest_digest
 
     assert done.stdout.splitlines() == [str(installed / "harness"), _guest_digest(), "minimal True True"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["machine", "list"], "qemu-s390x"),
+        (["lint", "{top}/machines", "{top}/cases"], "default.yml: image, fine"),
+        (["matrix", "--help"], "--mirror"),
+        (["matrix", "--image", "default", "-m", "qemu-arm64", "--", "--collect-only", "-q"], "[default-qemu-arm64]"),
+    ],
+)
+def test_commands_work_from_there_and_leave_nothing(
+    installed: Path, tmp_path: Path, words: list[str], said: str
+) -> None:
+    top = installed / "harness/_shipped"
+    argv = [sys.executable, "-c", "from harness.cli import main; main()", *(word.format(top=top) for word in words)]
+    env = {**os.environ, "PYTHONPATH": str(installed), "PYTHONDONTWRITEBYTECODE": "1"}
+    done = subprocess.run(argv, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert said in done.stdout
+    assert list(tmp_path.iterdir()) == []

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import sys
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from harness.spec.models.plan import Notify
 LATEST = Path("results/latest")
 LOG = "pytest.log"
 PYTEST_USAGE = 4
+LISTING = {"--collect-only", "--co"}  # of pytest: which cases there are; nothing is run or left
 NOTHING_SELECTED = 5
 
 
@@ -59,6 +61,8 @@ def matrix(request: Request, *, as_json: bool = False) -> int:
     Raises what ended the run before its first case; results.json is written nevertheless.
     """
     cases = check(request.wanted, tell)
+    if LISTING & set(request.extra):
+        return subprocess.run([*_argv(replace(request, workers=0), cases, None)], check=False).returncode
     folder = (
         folder_.resume((request.results or LATEST).resolve()) if request.resume else results_folder(request.results)
     )
@@ -128,7 +132,7 @@ def results_folder(given: Path | None) -> Path:
     return folder_.take(folder)
 
 
-def _argv(request: Request, cases: Sequence[Path | str], folder: Path) -> list[str]:
+def _argv(request: Request, cases: Sequence[Path | str], folder: Path | None) -> list[str]:
     from harness.system import limits
 
     wanted = request.wanted

@@ -141,7 +141,7 @@ def test_wrong_plan(tmp_path: Path) -> None:
         "2:9: cases[0]: there is no 'gone'",
         "3:16: budget.size: the number inf is not finite",
         "3:29: budget.ready: the number 0 is too small",
-        "5:11: images[0].path: there is no file 'gone.yml'",
+        "5:11: images[0].path: there is no image 'gone.yml'",
         "6:15: images[0].budgets.arm46: neither a machine nor an architecture is called 'arm46', did you mean arm64?",
         "6:23: images[0].budgets.arm46.siez: unknown key, did you mean size?",
     ]

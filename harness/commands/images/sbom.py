@@ -46,7 +46,7 @@ def sbom(words: Sequence[str], settings: Settings, request: SbomRequest) -> int:
     An image is YAML files that are merged in order, or one built folder. Returns 1 when a diff found something.
     Raises UserError for what is neither.
     """
-    if words[:1] == [DIFF]:
+    if words and words[0] == DIFF:
         if len(words) != 3:
             raise UserError("diff takes two", hint="harness sbom diff A B: SBOM files, built folders, or image YAML")
         return _diff(words[1], words[2], settings, request)

@@ -17,7 +17,7 @@ from harness.bench.context import IMAGES, Context, FigureOrTable, command, progr
 from harness.bench.figures import BenchFigure
 from harness.bench.load import busy
 from harness.certify import archive, statement
-from harness.errors import EvidenceError, HarnessError
+from harness.errors import EXIT_NOT_REPEATED, EXIT_OK, EvidenceError, HarnessError, UserError
 
 SEED = 20261124
 # q35, for a microvm's wall boots, which cases need, hang now and then on a busy host
@@ -77,7 +77,7 @@ def _flipped(context: Context, path: Path) -> BenchFigure:
                 found = statement.read(envelope, archive.ENVELOPE)
                 archive.read(stream, found.body, lambda member: None)
             accepted.append(position)
-        except EvidenceError as error:
+        except (EvidenceError, UserError) as error:
             named.add(error.message.partition(" was changed")[0])
     note = f"of {count} single bits, everywhere in {_size(path)}; {len(named)} different files were named"
     broken = f"accepted: bit {accepted[0]}" if accepted else ""
@@ -98,7 +98,7 @@ def _again(context: Context, machine: str, path: Path) -> BenchFigure:
         for number in range(count):
             context.say(f"re-execution: {machine}, {number + 1} of {count}")
             ran = command(["verify", str(copy), "--json", "--timeout-multiplier", "4"], env, starter)
-            findings = json.loads(ran.stdout)["findings"] if ran.code == 0 else []
+            findings = json.loads(ran.stdout)["findings"] if ran.code in (EXIT_OK, EXIT_NOT_REPEATED) else []
             if not any(one["how"] == RE_EXECUTED for one in findings):
                 failed.append(ran.words or "not re-executed")
     who = "another user" if starter else "the same user"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 import struct
 import sys
 import tarfile
@@ -19,6 +20,8 @@ from io import BytesIO
 from pathlib import Path
 from typing import IO, Any, cast
 
+from harness.certify import contents
+from harness.certify.contents import ArchiveMember
 from harness.errors import EvidenceError, UserError
 
 if sys.version_info >= (3, 14):
@@ -30,22 +33,15 @@ ENVELOPE = "envelope.json"
 LEVEL = 9
 BLOCK = 512
 CHUNK = 1 << 20
-MAX_ENVELOPE = 16 << 20  # bytes
-MAX_FILES = 10_000
-MAX_BYTES = 64 << 30  # of all files: a disk image may be among them
+MAX_ENVELOPE = 4 << 20  # bytes
 _MAGIC = bytes.fromhex("28b52ffd")
 _DESCRIPTOR = 0xE0  # the size in eight bytes, one segment, no checksum, no dictionary
 _RAW_BLOCK = 0x20000  # bytes at most, RFC 8878, 3.1.1.2.4
+_HEAD = 16 + BLOCK  # bytes up to the end of the first tar header
 _END = bytes(2 * BLOCK)
-
-
-@dataclass(frozen=True)
-class ArchiveMember:
-    """A file of an archive; ``size`` in bytes, ``sha256`` hexadecimal."""
-
-    name: str
-    size: int
-    sha256: str
+_ZEROS = bytes(CHUNK)
+# A stranger's frame could ask for 2 GiB of memory.
+_BOUNDED: dict[int, int] = {zstd.DecompressionParameter.window_log_max: 25}
 
 
 @dataclass(frozen=True)
@@ -58,8 +54,12 @@ class Body:
 
 
 def pack(files: Mapping[str, Path | bytes], out: Path) -> Body:
-    """Write the second frame of `files` by name to `out`: sorted, without times and owners. UserError: cannot."""
-    assert safe(list(files)), "names that a reader would refuse"
+    """Write the second frame of `files` by name to `out`: sorted, without times and owners.
+
+    UserError: it cannot be written, or holds what a reader would refuse.
+    """
+    if not safe(list(files)):
+        raise UserError("a file's name is one that no evidence can hold", details="\n".join(sorted(files)))
     members = []
     try:
         with zstd.open(out, "wb", level=LEVEL) as stream:
@@ -70,7 +70,12 @@ def pack(files: Mapping[str, Path | bytes], out: Path) -> Body:
             digest = hashlib.file_digest(packed, "sha256").hexdigest()
     except OSError as error:
         raise UserError(f"cannot write {error.filename or out}: {error.strerror}") from error
-    return Body(digest, out.stat().st_size, tuple(members))
+    body = Body(digest, out.stat().st_size, tuple(members))
+    if why := contents.refusal(members, body.size):
+        raise UserError(
+            f"the evidence would hold {why}", hint="a disk as qcow2 leaves out what is empty; names are plain ASCII"
+        )
+    return body
 
 
 def _add(stream: IO[bytes], name: str, content: Path | bytes) -> ArchiveMember:
@@ -123,8 +128,13 @@ def join(envelope: bytes, body: Path, out: Path) -> None:
 
 @contextmanager
 def opened(path: Path) -> Iterator[tuple[bytes, IO[bytes]]]:
-    """Give an archive's envelope and, where its second frame begins, the file. EvidenceError: it is no evidence."""
+    """Give an archive's envelope and, where its second frame begins, the file.
+
+    UserError: it cannot be read, or is no evidence archive at all; EvidenceError: it is not as it was written.
+    """
     try:
+        if not stat.S_ISREG(path.stat().st_mode):  # a pipe would be waited for
+            raise UserError(f"{path} is no evidence archive: it is no file")
         with path.open("rb") as stream:
             yield _envelope(stream), stream
     except OSError as error:
@@ -132,14 +142,15 @@ def opened(path: Path) -> Iterator[tuple[bytes, IO[bytes]]]:
 
 
 def _envelope(stream: IO[bytes]) -> bytes:
-    start = stream.read(13)
-    if len(start) < 13 or start[:5] != _MAGIC + bytes([_DESCRIPTOR]):
-        raise changed(ENVELOPE, "the archive does not begin as an evidence archive does")
-    size: int = struct.unpack("<Q", start[5:])[0]
+    start = stream.read(_HEAD)
+    name = start[_HEAD - BLOCK :][: len(ENVELOPE) + 1]
+    if len(start) < _HEAD or start[:5] != _MAGIC + bytes([_DESCRIPTOR]) or name != f"{ENVELOPE}\0".encode():
+        raise UserError(f"{stream.name} is no evidence archive", hint="harness verify takes what harness certify wrote")
+    size: int = struct.unpack("<Q", start[5:13])[0]
     if not BLOCK < size <= MAX_ENVELOPE or size % BLOCK:
         raise changed(ENVELOPE, f"it says that it takes {size} bytes")
     count = -(-size // _RAW_BLOCK)
-    frame = start + stream.read(size + 3 * count)
+    frame = start + stream.read(13 + size + 3 * count - _HEAD)
     # the content's length is in its header, and that is compared below with all else
     first = frame[16 : 16 + BLOCK]
     try:
@@ -181,10 +192,13 @@ def read(stream: IO[bytes], body: Body, take: Take) -> None:
 
     `take` returns where a file's bytes go, or None; they are only to be believed when this has returned.
     """
+    left = os.fstat(stream.fileno()).st_size - stream.tell()
+    if left < body.size:
+        raise changed("the archive's compressed data", f"it has {left} bytes, not {body.size}")
     source = _Hashing(stream, body.size)
     at = "the archive's compressed data"
     try:
-        with zstd.open(cast(Any, source), "rb") as data:
+        with zstd.open(cast(Any, source), "rb", options=_BOUNDED) as data:
             for member in body.members:
                 at = member.name
                 with take(member) or BytesIO() as sink:
@@ -210,9 +224,15 @@ def _member(data: IO[bytes], member: ArchiveMember, sink: IO[bytes]) -> None:
     while left:
         part = _exactly(data, min(CHUNK, left))
         digest.update(part)
-        if keep:
+        if not keep:
+            pass
+        elif part == _ZEROS[: len(part)]:
+            sink.seek(len(part), os.SEEK_CUR)  # a hole takes no room
+        else:
             sink.write(part)
         left -= len(part)
+    if keep:
+        sink.truncate()
     if digest.hexdigest() != member.sha256 or any(_exactly(data, -member.size % BLOCK)):
         raise changed(member.name, "its SHA-256 is not the one that was signed")
 

@@ -1,127 +1,165 @@
-"""A certificate: what was judged, by which profile, on what, and how it came out. Pure, and plain data."""
+"""A certificate: what was judged, by which profile, on what, and how it came out. Its fields, typed; no file is read.
+
+All of it but what `VENDORS_WORD` names follows from the archive's other files (`derive`).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from html import escape
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from harness import __version__
-from harness.certify.judge import JudgedRequirement, counts, result
-from harness.image import ForeignImage, Image
-from harness.report.words import visible
-from harness.run.cells import SIZE_BUDGET
-from harness.spec.models.machine import MachineSpec
+from pydantic import Field, ValidationError
+
+from harness.certify.judge import CertificateResult, RequirementVerdict
+from harness.certify.statement import canonical
+from harness.errors import EvidenceError
+from harness.spec.models.base import Model, Strings
 from harness.spec.models.plan import Budget
-from harness.spec.profile import Profile
+from harness.spec.models.profile import Applicability, Level, Requirement, Waiver
 
-SCHEMA = 1
-WORDS = {"PASSED": "certified", "WARNED": "certified with warnings", "FAILED": "refused"}
-COLOURS = {"PASSED": "#17692f", "WARNED": "#8a6100", "FAILED": "#b3261e"}
+SCHEMA = 2
+# What no reader can compute, in words: the verifier and the page list it.
+VENDORS_WORD = (
+    "when it was made",
+    "the host: processor, kernel, load, and every time by its clock",
+    "the version of the harness that made it",
+    "what each case came to, and what it said, but for what the files show",
+    "the transcripts of boots in wall time",
+    "which QEMU booted it, unless this host has the same",
+    "what the manifest and the bill of materials say of components, packages and declarations, unless it was rebuilt",
+)
 
-
-def conditions(machine: MachineSpec, image: Image | ForeignImage) -> list[str]:
-    """Return which of the conditions that a profile's rules name hold, sorted."""
-    exact = machine.counts and not image.parts.has_medium
-    foreign = bool(image.milestones)
-    holds = {
-        "foreign": foreign,
-        "built": not foreign,
-        "no network": not machine.network,
-        "no login": foreign and image.login is None,
-        "no exact time": not exact,
-        "exact time": exact,
-        "no exact power-off": not (exact and image.off_words),
-        "exact power-off": bool(exact and image.off_words),
-        "no lasting volumes": not any(row.get("mounts") for row in image.expect["onboot"].values()),
-    }
-    return sorted(name for name, is_so in holds.items() if is_so)
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Count = Annotated[int, Field(ge=0)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+TimeSource = Literal["emulator", "guest"]
 
 
-def budget_of(profile: Profile, machine: str, arch: str) -> Budget:
-    """Return what a profile allows on a machine: of the size what a plan would allow, unless it says otherwise."""
-    said = profile.limits(machine, arch)
-    return said if said.size is not None else said.model_copy(update={"size": SIZE_BUDGET})
+class FileFacts(Model):
+    """A file's size in bytes, and its digest."""
+
+    size: Count
+    sha256: Sha256
 
 
-def certificate(
-    profile: Profile,
-    judged: Sequence[JudgedRequirement],
-    holds: Collection[str],
-    budget: Budget,
-    about: Mapping[str, Any],
-) -> dict[str, Any]:
-    """Return the certificate. `about` is what else it tells: the image, the machine, QEMU, the host, cases, figures."""
-    return {
-        "schema": SCHEMA,
-        "result": result(judged),
-        "harness": __version__,
-        "profile": {
-            "name": profile.name,
-            "version": profile.version,
-            "digest": profile.digest,
-            "description": profile.description,
-            "requirements": [one.model_dump(mode="json") for one in profile.requirements],
-        },
-        "conditions": list(holds),
-        "budget": budget.model_dump(),
-        "requirements": [one.to_json() for one in judged],
-        "verdicts": counts(judged),
-        **about,
-    }
+class ProfileFacts(Model):
+    """The profile with all that it extends."""
+
+    name: str
+    version: int
+    digest: Sha256
+    description: str
+    requirements: tuple[Requirement, ...]
 
 
-def lines(made: Mapping[str, Any]) -> Iterable[str]:
-    """Yield a certificate as lines for a terminal."""
-    width = max(len(row["id"]) for row in made["requirements"])
-    for row in made["requirements"]:
-        level = "" if row["level"] == "mandatory" else " (recommended)"
-        why = f": {row['why']}" if row["why"] else ""
-        yield f"{row['id']:{width}}  {row['verdict']}{level}{why}"
-    profile = made["profile"]
-    yield ""
-    yield (
-        f"{made['image']['name']} on {made['machine']['name']}, profile {profile['name']} {profile['version']} "
-        f"({profile['digest'][:12]}): {WORDS[made['result']]}"
-    )
+class ImageFacts(Model):
+    """The image. ``digest`` stands for all its files, ``spec`` for the YAML it was made from; ``size`` is in bytes."""
+
+    name: str
+    arch: str
+    size: Count
+    digest: Sha256
+    spec: Sha256
+    foreign: bool
+    files: dict[str, FileFacts]
 
 
-def facts(made: Mapping[str, Any], key: str) -> list[dict[str, Any]]:
-    """Return what the page shows of a certificate beside its requirements, as its template wants facts."""
-    exact, qemu = made["figures"]["exact"], made["qemu"]
-    rows = [
-        ("image", f"{made['image']['name']} for {made['image']['arch']}", False),
-        ("size", f"{made['image']['size'] / 1e6:.2f} MB", False),
-        ("machine", f"{made['machine']['name']} (sha256 {made['machine']['digest'][:12]})", False),
-        ("exact time", f"{exact['ready']} ms" if exact["ready"] is not None else "none", False),
-        ("budget", ", ".join(f"{name} {value:g}" for name, value in made["budget"].items() if value), False),
-        ("QEMU", f"{qemu['version']} (sha256 {qemu['sha256'][:12]})" if qemu else "none: a board", False),
-        ("cases", _changed(made["cases"]["changed"]), False),
-        ("harness", made["harness"], False),
-        ("profile", made["profile"]["digest"], True),
-        ("signed by", key, True),
-    ]
-    return [{"name": name, "value": value, "code": code, "broad": code} for name, value, code in rows]
+class MachineFacts(Model):
+    """The machine, and the SHA-256 of its YAML."""
+
+    name: str
+    arch: str
+    digest: Sha256
 
 
-def _changed(names: Sequence[str] | None) -> str:
-    if names is None:
-        return "not known whether they are the harness's own"
-    return f"changed: {', '.join(names)}" if names else "the harness's own, unchanged"
+class CasesFacts(Model):
+    """The files that the cases are in."""
+
+    files: dict[str, FileFacts]
 
 
-def badge(made: Mapping[str, Any]) -> str:
-    """Return an SVG badge that says the profile and the result; it loads nothing."""
-    left = visible(f"{made['profile']['name']} {made['profile']['version']}")
-    right = WORDS[made["result"]]
-    sizes = [10 + 7 * len(text) for text in (left, right)]
-    label = escape(f"{left}: {right}")
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{sum(sizes)}" height="20" role="img" aria-label="{label}">'
-        f"<title>{label}</title>"
-        f'<rect width="{sizes[0]}" height="20" fill="#3d444c"/>'
-        f'<rect x="{sizes[0]}" width="{sizes[1]}" height="20" fill="{COLOURS[made["result"]]}"/>'
-        '<g fill="#fff" font-family="DejaVu Sans,Verdana,sans-serif" font-size="11" text-anchor="middle">'
-        f'<text x="{sizes[0] / 2:g}" y="14">{escape(left)}</text>'
-        f'<text x="{sizes[0] + sizes[1] / 2:g}" y="14">{escape(right)}</text></g></svg>\n'
-    )
+class QemuFacts(Model):
+    """The QEMU, and the SHA-256 of it and of each firmware file that it loaded."""
+
+    program: str
+    version: str
+    sha256: Sha256
+    firmware: dict[str, Sha256]
+
+
+class ExactFacts(Model):
+    """Figures of the exact boots: ``ready`` and ``power_on`` in ms, ``figures`` in µs, and who told the times."""
+
+    ready: Finite | None
+    power_on: Finite | None
+    figures: dict[str, int]
+    repeats: bool | None
+    moved: str
+    told: TimeSource | None
+
+
+class FiguresFacts(Model):
+    """The exact figures, and the ms to ready by the host's clock."""
+
+    exact: ExactFacts
+    wall: Finite | None
+
+
+class CaseRow(Model):
+    """What a case came to."""
+
+    case: str
+    outcome: str
+    message: str
+    transcript: str
+
+
+class RequirementRow(Model):
+    """A requirement, and what came of it."""
+
+    id: str
+    text: str
+    level: Level
+    verdict: RequirementVerdict
+    why: str
+    cases: tuple[CaseRow, ...]
+    waiver: Waiver | None
+
+
+class Certificate(Model):
+    """The whole certificate."""
+
+    schema_: Annotated[Literal[2], Field(alias="schema")]
+    result: CertificateResult
+    harness: str
+    when: Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")]
+    profile: ProfileFacts
+    conditions: tuple[Applicability, ...]
+    budget: Budget
+    requirements: tuple[RequirementRow, ...]
+    verdicts: dict[str, int]
+    waivers: tuple[Waiver, ...]
+    image: ImageFacts
+    machine: MachineFacts
+    cases: CasesFacts
+    qemu: QemuFacts | None
+    host: dict[str, str | int | float]
+    figures: FiguresFacts
+    vendors_word: Strings
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as plain data."""
+        return self.model_dump(mode="json", by_alias=True)
+
+
+def validated(made: object) -> Certificate:
+    """Return plain data as a certificate; EvidenceError names the first field that is none."""
+    try:
+        return Certificate.model_validate_json(canonical(made))
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"])) or "all of it"
+        raise EvidenceError(
+            f"the certificate is not one of this harness's: {place}: {first['msg']}", details=str(error)[:1000]
+        ) from None
+    except (ValueError, RecursionError) as error:
+        raise EvidenceError(f"the certificate is not one of this harness's: {str(error)[:200]}") from None

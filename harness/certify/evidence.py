@@ -1,70 +1,94 @@
-"""What goes into an evidence archive, by name, and where each file of it comes from."""
+"""Gathers what goes into an evidence archive, and where each file of it comes from."""
 
 from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from harness import paths, proc
-from harness.certify.statement import canonical
-from harness.errors import HarnessError
+from harness.certify import contents, derive, outcomes, records, sources
+from harness.certify.certificate import QemuFacts
+from harness.certify.contents import ArchiveMember, EvidenceFiles
+from harness.certify.derive import Derived
+from harness.certify.sources import Sources
+from harness.errors import HarnessError, UserError
 from harness.image import MANIFEST, ForeignImage, Image
-from harness.run import events, results
-from harness.spec.models.base import SHIPPED
-from harness.spec.models.foreign import OsSpec
+from harness.run import events
 from harness.spec.models.machine import MachineSpec
 from harness.spec.models.profile import Waivers
 from harness.spec.profile import Profile
 from harness.store import file_digest
+from harness.system.record import BootRecord
 
 ArchiveFiles = dict[str, Path | bytes]
-IMAGE, SPEC, PROFILE, CASES, BOOTS = "image", "spec", "profile", "cases", "boots"
-MACHINE, WAIVERS, SBOM, EVENTS = "machine.yml", "waivers.yml", "sbom.spdx.json", "events.jsonl"
-PAGE, BADGE, CERTIFICATE = "certificate.html", "badge.svg", "certificate.json"
-RECORD, CONSOLE, TRANSCRIPT = "record.json", "console.raw", "transcript.txt"
-TOLD = ("os", "cmdline", "firmware", "milestones")  # of a foreign OS's YAML
-EXACT = ("exact/1", "exact/2")  # the folders of a cell's two exact boots
+_STRANGE = re.compile(r"[^\w.,+@=~-]", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Staged:
+    """The files of an archive to come, in a folder as a reader unpacks them, and what follows from them."""
+
+    files: EvidenceFiles
+    derived: Derived
+
+
+@dataclass(frozen=True)
+class RunOfCell:
+    """A run's folder and the name of its one cell."""
+
+    folder: Path
+    cell: str
+
+    @property
+    def boots(self) -> Path:
+        """Where its boots have left what they leave."""
+        return self.folder / "cells" / self.cell
 
 
 def image_files(image: Image | ForeignImage) -> ArchiveFiles:
     """Return what is needed to boot an image again: a foreign OS's files are named by their part."""
     if isinstance(image, ForeignImage):
-        return {f"{IMAGE}/{part}": path for part, path in image.parts.shipped.items()}
+        return {f"{contents.IMAGE}/{part}": path for part, path in image.parts.shipped.items()}
     shipped = [row["name"] for row in image.manifest["files"] if row["shipped"]]
-    return {f"{IMAGE}/{name}": image.folder / name for name in (*shipped, MANIFEST)}
+    return {f"{contents.IMAGE}/{name}": image.folder / name for name in (*shipped, MANIFEST)}
 
 
-def described(files: Mapping[str, Path | bytes]) -> dict[str, dict[str, Any]]:
-    """Return the size and SHA-256 of files by name."""
-    return {
-        name: {"size": path.stat().st_size, "sha256": file_digest(path)}
-        for name, path in sorted(files.items())
-        if isinstance(path, Path)
-    }
-
-
-def sources(yamls: Iterable[Path], machine: MachineSpec, profile: Profile, waivers: Waivers | None) -> ArchiveFiles:
+def written(yamls: Iterable[Path], machine: MachineSpec, profile: Profile, waivers: Waivers | None) -> ArchiveFiles:
     """Return what persons wrote: the image's YAML, the machine's, the profile's with all that it extends, waivers."""
-    files: ArchiveFiles = {f"{SPEC}/{number}-{path.name}": path for number, path in enumerate(yamls, 1)}
-    files |= {f"{PROFILE}/{number}-{path.name}": path for number, path in enumerate(profile.files, 1)}
-    files[MACHINE] = machine.path
-    return files | ({WAIVERS: waivers.path} if waivers else {})
+    files: ArchiveFiles = {f"{contents.SPEC}/{number}-{_named(path)}": path for number, path in enumerate(yamls, 1)}
+    files |= {f"{contents.PROFILE}/{number}-{_named(path)}": path for number, path in enumerate(profile.files, 1)}
+    files[f"{contents.MACHINE}/{_named(machine.path)}"] = machine.path
+    return files | ({contents.WAIVERS: waivers.path} if waivers else {})
 
 
-def case_files(nodes: Iterable[str]) -> ArchiveFiles:
-    """Return the files that the cases of pytest's node ids are in, with what all cases share."""
+def _named(path: Path) -> str:
+    """Return a file's name; UserError when no archive can hold it."""
+    if _STRANGE.search(path.name) or len(path.name) > 60:
+        raise UserError(
+            f"{path}: evidence cannot hold a file of this name", hint="up to 60 letters, digits and . , + -"
+        )
+    return path.name
+
+
+def case_files(profile: Profile) -> ArchiveFiles:
+    """Return the files that a profile's cases are in, with what all cases share."""
+    nodes = (node for one in profile.requirements for node in profile.nodes(one))
     found = {Path(node.partition("::")[0]) for node in nodes}
     found |= {folder / "conftest.py" for path in found for folder in (path.parent, paths.CASES)}
-    return {f"{CASES}/{_case_name(path)}": path for path in sorted(found) if path.is_file()}
+    return {_case_name(path): path for path in sorted(found) if path.is_file()}
 
 
 def _case_name(path: Path) -> str:
     full = path.resolve()
-    return str(full.relative_to(paths.CASES)) if full.is_relative_to(paths.CASES) else f"own/{path.name}"
+    if full.is_relative_to(paths.CASES):
+        return f"{contents.CASES}/{full.relative_to(paths.CASES)}"
+    return f"{contents.OWN_CASES}/{_named(path)}"
 
 
 def changed_cases(files: ArchiveFiles) -> list[str] | None:
@@ -104,51 +128,76 @@ def _installed() -> dict[Path, str] | None:
     return found or None
 
 
-def run_files(folder: Path, cell: str) -> ArchiveFiles:
-    """Return what a run left of a cell: its events, and of each boot record, transcript, and an exact one's console."""
-    files: ArchiveFiles = {EVENTS: folder / events.FILE, results.FILE: folder / results.FILE}
-    boots = folder / "cells" / cell
-    for path in sorted(boots.rglob("*")):
-        if path.name in (RECORD, CONSOLE, TRANSCRIPT) and path.is_file() and not path.is_symlink():
-            files[f"{BOOTS}/{path.relative_to(boots)}"] = path
-    return files
+def stage(given: ArchiveFiles, run: RunOfCell, qemu: QemuFacts | None, folder: Path) -> Staged:
+    """Put `given` files and what a run left of its cell into `folder`, and derive the certificate from that alone."""
+    _put(given, folder)
+    read = sources.read_all(_described(given, folder))
+    boots = _boots(run, read, folder)
+    word = outcomes.told(events.read(run.folder), read, run.cell, run.boots)
+    found = {boot: BootRecord.from_json(json.loads(content)) for boot, content in _records(boots).items()}
+    rows = outcomes.events(word, read, found)
+    made: ArchiveFiles = {contents.EVENTS: outcomes.as_lines(rows), contents.RESULTS: outcomes.folded(rows)}
+    _put(made, folder)
+    files = _described({**given, **boots, **made}, folder)
+    return Staged(files, derive.checked(files, read, qemu))
 
 
-def exact_records(folder: Path, cell: str) -> list[dict[str, Any]]:
-    """Return the records of a cell's exact boots; fewer than two where a boot failed."""
-    found = []
-    for name in EXACT:
-        path = folder / "cells" / cell / name / RECORD
-        if path.is_file():
-            found.append(json.loads(path.read_text()))
-    return found
+def _put(files: ArchiveFiles, folder: Path) -> None:
+    for name, content in files.items():
+        target = folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if isinstance(content, bytes):
+            target.write_bytes(content)
+        else:
+            target.symlink_to(content.resolve())
 
 
-def as_json(made: Mapping[str, Any]) -> bytes:
-    """Return a certificate's file."""
-    return json.dumps(made, indent=1, sort_keys=True).encode() + b"\n"
+def _described(files: Mapping[str, object], folder: Path) -> EvidenceFiles:
+    paths_ = {name: folder / name for name in files}
+    rows = {name: ArchiveMember(name, path.stat().st_size, file_digest(path)) for name, path in paths_.items()}
+    return EvidenceFiles(folder, rows)
 
 
-def same(made: Mapping[str, Any], content: bytes) -> bool:
-    """Say whether a certificate's file says what was signed."""
-    try:
-        return canonical(json.loads(content)) == canonical(made)
-    except (ValueError, RecursionError):
-        return False
+def _records(boots: ArchiveFiles) -> dict[str, bytes]:
+    ending = f"/{contents.RECORD}"
+    return {
+        name.removeprefix(f"{contents.BOOTS}/").removesuffix(ending): content
+        for name, content in boots.items()
+        if name.endswith(ending) and isinstance(content, bytes)
+    }
 
 
-def image_of(folder: Path, about: Mapping[str, Any]) -> Image | ForeignImage:
-    """Return the image in an archive's folder; `about` is what the certificate says of it, which may be anybody's."""
-    told = about.get("os")
-    if told is None:
-        return Image(folder / IMAGE)
-    parts = {part: path for part in SHIPPED if (path := folder / IMAGE / part).is_file()}
-    rows = {key: told.get(key) for key in TOLD} | {"milestones": tuple(told["milestones"])}
-    return ForeignImage(OsSpec.model_validate({**rows, **parts, "path": folder, "digest": ""}))
+def _boots(run: RunOfCell, read: Sources, folder: Path) -> ArchiveFiles:
+    """Put what is told of a run's boots into `folder`, and return it: records, transcripts, exact consoles."""
+    made: ArchiveFiles = {}
+    for path in sorted(run.boots.rglob(contents.RECORD)):
+        boot = str(path.parent.relative_to(run.boots))
+        kept = (contents.TRANSCRIPT, *((contents.CONSOLE,) if records.is_exact(boot) else ()))
+        if path.is_symlink() or not all((path.parent / name).is_file() for name in kept):
+            continue  # of a boot that never was
+        beside: ArchiveFiles = {f"{contents.BOOTS}/{boot}/{name}": path.parent / name for name in kept}
+        _put(beside, folder)
+        heard = records.hear(_described(beside, folder), boot, read.image)
+        record = BootRecord.from_json(json.loads(path.read_text()))
+        told = records.archived(record, boot, read.image, read.machine, heard)
+        own: ArchiveFiles = {f"{contents.BOOTS}/{boot}/{contents.RECORD}": told.dumps().encode()}
+        _put(own, folder)
+        made |= beside | own
+    return made
 
 
-def told_of(image: Image | ForeignImage) -> dict[str, Any] | None:
-    """Return what `image_of` must be told of a foreign OS, without its login; None of an image that was built."""
-    if isinstance(image, Image):
-        return None
-    return image.spec.model_dump(mode="json", include=set(TOLD))
+def as_files(staged: Staged) -> ArchiveFiles:
+    """Return the staged files as an archive is packed from them."""
+    return {name: staged.files.folder / name for name in staged.files.members}
+
+
+def own_label(names: Sequence[str] | None) -> str:
+    """Say which case files are not as they were released."""
+    if names is None:
+        return "nobody can tell whether the cases are the harness's own: it is no checkout and no installed package"
+    return f"cases that are not as they were released: {', '.join(names)}" if names else ""
+
+
+def facts_of(identity: Mapping[str, Any] | None) -> QemuFacts | None:
+    """Return a QEMU's identity as a certificate has it."""
+    return QemuFacts.model_validate(identity) if identity is not None else None

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import date, timedelta
 from typing import Any, Literal
 
 from harness.spec.models.profile import Level, Requirement, Waiver
+from harness.spec.profile import LONGEST_WAIVER
 from harness.spec.rules.profile import parts_of
 
 RequirementVerdict = Literal["passed", "failed", "not run", "not applicable", "waived"]
@@ -73,7 +75,8 @@ def judge(
 ) -> list[JudgedRequirement]:
     """Judge each requirement on a machine of `arch` of which `conditions` hold; `today` is YYYY-MM-DD.
 
-    A case that did not run, or was skipped, shows nothing: what no rule excuses is then "not run".
+    A waiver excuses nothing once it has ended, nor when it runs for longer than any may. A case that did not run, or
+    was skipped, shows nothing: what no rule excuses is then "not run".
     """
     excuses = {one.requirement: one for one in waivers}
     return [_waived(_judged(one, found, arch, conditions), excuses.get(one.id), today) for one in requirements]
@@ -85,7 +88,7 @@ def _judged(
     def verdict(what: RequirementVerdict, why: str, cases: Iterable[CaseOutcome] = ()) -> JudgedRequirement:
         return JudgedRequirement(one.id, one.text, one.level, what, why, tuple(cases))
 
-    mine = {case: [out for out in found if _is_of(out, case)] for case in one.cases}
+    mine = {case: [out for out in found if is_of(out.case, case)] for case in one.cases}
     flat = [out for outs in mine.values() for out in outs]
     if failed := [out for out in flat if out.outcome == "failed"]:
         return verdict("failed", f"{failed[0].case}: {first_line(failed[0].message)}", flat)
@@ -105,10 +108,11 @@ def excused(one: Requirement, arch: str, conditions: Collection[str]) -> str:
     return next((rule.why for rule in one.not_applicable if rule.when in conditions), "")
 
 
-def _is_of(out: CaseOutcome, case: str) -> bool:
+def is_of(named_as: str, case: str) -> bool:
+    """Say whether a case, named as `named` does, is one that a requirement's `case` names."""
     file, function = parts_of(case)
     name = file.rpartition("/")[2]
-    return out.case == f"{name}::{function}" if function else out.case.partition("::")[0] == name
+    return named_as == f"{name}::{function}" if function else named_as.partition("::")[0] == name
 
 
 def first_line(text: str) -> str:
@@ -121,9 +125,11 @@ def _waived(found: JudgedRequirement, waiver: Waiver | None, today: str) -> Judg
         return found
     facts = waiver.model_dump()
     why = f"{found.verdict}: {found.why}"
-    if waiver.until < today:
+    last = (date.fromisoformat(today) + timedelta(days=LONGEST_WAIVER)).isoformat()
+    if waiver.until < today or waiver.until > last:
+        wrong = "ended on" if waiver.until < today else f"is longer than {LONGEST_WAIVER} days, until"
         return JudgedRequirement(found.id, found.text, found.level, found.verdict,
-                      f"{found.why} (its waiver ended on {waiver.until})", found.cases, facts)  # fmt: skip
+                      f"{found.why} (its waiver {wrong} {waiver.until})", found.cases, facts)  # fmt: skip
     return JudgedRequirement(found.id, found.text, found.level, "waived", why, found.cases, facts)
 
 

@@ -7,13 +7,14 @@ https://github.com/secure-systems-lab/dsse. Names of extension fields begin with
 from __future__ import annotations
 
 import base64
-import binascii
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from harness.certify.archive import MAX_BYTES, MAX_FILES, ArchiveMember, Body, changed, safe
+from harness.certify import contents
+from harness.certify.archive import Body, changed, safe
+from harness.certify.contents import MAX_BYTES, ArchiveMember
 from harness.certify.keys import PublicKey, SigningKey, public_key
 from harness.errors import EvidenceError
 
@@ -21,7 +22,9 @@ TYPE = "https://in-toto.io/Statement/v1"
 PREDICATE = "https://in-toto.io/attestation/test-result/v0.1"
 PAYLOAD = "application/vnd.in-toto+json"
 ARCHIVE, KEY, CERTIFICATE = "bootharness_archive", "bootharness_public_key", "bootharness_certificate"
-SCHEMA = 1
+SCHEMA = 2
+# What an image was judged by, by the first part of the files' names.
+CONFIGURATION = (contents.SPEC, contents.MACHINE, contents.PROFILE, contents.CASES, contents.WAIVERS)
 _MANDATORY = {"passed": "passed", "failed": "failed", "not run": "failed", "waived": "warned"}
 _RECOMMENDED = _MANDATORY | {"failed": "warned", "not run": "warned"}
 _HEX = frozenset("0123456789abcdef")
@@ -33,27 +36,31 @@ class Statement:
 
     body: Body
     certificate: dict[str, Any]
-    predicate: dict[str, Any]
     key: PublicKey
+    signed: bytes
 
 
-def envelope(
-    body: Body, certificate: Mapping[str, Any], images: Iterable[str], configuration: Iterable[str], key: SigningKey
-) -> bytes:
-    """Return the signed envelope. `images` and `configuration` name files in `body`: what was judged, and by what."""
-    by_name = {member.name: member for member in body.members}
+def envelope(body: Body, certificate: Mapping[str, Any], key: SigningKey) -> bytes:
+    """Return the signed envelope of a certificate and the second frame that it is about."""
+    signed = payload(body, certificate, key.public)
+    return spelled(signed, key.public.id, key.sign(pae(signed)))
+
+
+def payload(body: Body, certificate: Mapping[str, Any], public: PublicKey) -> bytes:
+    """Return what is signed: every word of it follows from the certificate, the files and the key."""
     tests: dict[str, list[str]] = {"passed": [], "warned": [], "failed": []}
     for row in certificate["requirements"]:
         kinds = _MANDATORY if row["level"] == "mandatory" else _RECOMMENDED
         if row["verdict"] in kinds:  # in-toto has no word for what is not applicable: that is in the certificate alone
             tests[kinds[row["verdict"]]].append(row["id"])
+    folders = [(member, member.name.partition("/")[0]) for member in body.members]
     made = {
         "_type": TYPE,
-        "subject": [_descriptor(by_name[name]) for name in sorted(images)],
+        "subject": [_descriptor(member) for member, folder in folders if folder == contents.IMAGE],
         "predicateType": PREDICATE,
         "predicate": {
             "result": certificate["result"],
-            "configuration": [_descriptor(by_name[name]) for name in sorted(configuration)],
+            "configuration": [_descriptor(member) for member, folder in folders if folder in CONFIGURATION],
             "passedTests": tests["passed"],
             "warnedTests": tests["warned"],
             "failedTests": tests["failed"],
@@ -64,12 +71,10 @@ def envelope(
                 "files": [[member.name, member.size, member.sha256] for member in body.members],
             },
             CERTIFICATE: certificate,
-            KEY: key.public.ssh,
+            KEY: public.ssh,
         },
     }
-    payload = canonical(made)
-    signature = key.sign(pae(payload))
-    return spelled(payload, key.public.id, signature)
+    return canonical(made)
 
 
 def _descriptor(member: ArchiveMember) -> dict[str, Any]:
@@ -81,48 +86,62 @@ def canonical(value: object) -> bytes:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
 
 
-def pae(payload: bytes) -> bytes:
+def pae(content: bytes) -> bytes:
     """Return what is signed of a payload: DSSE's pre-authentication encoding."""
     from securesystemslib.dsse import Envelope
 
-    return Envelope(payload, PAYLOAD, {}).pae()
+    return Envelope(content, PAYLOAD, {}).pae()
 
 
-def spelled(payload: bytes, keyid: str, signature: bytes) -> bytes:
+def spelled(content: bytes, keyid: str, signature: bytes) -> bytes:
+    """Return an envelope in the one spelling that a reader accepts."""
     made = {
-        "payload": base64.b64encode(payload).decode(),
+        "payload": base64.b64encode(content).decode(),
         "payloadType": PAYLOAD,
         "signatures": [{"keyid": keyid, "sig": base64.b64encode(signature).decode()}],
     }
     return canonical(made) + b"\n"
 
 
-def read(content: bytes, name: str) -> Statement:
+def read(content: bytes, name: str, trusted: Sequence[PublicKey] = ()) -> Statement:
     """Return the statement in an envelope whose signature is good; EvidenceError names what is not.
 
-    Who signed is for the caller to judge: the key is the one that the statement names.
+    With `trusted` keys, nothing of what was signed is looked at before one of them is found to have signed it.
     """
     try:
-        given = json.loads(content)
-        payload = base64.b64decode(given["payload"], validate=True)
+        given = contents.loads(content, name)
+        signed = base64.b64decode(given["payload"], validate=True)
         (row,) = given["signatures"]
         keyid, signature = row["keyid"], base64.b64decode(row["sig"], validate=True)
-        again = spelled(payload, keyid, signature)
-    except (ValueError, KeyError, TypeError, RecursionError, binascii.Error) as error:
+        again = spelled(signed, keyid, signature)
+    except (ValueError, KeyError, TypeError, RecursionError, EvidenceError) as error:
         raise changed(name, f"it is no envelope ({type(error).__name__})") from None
     if again != content:
         raise changed(name, "it is not spelled as it was written")
+    known = next((key for key in trusted if key.id == keyid), None)
+    if trusted and known is None:
+        raise EvidenceError(f"it was signed by {str(keyid)[:100]}, whom you do not trust",
+                            details="\n".join(f"trusted: {one.id}" for one in trusted))  # fmt: skip
+    if known is not None:
+        _good(known, signature, signed, name)
     try:
-        made = json.loads(payload)
+        made = contents.loads(signed, name)
         key = public_key(made["predicate"][KEY])
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (ValueError, KeyError, TypeError, AttributeError, EvidenceError):
         raise changed(name, "it holds no statement of this harness") from None
-    if keyid != key.id or not key.verifies(signature, pae(payload)):
+    if keyid != key.id:
         raise changed(name, "its signature is not good")
-    return _statement(made, key, name)
+    if known is None:
+        _good(key, signature, signed, name)
+    return _statement(made, key, signed, name)
 
 
-def _statement(made: Any, key: PublicKey, name: str) -> Statement:
+def _good(key: PublicKey, signature: bytes, signed: bytes, name: str) -> None:
+    if not key.verifies(signature, pae(signed)):
+        raise changed(name, "its signature is not good")
+
+
+def _statement(made: Any, key: PublicKey, signed: bytes, name: str) -> Statement:
     try:
         predicate = made["predicate"]
         archive = predicate[ARCHIVE]
@@ -131,22 +150,19 @@ def _statement(made: Any, key: PublicKey, name: str) -> Statement:
                                 hint="harness --version says which this is; the certificate which made it")  # fmt: skip
         members = tuple(ArchiveMember(str(file), _size(size), _hex(digest)) for file, size, digest in archive["files"])
         body = Body(_hex(archive["digest"]["sha256"]), _size(archive["size"]), members)
-        subjects = {row["name"]: row["digest"]["sha256"] for row in [*made["subject"], *predicate["configuration"]]}
         certificate = predicate[CERTIFICATE]
-        if not isinstance(certificate, dict) or not isinstance(predicate["result"], str):
+        if not isinstance(certificate, dict):
             raise TypeError("no certificate")
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise EvidenceError(
-            f"{name} is signed, but not as this harness signs ({type(error).__name__}: {error})"
+            f"{name} is signed, but not as this harness signs ({type(error).__name__}: {str(error)[:200]})"
         ) from None
     names = [member.name for member in members]
-    if len(members) > MAX_FILES or sum(member.size for member in members) > MAX_BYTES:
-        raise EvidenceError(f"{name} lists more than {MAX_FILES} files, or {MAX_BYTES} bytes in all")
     if not safe(names) or names != sorted(names):
         raise EvidenceError(f"{name} lists files by names that this harness never gives")
-    if unknown := set(subjects.items()) - {(member.name, member.sha256) for member in members}:
-        raise EvidenceError(f"{name} speaks of {min(unknown)[0]!r}, which is not in the archive as it says")
-    return Statement(body, certificate, predicate, key)
+    if why := contents.refusal(members, body.size):
+        raise EvidenceError(f"{name} lists {why}")
+    return Statement(body, certificate, key, signed)
 
 
 def _size(value: object) -> int:

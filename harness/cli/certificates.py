@@ -64,20 +64,36 @@ def certify(
 
 @command
 def verify(
-    evidence: Path, timeout_multiplier: float, no_boot: bool, qemu: Path | None, key: Path | None, json: bool
+    evidence: Path,
+    timeout_multiplier: float,
+    key: Path | None,
+    profile: str | None,
+    image: str | None,
+    machine: str | None,
+    max_age: int | None,
+    no_waivers: bool,
+    policy: Path | None,
+    no_boot: bool,
+    qemu: Path | None,
+    json: bool,
 ) -> int:
     """Check whether the evidence of a certificate is true.
 
     Offline; and its image is booted again where this host can.
 
-    Exit 0 when it is true and certified, 1 when it is refused, was changed, or boots otherwise than it says, 7 when
-    all is true that could be checked but this host has another QEMU.
+    Exit 0 when it is true and certified, and who signed, which profile, which image and the boot were all checked; 1
+    when it is refused, was changed, or is not as it says or as you expect; 7 when something was not checked, which the
+    last line names.
 
     \b
     Examples:
-      harness verify evidence.tar.zst --key vendor.key.pub
+      harness verify evidence.tar.zst --key vendor.key.pub --profile base --image my-os.yml
+      harness verify evidence.tar.zst --policy ours.yml
       harness verify evidence.tar.zst --no-boot
     """
+    from harness.certify.expect import Expectations
     from harness.commands.certificates import verify as module
 
-    return module.run(evidence, module.VerifyRequest(not no_boot, qemu, key, timeout_multiplier, as_json=json))
+    wanted = Expectations(profile=profile, image=image, machine=machine, max_age=max_age, waivers=not no_waivers)
+    request = module.VerifyRequest(not no_boot, qemu, key, policy, wanted, timeout_multiplier, as_json=json)
+    return module.run(evidence, request)

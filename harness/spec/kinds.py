@@ -14,15 +14,17 @@ from harness.spec.models.foreign import OsSpec
 from harness.spec.models.image import ImageFile
 from harness.spec.models.machine import MachineSpec
 from harness.spec.models.plan import Plan
+from harness.spec.models.policy import Policy
 from harness.spec.models.profile import ProfileSpec, Waivers
 from harness.spec.rules.foreign import KEY as OS_KEY
+from harness.spec.rules.policy import KEY as POLICY_KEY
 from harness.spec.rules.profile import KEY as PROFILE_KEY
 from harness.spec.rules.profile import WAIVERS_KEY
 from harness.spec.rules.references import PACKAGE_FILE
 from harness.spec.text.reader import Document, mapping_of
 from harness.spec.text.shape import fields_of
 
-FileKind = Literal["image", "component", "machine", "plan", "os", "profile", "waivers", "unknown"]
+FileKind = Literal["image", "component", "machine", "plan", "os", "profile", "waivers", "policy", "unknown"]
 MODELS: dict[FileKind, type[Model]] = {
     "image": ImageFile,
     "component": ComponentSpec,
@@ -31,9 +33,10 @@ MODELS: dict[FileKind, type[Model]] = {
     "os": OsSpec,
     "profile": ProfileSpec,
     "waivers": Waivers,
+    "policy": Policy,
 }
 # a key that no other kind has says what a file is
-_BY_KEY: dict[str, FileKind] = {OS_KEY: "os", PROFILE_KEY: "profile", WAIVERS_KEY: "waivers"}
+_BY_KEY: dict[str, FileKind] = {OS_KEY: "os", PROFILE_KEY: "profile", WAIVERS_KEY: "waivers", POLICY_KEY: "policy"}
 # what a file of each kind is called, and what is done with it
 INSTEAD: dict[FileKind, tuple[str, str]] = {
     "image": ("an image", "harness build, boot and lint take it"),
@@ -42,6 +45,7 @@ INSTEAD: dict[FileKind, tuple[str, str]] = {
     "component": ("a component, of which images are made", "`harness new {stem} -o os.yml` begins one with it"),
     "profile": ("a profile", "harness certify IMAGE -m MACHINE -p {file}"),
     "waivers": ("waivers", "harness certify IMAGE -m MACHINE --waivers {file}"),
+    "policy": ("a verifier's policy", "harness verify EVIDENCE --policy {file}"),
     "os": (
         "an OS that the harness has not built",
         "harness boot, matrix, certify, compare and lint take it: there is nothing to build",

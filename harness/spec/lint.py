@@ -12,6 +12,7 @@ from harness.spec.foreign import check_os
 from harness.spec.kinds import MODELS, FileKind, keys_of, kind_of_file
 from harness.spec.load import check_machine, check_plan
 from harness.spec.merge import judge, kernel_of
+from harness.spec.policy import check_policy
 from harness.spec.profile import check_profile, check_waivers
 from harness.spec.rules import common as checks
 from harness.spec.rules.image import YamlData, image_references
@@ -89,6 +90,8 @@ def _lint_file(path: Path, *, library: bool) -> LintResult:
             complaints = check_profile(document)[1]
         case "waivers":
             complaints = check_waivers(document)[1]
+        case "policy":
+            complaints = check_policy(document)[1]
         case _:
             expected = "; ".join(f"{name}: {', '.join(keys_of(name))}" for name in MODELS)
             complaints = [document.complain(Problem((), "nothing says what this file is", expected))]

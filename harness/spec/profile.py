@@ -20,6 +20,7 @@ from harness.spec.text.reader import Document, mapping_of, read
 from harness.store import digest_of
 
 MOST_ANCESTORS = 10
+LONGEST_WAIVER = 366  # days from a certificate to the end of a waiver that it rests on
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ def load_profile(path_or_name: str | Path) -> Profile:
             raise UserError(f"{path}: profiles extend each other in a circle, or through more than {MOST_ANCESTORS}")
         chain.append(made)
         if not made.extends:
-            return _whole(chain)
+            return whole(chain)
         path = _parent(path, made.extends)
 
 
@@ -92,7 +93,8 @@ def _parent(path: Path, extends: str) -> Path:
     return path.parent / extends if checks_plan.is_path(extends) else _located(extends)
 
 
-def _whole(chain: Sequence[ProfileSpec]) -> Profile:
+def whole(chain: Sequence[ProfileSpec]) -> Profile:
+    """Return a profile, given with all that it extends, its own file first; UserError when they contradict."""
     budgets: dict[str, Budget] = {}
     written: dict[str, Path] = {}
     for one in reversed(chain):
@@ -106,6 +108,7 @@ def _whole(chain: Sequence[ProfileSpec]) -> Profile:
                 )
             written[requirement.id] = one.path
     first = chain[0]
+    _distinct(chain)
     return Profile(
         name=first.name,
         version=first.version,
@@ -118,16 +121,32 @@ def _whole(chain: Sequence[ProfileSpec]) -> Profile:
     )
 
 
+def _distinct(chain: Sequence[ProfileSpec]) -> None:
+    """Raise UserError where two case files have one name: what a case found is known by its file's name."""
+    places: dict[str, str] = {}
+    for one in chain:
+        for file, _ in (parts_of(case) for requirement in one.requirements for case in requirement.cases):
+            place = str(one.path.parent / file) if file.startswith(checks_profile.OWN) else file
+            if places.setdefault(Path(file).name, place) != place:
+                raise UserError(
+                    f"{one.path}: two case files are called {Path(file).name}", hint="give each a name of its own"
+                )
+
+
 def _over(below: Budget, above: Budget) -> Budget:
     given = above.model_dump(exclude_none=True, exclude={"phases"})
     return below.model_copy(update={**given, "phases": below.phases | above.phases})
 
 
-def check_profile(document: Document) -> Checked[ProfileSpec]:
-    """Return a document's profile and every complaint about it; what it extends is not looked at."""
+def check_profile(document: Document, *, name: str = "", with_cases: bool = True) -> Checked[ProfileSpec]:
+    """Return a document's profile and every complaint about it; what it extends is not looked at.
+
+    ``name`` is the file's unless said. Without `with_cases` no case file is looked for, as in a stranger's profile.
+    """
     path = document.file
-    given = {"name": path.stem, "path": path, "digest": digest_of_bytes(document.content)}
-    made, complaints = checked(ProfileSpec, document, given, checks_profile.profile(mapping_of(document), path))
+    given = {"name": name or path.stem, "path": path, "digest": digest_of_bytes(document.content)}
+    judged = checks_profile.profile(mapping_of(document), path if with_cases else None)
+    made, complaints = checked(ProfileSpec, document, given, judged)
     return (None if complaints else made), complaints
 
 

@@ -28,6 +28,7 @@ from harness.spec.models.foreign import MilestonePattern, Os, OsSpec
 from harness.spec.models.image import ImageFile, KernelKeys, Trust, Volume
 from harness.spec.models.machine import MachineSpec, Qemu
 from harness.spec.models.plan import Budget, DiskLimits, Email, KnownFailure, Notify, Plan, PlanImage
+from harness.spec.models.policy import Policy
 from harness.spec.models.profile import ApplicabilityRule, ProfileSpec, Requirement, Waiver, Waivers
 from harness.spec.models.resources import (
     BlockIO,
@@ -125,6 +126,7 @@ PARTS: dict[str, tuple[tuple[str, type[Model]], ...]] = {
         ("each of `not_applicable`", ApplicabilityRule),
     ),
     "Waivers": (("the file", Waivers), ("each of `waivers`", Waiver)),
+    "Policy": (("the file", Policy),),
 }
 _INTRODUCTION = """\
 # Reference: every key of every file

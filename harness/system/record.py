@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 from harness.errors import UserError
 from harness.secrets import redact
 from harness.system.frames import WitnessFrame
-from harness.system.milestones import Clock, Milestone
+from harness.system.milestones import Clock, Milestone, power_on_us
 
 SCHEMA = 1
+READY = "ready"
 Mode = Literal["wall", "exact"]
 
 
@@ -117,6 +119,33 @@ class BootRecord:
     def dumps(self) -> str:
         """Return the record as JSON text."""
         return redact(json.dumps(self.to_json(), indent=1)) + "\n"
+
+
+def completed(blank: BootRecord, marks: Sequence[Milestone], witness: Sequence[WitnessFrame]) -> BootRecord:
+    """Return a record with its milestones, and all that follows from them and from the marks that left as frames."""
+    exact = blank.mode == "exact"
+    found = [_witnessed(mark, witness) for mark in marks] if exact and not blank.foreign else list(marks)
+    ready = next((mark for mark in found if mark.name == READY), None)
+    ready_us = ready.guest_us if ready else None
+    before_us = power_on_us(blank.arch, ready) if ready and exact else None
+    if ready and blank.foreign and ready.emulator_us is not None:
+        ready_us, before_us = ready.emulator_us, 0
+    return replace(
+        blank,
+        milestones=tuple(found),
+        ready_us=ready_us,
+        power_on_us=before_us,
+        host_ready_s=ready.said_s if ready else None,
+        ready_clock=ready.clock if ready else "",
+        ready_emulator_us=ready.emulator_us if ready else None,
+        witness=tuple(witness) if exact and not blank.foreign else (),
+    )
+
+
+def _witnessed(mark: Milestone, witness: Sequence[WitnessFrame]) -> Milestone:
+    """Return a mark with the emulator's time of the frame as which it left; without where there is not just one."""
+    times = [frame.emulator_us for frame in witness if frame.name == mark.name]
+    return replace(mark, emulator_us=times[0]) if len(times) == 1 else replace(mark, emulator_us=None)
 
 
 def _memory(argv: tuple[str, ...]) -> int:

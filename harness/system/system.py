@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,16 +12,15 @@ from typing import TypeVar
 from harness.errors import HarnessError, ImageError, MachineError, UserError
 from harness.image import Bootable
 from harness.spec.models.machine import MachineSpec
-from harness.system import marks, milestones
+from harness.system import marks
 from harness.system.console import Console
 from harness.system.consoleshell import ConsoleShell
 from harness.system.driver import Driver
-from harness.system.frames import WitnessFrame
 from harness.system.listener import READY, Listener
 from harness.system.login import log_in
 from harness.system.milestones import Milestone
 from harness.system.options import BootOptions
-from harness.system.record import BootRecord
+from harness.system.record import BootRecord, completed
 from harness.system.shell import Shell, ShellDeadError
 
 T = TypeVar("T")
@@ -122,27 +121,9 @@ class System:
         """The boot so far."""
         with self.console.changed:
             witness = tuple(self.listener.witness)
-        found = self.driver.timed(self.milestones)
-        exact, foreign = self.options.mode == "exact", self.blank.foreign
-        if exact and not foreign:
-            found = [_witnessed(mark, witness) for mark in found]
-        ready = next((mark for mark in found if mark.name == READY), None)
-        ready_us = ready.guest_us if ready else None
-        power_on_us = milestones.power_on_us(self.blank.arch, ready) if ready and exact else None
-        if ready and foreign and ready.emulator_us is not None:
-            ready_us, power_on_us = ready.emulator_us, 0
-        return replace(
-            self.blank,
-            milestones=tuple(found),
-            ready_us=ready_us,
-            power_on_us=power_on_us,
-            host_ready_s=ready.said_s if ready else None,
-            ready_clock=ready.clock if ready else "",
-            ready_emulator_us=ready.emulator_us if ready else None,
-            witness=witness if exact and not foreign else (),
-            console_sha256=self.listener.sha256,
-            console_sha256_ready=self.listener.sha256_ready,
-        )
+        whole, ready = self.listener.sha256, self.listener.sha256_ready
+        blank = replace(self.blank, console_sha256=whole, console_sha256_ready=ready)
+        return completed(blank, self.driver.timed(self.milestones), witness)
 
     def judge(self) -> None:
         """See that the marks so far can be true (`marks.complaints`); ImageError with the guest's last words."""
@@ -348,9 +329,3 @@ class System:
     def _troubles(self) -> str:
         rows = [mark for mark in self.milestones if mark.name.endswith(TROUBLE)]
         return "\n".join(f"  {row.name} {' '.join(f'{k}={v}' for k, v in row.values.items())}".rstrip() for row in rows)
-
-
-def _witnessed(mark: Milestone, witness: Sequence[WitnessFrame]) -> Milestone:
-    """Return a mark with the emulator's time of the frame as which it left; without where there is not just one."""
-    times = [frame.emulator_us for frame in witness if frame.name == mark.name]
-    return replace(mark, emulator_us=times[0]) if len(times) == 1 else mark

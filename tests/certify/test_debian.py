@@ -116,7 +116,8 @@ def test_systemd_is_certified_where_its_size_and_time_are_allowed(systemd: Make,
     (tmp_path / "roomy.yml").write_text(BUDGET)
     ran = certify(tmp_path, systemd(arch), f"qemu-{arch}", "./roomy.yml")
     assert (ran.json["result"], verdicts(ran, "failed", "not run")) == ("PASSED", {})
-    again = harness(tmp_path, "verify", "evidence", "--json", "--timeout-multiplier", PATIENCE)
+    again = harness(tmp_path, "verify", "evidence", "--json", "--timeout-multiplier", PATIENCE, "--key", "key.pub",
+                    "-p", "./roomy.yml", "--image", str(systemd(arch)))  # fmt: skip
     assert again.code == 0, again.words
     assert any(one["how"] == "re-executed" for one in again.json["findings"])
 
@@ -129,7 +130,7 @@ def test_the_installer_is_refused_for_what_it_is(tmp_path: Path, arch: str) -> N
     assert [name for name, words in INSTALLER.items() if words not in whys[name]] == [], whys
     assert set(verdicts(ran, "passed")) == {"foreign-boots"}
     told = harness(tmp_path, "verify", "evidence", "--timeout-multiplier", PATIENCE)
-    assert (told.code, told.stdout.count("the evidence is true: installer")) == (1, 1), told.words
+    assert (told.code, told.stdout.count("nothing in it is false")) == (1, 1), told.words
 
 
 def test_the_installers_shell_shows_that_its_root_can_be_written(tmp_path: Path) -> None:

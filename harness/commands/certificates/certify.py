@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json as json_
-import os
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,16 +12,18 @@ from typing import Any
 from harness import paths
 from harness.arch import by_name
 from harness.build.settings import Settings
-from harness.certify import archive, evidence, identity, judge, keys, statement
-from harness.certify.certificate import WORDS, badge, budget_of, certificate, conditions, facts, lines
+from harness.certify import archive, contents, derive, evidence, identity, judge, keys, statement
+from harness.certify.certificate import Certificate
+from harness.certify.evidence import ArchiveFiles, RunOfCell, Staged
+from harness.certify.show import WORDS, badge, facts, lines
+from harness.certify.verify import as_json
 from harness.commands.images.sbom import of as sbom_of
 from harness.commands.nights import matrix
 from harness.commands.specs import read_image
 from harness.errors import EXIT_OK, EXIT_REFUSED, HostError, UserError
 from harness.image import ForeignImage, Image
 from harness.report.words import visible
-from harness.run import events
-from harness.run.cells import Wanted
+from harness.run.cells import SIZE_BUDGET, Wanted
 from harness.show.frame import progress
 from harness.spec import load_machine, load_os
 from harness.spec.models.foreign import OsSpec
@@ -65,7 +67,8 @@ class Order:
     @property
     def budget(self) -> Budget:
         """What the profile allows."""
-        return budget_of(self.profile, self.machine.name, self.machine.arch)
+        said = self.profile.limits(self.machine.name, self.machine.arch)
+        return said if said.size is not None else said.model_copy(update={"size": SIZE_BUDGET})
 
 
 def new_key(path: Path) -> int:
@@ -83,15 +86,15 @@ def certify(name: str, machine: str, profile: str, request: CertifyRequest) -> i
     wanted = judge.applicable(order.profile.requirements, order.machine.arch, order.holds)
     nodes = list(dict.fromkeys(node for one in wanted for node in order.profile.nodes(one)))
     folder = matrix.results_folder(request.results)
-    found = _run(order, nodes, folder, request)
-    made, files = _judged(order, nodes, folder, found)
-    _write(made, files, key, out, folder)
+    cell = _run(order, nodes, folder, request)
+    made = _packed(order, RunOfCell(folder, cell), key, out)
     if request.as_json:
-        print(json_.dumps(made, indent=1))
+        print(json_.dumps(made.to_json(), indent=1))
     else:
-        print(*map(visible, lines(made)), sep="\n")
+        print(*map(visible, lines(made.to_json())), sep="\n")
+        print(f"image digest: {made.image.digest}")
         print(f"evidence: {out}, signed by {key.public.id}\nresults: {folder}")
-    return EXIT_REFUSED if made["result"] == "FAILED" else EXIT_OK
+    return EXIT_REFUSED if made.result == "FAILED" else EXIT_OK
 
 
 def _order(name: str, machine_name: str, profile_name: str, request: CertifyRequest) -> Order:
@@ -111,7 +114,7 @@ def _order(name: str, machine_name: str, profile_name: str, request: CertifyRequ
         settings = request.settings
         spec = read_image(name, settings)
         image = Builder(settings, progress=progress).build(spec, by_name(machine.arch))
-    return Order(named.paths, image, spec, machine, profile, waivers, conditions(machine, image))
+    return Order(named.paths, image, spec, machine, profile, waivers, derive.conditions(machine, image))
 
 
 def _key(given: str | None) -> keys.SigningKey:
@@ -124,8 +127,8 @@ def _key(given: str | None) -> keys.SigningKey:
     return keys.load(str(own))
 
 
-def _run(order: Order, nodes: Sequence[str], folder: Path, request: CertifyRequest) -> dict[str, Any]:
-    """Run the cases and return the results of the one cell."""
+def _run(order: Order, nodes: Sequence[str], folder: Path, request: CertifyRequest) -> str:
+    """Run the cases and return the name of the one cell."""
     plan = folder / PLAN
     budget = order.budget.model_dump(exclude_none=True)
     plan.write_text(json_.dumps({  # which is YAML
@@ -138,58 +141,38 @@ def _run(order: Order, nodes: Sequence[str], folder: Path, request: CertifyReque
     (cell,) = results["cells"]
     if cell["reason"]:
         raise HostError(f"{cell['id']} could not be run", details=cell["reason"])
-    return {"when": results["when"], **cell}
+    return str(cell["id"])
 
 
-def _judged(
-    order: Order, nodes: Sequence[str], folder: Path, cell: Mapping[str, Any]
-) -> tuple[dict[str, Any], evidence.ArchiveFiles]:
-    """Return the certificate and the archive's files."""
-    told = events.read(folder)
-    judged = judge.judge(
-        order.profile.requirements, judge.outcomes(told), arch=order.machine.arch, conditions=order.holds,
-        waivers=order.waivers.waivers if order.waivers else (), today=cell["when"][:10],
-    )  # fmt: skip
-    images, cases = evidence.image_files(order.image), evidence.case_files(nodes)
-    files = {
-        **images,
-        **evidence.sources(order.spec.sources, order.machine, order.profile, order.waivers),
-        **cases,
-        **evidence.run_files(folder, cell["id"]),
+def _packed(order: Order, run: RunOfCell, key: keys.SigningKey, out: Path) -> Certificate:
+    """Derive the certificate from what a run has left, and write the archive."""
+    given: ArchiveFiles = {
+        **evidence.image_files(order.image),
+        **evidence.written(order.spec.sources, order.machine, order.profile, order.waivers),
+        **(cases := evidence.case_files(order.profile)),
     }
     if isinstance(order.image, Image):
-        files[evidence.SBOM] = json_.dumps(sbom_of(order.image), indent=1, ensure_ascii=False).encode() + b"\n"
-    about = {
-        "when": cell["when"],
-        "waivers": [one.model_dump() for one in order.waivers.waivers] if order.waivers else [],
-        "image": {"name": order.image.name, "arch": order.image.arch.name, "size": order.image.size,
-                  "spec": order.spec.digest, "os": evidence.told_of(order.image), "files": evidence.described(images)},
-        "machine": {"name": order.machine.name, "arch": order.machine.arch, "digest": order.machine.digest},
-        "cases": {"files": evidence.described(cases), "changed": evidence.changed_cases(cases)},
-        "qemu": identity.of(by_name(order.machine.arch), order.machine, order.image) if order.machine.qemu else None,
-        "host": cell["host"],
-        "figures": {"exact": cell["boot"]["exact"], "wall": cell["boot"]["wall"]["ready"]},
-    }  # fmt: skip
-    return certificate(order.profile, judged, order.holds, order.budget, about), files
+        sbom = json_.dumps(sbom_of(order.image), indent=1, ensure_ascii=False)
+        given[contents.SBOM] = sbom.encode() + b"\n"
+    if changed := evidence.own_label(evidence.changed_cases(cases)):
+        progress(changed)
+    found = identity.of(by_name(order.machine.arch), order.machine, order.image) if order.machine.qemu else None
+    with tempfile.TemporaryDirectory(prefix=".evidence-", dir=run.folder) as scratch:
+        staged = evidence.stage(given, run, evidence.facts_of(found), Path(scratch) / "files")
+        _write(staged, key, out, Path(scratch) / "body")
+    return staged.derived.certificate
 
 
-def _write(made: dict[str, Any], files: evidence.ArchiveFiles, key: keys.SigningKey, out: Path, folder: Path) -> None:
-    plain = json_.loads(statement.canonical(made))  # as a reader has it: the page is compared with what was signed
-    files = {
-        **files,
-        evidence.CERTIFICATE: evidence.as_json(plain),
-        evidence.PAGE: rendered(plain, key.public.id),
-        evidence.BADGE: badge(plain).encode(),
+def _write(staged: Staged, key: keys.SigningKey, out: Path, body: Path) -> None:
+    plain = staged.derived.certificate.to_json()
+    files: ArchiveFiles = {
+        **evidence.as_files(staged),
+        contents.CERTIFICATE: as_json(plain),
+        contents.PAGE: rendered(plain, key.public.id),
+        contents.BADGE: badge(plain).encode(),
     }
-    images = [name for name in files if name.startswith(f"{evidence.IMAGE}/")]
-    judged_by = [name for name in files if name.split("/")[0] in
-                 (evidence.SPEC, evidence.PROFILE, evidence.CASES, evidence.MACHINE, evidence.WAIVERS)]  # fmt: skip
-    body = folder / f".evidence.{os.getpid()}"
-    try:
-        described = archive.pack(files, body)
-        archive.join(statement.envelope(described, plain, images, judged_by, key), body, out)
-    finally:
-        body.unlink(missing_ok=True)
+    described = archive.pack(files, body)
+    archive.join(statement.envelope(described, plain, key), body, out)
 
 
 def rendered(made: Mapping[str, Any], key: str) -> bytes:

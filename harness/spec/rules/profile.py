@@ -32,7 +32,8 @@ def parts_of(case: str) -> tuple[str, str]:
     return file, function
 
 
-def profile(data: Mapping[str, Any], yaml: Path) -> Iterator[Problem]:
+def profile(data: Mapping[str, Any], yaml: Path | None) -> Iterator[Problem]:
+    """Judge a profile's data; the files of its cases are looked for unless `yaml` is None, as for a stranger's."""
     ids: set[str] = set()
     for index, row in checks.mappings(data, KEY):
         at: KeyPath = (KEY, index)
@@ -51,10 +52,12 @@ def profile(data: Mapping[str, Any], yaml: Path) -> Iterator[Problem]:
             yield from checks.problem((*at, "architectures", place), checks_library.architecture(arch))
 
 
-def _case(text: str, at: KeyPath, yaml: Path) -> Iterator[Problem]:
+def _case(text: str, at: KeyPath, yaml: Path | None) -> Iterator[Problem]:
     match = _CASE.fullmatch(text)
     if match is None or ".." in text.split("/"):
         yield Problem(at, f"{text!r} is no case", "file.py::test_name of the harness, or ./file.py::test_name")
+        return
+    if yaml is None:
         return
     path = case_file(match["file"], yaml)
     if not path.is_file():

@@ -1,0 +1,181 @@
+"""What a verifier expects of evidence, and whether it is so: who signed, which profile, image and machine, how old."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from harness import paths
+from harness.certify import contents, sources
+from harness.certify.contents import EvidenceFiles
+from harness.certify.derive import Derived
+from harness.certify.keys import PublicKey, public_key, trusted
+from harness.certify.verify import CheckResult
+from harness.errors import EvidenceError, UserError
+from harness.image import MANIFEST, Image
+from harness.spec import is_os, load_image, load_machine, load_os, machines
+from harness.spec.profile import Profile, load_profile, profiles
+from harness.spec.rules.plan import is_path
+from harness.spec.rules.policy import LINE
+from harness.spec.rules.profile import case_file
+from harness.store import file_digest
+
+DIGEST = re.compile(r"(sha256:)?(?P<digest>[0-9a-f]{64})")
+EARLY = timedelta(days=1)  # that a clock may be ahead
+WHO, PROFILE, IMAGE, CASES = "who signed (--key)", "which profile (--profile)", "which image (--image)", "the cases"
+
+
+@dataclass(frozen=True)
+class Expectations:
+    """What is expected; None where nothing is. ``max_age`` in days."""
+
+    keys: tuple[PublicKey, ...] = ()
+    profile: str | None = None
+    image: str | None = None
+    machine: str | None = None
+    max_age: int | None = None
+    waivers: bool = True
+
+
+def keys_of(texts: tuple[str, ...]) -> tuple[PublicKey, ...]:
+    """Return the public keys of some files, or of lines as OpenSSH writes them; UserError when one is none."""
+    found: list[PublicKey] = []
+    for text in texts:
+        if not text.startswith(LINE):
+            found += trusted(Path(text))
+            continue
+        try:
+            found.append(public_key(text))
+        except ValueError as error:
+            raise UserError(f"{text[:60]!r} is no public key: {error}", hint=f"a line as '{LINE}AAAA…'") from None
+    return tuple(found)
+
+
+def check(made: Derived, files: EvidenceFiles, wanted: Expectations, now: datetime) -> Iterator[CheckResult]:
+    """Yield whether each expectation is met; EvidenceError names the first that is not.
+
+    Where nothing is expected, it is said what the evidence is about, and whether that is the harness's own.
+    """
+    yield _profile(made, wanted.profile)
+    yield _cases(made, files, wanted.profile)
+    yield _image(made, wanted.image)
+    yield _machine(made, wanted.machine)
+    yield from _age(made, wanted.max_age, now)
+    if not wanted.waivers:
+        waived = [row.id for row in made.certificate.requirements if row.verdict == "waived"]
+        if waived:
+            raise EvidenceError(f"it rests on waivers: {', '.join(waived)}", hint="you accept none (--no-waivers)")
+        yield CheckResult("checked", "the waivers: there is none")
+
+
+def _label(profile: Profile) -> str:
+    return f"{profile.name} {profile.version} ({profile.digest[:12]})"
+
+
+def _profile(made: Derived, wanted: str | None) -> CheckResult:
+    found = made.sources.profile
+    if wanted is not None:
+        own = load_profile(wanted)
+        if own.digest != found.digest:
+            raise EvidenceError(f"it was judged by the profile {_label(found)}, and you expect {_label(own)}")
+        return CheckResult("checked", f"the profile {_label(found)}: it is the one that you expect")
+    if not _is_own(found):
+        text = f"the profile {_label(found)} is none of this harness's: read it in the archive"
+        return CheckResult("not checked", text, PROFILE)
+    return CheckResult(
+        "not checked", f"the profile {_label(found)} is this harness's own, and you have not said which you expect",
+        PROFILE,
+    )  # fmt: skip
+
+
+def _is_own(found: Profile) -> bool:
+    """Say whether a profile is one of the harness's, looked up by its name among those alone."""
+    return found.name in profiles() and load_profile(profiles()[found.name]).digest == found.digest
+
+
+def _cases(made: Derived, files: EvidenceFiles, wanted: str | None) -> CheckResult:
+    profile = load_profile(wanted) if wanted else None
+    beside: dict[str, Path] = {}
+    if profile:
+        for one in profile.requirements:
+            yaml = profile.written[one.id]
+            beside |= {sources.case_name(case): case_file(case.partition("::")[0], yaml) for case in one.cases}
+    differ = []
+    names = files.below(contents.CASES)
+    for name in names:
+        own = beside.get(name) or paths.CASES / name.removeprefix(f"{contents.CASES}/")
+        if name == f"{contents.OWN_CASES}/conftest.py" and profile:
+            own = profile.files[0].parent / "conftest.py"
+        if not own.is_file() or file_digest(own) != files.members[name].sha256:
+            differ.append(name)
+    if differ:
+        whose = "yours" if profile else "this harness's"
+        return CheckResult("not checked", f"cases that are not {whose}: {', '.join(differ)}", CASES)
+    return CheckResult("checked", f"the cases: all {len(names)} files are this harness's own or beside your profile")
+
+
+def _image(made: Derived, wanted: str | None) -> CheckResult:
+    found = made.certificate.image
+    about = f"the image {found.name} ({found.digest[:12]})"
+    if wanted is None:
+        return CheckResult("not checked", f"{about}: you have not said which you expect", IMAGE)
+    if match := DIGEST.fullmatch(wanted):
+        return _same(about, found.digest, match["digest"], "digest")
+    path = Path(wanted)
+    if path.is_dir():
+        return _same(about, found.digest, file_digest(_manifest(path)), "built image")
+    if path.name == MANIFEST:
+        return _same(about, found.digest, file_digest(_manifest(path.parent)), "built image")
+    if is_path(wanted):
+        read = [load_os(path)] if is_os(path) else [load_image([path], library=library) for library in (False, True)]
+        if read[0].name != found.name:
+            raise EvidenceError(f"{about} is not {read[0].name}, which you expect")
+        digests = [spec.digest for spec in read]
+        return _same(about, found.spec, found.spec if found.spec in digests else digests[0], "YAML")
+    if wanted != found.name:
+        raise EvidenceError(f"{about} is not {wanted}, which you expect")
+    return CheckResult("checked", f"{about}: it has the name that you expect; any image may have a name")
+
+
+def _manifest(folder: Path) -> Path:
+    assert Image(folder).manifest  # UserError when it is none
+    return folder / MANIFEST
+
+
+def _same(about: str, found: str, wanted: str, what: str) -> CheckResult:
+    if found != wanted:
+        raise EvidenceError(
+            f"{about} is not the one that you expect", details=f"{what} expected: {wanted}\n{what} of it:   {found}"
+        )
+    return CheckResult("checked", f"{about}: it is of the {what} that you expect")
+
+
+def _machine(made: Derived, wanted: str | None) -> CheckResult:
+    found = made.certificate.machine
+    if wanted is not None:
+        own = load_machine(wanted)
+        if own.digest != found.digest:
+            raise EvidenceError(f"it was judged on another machine {found.name} than {own.name}, which you expect")
+        return CheckResult("checked", f"the machine {found.name}: it is the one that you expect")
+    known = machines()
+    if found.name in known and file_digest(known[found.name]) == found.digest:
+        return CheckResult("checked", f"the machine {found.name}: it is this harness's own")
+    return CheckResult("not checked", f"the machine {found.name} is none of this harness's: read it in the archive")
+
+
+def _age(made: Derived, most: int | None, now: datetime) -> Iterator[CheckResult]:
+    try:
+        when = datetime.strptime(made.certificate.when, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+    except ValueError:
+        raise EvidenceError(f"it says that it was made at {made.certificate.when}, which is no time") from None
+    if when > now + EARLY:
+        raise EvidenceError(f"it says that it was made on {made.certificate.when}, which is yet to come")
+    if most is None:
+        return
+    days = (now - when) / timedelta(days=1)
+    if days > most:
+        raise EvidenceError(f"it was made on {made.certificate.when}, {days:.0f} days ago; you accept {most}")
+    yield CheckResult("checked", f"its age: it says that it was made on {made.certificate.when}")

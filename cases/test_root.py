@@ -12,7 +12,7 @@ pytestmark = pytest.mark.verdict("root_readonly")
 
 # The bytes come to the host, for an emulated machine takes seconds to digest them.
 DROP_CACHES = "echo 3 >/proc/sys/vm/drop_caches"
-CONTENT = "dd if=/dev/loop0 bs=1M skip={skip} count={count} 2>/dev/null"
+CONTENT = "dd if=/dev/loop7 bs=1M skip={skip} count={count} 2>/dev/null"
 PIECE_MB = 32  # a command may say 64 MiB at most, and a root is larger than that at times
 # Says every folder of the file system under $top in which a file could be made.
 WRITABLE = """
@@ -39,17 +39,17 @@ ATTEMPTS = (
 )
 REMOUNTS = (
     "mount -o remount,rw /",
-    "mount -o remount,rw /dev/loop0 /",
+    "mount -o remount,rw /dev/loop7 /",
     "mount -o remount,rw,bind /",
     "mkdir -p /run/again && mount -o bind / /run/again && mount -o remount,rw,bind /run/again",
-    "mkdir -p /run/second && mount -t squashfs -o rw /dev/loop0 /run/second",
+    "mkdir -p /run/second && mount -t squashfs -o rw /dev/loop7 /run/second",
 )
 DEVICES = (
-    "dd if=/dev/zero of=/dev/loop0 bs=4096 count=1 conv=notrunc",
-    "mknod /run/loop b 7 0 && dd if=/dev/zero of=/run/loop bs=4096 count=1 conv=notrunc",
-    "blockdev --setrw /dev/loop0; dd if=/dev/zero of=/dev/loop0 bs=4096 count=1 conv=notrunc",
-    "mke2fs -F /dev/loop0",
-    "losetup -d /dev/loop0 && [ ! -e /sys/block/loop0/loop/backing_file ]",
+    "dd if=/dev/zero of=/dev/loop7 bs=4096 count=1 conv=notrunc",
+    "mknod /run/loop b 7 7 && dd if=/dev/zero of=/run/loop bs=4096 count=1 conv=notrunc",
+    "blockdev --setrw /dev/loop7; dd if=/dev/zero of=/dev/loop7 bs=4096 count=1 conv=notrunc",
+    "mke2fs -F /dev/loop7",
+    "losetup -d /dev/loop7 && [ ! -e /sys/block/loop7/loop/backing_file ]",
 )
 # Overwrites the program text of a running process, as a debugger would: the file must not follow.
 MEMORY = """
@@ -130,8 +130,8 @@ def test_remounting_does_not_make_it_writable(shell):
 
 
 def test_no_block_device_leads_around_it(shell):
-    assert shell.run("cat /sys/block/loop0/ro", check=True).text.strip() == "1"
-    assert "(deleted)" in shell.run("cat /sys/block/loop0/loop/backing_file", check=True).text
+    assert shell.run("cat /sys/block/loop7/ro", check=True).text.strip() == "1"
+    assert "(deleted)" in shell.run("cat /sys/block/loop7/loop/backing_file", check=True).text
     assert succeeded(shell, DEVICES) == []
 
 

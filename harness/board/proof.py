@@ -10,7 +10,7 @@ from harness.system.shell import Shell
 
 DIGEST_S = 300.0  # a slow machine digests its root
 # the root's own device, as the image mounts it (docs/architecture.md)
-DIGEST = "dd if=/dev/loop0 bs=4096 count={blocks} 2>/dev/null | head -c {size} | sha256sum"
+DIGEST = "dd if=/dev/loop7 bs=4096 count={blocks} 2>/dev/null | head -c {size} | sha256sum"
 BLOCK = 4096
 
 

@@ -18,7 +18,10 @@ HOOK_LIMIT = 30  # seconds
 
 def ours(made: Bundle, prefix: str) -> dict[str, str]:
     """Return the files of a bundle in the folder `prefix` for our own init (guest/init), by name."""
-    files = {"config.json": _json(made.config), "settings": _settings(made)}
+    # runc's own when nobody says, and so LinuxKit's: what is mounted later is seen where binds say so. crun's is private.
+    linux = {"rootfsPropagation": "rslave", **made.config["linux"]}
+    config = {**made.config, "linux": linux}
+    files = {"config.json": _json(config), "settings": _settings(made)}
     before = prepare.lines(made.runtime, prefix)
     if before:
         files["prepare"] = _lines(before)
@@ -32,7 +35,7 @@ def ours(made: Bundle, prefix: str) -> dict[str, str]:
             "timeout": HOOK_LIMIT,
         }
         files |= {
-            "config.json": _json({**made.config, "hooks": {"createRuntime": [hook]}}),
+            "config.json": _json({**config, "hooks": {"createRuntime": [hook]}}),
             NAMESPACES: _lines(created),
         }
     return files

@@ -150,7 +150,7 @@ def _add_guest(tree: Tree, arch: Arch) -> None:
         place = "etc/inittab" if source.name == "inittab" else f"usr/lib/harness/{source.name}"
         mode = 0o755 if executable(source) else 0o644
         tree.put(place, plain(source.read_bytes(), mode))
-    for program in ("mark", "await"):
+    for program in ("mark", "await", "power"):
         tree.put(
             f"usr/lib/harness/{program}", plain((paths.GUEST / "native/bin" / arch.name / program).read_bytes(), 0o755)
         )

@@ -160,8 +160,8 @@ class System:
     def power_off(self, timeout: float = 60) -> bool:
         """Power off, and wait until it is off; say whether it went off cleanly.
 
-        Through the shell where there is one; a foreign OS that has none, or ignores it, by the machine's button; else
-        at once.
+        Through the shell where there is one; where there is none, or a foreign OS ignores it, by the machine's button;
+        else at once: nothing hears the button before the boot has come to its end.
         """
         wall, driver = self.options.mode == "wall", self.driver
         own = driver.shell(self)
@@ -175,7 +175,8 @@ class System:
                     raise
             if own is not None or driver.wait(timeout * self.options.timeout_multiplier) is not None:
                 self.wait_off(timeout)
-        if driver.poll() is None and self.image.milestones and wall and self._told(driver.press):
+        booted = self.image.milestones or any(mark.name in ("ready", "unready") for mark in self.milestones)
+        if driver.poll() is None and booted and wall and self._told(driver.press):
             driver.wait(BUTTON_S * self.options.timeout_multiplier)
         clean = driver.poll() == 0
         driver.off()

@@ -17,9 +17,8 @@ from harness.tree import cpio
 from harness.tree.cpio import CpioMember
 
 NATIVE = paths.GUEST / "native"
-PROGRAMS = [
-    f"{arch}/{program}" for arch in ARCHES for program in ("stage1", "stage1_bare", "mark", "await", "libsystemd.so.0")
-]
+NAMES = ("stage1", "stage1_bare", "mark", "await", "power", "libsystemd.so.0")
+PROGRAMS = [f"{arch}/{program}" for arch in ARCHES for program in NAMES]
 COMPILERS = [f"{triplet}-linux-gnu-gcc-12" for triplet in ("x86_64", "aarch64", "s390x")]
 
 
@@ -75,7 +74,7 @@ def test_a_failing_first_stage_says_what_and_why(tmp_path: Path, warm: Path) -> 
     told = last_words(tmp_path, warm, broken)
     assert told == "stage1 failed: load module /modules/00.ko: errno 8 (ENOEXEC)"
     no_loop = CpioMember("root.squashfs", 0o400, b"no squashfs")
-    assert last_words(tmp_path, warm, no_loop) == "stage1 failed: open /dev/loop0: errno 2 (ENOENT)"
+    assert last_words(tmp_path, warm, no_loop) == "stage1 failed: open /dev/loop7: errno 2 (ENOENT)"
 
 
 def test_every_architecture_has_the_same_stand_ins() -> None:

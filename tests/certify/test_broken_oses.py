@@ -116,14 +116,14 @@ services:
 """
 LYING = on_host(
     "lying",
-    'dd if=/dev/loop0 of=/run/root bs=64k && printf "\\\\0\\\\0\\\\0\\\\0" | '
-    "dd of=/run/root bs=1 seek=8 conv=notrunc && mount -o bind /run/root /dev/loop0 && "
-    "mount -o remount,ro,bind /dev/loop0",
+    'dd if=/dev/loop7 of=/run/root bs=64k && printf "\\\\0\\\\0\\\\0\\\\0" | '
+    "dd of=/run/root bs=1 seek=8 conv=notrunc && mount -o bind /run/root /dev/loop7 && "
+    "mount -o remount,ro,bind /dev/loop7",
 )
 HIDDEN = on_host(
     "hidden",
-    "dd if=/dev/zero of=/run/disk bs=64k count=16 && losetup /dev/loop7 /run/disk && mke2fs -I 256 /dev/loop7 && "
-    "mount -t ext4 /dev/loop7 /srv/data",
+    "dd if=/dev/zero of=/run/disk bs=64k count=16 && losetup /dev/loop3 /run/disk && mke2fs -I 256 /dev/loop3 && "
+    "mount -t ext4 /dev/loop3 /srv/data",
 )
 FORGETFUL = on_host("forgetful", "mount -t tmpfs tmpfs /srv/data", "{harness.mounts: /srv/data}")
 KEEPING = """

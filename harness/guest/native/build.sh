@@ -11,7 +11,7 @@ pairs=$(cd "$here/../../.." && python3 -c "$rows")
 for pair in $pairs; do
   arch=${pair%%:*} triplet=${pair#*:}
   mkdir -p "$out/$arch"
-  for program in stage1 stage1_bare mark await; do
+  for program in stage1 stage1_bare mark await power; do
     case $program in *_bare) define=-DBARE ;; *) define= ;; esac
     # shellcheck disable=SC2086
     (cd "$here" && "$triplet-gcc-12" -Wall -Wextra -Werror -Os -std=gnu11 -ffreestanding -nostdlib -static -fno-pie \

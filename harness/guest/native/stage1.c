@@ -7,9 +7,12 @@
 #define MS_NODEV 4
 #define MS_NOEXEC 8
 #define MS_MOVE 8192
+#define MS_REC 16384
+#define MS_SHARED (1 << 20)
 #define MNT_DETACH 2
 #define AT_REMOVEDIR 0x200
 #define LOOP_CONFIGURE 0x4C0A
+#define LOOP_CTL_ADD 0x4C80
 #define LO_FLAGS_READ_ONLY 1
 #define AF_INET 2
 #define SOCK_DGRAM 2
@@ -17,6 +20,12 @@
 #define IFF_UP 1
 #define ENOENT 2
 #define EEXIST 17
+#define RLIMIT_NPROC 6
+#define RLIMIT_NOFILE 7
+
+/* The root's loop device: not one of the first, which programs and people expect to be free. */
+#define NUMBER 7
+#define DEVICE "/dev/loop7"
 
 /* struct loop_config of linux/loop.h */
 struct loop_config {
@@ -115,14 +124,20 @@ static void mount_root(void)
 {
     static struct loop_config config;
     long file = sys_open("/root.squashfs", O_RDONLY | O_CLOEXEC);
-    long loop = sys_open("/dev/loop0", O_RDWR | O_CLOEXEC);
+    long loop = sys_open(DEVICE, O_RDWR | O_CLOEXEC);
+    if (loop == -ENOENT) { /* a kernel that makes none by itself, or fewer */
+        long control = sys_open("/dev/loop-control", O_RDWR | O_CLOEXEC);
+        sys5(NR_ioctl, control, LOOP_CTL_ADD, NUMBER, 0, 0);
+        sys_close(control);
+        loop = sys_open(DEVICE, O_RDWR | O_CLOEXEC);
+    }
     try("open", "/root.squashfs", file);
-    try("open", "/dev/loop0", loop);
+    try("open", DEVICE, loop);
     config.fd = (unsigned int)file;
     config.info.flags = LO_FLAGS_READ_ONLY;
     try("attach", "/root.squashfs", sys5(NR_ioctl, loop, LOOP_CONFIGURE, (long)&config, 0, 0));
-    try("mount", "/dev/loop0",
-        sys5(NR_mount, (long)"/dev/loop0", (long)"/newroot", (long)"squashfs", MS_RDONLY | MS_NODEV, 0));
+    try("mount", DEVICE,
+        sys5(NR_mount, (long)DEVICE, (long)"/newroot", (long)"squashfs", MS_RDONLY | MS_NODEV, 0));
     sys_close(loop);
     sys_close(file);
     /* nobody can reach the backing file by a name any more */
@@ -160,6 +175,15 @@ static void loopback_up(void)
     sys5(NR_ioctl, fd, SIOCSIFFLAGS, (long)&request, 0, 0);
     sys_close(fd);
 }
+
+/* What every process inherits, as LinuxKit's init has it: 1048576 open files (the kernel allows no more unless told),
+ * and any number of processes. */
+static void raise_limits(void)
+{
+    static const unsigned long files[2] = {1048576, 1048576}, processes[2] = {~0UL, ~0UL};
+    sys5(NR_prlimit64, 0, RLIMIT_NOFILE, (long)files, 0, 0);
+    sys5(NR_prlimit64, 0, RLIMIT_NPROC, (long)processes, 0, 0);
+}
 #endif
 
 __attribute__((used)) void entry(long *stack)
@@ -177,12 +201,17 @@ __attribute__((used)) void entry(long *stack)
     mount_rest();
 #ifndef BARE
     loopback_up();
+    raise_limits();
 #endif
     mark("root");
     sys5(NR_umount2, (long)"/dev", MNT_DETACH, 0, 0, 0);
     try("move", "/newroot", sys5(NR_mount, (long)".", (long)"/", 0, MS_MOVE, 0));
     try("chroot", "/newroot", sys5(NR_chroot, (long)".", 0, 0, 0, 0));
     sys5(NR_chdir, (long)"/", 0, 0, 0, 0);
+#ifndef BARE
+    /* as LinuxKit's init has it: containers see one another's mounts where their binds say so */
+    try("share", "/", sys5(NR_mount, 0, (long)"/", 0, MS_REC | MS_SHARED, 0));
+#endif
     for (unsigned int i = 0; i < sizeof(inits) / sizeof(*inits); i++) {
         argv[0] = (char *)inits[i];
         long result = sys5(NR_execve, (long)inits[i], (long)argv, (long)envp, 0, 0);

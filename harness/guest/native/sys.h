@@ -14,7 +14,8 @@ enum { NR_read = 0, NR_write = 1, NR_close = 3, NR_ioctl = 16, NR_socket = 41, N
        NR_setsockopt = 54, NR_execve = 59, NR_exit = 60,
        NR_chdir = 80, NR_chroot = 161, NR_mount = 165, NR_umount2 = 166, NR_openat = 257, NR_mkdirat = 258,
        NR_unlinkat = 263, NR_symlinkat = 266, NR_finit_module = 313,
-       NR_pread64 = 17, NR_nanosleep = 35, NR_setpriority = 141, NR_sched_setscheduler = 144, NR_clock_gettime = 228 };
+       NR_pread64 = 17, NR_nanosleep = 35, NR_setpriority = 141, NR_sched_setscheduler = 144, NR_clock_gettime = 228,
+       NR_bind = 49, NR_kill = 62, NR_ppoll = 271, NR_prlimit64 = 302 };
 static long sys6(long n, long a, long b, long c, long d, long e, long f)
 {
     register long r10 __asm__("r10") = d;
@@ -37,7 +38,8 @@ static inline unsigned long counter(void)
 enum { NR_ioctl = 29, NR_mkdirat = 34, NR_unlinkat = 35, NR_symlinkat = 36, NR_umount2 = 39, NR_mount = 40,
        NR_chdir = 49, NR_chroot = 51, NR_openat = 56, NR_close = 57, NR_read = 63, NR_write = 64, NR_exit = 93,
        NR_socket = 198, NR_sendto = 206, NR_setsockopt = 208, NR_execve = 221, NR_finit_module = 273,
-       NR_pread64 = 67, NR_nanosleep = 101, NR_clock_gettime = 113, NR_sched_setscheduler = 119, NR_setpriority = 140 };
+       NR_pread64 = 67, NR_nanosleep = 101, NR_clock_gettime = 113, NR_sched_setscheduler = 119, NR_setpriority = 140,
+       NR_ppoll = 73, NR_kill = 129, NR_bind = 200, NR_prlimit64 = 261 };
 static long sys6(long n, long a, long b, long c, long d, long e, long f)
 {
     register long x8 __asm__("x8") = n;
@@ -61,7 +63,8 @@ static inline unsigned long counter(void)
 enum { NR_exit = 1, NR_read = 3, NR_write = 4, NR_close = 6, NR_execve = 11, NR_chdir = 12, NR_mount = 21,
        NR_umount2 = 52, NR_ioctl = 54, NR_chroot = 61, NR_openat = 288, NR_mkdirat = 289, NR_unlinkat = 294,
        NR_symlinkat = 297, NR_finit_module = 344, NR_socket = 359, NR_setsockopt = 366, NR_sendto = 369,
-       NR_setpriority = 97, NR_sched_setscheduler = 156, NR_nanosleep = 162, NR_pread64 = 180, NR_clock_gettime = 260 };
+       NR_setpriority = 97, NR_sched_setscheduler = 156, NR_nanosleep = 162, NR_pread64 = 180, NR_clock_gettime = 260,
+       NR_kill = 37, NR_ppoll = 302, NR_prlimit64 = 334, NR_bind = 361 };
 static long sys6(long n, long a, long b, long c, long d, long e, long f)
 {
     register long r1 __asm__("1") = n;
@@ -116,7 +119,7 @@ struct line {
     unsigned int size;
 };
 
-static void add(struct line *line, const char *text)
+static inline void add(struct line *line, const char *text)
 {
     while (*text && line->size < sizeof(line->text) - 2)
         line->text[line->size++] = *text++;
@@ -171,7 +174,7 @@ static inline void add_error(struct line *line, long result)
 
 static inline long open_log(void) { return sys_open("/dev/kmsg", O_WRONLY | O_CLOEXEC); }
 
-static void say_to(long fd, struct line *line)
+static inline void say_to(long fd, struct line *line)
 {
     line->text[line->size++] = '\n';
     sys_write(fd, line->text, line->size);

@@ -12,14 +12,14 @@ def tried(shell, what, command):
 
 @pytest.mark.needs("onboot/disk2")
 def test_losetup(shell):
-    assert shell.run("cat /sys/block/loop2/loop/backing_file", check=True).text.endswith("/disks/2\n")
-    assert shell.run("cat /sys/block/loop2/size", check=True).text == f"{24 * 2048}\n"
+    assert shell.run("cat /sys/block/loop1/loop/backing_file", check=True).text.endswith("/disks/2\n")
+    assert shell.run("cat /sys/block/loop1/size", check=True).text == f"{24 * 2048}\n"
 
 
 @pytest.mark.needs("onboot/format")
 def test_format(shell, log):
-    assert "/dev/loop1p1 is ext4" in log("onboot.format")
-    assert shell.run("findfs LABEL=data", check=True).text == "/dev/loop1p1\n"
+    assert "/dev/loop0p1 is ext4" in log("onboot.format")
+    assert shell.run("findfs LABEL=data", check=True).text == "/dev/loop0p1\n"
 
 
 @pytest.mark.needs("onboot/mount")
@@ -80,9 +80,9 @@ def test_verity(shell):
 
 @pytest.mark.needs("onboot/btrfs")
 def test_btrfs(shell):
-    assert shell.run("mkdir -p /run/try && mount -t btrfs /dev/loop4 /run/try", timeout=60).code == 0
+    assert shell.run("mkdir -p /run/try && mount -t btrfs /dev/loop3 /run/try", timeout=60).code == 0
     shell.run("echo kept >/run/try/new; sync; umount /run/try", check=True)
-    assert tried(shell, "-t btrfs /dev/loop4", "cat /run/try/new") == "kept\n"
+    assert tried(shell, "-t btrfs /dev/loop3", "cat /run/try/new") == "kept\n"
 
 
 @pytest.mark.needs("onboot/xfs")

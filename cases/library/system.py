@@ -41,7 +41,7 @@ def test_sysctl(shell):
 
 @pytest.mark.needs("onboot/sysfs")
 def test_sysfs(shell):
-    assert shell.run("cat /sys/block/loop7/queue/read_ahead_kb", check=True).text == "64\n"
+    assert shell.run("cat /sys/block/loop6/queue/read_ahead_kb", check=True).text == "64\n"
 
 
 @pytest.mark.needs("onboot/modprobe")
@@ -69,7 +69,7 @@ def test_dhcp(shell):
 @pytest.mark.needs("onboot/metadata")
 def test_metadata(shell, log):
     assert shell.run("cat /run/config/user-data", check=True).text == "from the cloud\n"
-    assert "from /dev/loop1p1" in log("onboot.metadata")
+    assert "from /dev/loop0p1" in log("onboot.metadata")
 
 
 @pytest.mark.needs("services/getty")

@@ -18,7 +18,7 @@ HOOK_LIMIT = 30  # seconds
 
 def ours(made: Bundle, prefix: str) -> dict[str, str]:
     """Return the files of a bundle in the folder `prefix` for our own init (guest/init), by name."""
-    # runc's own when nobody says, and so LinuxKit's: what is mounted later is seen where binds say so. crun's is private.
+    # runc's when nobody says, and so LinuxKit's: what is mounted later is seen as binds say. crun's is private.
     linux = {"rootfsPropagation": "rslave", **made.config["linux"]}
     config = {**made.config, "linux": linux}
     files = {"config.json": _json(config), "settings": _settings(made)}

@@ -182,6 +182,7 @@ class Builder:
         from harness.build import copyrights, formats, manifest
         from harness.build.images import interface_modules, judge, make_part, record
         from harness.build.layer import make_layer
+        from harness.build.modules import spelled
         from harness.build.rootfs import assemble
         from harness.oci.layers import Limits
         from harness.oci.volume import layout
@@ -201,7 +202,7 @@ class Builder:
         judge(spec, parts, images)
         self.progress(f"{spec.name} {arch.name}: kernel")
         asked = interface_modules(spec, parts) | modules_of(inputs)
-        kernel = self._kernel(inputs, images.get(spec.kernel.image), limits, asked)
+        kernel = self._kernel(inputs, images.get(spec.kernel.image), limits, asked | carried_of(inputs))
         held = {
             volume.name: [self.images.fetch(volume.image, one, spec.sources[0].parent) for one in arches]
             for volume, arches in volumes_of(spec, arch)
@@ -210,7 +211,8 @@ class Builder:
         bare = spec.kernel.tar == "none"
         modules = Tree() if bare else read_layer(kernel.modules)
         layouts = {name: layout(found, self.store) for name, found in held.items()}
-        root = assemble(spec, arch, parts, modules, () if bare else kernel.loads, layouts)
+        loads = [] if bare else [name for name in kernel.loads if name in set(map(spelled, asked))]
+        root = assemble(spec, arch, parts, modules, loads, layouts)
         squashfs = folder / "root.squashfs"
         formats.squashfs(root.tree, squashfs, inputs.compression, self.settings.turn)
         (folder / "kernel").write_bytes(kernel.kernel.read_bytes())
@@ -261,9 +263,18 @@ def volumes_of(spec: ImageSpec, arch: Arch) -> list[tuple[Volume, list[Arch]]]:
 
 def modules_of(inputs: Inputs) -> dict[str, str]:
     """Return the kernel modules that an image's components need, each with the first component that names it."""
+    return _asked(inputs, lambda component: component.modules)
+
+
+def carried_of(inputs: Inputs) -> dict[str, str]:
+    """Return those that they want carried and not loaded, likewise."""
+    return _asked(inputs, lambda component: component.carries)
+
+
+def _asked(inputs: Inputs, names: Callable[[ComponentSpec], Iterable[str]]) -> dict[str, str]:
     asked: dict[str, str] = {}
     for layer in (inputs.layers[one] for one in inputs.spec.references if one in inputs.layers):
-        for name in layer.modules:
+        for name in names(layer):
             asked.setdefault(name, layer.name)
     return asked
 

@@ -125,9 +125,9 @@ def test_a_command_that_stays_names_a_program_of_the_components(name: str, tmp_p
     brought = {f"/{path.strip('/')}" for path in (*component.keep, *(file.path for file in component.files))}
     assert program in brought
     path = tmp_path / "x.yml"
-    entry = {"name": "a", "image": f"linuxkit/{name}:v1", "command": [program, "-y"]}
+    entry = {"name": "a", "image": f"linuxkit/{name}:v1", "command": [program, "/x"], "env": ["PATH=/"]}
     path.write_text(json.dumps({"kernel": {"image": "kernel"}, "services": [entry]}))
-    assert load_image([path], library=True).services[0].command == (program, "-y")
+    assert load_image([path], library=True).services[0].command == (program, "/x")
 
 
 def test_a_command_that_is_wrong_is_no_bug(tmp_path: Path) -> None:

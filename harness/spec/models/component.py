@@ -37,6 +37,31 @@ class KernelPart(Model):
     probe: Strings = Field((), description="modules only cases need, in the probe")
 
 
+class CommandOption(Model):
+    """One option of the program that a component stands for."""
+
+    names: Strings = Field(description="its names without dashes, as in `[k, key-file]`; of `words`, with them")
+    takes: Literal["nothing", "text", "number"] = Field("nothing", description="the value that follows it")
+    values: Strings = Field((), description="the only values that are honoured; any when empty")
+    honoured: bool = Field(
+        True, description="the component does what it says; otherwise an image that uses it is refused"
+    )
+
+
+class CommandLine(Model):
+    """The command line of the LinuxKit package that a component stands for: what the build holds an image's to."""
+
+    programs: Strings = Field(description="the programs whose arguments these are, as images name them")
+    style: Literal["go", "getopt", "words"] = Field(
+        "go",
+        description="how options are written: as Go's flag package reads them (`-label X`, `--label=X`, none after the "
+        "first argument), as getopt does (`-k X`, `--key-file=X`, anywhere), or each a word of its own",
+    )
+    options: tuple[CommandOption, ...] = Field((), description="its options")
+    least: int = Field(0, ge=0, description="how many arguments there are at least")
+    most: int | None = Field(None, ge=0, description="how many at most; any number unless said")
+
+
 class ComponentSpec(Model):
     """One component of the library: which packages, which of their files, and how it runs."""
 
@@ -74,6 +99,14 @@ class ComponentSpec(Model):
         (),
         description="kernel modules that it needs: images that use it carry them, with all they need, and "
         "load them at boot; built-in or absent ones are left out",
+    )
+    carries: Strings = Field(
+        (),
+        description="kernel modules that images which use it carry, too, and that the kernel loads by itself once they "
+        "are needed, as a file system's",
+    )
+    command_line: CommandLine | None = Field(
+        None, description="the command line that images may give it, where it stands for a package of LinuxKit's"
     )
     kernel: KernelPart | None = Field(None, description="makes the component a kernel")
     guest: bool = Field(False, description="it brings the harness's own init scripts and boot marks")

@@ -9,7 +9,7 @@ from typing import Any
 
 from harness.arch import ARCHES
 from harness.spec.models.component import ComponentSpec
-from harness.spec.rules import characters, references
+from harness.spec.rules import characters, commandline, references
 from harness.spec.rules import common as checks
 from harness.spec.rules.common import Around, problem
 from harness.spec.text.complaints import Fault, KeyPath, Problem, nearest, spell
@@ -103,6 +103,8 @@ def _begins(path: Path, magic: bytes) -> bool:
 def _with_component(entry: YamlData, at: KeyPath, component: ComponentSpec, around: Around) -> Iterator[Problem]:
     """Judge what an entry and its component make together: what the entry says, the component's says no more."""
     command = entry.get("command", component.config.command)
+    words = [word for _, word in checks.texts(entry, "command")]
+    yield from commandline.problems(words, component, (*at, "command"), others="env" in entry)
     if not command and component.kernel is None:
         what = "is empty" if "command" in entry else f"is missing, and the component {component.name} has none"
         yield Problem((*at, "command"), what, "a program and its arguments")

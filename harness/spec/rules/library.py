@@ -22,8 +22,8 @@ _USER = re.compile(forms.ACCOUNT)
 _PASSWD_PATH = re.compile(forms.PASSWD_PATH)
 _WORD = re.compile(forms.QEMU_WORD)
 # A kernel component is its package's kernel and modules, and the `files` that `ucode` may name.
-_NOT_OF_A_KERNEL = ("keep", "drop", "stand_ins", "libraries", "users", "concatenate", "links", "modules", "guest",
-                    "section", "config")  # fmt: skip
+_NOT_OF_A_KERNEL = ("keep", "drop", "stand_ins", "libraries", "users", "concatenate", "links", "modules", "carries",
+                    "command_line", "guest", "section", "config")  # fmt: skip
 _MODULE = re.compile(forms.MODULE)
 _CONSOLE = re.compile(forms.CONSOLE)
 
@@ -50,9 +50,10 @@ def component(data: Mapping[str, Any], yaml: Path) -> Iterator[Problem]:
             yield from checks.problem(("links", target, index), checks.inner_path(link))
     for index, name in checks.texts(data, "stand_ins"):
         yield from checks.problem(("stand_ins", index), _stand_in(name))
-    for index, name in checks.texts(data, "modules"):
-        if not _MODULE.fullmatch(name):
-            yield Problem(("modules", index), f"{name!r} is no module's name", "a kernel module's name, as in dm-crypt")
+    for key in ("modules", "carries"):
+        for index, name in checks.texts(data, key):
+            if not _MODULE.fullmatch(name):
+                yield Problem((key, index), f"{name!r} is no module's name", "a kernel module's name, as in dm-crypt")
     yield from _config(_mapping(data, "config"), ("config",))
 
 

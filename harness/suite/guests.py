@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from types import MappingProxyType
@@ -70,14 +70,14 @@ class Guests:
 
     @contextmanager
     def own(
-        self, cell: Cell, *, image: Image | None = None, append: Sequence[str] = (), probe: bool = True,
-        until: str = "ready", reboot: bool = False, disks: Path | None = None,
-    ) -> Iterator[System]:  # fmt: skip
-        """Boot a guest for one case; `until` is the mark it is handed over at ("" at once)."""
+        self, cell: Cell, *, image: Image | None = None, probe: bool = True, until: str = "ready", **options: Any
+    ) -> Iterator[System]:
+        """Boot a guest for one case; `until` is the mark it is handed over at ("" at once).
+
+        `options` are more of `BootOptions`.
+        """
         self.release()
-        with self._booted(
-            cell, "own", image=image, append=append, probe=probe, until=until, reboot=reboot, disks=disks
-        ) as system:
+        with self._booted(cell, "own", image=image, probe=probe, until=until, **{"reboot": False, **options}) as system:
             yield system
 
     def out(self, cell: Cell, what: str) -> Path:
@@ -122,8 +122,8 @@ class Guests:
 
     @contextmanager
     def _booted(
-        self, cell: Cell, what: str, *, image: Image | None = None, append: Sequence[str] = (), probe: bool = True,
-        until: str = "ready", reboot: bool = True, disks: Path | None = None,
+        self, cell: Cell, what: str, *, image: Image | None = None, probe: bool = True, until: str = "ready",
+        **options: Any,
     ) -> Iterator[System]:  # fmt: skip
         from tenacity import Retrying, retry_if_exception_type, stop_after_attempt
 
@@ -139,11 +139,12 @@ class Guests:
             if spec.name != cell.spec.name:
                 self.run.events.tell("moved", cell=cell.id, what=what, machine=spec.name)
             probed = probe and (image or cell.built).parts.probe is not None
-            options = BootOptions(
-                mode="wall", out=self.out(cell, what), probe=probed, append=tuple(append), forwards=_ports(cell),
-                timeout=WALL_S, timeout_multiplier=self.run.patience, reboot=reboot, disks=disks,
+            how = BootOptions(
+                mode="wall", out=self.out(cell, what), probe=probed, forwards=_ports(cell), timeout=WALL_S,
+                timeout_multiplier=self.run.patience,
+                **{"reboot": True, **options, "append": tuple(options.get("append", ()))},
             )  # fmt: skip
-            system = stack.enter_context(boot(image or cell.built, spec, options))
+            system = stack.enter_context(boot(image or cell.built, spec, how))
             if until == "ready":
                 system.wait_ready()
                 system.prove()

@@ -8,17 +8,21 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Bad:
-    """``needle`` is looked for first, for it is quick; then ``pattern`` after the line's start or its stamp."""
+    """``needle`` is looked for first, for it is quick; then ``pattern`` after the kernel's stamp.
+
+    ``unstamped``: after the line's start as well, while no line has borne a stamp. A kernel that has none says nothing
+    else of its end; where lines bear stamps, one without is a program's, which may say anything.
+    """
 
     what: str
     needle: bytes
     pattern: bytes
-    stamped: bool = True  # only in a line that bears the kernel's stamp: programs may say such words too
+    unstamped: bool = False
 
 
 BAD = (
-    Bad("the kernel panicked", b"Kernel panic", rb"Kernel panic - not syncing", stamped=False),
-    Bad("the kernel panicked", b"Attempted to kill init", rb"Attempted to kill init", stamped=False),
+    Bad("the kernel panicked", b"Kernel panic", rb"Kernel panic - not syncing", unstamped=True),
+    Bad("the kernel panicked", b"Attempted to kill init", rb"Attempted to kill init", unstamped=True),
     Bad("the kernel hit a bug", b"BUG: ", rb"BUG: (?!soft lockup)"),
     Bad("the kernel is stuck", b"soft lockup", rb"(?:watchdog: )?BUG: soft lockup"),
     Bad("the kernel hit a bug", b"kernel BUG at", rb"kernel BUG at"),
@@ -30,9 +34,10 @@ BAD = (
     Bad("the guest ran out of memory", b"System is deadlocked", rb"System is deadlocked"),
 )
 _STAMP = rb"\[ *\d{1,9}\.\d{6}\](?:\[ *[TC]\d+\])? "
-_PATTERNS = tuple(
-    (bad, re.compile(rb"(?:" + _STAMP + rb"|^)" + bad.pattern if not bad.stamped else _STAMP + bad.pattern, re.M))
-    for bad in BAD
+_STAMPED = tuple((bad, re.compile(_STAMP + bad.pattern)) for bad in BAD)
+_PLAIN = tuple(
+    (bad, re.compile(rb"(?:" + _STAMP + rb"|^)" + bad.pattern, re.M) if bad.unstamped else pattern)
+    for bad, pattern in _STAMPED
 )
 
 
@@ -44,11 +49,14 @@ class GuestFailure:
     words: str
 
 
-def find(text: bytes) -> GuestFailure | None:
-    """Return the first failure that whole lines of console text tell of, None when there is none."""
+def find(text: bytes, *, stamps: bool = False) -> GuestFailure | None:
+    """Return the first failure that whole lines of console text tell of, None when there is none.
+
+    `stamps`: lines of this console bear the kernel's stamps.
+    """
     hits = [
         (match.start(), bad)
-        for bad, pattern in _PATTERNS
+        for bad, pattern in (_STAMPED if stamps else _PLAIN)
         if bad.needle in text and (match := pattern.search(text)) is not None
     ]
     if not hits:

@@ -69,10 +69,11 @@ class Listener:
         self._tail = lines[-TAIL_BYTES:] if len(lines) >= TAIL_BYTES else (self._tail + lines)[-TAIL_BYTES:]
         found, ready = self.finder.find(raw, lines, host_s)
         self._digest(raw, ready)
+        found = self._stamps.after(lines, found)
         if len(self.milestones) < MOST_MILESTONES:
-            self.milestones += self._stamps.after(lines, found)
+            self.milestones += found
         if self.failure is None:
-            self.failure = failures.find(lines)
+            self.failure = failures.find(lines, stamps=self._stamps.seen)
 
     def _digest(self, raw: bytes, ready: int) -> None:
         if ready >= 0 and not self.sha256_ready:

@@ -182,6 +182,11 @@ class Stamps:
     def __init__(self) -> None:
         self._highest = -1
 
+    @property
+    def seen(self) -> bool:
+        """Whether any line has borne a stamp."""
+        return self._highest >= 0
+
     def after(self, lines: bytes, found: Sequence[Milestone]) -> list[Milestone]:
         """Return the milestones found in whole lines, each with the higher stamp that was heard before it, if any."""
         looked_for = {mark.guest_us for mark in found}

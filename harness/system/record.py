@@ -124,7 +124,9 @@ class BootRecord:
 def completed(blank: BootRecord, marks: Sequence[Milestone], witness: Sequence[WitnessFrame]) -> BootRecord:
     """Return a record with its milestones, and all that follows from them and from the marks that left as frames."""
     exact = blank.mode == "exact"
-    found = [_witnessed(mark, witness) for mark in marks] if exact and not blank.foreign else list(marks)
+    found = list(marks) if exact else [replace(mark, higher_us=None) for mark in marks]  # a machine may start again
+    if exact and not blank.foreign:
+        found = [_witnessed(mark, witness) for mark in found]
     ready = next((mark for mark in found if mark.name == READY), None)
     ready_us = ready.guest_us if ready else None
     before_us = power_on_us(blank.arch, ready) if ready and exact else None

@@ -86,9 +86,21 @@ def test_programs_may_say_such_words(line: bytes) -> None:
     assert failures.find(line) is None
 
 
+def test_where_lines_bear_stamps_one_without_is_a_programs(listener: Listener) -> None:
+    listener.feed(b"[    0.000001] harness: init\r\nKernel panic - not syncing: fake\r\n", 1.0)
+    assert listener.failure is None
+    listener.feed(b"login: [    0.000002] Kernel panic - not syncing: real\r\n", 1.0)
+    assert listener.failure is not None and "real" in listener.failure.words
+
+
+def test_a_kernel_without_stamps_may_panic(listener: Listener) -> None:
+    listener.feed(b"Linux version 6.1\r\nKernel panic - not syncing: VFS\r\n", 1.0)
+    assert listener.failure is not None
+
+
 def test_marks_and_failures_survive_any_cutting(listener: Listener) -> None:
     text = b"[    0.000001] harness: init\r\n\x1b[31m[    0.000002] harness: ready\x1b[0m\r\n"
-    for byte in text + b"Kernel panic - not syncing: x\n":
+    for byte in text + b"[    0.000003] Kernel panic - not syncing: x\n":
         listener.feed(bytes([byte]), 1.0)
     assert [mark.name for mark in listener.milestones] == ["init", "ready"]
     assert listener.failure is not None

@@ -20,6 +20,7 @@ from harness.measure.floor import Floors
 from harness.measure.gate import CellFigures, differing
 from harness.measure.phases import figures
 from harness.show.frame import progress
+from harness.system.marks import check
 from harness.system.record import BootRecord
 
 if TYPE_CHECKING:
@@ -118,6 +119,7 @@ def _read(file: Path, of_results: Callable[[Any], list[CellFigures]]) -> list[Ce
         raise UserError(f"{file} cannot be read: {error}") from None
     if isinstance(data, dict) and "milestones" in data:
         record = BootRecord.from_json(data)
+        check(record)
         if record.mode != "exact":
             raise UserError(f"{file} is the record of a wall boot", hint="harness boot --exact makes exact ones")
         return [CellFigures(record.image, record.machine, exact=figures(record), key=record.key)]

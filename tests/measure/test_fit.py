@@ -1,0 +1,66 @@
+"""A guest that behaves when it is measured does not fit its own boot in wall time; pure."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.measure.fit import FACTOR, SLACK_US, misfits
+from harness.system.milestones import Milestone
+from harness.system.record import BootRecord
+
+EXACT = {
+    "init": 400_000, "root": 410_000, "boot": 420_000, "drivers": 450_000, "onboot/one start": 455_000,
+    "onboot/one done": 500_000, "services/two start": 505_000, "services/two ready": 560_000, "ready": 561_000,
+}  # fmt: skip
+
+
+def record(times: dict[str, int], mode: str = "exact", *, foreign: bool = False) -> BootRecord:
+    marks = tuple(Milestone(name, us, 0.0) for name, us in times.items())
+    return BootRecord(image="i", arch="arm64", machine="m", mode=mode, probed=False, accel="tcg",  # type: ignore[arg-type]
+                      accel_reason="", argv=(), cmdline="", cpu="c", machine_type="virt", qemu_version="7",
+                      milestones=marks, ready_us=times.get("ready"), foreign=foreign)  # fmt: skip
+
+
+def slowed(factor: float, late: int = 0, since: str = "") -> dict[str, int]:
+    names = list(EXACT)
+    first = names.index(since) if since else 0
+    return {name: round(us * factor) + (late if at >= first else 0) for at, (name, us) in enumerate(EXACT.items())}
+
+
+@pytest.mark.parametrize("factor", [0.2, 1, 5, 40])
+def test_a_host_of_any_speed_fits(factor: float) -> None:
+    assert misfits(record(EXACT), record(slowed(factor), "wall")) == ()
+
+
+@pytest.mark.parametrize("factor", [0.2, 5])
+@pytest.mark.parametrize("since", ["onboot/one done", "services/two ready", "drivers"])
+def test_what_is_slow_only_where_nobody_counts_is_named(factor: float, since: str) -> None:
+    late = round(EXACT["init"] * factor * FACTOR) + 2 * SLACK_US
+    found = misfits(record(EXACT), record(slowed(factor, late, since), "wall"))
+    assert found and since.partition(" ")[0] in found[0]
+
+
+def test_what_a_busy_host_adds_is_allowed() -> None:
+    assert misfits(record(EXACT), record(slowed(5, SLACK_US - 1, "onboot/one done"), "wall")) == ()
+    assert misfits(record(EXACT), record(slowed(5, 2 * SLACK_US, "onboot/one done"), "wall")) != ()
+
+
+def test_a_step_that_only_wall_time_has_is_named() -> None:
+    more = {**slowed(5)}
+    ready = more.pop("ready")
+    more |= {"onboot/more start": ready - 2, "onboot/more done": ready - 1, "ready": ready}
+    assert misfits(record(EXACT), record(more, "wall"))[0].startswith("onboot/more: ")
+
+
+def test_foreign_oses_are_judged_by_their_milestones() -> None:
+    exact = {"kernel": 300_000, "basic": 500_000, "ready": 700_000}
+    wall = {name: us * 6 for name, us in exact.items()}
+    assert misfits(record(exact, foreign=True), record(wall, "wall", foreign=True)) == ()
+    wall["ready"] += 30_000_000
+    found = misfits(record(exact, foreign=True), record(wall, "wall", foreign=True))
+    assert [one.partition(":")[0] for one in found] == ["to ready", "ready"]
+
+
+def test_without_a_stamp_at_ready_nothing_is_said() -> None:
+    assert misfits(record(EXACT), record({"init": 1}, "wall")) == ()
+    assert misfits(record({"init": 1}), record(EXACT, "wall")) == ()

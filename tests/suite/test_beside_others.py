@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from harness import paths
 
 OTHERS = """
 import pytest
@@ -125,3 +128,28 @@ def test_a_failed_subtest_fails_its_case(inner) -> None:
     assert ran.code == 1
     assert (ran.cells["a"]["status"], ran.cells["a"]["cases"]["failed"]) == ("failed", 1)
     assert ran.cells["a"]["partial"] == {"subtests failed": 1}
+
+
+@pytest.mark.parametrize(
+    ("words", "cells"),
+    [
+        (["--image", "default"], ["default-qemu-arm64", "default-qemu-s390x", "default-qemu-x86_64"]),
+        (["-m", "qemu-arm64"], ["default-qemu-arm64", "minimal-qemu-arm64"]),
+        (["--image", "library-network", "-m", "qemu-arm64"], ["library-network-qemu-arm64"]),
+        (["--image", "mine.yml+site.yml", "-m", "qemu-s390x"], ["mine-qemu-s390x"]),
+        (["--image", "mine.yml"], ["mine-qemu-arm64", "mine-qemu-s390x", "mine-qemu-x86_64"]),
+        (["plan.yml"], ["mine-qemu-arm64", "minimal-qemu-arm64"]),
+    ],
+)
+def test_what_a_matrix_is_of(tmp_path: Path, words: list[str], cells: list[str]) -> None:
+    image = (paths.CASES / "images/minimal.yml").read_text()
+    files = {"mine.yml": image, "site.yml": "files: [{path: etc/site, contents: x}]\n",
+             "plan.yml": "machines: [qemu-arm64]\nimages: [{path: mine.yml+site.yml}, {path: minimal}]\n"}  # fmt: skip
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    code = "from harness.cli import main; main()"
+    argv = [sys.executable, "-c", code, "matrix", *words, "--", "--collect-only", "-q"]
+    done = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert sorted(set(re.findall(r"\[([\w-]+)\]$", done.stdout, re.M))) == cells
+    assert {path.name for path in tmp_path.iterdir()} == set(files)

@@ -112,8 +112,12 @@ def from_words(
 ) -> int:
     """Run what the command line says: `words` is a plan (unless it begins with ``-``), then pytest's arguments."""
     plan = Path(words[0]) if words and not words[0].startswith("-") else None
-    if plan is None and not (images and machines and all("/" in one or one.endswith(".yml") for one in images)):
-        plan = DEFAULT_PLAN
+    if plan is None:
+        shipped = load_plan(DEFAULT_PLAN)
+        if set(images) <= {image.path.stem for image in shipped.images}:
+            plan = DEFAULT_PLAN
+        else:  # images of one's own: on the machines that are named, or on those of the shipped plan
+            machines = machines or shipped.machines
     wanted = Wanted(plan, tuple(images), tuple(machines), library=settings.library)
     extra = words[1:] if words and not words[0].startswith("-") else words
     return matrix(Request(wanted, settings=settings, extra=tuple(extra), **rest), as_json=as_json)

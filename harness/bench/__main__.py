@@ -13,7 +13,20 @@ from pathlib import Path
 
 from harness import paths
 from harness.arch import ARCHES
-from harness.bench import boots, boottime, builds, certificates, histories, images, page, pools, reports, serial, wall
+from harness.bench import (
+    attribution,
+    boots,
+    boottime,
+    builds,
+    certificates,
+    histories,
+    images,
+    page,
+    pools,
+    reports,
+    serial,
+    wall,
+)
 from harness.bench.context import Context, Measurement
 from harness.bench.figures import BenchFigure, Report
 from harness.errors import EXIT_INTERRUPTED, HostError, UserError
@@ -35,6 +48,9 @@ BENCHES = {
         Measurement("matrix", "seconds of the whole matrix, everything built", builds.warm),
         Measurement("cold", "seconds of the whole matrix, nothing downloaded yet", builds.cold),
         Measurement("boot-time", "small causes found and named, false alarms, sums of phases", boottime.boot_time),
+        Measurement(
+            "attribution", "causes injected and asked for, edits without one, rows that add up", attribution.attribution
+        ),
         Measurement("history", "seconds of `harness history`, 100,000 boots stored", histories.history),
         Measurement(
             "report", "seconds of the pages of a run of six cells, and over time of 100,000 boots", reports.report

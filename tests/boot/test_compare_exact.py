@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+pytestmark = [pytest.mark.boots, pytest.mark.builds]
 HARNESS = Path(sys.executable).with_name("harness")
 MORE = """services:
   - name: hello

@@ -1,0 +1,166 @@
+"""Bench of `harness compare`: known causes are injected into an image and asked for, and edits without a cause too."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from harness.bench.context import Context, FigureOrTable
+from harness.bench.figures import BenchFigure, Table
+from harness.build.settings import Settings
+from harness.commands.runs.compare_exact import booted
+from harness.commands.runs.sides import CellComparison, CompareRequest
+from harness.measure.account import rows
+from harness.measure.phases import phases
+from harness.suite.steps import traced_boot
+
+MACHINES = {"arm64": "qemu-arm64", "x86_64": "qemu-x86_64", "s390x": "qemu-s390x"}
+PROBE_TURNS = 1000
+SUM_US = 10.0
+NEAR = 0.05  # how far the size that is told may be from what was injected
+SLACK_US = 20  # what a shell's loop differs by from its own average
+
+
+@dataclass(frozen=True)
+class Side:
+    """An image of a trial: turns of a shell's loop in each container, files, words on the command line."""
+
+    services: Mapping[str, int] = field(default_factory=lambda: {"web": 200, "job": 60})
+    prep: int = 200
+    files: str = ""
+    words: str = ""
+
+    def yaml(self) -> str:
+        """Return it as YAML."""
+        services = "".join(_container(name, turns, stays=True) for name, turns in self.services.items())
+        return (f'kernel: {{image: kernel, cmdline: "quiet cryptomgr.notests{self.words}"}}\ninit: [init]\n'
+                f'onboot:\n{_container("prep", self.prep, stays=False)}services:\n{services}'
+                f'{"files:" if self.files else ""}\n{self.files}')  # fmt: skip
+
+
+def _container(name: str, turns: int, *, stays: bool) -> str:
+    loop = f"i=0; while [ $i -lt {turns} ]; do i=$((i+1)); done; echo {name} is up"
+    rest = (
+        f'{loop}; exec sleep 100000"]\n    annotations: {{harness.health: "log:{name} is up"}}\n'
+        if stays
+        else f'{loop}"]\n'
+    )
+    return f'  - name: {name}\n    image: busybox\n    command: [/bin/sh, -c, "{rest}'
+
+
+@dataclass(frozen=True)
+class Injected:
+    """A change with a cause: who must be named (how its name begins), and its turns more; None: of any size."""
+
+    what: str
+    side: Side
+    owner: str
+    turns: int | None = None
+
+
+def _causes(turn_us: float) -> Iterator[Injected]:
+    base = Side()
+
+    def more(us: int) -> int:
+        return max(1, round(us / turn_us))
+
+    for us in (100, 200, 500, 1_000, 2_000, 10_000):
+        turns = more(us)
+        services = {**base.services, "web": base.services["web"] + turns}
+        yield Injected(f"{us / 1000} ms in a service", replace(base, services=services), "services/web", turns)
+        yield Injected(f"{us / 1000} ms in an onboot", replace(base, prep=base.prep + turns), "onboot/prep", turns)
+    fewer = {**base.services, "web": base.services["web"] - more(1_000)}
+    yield Injected("1 ms less in a service", replace(base, services=fewer), "services/web", -more(1_000))
+    yield Injected("a service more", replace(base, services={**base.services, "third": 60}), "services/third")
+    yield Injected("a service less", replace(base, services={"web": 200}), "services/job")
+    module = "  - path: etc/modules\n    contents: nf_tables\n"
+    yield Injected("a module", replace(base, files=module), "module/nf_tables")
+    yield Injected(
+        "5 MB that nobody reads", replace(base, files=_file("opt/ballast", 5_000_000)), "work/async_run_entry_fn"
+    )
+    for word in (" slub_debug=FZP", " initcall_debug"):
+        yield Injected(f"the word{word}", replace(base, words=word), "")
+
+
+def _file(path: str, size: int, seed: int = 1) -> str:
+    letters = "".join(random.Random(seed).choices("abcdefghijklmnopqrstuvwxyz", k=min(size, 20_000)))
+    text = (letters * (size // len(letters) + 1))[:size]
+    return f"  - path: {path}\n    contents: {text}\n"
+
+
+def _edits(count: int) -> Iterator[tuple[str, Side]]:
+    """Yield edits without a cause: new files, other names, other orders, other texts."""
+    base, names = Side(), random.Random(7)
+    for number in range(count):
+        kind, word = number % 4, "".join(names.choices("abcdefghij", k=6))
+        if kind == 0:
+            yield f"a file of {number + 1} kB", replace(base, files=_file(f"etc/{word}", 1000 * (number + 1), number))
+        elif kind == 1:
+            yield "a renamed service", replace(base, services={word: 200, "job": 60})
+        elif kind == 2:
+            yield "services in another order", replace(base, services={"job": 60, "web": 200})
+        else:
+            yield "another text of one length", replace(base, files=f"  - path: etc/{word}\n    contents: {word}\n")
+
+
+def attribution(context: Context) -> Iterator[FigureOrTable]:
+    """Ask for each injected cause, and for edits without one, on each architecture."""
+    for arch, machine in MACHINES.items():
+        yield from _sums(context, arch, machine)
+        yield from _injected(context, arch, machine)
+        count = context.times(66, 3)
+        wrong = [what for what, side in _edits(count) if _asked(context, machine, side).comparison.answer != "same"]
+        note = f"of {count}{': ' if wrong else ''}{', '.join(wrong)}"
+        yield BenchFigure(f"{arch}: edits without a cause called slower or faster", "edits", (float(len(wrong)),), 0.0,
+                          note=note)  # fmt: skip
+
+
+def _sums(context: Context, arch: str, machine: str) -> Iterator[FigureOrTable]:
+    image, spec = context.cell("default", machine)
+    context.say(f"attribution: who had the processor on {machine}")
+    record, found = traced_boot(image, spec, context.folder("attribution", arch, "sums"))
+    line = [phase for phase in phases(record) if not phase.under and phase.start_us >= 0]
+    inner = rows(found, line)
+    off = max(abs(phase.us - sum(one.us for one in inner if one.under == phase.name)) for phase in line)
+    yield BenchFigure(f"{arch}: rows of a phase and the phase differ by at most", "us", (float(off),), SUM_US)
+
+
+def _injected(context: Context, arch: str, machine: str) -> Iterator[FigureOrTable]:
+    slow = replace(Side(), services={"web": 200 + PROBE_TURNS, "job": 60})
+    probe = _asked(context, machine, slow)
+    turn_us = _cost(probe, "services/web") / PROBE_TURNS
+    told, wrong = [], 0
+    for one in list(_causes(turn_us))[:: context.times(1, 5)]:
+        context.say(f"attribution: {one.what} on {machine}")
+        found = _asked(context, machine, one.side)
+        culprit = found.comparison.culprit
+        right = culprit is not None and culprit.owner.startswith(one.owner)
+        if right and culprit is not None and one.turns is not None:
+            wanted = one.turns * turn_us
+            right = abs(culprit.us - wanted) <= max(SLACK_US, NEAR * abs(wanted))
+        wrong += not right
+        paired = found.paired
+        size = f"{paired.mean_us / 1000:+.3f} ± {paired.margin_us / 1000:.3f}" if paired else "+0.000"
+        who = f"{culprit.owner} {culprit.us / 1000:+.3f}" if culprit else "nobody"
+        told.append((one.what, size, found.comparison.answer, who, "" if right else "wrong"))
+    yield BenchFigure(
+        f"{arch}: causes not found, or told wrongly", "causes", (float(wrong),), 0.0, note=f"of {len(told)}"
+    )
+    yield Table(f"what was said on {arch}", ("injected", "whole, ms", "answer", "named, ms", ""), tuple(told))
+
+
+def _cost(found: CellComparison, owner: str) -> int:
+    return next((one.us for one in found.comparison.causes if one.owner == owner), 0)
+
+
+def _asked(context: Context, machine: str, side: Side) -> CellComparison:
+    folder = context.out / "attribution-images"
+    folder.mkdir(exist_ok=True)
+    names = []
+    for name, one in (("before", Side()), ("after", side)):
+        path = Path(folder / f"{name}.yml")
+        path.write_text(one.yaml())
+        names.append(str(path))
+    return booted(CompareRequest(names[0], names[1], machines=(machine,)), Settings())

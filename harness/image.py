@@ -80,6 +80,14 @@ class Bootable(Protocol):
     def expect(self) -> dict[str, Any]:
         """What its YAML declares of onboot, onshutdown and services, by name."""
 
+    @property
+    def manifest(self) -> dict[str, Any]:
+        """What the harness's build says of it (docs/manifest.md); empty where the harness has not built it."""
+
+    @property
+    def path(self) -> Path:
+        """What names it on the command line: the folder of a built image, a foreign OS's YAML."""
+
 
 @dataclass(frozen=True)
 class Image:
@@ -100,6 +108,11 @@ class Image:
         if not isinstance(data, dict) or data.get("schema") != SCHEMA:
             raise UserError(f"{path}: manifest of another schema than {SCHEMA}", hint="build the image again")
         return data
+
+    @property
+    def path(self) -> Path:
+        """Its folder."""
+        return self.folder
 
     @property
     def name(self) -> str:
@@ -167,6 +180,16 @@ class ForeignImage:
     """A foreign OS as its YAML describes it."""
 
     spec: OsSpec
+
+    @property
+    def manifest(self) -> dict[str, Any]:
+        """None: the harness has not built it."""
+        return {}
+
+    @property
+    def path(self) -> Path:
+        """Its YAML."""
+        return self.spec.path
 
     @property
     def name(self) -> str:

@@ -8,3 +8,13 @@ def test_wall_time_fits_exact_time(exact, boot, cell):
     assert system.record.ready_us is not None, "no stamp of the kernel's at ready, so nothing can be compared"
     found = misfits(exact.first, system.record)
     assert not found, "; ".join(found)
+
+
+def test_the_emulator_tells_when_ready_was(exact, machine, cell):
+    if not machine.network or not cell.built.manifest:
+        return  # nothing can leave, or nothing of the harness's is there to send it: the record says whose word it is
+    for record in (exact.first, exact.second):
+        assert record.ready_clock == "emulator", (
+            "`ready` did not leave as a frame, by which QEMU's own clock could tell when it was: "
+            "the image's network was taken away, filtered, or has no driver"
+        )

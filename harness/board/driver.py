@@ -20,7 +20,7 @@ from harness.board.shells import PerLife, Rooted
 from harness.board.source import BoardSource
 from harness.board.ssh import Connection, SshShell
 from harness.errors import UserError
-from harness.image import Bootable, Image
+from harness.image import Bootable
 from harness.spec.models.base import Login
 from harness.spec.models.board import Board, reached
 from harness.spec.models.machine import MachineSpec
@@ -144,11 +144,11 @@ class BoardDriver:
 
     def prove(self, system: Booted) -> None:
         """Compare the digest of the running root with the built one's; nothing to compare where there is no shell."""
-        if isinstance(system.image, Image) and (shell := self.shell(system)):
+        if system.image.manifest and (shell := self.shell(system)):
             proof.prove(shell, system.image.manifest, system.machine.name)
 
     def _make(self, system: Booted) -> Shell | None:
-        board, many, ours = self._bench.board, system.options.timeout_multiplier, isinstance(system.image, Image)
+        board, many, ours = self._bench.board, system.options.timeout_multiplier, bool(system.image.manifest)
 
         def life() -> object:
             return (system.boots(), system.exits(gettys(system.image)))
@@ -177,9 +177,9 @@ class BoardDriver:
 
 def serves_ssh(image: Bootable) -> bool:
     """Say whether a booted image can be expected to let somebody in over SSH; nothing is known of a foreign OS."""
-    if not isinstance(image, Image):
+    if not image.manifest:
         return True
-    return any(SSH in row["ports"] for row in image.manifest["expect"]["services"].values())
+    return any(SSH in row["ports"] for row in image.expect["services"].values())
 
 
 def with_password(login: Login) -> Login:
@@ -221,7 +221,7 @@ def prepare(image: Bootable, machine: MachineSpec, options: BootOptions, stack: 
     line = ConsoleLine(source, dialogue, restarts=options.reboot, baud=board.console.speed)
     driver = BoardDriver(bench, files, line, switch, probed)
     stack.callback(driver.close)
-    driver.by_hand = f"harness boot {image_path(image)} -m {machine.path}"
+    driver.by_hand = f"harness boot {image.path} -m {machine.path}"
     driver.forwards = {port: reached(board, port) for port in options.forwards}
     return Prepared(driver, _blank(image, machine, cmdline, probed), {"board": machine.description or machine.name})
 
@@ -241,13 +241,8 @@ def _other_shell(board: Board, image: Bootable) -> bool:
 
 def gettys(image: Bootable) -> set[str]:
     """Return the services of an image of ours that wait for a person on its console: what is typed goes to them."""
-    rows = image.manifest["components"] if isinstance(image, Image) else []
+    rows = image.manifest.get("components", [])
     return {row["name"] for row in rows if row["reference"] == GETTY}
-
-
-def image_path(image: Bootable) -> Path:
-    """Return what names an image on the command line."""
-    return image.folder if isinstance(image, Image) else Path(image.name)
 
 
 def _files(image: Bootable, cmdline: str, bench: Deployment, *, probed: bool) -> BootFiles:

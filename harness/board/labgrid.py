@@ -53,7 +53,7 @@ def resolved(machine: MachineSpec, wait_s: float = 3600.0) -> Iterator[MachineSp
             changes["console"] = _console(_resources(_client(place, name, "env")), machine.name)
         if board.power.labgrid:
             changes["power"] = board.power.model_copy(update={"labgrid": False, "command": _power(place, name)})
-        yield machine.model_copy(update={"board": board.model_copy(update=changes)})
+        yield machine.driven(**changes)
 
 
 def _reserve(place: LabgridPlace, stack: ExitStack, wait_s: float) -> str:

@@ -72,6 +72,13 @@ def _twice(made: Derived, files: EvidenceFiles) -> str:
     return _false(made) or ("" if same else found.verdict)
 
 
+def _told(made: Derived, files: EvidenceFiles) -> str:
+    if not made.sources.machine.network or not made.sources.image.manifest:
+        return ""
+    silent = [record for record in _pair(made) if record.ready_clock != "emulator"]
+    return "its ready is the guest's word, and not the emulator's" if silent else ""
+
+
 def _off(made: Derived, files: EvidenceFiles) -> str:
     wanted = judge.down(made.sources.image.expect)
     for record in _pair(made):
@@ -95,6 +102,7 @@ FINDINGS: dict[str, Finding] = {
     "test_boot.py::test_exact_time_twice_the_same": _twice,
     "test_boot.py::test_exact_boots_are_unprobed": _nothing,
     "test_boot.py::test_power_off_is_clean_and_runs_onshutdown": _off,
+    "certify/alike.py::test_the_emulator_tells_when_ready_was": _told,
 }
 # That ask for what only an image of the harness's own making has.
 OF_BUILT = frozenset(FINDINGS) - {
@@ -102,6 +110,7 @@ OF_BUILT = frozenset(FINDINGS) - {
     "test_boot.py::test_exact_time_within_budget",
     "test_boot.py::test_exact_time_twice_the_same",
     "test_boot.py::test_exact_boots_are_unprobed",
+    "certify/alike.py::test_the_emulator_tells_when_ready_was",
 }
 
 

@@ -149,5 +149,5 @@ def _plain(arch: Arch) -> MachineSpec:
         rng=False,
     )
     return MachineSpec(
-        name="trial", path=Path(), digest="", arch=arches.by_name(arch.name).name, console=arch.console, qemu=made
+        name="trial", path=Path(), digest="", arch=arches.by_name(arch.name).name, console=arch.console, drive=made
     )

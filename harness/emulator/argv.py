@@ -8,7 +8,7 @@ from typing import Literal
 
 from harness.arch import ARCHES
 from harness.emulator.disk import DiskSnapshot
-from harness.emulator.firmware import Firmware
+from harness.emulator.firmware import Firmware, Flash
 from harness.spec.models.machine import MachineSpec, Qemu
 from harness.system.milestones import RTC_BASE
 from harness.system.record import Mode
@@ -139,6 +139,8 @@ def _devices(launch: Launch, probe: str) -> list[str]:
             argv += ["-object", f"filter-dump,id=frames,netdev=net,queue=rx,file={escape(launch.frames)}"]
     if launch.disk:
         drive = f"if=none,id=disk,format={launch.disk.format},snapshot=on,file={escape(launch.disk.path)}"
+        if launch.disk.overlay:
+            drive = f"if=none,id=disk,format=qcow2,file={escape(launch.disk.overlay)}"
         first = "" if launch.kernel else "bootindex=2"
         argv += ["-drive", drive, *_device(f"virtio-blk-{transport.suffix}", "drive=disk", still, first)]
     for number, path in enumerate(launch.disks):
@@ -157,10 +159,13 @@ def _devices(launch: Launch, probe: str) -> list[str]:
 
 
 def _flash(firmware: Firmware) -> list[str]:
+    chips = [(firmware.code, "readonly=on,"), (firmware.variables, "snapshot=on,")]
+    if firmware.kept:
+        chips[1] = (Flash(firmware.kept, firmware.variables.format), "")
     return [
         word
-        for unit, (flash, how) in enumerate([(firmware.code, "readonly=on"), (firmware.variables, "snapshot=on")])
-        for word in ("-drive", f"if=pflash,unit={unit},format={flash.format},{how},file={escape(flash.path)}")
+        for unit, (flash, how) in enumerate(chips)
+        for word in ("-drive", f"if=pflash,unit={unit},format={flash.format},{how}file={escape(flash.path)}")
     ]
 
 

@@ -19,7 +19,7 @@ from harness.emulator import accel, firmware
 from harness.emulator import argv as qemu
 from harness.emulator.accel import Choice
 from harness.emulator.argv import BY_HAND, Launch, emulated
-from harness.emulator.disk import disk_of
+from harness.emulator.disk import DiskSnapshot, disk_of, make_overlay, overlay_name
 from harness.emulator.inputs import inputs
 from harness.emulator.qmp import Qmp
 from harness.emulator.running import FRAMES, Running, run_qemu, sweep
@@ -42,6 +42,8 @@ T = TypeVar("T")
 SETTLE_S = 0.5  # for a QEMU whose monitor is gone to end
 DRAIN_S = 10.0  # for a QEMU whose console has ended to end
 LOOPBACK = "127.0.0.1"
+MOST_RESETS = 10_000  # where a reset is asked for
+LOADER_RESETS = 10  # where it is not: a boot loader that falls back to another system does so by a reset
 
 
 class QemuDriver:
@@ -57,6 +59,9 @@ class QemuDriver:
         self._start = time.monotonic()
         self.running = run_qemu(launch, options.out)
         self._ended = False
+        self._resets = MOST_RESETS if options.reboot else 0
+        if options.mode == "wall" and launch.kernel is None:
+            self._resets = max(self._resets, LOADER_RESETS)
         self._turn = threading.Lock()  # who holds it starts or ends QEMU
         self._probe: ProbeShell | None = None
 
@@ -83,7 +88,7 @@ class QemuDriver:
 
     def meet(self) -> None:
         """Make QEMU tell of resets, and learn the forwarded ports."""
-        if self.options.reboot:
+        if self._resets:
             self._ask(Qmp.greet)
         if self.options.forwards:
             self.forwards = {inside: (LOOPBACK, outside) for inside, outside in self._ask(Qmp.forwards).items()}
@@ -143,7 +148,7 @@ class QemuDriver:
         """
         with self._turn:
             old = self.running
-            if self._ended or not self.options.reboot or old.process.wait(DRAIN_S) != 0:
+            if self._ended or self.starts > self._resets or old.process.wait(DRAIN_S) != 0:
                 return None
             if old.qmp is None or not old.qmp.ended_by_reset():
                 return None
@@ -199,10 +204,10 @@ def prepare(image: Bootable, machine: MachineSpec, options: BootOptions, stack: 
         machine=machine,
         kernel=parts.kernel,
         initrd=joined if options.probe else parts.initrd,
-        disk=disk_of(parts.disk) if parts.disk else None,
+        disk=_disk(parts.disk, options, stack) if parts.disk else None,
         disks=_disks(machine, options, stack),
         iso=parts.iso,
-        firmware=firmware.uefi(machine) if parts.firmware else None,
+        firmware=_uefi(machine, options, stack) if parts.firmware else None,
         cmdline=whole_cmdline(
             image.cmdline,
             machine,
@@ -232,6 +237,30 @@ def prepare(image: Bootable, machine: MachineSpec, options: BootOptions, stack: 
 def _has_witness(image: Bootable, machine: MachineSpec, options: BootOptions) -> bool:
     """Say whether frames are written down: for their exact time, or because one is a milestone."""
     return emulated(machine).network and (options.mode == "exact" or any(row.packet for row in image.milestones))
+
+
+def _disk(path: Path, options: BootOptions, stack: ExitStack) -> DiskSnapshot:
+    """Return an OS's disk. In a wall boot what the OS writes lives as long as the System, or in the folder of disks."""
+    disk = disk_of(path)
+    if options.mode == "exact":
+        return disk
+    folder = options.disks or options.out
+    overlay = folder / overlay_name(disk)
+    make_overlay(disk, overlay)
+    if options.disks is None:
+        stack.callback(overlay.unlink, missing_ok=True)
+    return replace(disk, overlay=overlay)
+
+
+def _uefi(machine: MachineSpec, options: BootOptions, stack: ExitStack) -> firmware.Firmware:
+    """Return a machine's UEFI. In a wall boot it remembers what it is told, likewise."""
+    found = firmware.uefi(machine)
+    if options.mode == "exact":
+        return found
+    found = firmware.keep_variables(found, options.disks or options.out)
+    if options.disks is None and found.kept:
+        stack.callback(found.kept.unlink, missing_ok=True)
+    return found
 
 
 def _disks(machine: MachineSpec, options: BootOptions, stack: ExitStack) -> tuple[Path, ...]:

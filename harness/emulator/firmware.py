@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -33,10 +34,11 @@ class Flash:
 
 @dataclass(frozen=True)
 class Firmware:
-    """A UEFI: what each boot begins with, and forgets."""
+    """A UEFI: its program, and the variables that each boot begins with, and forgets unless it has a file for them."""
 
     code: Flash
     variables: Flash
+    kept: Path | None = None  # what the guest makes of the variables
 
     @property
     def files(self) -> dict[str, Path]:
@@ -47,6 +49,17 @@ class Firmware:
     def digest(self) -> str:
         """The SHA-256 of its program."""
         return file_digest(self.code.path)
+
+
+def keep_variables(uefi: Firmware, folder: Path) -> Firmware:
+    """Return a UEFI that remembers what it is told, in a file of `folder`; HostError when it cannot be made."""
+    path = folder / f"uefi-variables-{uefi.digest[:12]}"
+    try:
+        if not path.exists():
+            shutil.copyfile(uefi.variables.path, path)
+    except OSError as error:
+        raise HostError(f"cannot make the machine's UEFI variables {path}: {error.strerror}") from None
+    return replace(uefi, kept=path)
 
 
 def folders() -> tuple[Path, ...]:

@@ -100,6 +100,16 @@ class Ballasted:
         """The image's."""
         return self.image.expect
 
+    @property
+    def manifest(self) -> dict[str, Any]:
+        """The image's."""
+        return self.image.manifest
+
+    @property
+    def path(self) -> Path:
+        """The image's."""
+        return self.image.path
+
 
 def perturbed_boot(image: Bootable, machine: MachineSpec, out: Path, how: Perturbation) -> BootRecord:
     """Boot once in exact time under a perturbation, as far as the image can be perturbed so; raises as `exact_boot`.

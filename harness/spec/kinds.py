@@ -12,7 +12,7 @@ from harness.spec.models.base import Model
 from harness.spec.models.component import ComponentSpec
 from harness.spec.models.foreign import OsSpec
 from harness.spec.models.image import ImageFile
-from harness.spec.models.machine import MachineSpec
+from harness.spec.models.machine import MachineFile
 from harness.spec.models.plan import Plan
 from harness.spec.models.policy import Policy
 from harness.spec.models.profile import ProfileSpec, Waivers
@@ -28,7 +28,7 @@ FileKind = Literal["image", "component", "machine", "plan", "os", "profile", "wa
 MODELS: dict[FileKind, type[Model]] = {
     "image": ImageFile,
     "component": ComponentSpec,
-    "machine": MachineSpec,
+    "machine": MachineFile,
     "plan": Plan,
     "os": OsSpec,
     "profile": ProfileSpec,

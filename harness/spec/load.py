@@ -13,7 +13,7 @@ from harness.spec.kinds import refuse_other_kinds
 from harness.spec.merge import judge, merge
 from harness.spec.models.board import variables
 from harness.spec.models.image import ImageSpec, Substitution
-from harness.spec.models.machine import MachineSpec
+from harness.spec.models.machine import MachineFile, MachineSpec, machine_of
 from harness.spec.models.plan import Plan
 from harness.spec.rules import library as checks_library
 from harness.spec.rules import plan as checks_plan
@@ -104,12 +104,12 @@ def check_machine(document: Document) -> Checked[MachineSpec]:
     if qemu is not None and isinstance(qemu.value, dict) and "virtio" not in qemu.value:
         qemu.value["virtio"] = YamlNode(arch.virtio if arch else "pci", qemu.place)
     given = {"name": path.stem, "path": path, "digest": digest_of_bytes(document.content)}
-    made, complaints = checked(MachineSpec, document, given, checks_library.machine(data))
+    made, complaints = checked(MachineFile, document, given, checks_library.machine(data))
     if made is None or complaints or arch is None:
         return None, complaints
     if made.board is not None:
         hide(variables(made.board))
-    return made.model_copy(update={"arch": arch.name}), []
+    return machine_of(made.model_copy(update={"arch": arch.name})), []
 
 
 def check_plan(document: Document) -> Checked[Plan]:

@@ -26,7 +26,7 @@ from harness.spec.models.component import ComponentSpec, Concatenate, KernelPart
 from harness.spec.models.container import BindNS, Device, Entry, File, IDMapping, Interface, Mount, Runtime
 from harness.spec.models.foreign import MilestonePattern, Os, OsSpec
 from harness.spec.models.image import ImageFile, KernelKeys, Trust, Volume
-from harness.spec.models.machine import MachineSpec, Qemu
+from harness.spec.models.machine import MachineFile, Qemu
 from harness.spec.models.plan import Budget, DiskLimits, Email, KnownFailure, Notify, Plan, PlanImage
 from harness.spec.models.policy import Policy
 from harness.spec.models.profile import ApplicabilityRule, ProfileSpec, Requirement, Waiver, Waivers
@@ -89,7 +89,7 @@ PARTS: dict[str, tuple[tuple[str, type[Model]], ...]] = {
         ("`kernel`", KernelPart),
     ),
     "Machine": (
-        ("the file", MachineSpec),
+        ("the file", MachineFile),
         ("`qemu`", Qemu),
         ("`board`", Board),
         ("`board.console`", BoardConsole),

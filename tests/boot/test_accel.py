@@ -139,7 +139,7 @@ def test_a_spoilt_memory_is_made_anew(cache: Path) -> None:
 
 def test_exact_boots_are_emulated_and_demands_are_checked(machine: Callable[[str], MachineSpec]) -> None:
     spec = machine(OTHER.name)
-    demanding = spec.model_copy(update={"qemu": spec.qemu.model_copy(update={"accel": "kvm"})})
+    demanding = spec.driven(accel="kvm")
     assert accel.choose(OTHER, demanding, Path("kernel"), "exact").name == "tcg"
     with pytest.raises(HostError, match="demands KVM"):
         accel.choose(OTHER, demanding, Path("kernel"), "wall")

@@ -19,7 +19,7 @@ SIZE = 8 << 20
 @pytest.fixture
 def with_disks(machine: Callable[[str], MachineSpec]) -> MachineSpec:
     spec = machine("arm64")
-    return spec.model_copy(update={"qemu": spec.qemu.model_copy(update={"disks": (8, 1)})})
+    return spec.driven(disks=(8, 1))
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from harness.emulator import firmware
-from harness.emulator.argv import BY_HAND, Launch, argv, cd_drive, emulated
+from harness.emulator.argv import BY_HAND, Launch, argv, cd_drive
 from harness.errors import HostError, UserError
 from harness.spec import load_machine
 from harness.spec.models.machine import MachineSpec
@@ -44,7 +44,7 @@ def described(path: Path, arch: str = "x86_64", machines: str = "pc-q35-*", feat
 
 def of_type(name: str, machine: str) -> MachineSpec:
     made = load_machine(name)
-    return made.model_copy(update={"qemu": emulated(made).model_copy(update={"machine": machine})})
+    return made.driven(machine=machine)
 
 
 def test_the_first_that_fits_by_name_and_the_users_own_hides_one_of_the_same_name(folders: list[Path]) -> None:

@@ -24,7 +24,7 @@ HANG = "\nwhile :; do $b sleep 1; done\n"
 
 
 def change(spec: MachineSpec, **qemu: object) -> MachineSpec:
-    return spec.model_copy(update={"qemu": spec.qemu.model_copy(update=qemu)})
+    return spec.driven(**qemu)
 
 
 def test_a_panic_fails_at_once_in_its_own_words(toy: Toy) -> None:

@@ -49,9 +49,7 @@ def test_a_fresh_qemu_that_dies_is_told_as_any_other(toy: Toy, monkeypatch: pyte
         return running
 
     def refused(launch: Launch, out: Path) -> Running:
-        wrong = launch.machine.model_copy(
-            update={"qemu": launch.machine.qemu.model_copy(update={"args": ("-device", "no-such-device")})}
-        )
+        wrong = launch.machine.driven(args=("-device", "no-such-device"))
         return run_qemu(Launch(**{**launch.__dict__, "machine": wrong}), out)
 
     with toy("say ready" + HANG, reboot=True) as system:
@@ -124,7 +122,7 @@ def test_a_qemu_that_refuses_its_options_says_more_than_its_monitor(
     toy: Toy, machine: Callable[[str], MachineSpec], more: dict[str, object]
 ) -> None:
     spec = machine("arm64")
-    wrong = spec.model_copy(update={"qemu": spec.qemu.model_copy(update={"machine": "nosuch"})})
+    wrong = spec.driven(machine="nosuch")
     with pytest.raises(MachineError, match="QEMU ended with exit code 1") as caught, toy(HANG, spec=wrong, **more):
         pass
     assert "nosuch" in caught.value.details

@@ -25,9 +25,9 @@ def boot(images: Sequence[str], machine: str, settings: Settings, request: BootR
     """Boot what `images` name on `machine`."""
     _check(request)
     spec = load_machine(machine)
-    if request.disks is not None:
-        _keep(request.disks, spec)
     image = image_of(images, spec, settings)
+    if request.disks is not None:
+        _keep(request.disks, spec, image)
     if request.command is not None and not (image.parts.probe or image.login):
         raise UserError(f"{image.name} has no shell to run a command in", hint="give its YAML a `login`")
     with scratch("boot", request.out) as out:
@@ -57,8 +57,8 @@ def _check(request: BootRequest) -> None:
         raise UserError(f"--within needs --runs {fewest()} at least: of fewer boots nothing is known of a median")
 
 
-def _keep(folder: Path, machine: MachineSpec) -> None:
-    if machine.qemu is None or not machine.qemu.disks:
+def _keep(folder: Path, machine: MachineSpec, image: Bootable) -> None:
+    if machine.qemu is None or not (machine.qemu.disks or image.parts.disk or image.parts.firmware):
         raise UserError(f"{machine.name} has no disks to be kept", hint="`qemu: {disks: [64]}` gives it one of 64 MiB")
     try:
         folder.mkdir(parents=True, exist_ok=True)

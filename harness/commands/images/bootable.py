@@ -9,7 +9,7 @@ from pathlib import Path
 
 from harness import api
 from harness.build.settings import Settings
-from harness.image import Bootable, ForeignImage, Image
+from harness.image import Bootable
 from harness.show.frame import progress
 from harness.spec.models.machine import MachineSpec
 from harness.spec.rules.images import BOOTED
@@ -40,9 +40,7 @@ def image_of(name: str | Sequence[str], machine: MachineSpec, settings: Settings
 
 def leave(image: Bootable, out: Path) -> None:
     """Say in the folder of a boot which image it was, so that the folder names it from then on."""
-    place = image.folder if isinstance(image, Image) else image.spec.path if isinstance(image, ForeignImage) else None
-    if place is not None:
-        (out / BOOTED).write_text(json.dumps({"image": str(place.absolute())}) + "\n")
+    (out / BOOTED).write_text(json.dumps({"image": str(image.path.absolute())}) + "\n")
 
 
 def power_off(system: System) -> None:

@@ -10,7 +10,6 @@ from pathlib import Path
 from harness.build.settings import Settings
 from harness.commands.runs.sides import CellComparison, CompareRequest, CompareSide, sides
 from harness.errors import MachineError
-from harness.image import Image
 from harness.launch.exact import compare as compare_boots
 from harness.launch.perturb import PERTURBATIONS, PLAIN, Perturbation, perturbed_boot
 from harness.measure.compare import TOTAL, Comparison, blamed, compare, signed
@@ -100,7 +99,7 @@ def _inputs(both: tuple[CompareSide, CompareSide], records: list[BootRecord]) ->
     if apart := differing(records[0].key, records[1].key):
         yield apart
     before, after = (side[0] for side in both)
-    if isinstance(before, Image) and isinstance(after, Image):
+    if before.manifest and after.manifest:
         for name, path in after.parts.shipped.items():
             old = before.parts.shipped.get(name)
             by = path.stat().st_size - old.stat().st_size if old else path.stat().st_size

@@ -3,7 +3,7 @@
 Secrets are never in the file: a key that ends in ``_env`` names the environment's variable that holds one.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -287,6 +287,19 @@ class Board(Model):
     secrets_env: tuple[VariableName, ...] = Field(
         (), description="variables of the environment whose values are kept out of every file, besides all `…_env`"
     )
+
+    why_not_exact: ClassVar[str] = "a board has no instruction counter"
+    host_memory: ClassVar[int] = 0
+
+    @property
+    def network(self) -> bool:
+        """Whether this host can reach its services."""
+        return bool(self.address)
+
+    @property
+    def hears_off(self) -> bool:
+        """Whether it is heard to the last: a console is, and the log of the system itself is not."""
+        return not self.console.log
 
 
 def reached(board: Board, port: int) -> tuple[str, int]:

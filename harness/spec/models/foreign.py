@@ -48,7 +48,8 @@ class OsSpec(Model):
     )
     initrd: LoosePath | None = Field(None, description="the initrd's file")
     disk: LoosePath | None = Field(
-        None, description="a disk in raw or qcow2 format; what the OS writes to it is forgotten"
+        None,
+        description="a disk in raw or qcow2 format; never written to: what the OS writes lives as long as the boot",
     )
     iso: LoosePath | None = Field(None, description="an ISO image, as a CD")
     firmware: Literal["uefi"] | None = Field(None, description="`uefi`, in the place of the machine's own firmware")

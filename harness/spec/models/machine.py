@@ -1,7 +1,7 @@
-"""A machine that boots images: QEMU's, or a board."""
+"""A machine that boots images: who drives it, QEMU or a board, says all else that is asked of it."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -35,9 +35,24 @@ class Qemu(Model):
     exact: bool = Field(True, description="instruction counting works on it")
     exact_cmdline: str = Field("", description="what the kernel is told in exact boots, besides `cmdline`")
 
+    @property
+    def why_not_exact(self) -> str:
+        """Why there is no exact time on it; empty where there is."""
+        if self.disks:
+            return "a disk answers when the host gets to it"
+        return "" if self.exact else "its YAML says `exact: false`"
 
-class MachineSpec(Model):
-    """A machine that boots images."""
+    hears_off: ClassVar[bool] = True  # its console is heard to the last
+    tries: ClassVar[int] = 1
+
+    @property
+    def host_memory(self) -> int:
+        """How much of this host's memory its system takes, in MiB."""
+        return self.memory
+
+
+class MachineFile(Model):
+    """A machine as its YAML has it."""
 
     given = ("name", "path", "digest")
     one_of = ("qemu", "board")
@@ -55,6 +70,34 @@ class MachineSpec(Model):
         None, description="how a real machine is reached, switched and given its image; this or `qemu`"
     )
 
+
+class MachineSpec(Model):
+    """A machine that boots images, and who drives it."""
+
+    name: str
+    path: Path
+    digest: str
+    description: str = ""
+    arch: str
+    console: str  # the kernel's name of the console that the harness reads
+    cmdline: str = ""  # what this machine needs on the kernel's command line, besides its console
+    tags: Strings = ()
+    drive: Qemu | Board
+
+    @property
+    def qemu(self) -> Qemu | None:
+        """How QEMU makes it; None when it is a board."""
+        return self.drive if isinstance(self.drive, Qemu) else None
+
+    @property
+    def board(self) -> Board | None:
+        """How it is reached as a board; None when QEMU makes it."""
+        return self.drive if isinstance(self.drive, Board) else None
+
+    def driven(self, **changes: Any) -> "MachineSpec":
+        """Return the machine with changes to what drives it."""
+        return self.model_copy(update={"drive": self.drive.model_copy(update=changes)})
+
     @property
     def counts(self) -> bool:
         """Whether it can count instructions, as exact time needs."""
@@ -63,28 +106,32 @@ class MachineSpec(Model):
     @property
     def why_not_exact(self) -> str:
         """Why there is no exact time on it; empty where there is."""
-        if self.qemu is None:
-            return "a board has no instruction counter"
-        if self.qemu.disks:
-            return "a disk answers when the host gets to it"
-        return "" if self.qemu.exact else "its YAML says `exact: false`"
+        return self.drive.why_not_exact
 
     @property
     def network(self) -> bool:
         """Whether this host can reach its services."""
-        return self.qemu.network if self.qemu else bool(self.board and self.board.address)
+        return self.drive.network
 
     @property
     def hears_off(self) -> bool:
         """Whether it is heard to the last: a console is, and the log of the system itself is not."""
-        return self.board is None or not self.board.console.log
+        return self.drive.hears_off
 
     @property
     def tries(self) -> int:
         """How often a boot is tried in which the machine fails as a machine."""
-        return self.board.tries if self.board else 1
+        return self.drive.tries
 
     @property
     def host_memory(self) -> int:
         """How much of this host's memory its system takes, in MiB."""
-        return self.qemu.memory if self.qemu else 0
+        return self.drive.host_memory
+
+
+def machine_of(file: MachineFile) -> MachineSpec:
+    """Return the machine that a file describes, which has exactly one of `qemu` and `board`."""
+    drive = file.qemu or file.board
+    assert drive is not None
+    shared = {key: getattr(file, key) for key in MachineFile.model_fields if key not in MachineFile.one_of}
+    return MachineSpec(**shared, drive=drive)

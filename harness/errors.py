@@ -9,6 +9,7 @@ EXIT_OK = 0
 EXIT_CASES_FAILED = 1
 EXIT_WORSE = 1
 EXIT_REFUSED = 1  # of `harness certify` and `harness verify`
+EXIT_DAMAGED = 1  # of `harness cache verify`
 EXIT_USER = 2
 EXIT_HOST = 3
 EXIT_MACHINE = 4

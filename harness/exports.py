@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 from dataclasses import dataclass
@@ -10,9 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from harness.errors import HostError, UserError
-from harness.store import Store
-
-ALGORITHMS = {64: "sha256", 128: "sha512"}  # by the digits of a digest
+from harness.store import DOWNLOADS, Store, has_digest
 
 
 @dataclass(frozen=True)
@@ -25,7 +22,10 @@ class DownloadKind:
     suffix: str
 
 
-KINDS = (DownloadKind("packages", "debs", "package.deb", ".deb"), DownloadKind("blobs", "blobs", "blob", ".blob"))
+KINDS = (
+    DownloadKind("packages", "debs", DOWNLOADS["debs"], ".deb"),
+    DownloadKind("blobs", "blobs", DOWNLOADS["blobs"], ".blob"),
+)
 
 
 def export(store: Store, folder: Path) -> dict[str, int]:
@@ -42,6 +42,8 @@ def _export(store: Store, folder: Path, one: DownloadKind) -> int:
     for path in found:
         target = folder / f"{path.parent.name}{one.suffix}"
         if not target.exists():
+            if store.find(one.kind, path.parent.name) is None:
+                continue  # damaged: it has been named and thrown away
             scratch = target.with_name(f".{target.name}.{os.getpid()}")
             shutil.copyfile(path, scratch)
             scratch.replace(target)
@@ -57,20 +59,12 @@ def take(store: Store, folder: Path) -> dict[str, int]:
         raise UserError(f"no exported cache at {folder}")
     found = {one: sorted(folder.glob(f"*{one.suffix}")) for one in KINDS}
     for path in (path for paths in found.values() for path in paths):
-        if not _is_what_it_says(path):
+        if not has_digest(path, path.stem):
             raise UserError(f"{path} is damaged: its digest is not its name", hint="export the cache again")
     for one, paths in found.items():
         for path in paths:
             store.make(one.kind, path.stem, partial(_copy, path, one.file))
     return {one.name: len(paths) for one, paths in found.items()}
-
-
-def _is_what_it_says(path: Path) -> bool:
-    algorithm = ALGORITHMS.get(len(path.stem))
-    if algorithm is None:
-        return False
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, algorithm).hexdigest() == path.stem
 
 
 def _copy(source: Path, file: str, work: Path) -> None:

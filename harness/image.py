@@ -4,7 +4,8 @@ and one manifest, and whoever wrote a short YAML beside the files of a foreign O
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["MANIFEST", "OFF_WORDS", "Bootable", "ForeignImage", "Image", "Parts"]
 SCHEMA = 1
+_KERNEL_AND_INITRD = {part: part for part in ("kernel", "initrd", "probe")}  # of manifests that say nothing of it
 OFF_WORDS = ("harness.then=poweroff",)
 
 
@@ -33,6 +35,7 @@ class Parts:
     iso: Path | None = None
     probe: Path | None = None  # a cpio segment that brings a shell
     firmware: Literal["uefi"] | None = None  # in the place of the machine's own
+    digests: Mapping[str, str] = field(default_factory=dict)  # what is known of their SHA-256, by part
 
     @property
     def shipped(self) -> dict[str, Path]:
@@ -146,8 +149,11 @@ class Image:
 
     @property
     def parts(self) -> Parts:
-        """Its files."""
-        return Parts(kernel=self.kernel, initrd=self.initrd, probe=self.probe)
+        """Its files, as its format boots them; none of a format that nothing boots as it is."""
+        boot = self.manifest.get("boot", _KERNEL_AND_INITRD)
+        digests = {row["name"]: row["sha256"] for row in self.manifest["files"]}
+        files = {part: self.folder / name for part, name in boot.items()}
+        return Parts(**files, digests={part: digests[name] for part, name in boot.items() if name in digests})
 
     @property
     def off_words(self) -> tuple[str, ...]:

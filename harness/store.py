@@ -1,4 +1,8 @@
-"""Results kept by key: made once, whole or not at all, safe with two makers at once and after a kill -9."""
+"""Results kept by key: made once, whole or not at all, safe with two makers at once and after a kill -9.
+
+An entry is a folder with its files and their digests. Nothing of it is used before its bytes have been compared with
+them: an entry that is damaged is named, thrown away, and made again.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +13,12 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
+from harness import files
 from harness.errors import HostError
 
 
@@ -26,6 +31,77 @@ def file_digest(path: Path) -> str:
     """Return a file's SHA-256 (hex)."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+SUMS = "SHA256SUMS"  # an entry's digests, as `sha256sum -c` takes them
+CHECKED = "checked"  # what the files of an entry looked like to stat when they were found sound
+# kinds whose key is the digest of their one file, SHA-256 or SHA-512 by its length
+DOWNLOADS = {"debs": "package.deb", "blobs": "blob"}
+ALGORITHMS = {64: "sha256", 128: "sha512"}  # by the digits of a digest
+KINDS = ("images", "roots", "layers", "oci-layers", "kernels", "kernel-index", *DOWNLOADS)
+RECORDS = "resolved"
+
+
+def has_digest(path: Path, digest: str) -> bool:
+    """Say whether a file is there whose SHA-256 or SHA-512, by the number of digits, is `digest`."""
+    algorithm = ALGORITHMS.get(len(digest))
+    try:
+        with path.open("rb") as stream:
+            return algorithm is not None and hashlib.file_digest(stream, algorithm).hexdigest() == digest
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        return False
+
+
+def _files(folder: Path) -> list[str]:
+    """Return the relative paths of an entry's files, sorted, without that of its digests."""
+    found = [str(path.relative_to(folder)) for path in folder.rglob("*") if not path.is_dir() or path.is_symlink()]
+    return sorted(name for name in found if name != SUMS)
+
+
+def _sums(folder: Path, names: Iterable[str]) -> dict[str, str]:
+    return {name: file_digest(folder / name) for name in names}
+
+
+def _text(sums: Mapping[str, str]) -> bytes:
+    return "".join(f"{digest}  {name}\n" for name, digest in sums.items()).encode("utf-8", "surrogateescape")
+
+
+def seal(folder: Path) -> None:
+    """Write the digests of an entry's files into it."""
+    (folder / SUMS).write_bytes(_text(_sums(folder, _files(folder))))
+
+
+def damage(folder: Path) -> str:
+    """Return what is wrong with an entry, such as the name of the file that is damaged; "" when it is sound."""
+    file = DOWNLOADS.get(folder.parent.name)
+    if file is not None:
+        return "" if has_digest(folder / file, folder.name) else file
+    return damage_of(folder)
+
+
+def damage_of(folder: Path) -> str:
+    """Return the same of a folder with digests, wherever it lies."""
+    try:
+        said = (folder / SUMS).read_bytes()
+        names = _files(folder)
+        sums = _sums(folder, names)
+    except OSError as error:
+        return f"{Path(error.filename or folder).name}: {error.strerror}"
+    if said == _text(sums):
+        return ""
+    lines = set(said.splitlines())
+    wrong = [name for name in names if f"{sums[name]}  {name}".encode("utf-8", "surrogateescape") not in lines]
+    return wrong[0] if wrong else SUMS
+
+
+def _look(folder: Path) -> dict[str, list[int]]:
+    """Return what stat says of an entry's files: no write to one of them leaves all of it as it was."""
+    found = {}
+    for name in (*_files(folder), SUMS):
+        with suppress(FileNotFoundError):
+            status = (folder / name).stat()
+            found[name] = [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
+    return found
 
 
 def usage(*paths: Path) -> int:
@@ -55,10 +131,14 @@ def _holders(inode: int) -> list[int]:
 
 
 class Store:
-    """A folder of finished results, ``KIND/KEY/``; what is there is complete, for it came by one rename."""
+    """A folder of finished results, ``KIND/KEY/``; what is there is complete, for it came by one rename.
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    `progress` is told of what was damaged.
+    """
+
+    def __init__(self, root: Path, progress: Callable[[str], None] = lambda _: None) -> None:
+        self.root, self.progress = root, progress
+        self._sound: dict[Path, dict[str, list[int]]] = {}  # entries whose bytes this object has compared
 
     def path(self, kind: str, key: str) -> Path:
         """Return where the result of `key` is or would be."""
@@ -68,20 +148,104 @@ class Store:
         """Say whether the result of `key` is there."""
         return self.path(kind, key).is_dir()
 
-    def make(self, kind: str, key: str, maker: Callable[[Path], None]) -> Path:
-        """Return the folder of `key`; when it is missing, let `maker` fill a fresh folder first.
+    def make(self, kind: str, key: str, maker: Callable[[Path], None], *, unread: bool = False) -> Path:
+        """Return the folder of `key`; when it is missing or damaged, let `maker` fill a fresh folder first.
 
         One maker runs at a time for one key, in whatever process; the others wait and take its result.
-        Raises HostError when the disk is full or the cache cannot be written.
+        `unread`: the caller reads none of its bytes, so that what looks to stat as it did when it was found sound
+        will do. Raises HostError when the disk is full or the cache cannot be written.
         """
         self.hold()
         final = self.path(kind, key)
-        if final.is_dir():
+        if self._is_sound(final, unread=unread):
             with suppress(OSError):  # a cache that this user cannot write
                 os.utime(final)  # when it was last used, for who must choose what goes
             return final
         with self.telling(kind):
-            return self._make(final, kind, key, maker)
+            made = self._make(final, kind, key, maker)
+            if unread:
+                self._note(made)
+            return made
+
+    def looks_sound(self, kind: str, key: str) -> bool:
+        """Say whether the result of `key` is there and looks as it did when it was found sound; reads none of it."""
+        folder = self.path(kind, key)
+        return folder.is_dir() and (self._sound.get(folder) or self._looked(folder)) == _look(folder)
+
+    def find(self, kind: str, key: str) -> Path | None:
+        """Return the folder of `key` if it is there and sound; what is damaged is thrown away."""
+        final = self.path(kind, key)
+        if not final.is_dir():
+            return None
+        with self.telling(kind):
+            if self._is_sound(final):
+                return final
+            self._throw_away(final)
+        return None
+
+    def verify(self) -> Iterator[tuple[Path, str]]:
+        """Compare all that is here with its digests; yield each entry, and what of it is damaged, "" for nothing."""
+        for kind in KINDS:
+            for folder in sorted((self.root / kind).glob("*")):
+                if set(folder.name) <= set("0123456789abcdef"):  # others are not ours
+                    yield folder, damage(folder)
+        for path in sorted((self.root / RECORDS).glob("*.json")):
+            yield path, "" if self.recall(path.stem) is not None else "the answer"
+
+    def remember(self, key: str, value: object) -> None:
+        """Keep a JSON-like value, an answer of a mirror or registry, with its digest."""
+        path = self.root / RECORDS / f"{key}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        files.write_json(path, {"sha256": digest_of(value), "value": value})
+
+    def recall(self, key: str) -> Any:
+        """Return the value that was kept for `key`; None when there is none, or it is damaged."""
+        path = self.root / RECORDS / f"{key}.json"
+        try:
+            data = json.loads(path.read_bytes())
+            if data["sha256"] == digest_of(data["value"]):
+                return data["value"]
+        except FileNotFoundError:
+            return None
+        except (ValueError, KeyError, TypeError):
+            pass
+        self.progress(f"{RECORDS}/{path.name} is damaged in the cache: asking again")
+        return None
+
+    def _is_sound(self, folder: Path, *, unread: bool = False) -> bool:
+        if not folder.is_dir():
+            return False
+        look = _look(folder)
+        if look in (self._sound.get(folder), self._looked(folder) if unread else None):
+            return True
+        if damage(folder):
+            return False
+        self._sound[folder] = look
+        if unread:
+            self._note(folder)
+        return True
+
+    def _looked(self, folder: Path) -> dict[str, list[int]] | None:
+        try:
+            found = json.loads((self.root / CHECKED / f"{folder.name}.json").read_bytes())
+        except (OSError, ValueError):
+            return None
+        return found if isinstance(found, dict) else None
+
+    def _note(self, folder: Path) -> None:
+        """Leave a note that this is what an entry looks like whose bytes have just been compared."""
+        with suppress(OSError):  # a cache that this user cannot write: it is read again next time
+            path = self.root / CHECKED / f"{folder.name}.json"
+            path.parent.mkdir(exist_ok=True)
+            files.write_json(path, self._sound[folder])
+
+    def _throw_away(self, folder: Path) -> None:
+        wrong = damage(folder)
+        if wrong:  # else another process has just made it again
+            name = f"{folder.parent.name}/{folder.name[:16]}"
+            self.progress(f"{name} is damaged in the cache ({wrong}): thrown away, to be had again")
+            self._sound.pop(folder, None)
+            self.discard(folder)
 
     def hold(self) -> None:
         """Keep `alone` of other processes away for as long as this process lives: it uses what is here."""
@@ -116,7 +280,7 @@ class Store:
 
     def discard(self, path: Path) -> None:
         """Remove `path`, a result's folder or a file, at once or not at all, as others see it."""
-        (self.root / "tmp").mkdir(exist_ok=True)
+        (self.root / "tmp").mkdir(parents=True, exist_ok=True)
         # should this be killed halfway, `sweep` takes the rest
         grave = Path(tempfile.mkdtemp(prefix=f"{os.getpid()}-discard-", dir=self.root / "tmp"))
         path.replace(grave / path.name)
@@ -154,14 +318,19 @@ class Store:
         for folder in (final.parent, locks, scratch):
             folder.mkdir(parents=True, exist_ok=True)
         with FileLock(locks / f"{kind}-{key}.lock"):
-            if final.is_dir():
+            if self._is_sound(final):
                 return final
+            if final.is_dir():
+                self._throw_away(final)
             # what a killed maker leaves here is swept by `sweep`
             work = Path(tempfile.mkdtemp(prefix=f"{os.getpid()}-{kind}-", dir=scratch))
             try:
                 work.chmod(0o755)
                 maker(work)
+                if kind not in DOWNLOADS:  # those have been compared with their key as they came
+                    seal(work)
                 work.replace(final)
+                self._sound[final] = _look(final)
             finally:
                 shutil.rmtree(work, ignore_errors=True)
         return final

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from harness.commands.host.cache import cache
-from harness.errors import UserError
+from harness.errors import EXIT_DAMAGED, UserError
+from harness.store import Store
 
 
 @pytest.fixture
@@ -52,6 +53,32 @@ def test_json(filled: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
         said = capsys.readouterr()
         assert json.loads(said.out) == {"action": action, "packages": 1, "blobs": 0, "folder": str(tmp_path / "out")}
         assert said.err == ""
+
+
+def test_verify_names_what_is_damaged_and_throws_it_away(
+    filled: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = Store(tmp_path / "cache")
+    layer = store.make("layers", "0b", lambda work: (work / "layer.tar").write_text("x"))
+    store.remember("0c", ["an answer"])
+    assert cache("verify") == 0
+    assert "3 entries" in capsys.readouterr().out
+    (layer / "layer.tar").write_text("y")
+    (tmp_path / "cache/resolved/0c.json").write_text('{"sha256": "", "value": []}')
+    (tmp_path / "cache/debs" / filled / "package.deb").write_bytes(b"a pack-ge")
+    assert cache("verify", as_json=True) == EXIT_DAMAGED
+    found = json.loads(capsys.readouterr().out)
+    assert {row["entry"]: row["damaged"] for row in found["thrown_away"]} == {
+        "layers/0b": "layer.tar", "resolved/0c.json": "the answer", f"debs/{filled}": "package.deb"}  # fmt: skip
+    assert not layer.exists() and cache("verify") == 0
+    with pytest.raises(UserError, match="without a folder"):
+        cache("export")
+
+
+def test_what_is_damaged_is_not_exported(filled: str, tmp_path: Path) -> None:
+    (tmp_path / "cache/debs" / filled / "package.deb").write_bytes(b"another")
+    cache("export", tmp_path / "out")
+    assert list((tmp_path / "out").iterdir()) == []
 
 
 def test_a_damaged_export_is_refused(filled: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

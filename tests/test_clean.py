@@ -13,7 +13,7 @@ import pytest
 from harness import paths
 from harness.commands.host.clean import KINDS, clean
 from harness.errors import HostError
-from harness.store import Store, digest_of
+from harness.store import Store, digest_of, seal
 
 KEY = digest_of("something")
 
@@ -26,6 +26,8 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
                    "images/holidays", "letters"):  # fmt: skip
         (tmp_path / folder).mkdir(parents=True)
         (tmp_path / folder / "file").write_bytes(b"x" * 100_000)
+    for folder in (f"images/{KEY}", f"layers/{KEY}"):
+        seal(tmp_path / folder)
     return tmp_path
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import HostError
-from harness.store import Store, digest_of, file_digest, usage
+from harness.store import SUMS, Store, digest_of, file_digest, usage
 
 MAKER = """
 import os, sys
@@ -43,6 +43,75 @@ def test_made_once(tmp_path: Path) -> None:
         store.make("kind", "key", calls.append)
     assert len(calls) == 1
     assert store.has("kind", "key")
+
+
+def entry(store: Store, kind: str = "layers") -> Path:
+    """Return a made entry; each time it is made it says so in `made`."""
+
+    def maker(work: Path) -> None:
+        (work / "below").mkdir()
+        (work / "data").write_bytes(bytes(range(256)) * 8)
+        (work / "below/more").write_text("more")
+
+    return store.make(kind, digest_of(kind), maker)
+
+
+@pytest.mark.parametrize("name", ["data", "below/more", SUMS])
+@pytest.mark.parametrize("at", [0, 0.3, 0.999])
+def test_a_byte_that_is_another_is_named_and_the_entry_made_again(tmp_path: Path, name: str, at: float) -> None:
+    said: list[str] = []
+    path = entry(Store(tmp_path))
+    good = {file: (path / file).read_bytes() for file in ("data", "below/more", SUMS)}
+    file = path / name
+    before = file.stat()
+    data = bytearray(file.read_bytes())
+    data[int(len(data) * at)] ^= 1
+    file.write_bytes(data)
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert entry(Store(tmp_path, said.append)) == path
+    assert {one: (path / one).read_bytes() for one in good} == good
+    (line,) = said
+    assert line.startswith("layers/") and "damaged in the cache (" in line
+    assert name in line or name == SUMS, "when the digests are damaged, who knows which of them"
+    assert entry(Store(tmp_path, said.append)) == path and len(said) == 1
+
+
+@pytest.mark.parametrize("change", ["gone", "more", "unsealed"])
+def test_an_entry_with_other_files_is_made_again(tmp_path: Path, change: str) -> None:
+    path, said = entry(Store(tmp_path)), []
+    {"gone": (path / "data").unlink, "more": (path / "new").touch,
+     "unsealed": (path / SUMS).unlink}[change]()  # fmt: skip
+    assert Store(tmp_path, said.append).find("layers", path.name) is None
+    assert len(said) == 1 and not path.exists()
+
+
+def test_what_nobody_reads_is_judged_by_its_looks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def make() -> Path:
+        return Store(tmp_path, said.append).make("images", "0a", lambda work: (work / "f").write_text("x"), unread=True)
+
+    said: list[str] = []
+    path = make()
+    with monkeypatch.context() as patched:
+        patched.setattr("harness.store.file_digest", lambda path: pytest.fail("read"))
+        assert make() == path and Store(tmp_path).looks_sound("images", "0a")
+    before = (path / "f").stat()
+    (path / "f").write_text("y")
+    os.utime(path / "f", ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert not Store(tmp_path).looks_sound("images", "0a")
+    assert make() == path and (path / "f").read_text() == "x" and len(said) == 1
+
+
+def test_a_remembered_answer_is_itself_or_none(tmp_path: Path) -> None:
+    store, said = Store(tmp_path), []
+    store.remember("k", {"packages": ["a"]})
+    (path,) = (tmp_path / "resolved").iterdir()
+    good = path.read_bytes()
+    for at in range(len(good)):
+        path.write_bytes(good[:at] + bytes([good[at] ^ 1]) + good[at + 1 :])
+        assert Store(tmp_path, said.append).recall("k") in (None, {"packages": ["a"]})
+    assert len(said) > len(good) - 5
+    path.write_bytes(good)
+    assert store.recall("k") == {"packages": ["a"]} and store.recall("none") is None
 
 
 def test_a_maker_that_fails_leaves_nothing(tmp_path: Path) -> None:

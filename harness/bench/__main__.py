@@ -25,6 +25,7 @@ from harness.bench import (
     pools,
     reports,
     serial,
+    supply,
     wall,
 )
 from harness.bench.context import Context, Measurement
@@ -43,6 +44,7 @@ BENCHES = {
         Measurement("size", "shipped megabytes of both images", builds.size),
         Measurement("build", "seconds that `harness build` takes: nothing changed, one service changed", builds.build),
         Measurement("oci", "memory of merging a large OCI image, seconds of a build once one has changed", images.oci),
+        Measurement("supply", "layers merged otherwise than by overlayfs; layers of very many entries", supply.supply),
         Measurement("exact", "exact milliseconds to ready, on every machine, by phase", boots.exact),
         Measurement("overhead", "wall time to ready through the harness over QEMU run bare", boots.overhead),
         Measurement("matrix", "seconds of the whole matrix, everything built", builds.warm),

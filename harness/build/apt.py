@@ -111,8 +111,15 @@ class Apt:
             printed = self._run(["apt-get", "-q", "-y", "--print-uris", "install", *names])
             offers = {offer.sha256: offer for offer in parse_uris(printed)}
             shown = self._run(["apt-cache", "show", *(f"{offer.name}={offer.version}" for offer in offers.values())])
+            origins = self._origins()
         found = {
-            fields["sha256"]: {**fields, "uri": offers[fields["sha256"]].uri}
+            fields["sha256"]: {
+                **fields,
+                "uri": (uri := offers[fields["sha256"]].uri),
+                "origin-of-repository": next(
+                    (said for base, said in origins.items() if escaped(uri).startswith(base)), ""
+                ),
+            }
             for fields in stanzas(shown)
             if fields.get("sha256") in offers
         }
@@ -124,6 +131,15 @@ class Apt:
                 hint="resolve anew (refresh)",
             )
         return list(found.values())
+
+    def _origins(self) -> dict[str, str]:
+        """Return what each repository's signed index says of its origin, by how apt's names of its files begin."""
+        found = {}
+        for path in sorted((self.root / "lists").glob("*_dists_*Release")):
+            head = path.read_text(encoding="utf-8", errors="replace")[:10_000]
+            said = re.search(r"^Origin: *(.{1,100}?) *$", head, re.MULTILINE)
+            found[f"{path.name.partition('_dists_')[0]}_"] = said[1] if said else ""
+        return found
 
     def download(self, wanted: Sequence[tuple[str, str, Path]]) -> None:
         """Fetch (uri, sha256, target) triples in one go. Raises MirrorError; targets that did arrive stay."""
@@ -166,6 +182,12 @@ class Apt:
                 raise explain(error, words, suite=self.suite, arch=self.arch.name) from error
             said.seek(0)
             return said.read().decode(errors="replace")
+
+
+def escaped(uri: str) -> str:
+    """Return a URI as apt names the files of its lists (strutl.cc, URItoFileName)."""
+    bare = re.sub(r"^[a-z+]+:(//)?([^/@]*@)?", "", uri)
+    return re.sub(r"[\\|{}\[\]<>\"^~_=!@#$%&*]", lambda match: f"%{ord(match[0]):02x}", bare).replace("/", "_")
 
 
 def parse_uris(printed: str) -> Iterator[Offer]:

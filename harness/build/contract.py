@@ -11,18 +11,22 @@ from harness.build import namespaces, prepare
 from harness.build.bundle import Bundle
 from harness.spec.labels import DEFAULT_ENV
 from harness.spec.rules.annotations import settings
+from harness.tree.tree import TreeNode
 
 NAMESPACES = "namespaces"
 HOOK_LIMIT = 30  # seconds
 
 
-def ours(made: Bundle, prefix: str) -> dict[str, str]:
-    """Return the files of a bundle in the folder `prefix` for our own init (guest/init), by name."""
+def ours(made: Bundle, prefix: str, top: TreeNode | None = None) -> dict[str, str]:
+    """Return the files of a bundle in the folder `prefix` for our own init (guest/init), by name.
+
+    `top` is the folder that the container's root is, where it is not root's own of mode 0755.
+    """
+    before = prepare.lines(made.runtime, prefix, None if made.readonly else top)
     # runc's when nobody says, and so LinuxKit's: what is mounted later is seen as binds say. crun's is private.
     linux = {"rootfsPropagation": "rslave", **made.config["linux"]}
     config = {**made.config, "linux": linux}
-    files = {"config.json": _json(config), "settings": _settings(made)}
-    before = prepare.lines(made.runtime, prefix)
+    files = {"config.json": _json(config), "settings": _settings(made, prepares=bool(before))}
     if before:
         files["prepare"] = _lines(before)
     created = namespaces.lines(made.runtime)
@@ -71,7 +75,7 @@ def _lines(lines: Sequence[str]) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-def _settings(made: Bundle) -> str:
+def _settings(made: Bundle, *, prepares: bool) -> str:
     entry = settings(made.annotations)
     rows = {
         "timeout": str(entry.timeout),
@@ -80,7 +84,7 @@ def _settings(made: Bundle) -> str:
         "health": entry.health.kind if entry.health else "started",
         "health_arg": entry.health.argument if entry.health else "",
         "overlay": "" if made.readonly else "1",
-        "prepare": "1" if prepare.lines(made.runtime, "") else "",
+        "prepare": "1" if prepares else "",
         "shared": "" if any(row["type"] == "pid" for row in made.config["linux"]["namespaces"]) else "1",
     }
     return "".join(f"{key}={shlex.quote(value)}\n" for key, value in rows.items() if value)

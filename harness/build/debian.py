@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import tempfile
@@ -12,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from harness import files
 from harness.arch import ARCHES, Arch
 from harness.build.lock import PackageLock, request_key
 from harness.build.mirror import MirrorError
@@ -20,13 +18,13 @@ from harness.build.packages import DebianPackage, Resolution, package_from, pack
 from harness.build.sources import PackageSource, base_uris, from_host, from_mirror, text_of
 from harness.errors import HostError, UserError
 from harness.patience import Patience, retrying
-from harness.store import Store, digest_of, file_digest
+from harness.store import DOWNLOADS, Store, digest_of, file_digest
 
 if TYPE_CHECKING:
     from harness.build.apt import Apt
 
-RESOLUTION_VERSION = 2
-DEB = "package.deb"
+RESOLUTION_VERSION = 4
+DEB = DOWNLOADS["debs"]
 
 
 def silent(_: str) -> None:
@@ -107,18 +105,19 @@ class Debian:
         self._fresh.add(what)
         return new
 
-    def _record(self, names: Sequence[str], arch: Arch) -> Path:
-        key = digest_of([RESOLUTION_VERSION, self.suite, self._sources_text, list(names), arch.debian])
-        return self.store.root / "resolved" / f"{key}.json"
+    def _record(self, names: Sequence[str], arch: Arch) -> str:
+        return digest_of([RESOLUTION_VERSION, self.suite, self._sources_text, list(names), arch.debian])
 
     def known(self, names: Sequence[str], arch: Arch) -> Resolution | None:
         """Return the remembered answer to a request, or None."""
         names = tuple(sorted(set(names)))
         try:
-            data = json.loads(self._record(names, arch).read_text(encoding="utf-8"))
-            packages = tuple(package_from(record) for record in data["packages"])
-        except (FileNotFoundError, ValueError, KeyError, UserError):
-            return None  # absent, or from a build that was cut short: ask again
+            data = self.store.recall(self._record(names, arch))
+            packages = tuple(package_from(record) for record in data["packages"]) if data else ()
+        except (KeyError, TypeError, UserError):
+            return None  # of another version of the harness
+        if data is None:
+            return None
         return Resolution(suite=self.suite, arch=arch.name, names=names, packages=packages, uris=data["uris"])
 
     def _resolve(self, names: tuple[str, ...], arch: Arch) -> Resolution:
@@ -132,9 +131,8 @@ class Debian:
         paragraphs = self._apt(arch).resolve(names, refresh=refresh, progress=self.progress)
         packages = tuple(sorted(map(package_from_index, paragraphs), key=lambda package: package.name))
         uris = {fields["sha256"]: fields["uri"] for fields in paragraphs}
-        path = self._record(names, arch)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        files.write_json(path, {"packages": [package.record() for package in packages], "uris": uris})
+        data = {"packages": [package.record() for package in packages], "uris": uris}
+        self.store.remember(self._record(names, arch), data)
         return Resolution(suite=self.suite, arch=arch.name, names=names, packages=packages, uris=uris)
 
     def fetch(self, package: DebianPackage) -> Path:
@@ -175,16 +173,9 @@ class Debian:
     def _has(self, package: DebianPackage) -> bool:
         if package.sha256 in self._verified:
             return True
-        folder = self.store.path("debs", package.sha256)
-        try:
-            good = file_digest(folder / DEB) == package.sha256
-        except FileNotFoundError:
-            good = False
+        good = self.store.find("debs", package.sha256) is not None
         if good:
             self._verified.add(package.sha256)
-        elif folder.is_dir():
-            self.progress(f"{package.name} {package.version} is damaged in the cache: fetching it again")
-            shutil.rmtree(folder, ignore_errors=True)
         return good
 
     def _download(self, missing: Sequence[DebianPackage], arch: Arch) -> None:

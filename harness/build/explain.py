@@ -37,20 +37,24 @@ def rows(manifest: Mapping[str, Any], files_shown: int = FILES_SHOWN) -> Iterato
     """
     shipped = {row["name"]: int(row["size"]) for row in manifest["files"] if row["shipped"]}
     total = sum(shipped.values())
-    root = int(manifest["root"]["size"])
+    carrier = str(manifest["root"].get("file", "initrd"))
+    root = int(manifest["root"].get("stored", manifest["root"]["size"]))
     unpacked = sum(int(row["own"]) for row in manifest["components"]) or 1
     factor = root / unpacked
+
+    how = f"{manifest['compression']}, " if root == manifest["root"]["size"] else ""
 
     def row(depth: int, label: str, size: float, note: str = "", *, is_path: bool = False) -> SizeRow:
         return SizeRow(depth, label, round(size), size / total if total else 0.0, is_path, note)
 
     yield row(0, f"{manifest['name']} {manifest['arch']}", total)
-    parts: list[tuple[float, str]] = [(size, name) for name, size in shipped.items() if name != "initrd"]
-    parts.append((shipped["initrd"] - root, "first stage and its modules"))
+    parts: list[tuple[float, str]] = [(size, name) for name, size in shipped.items() if name != carrier]
+    if shipped[carrier] > root:
+        parts.append((shipped[carrier] - root, "first stage and its modules"))
     parts.append((root, "root filesystem"))
     for size, label in sorted(parts, reverse=True):
         if label == "root filesystem":
-            yield row(1, label, size, f"{manifest['compression']}, {unpacked / 1e6:.1f} MB unpacked")
+            yield row(1, label, size, f"{how}{unpacked / 1e6:.1f} MB unpacked")
             yield from _components(manifest, factor, row, files_shown)
         else:
             yield row(1, label, size)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from harness.errors import UserError
 from harness.spec import host_file
 from harness.spec.models.container import File
 from harness.spec.models.image import ImageSpec
+from harness.tree.tree import Tree, clean
 
 
 def content(file: File, spec: ImageSpec) -> bytes | None:
@@ -23,6 +25,18 @@ def content(file: File, spec: ImageSpec) -> bytes | None:
             return None
         # it was there when the image's files were judged
         raise UserError(f"files: {file.path}: cannot read its source any more: {error}") from error
+
+
+def own_files(spec: ImageSpec, tree: Tree) -> list[list[Any]]:
+    """Return path, bytes and SHA-256 of what the YAML's own files are in the root."""
+    found = {}
+    for file in spec.files:
+        path = tree.resolve(clean(file.path))
+        # what is written to /var lies elsewhere until it boots
+        node = tree.nodes.get(path) or tree.nodes.get(f"usr/lib/harness/{path}")
+        if node is not None and node.content is not None:
+            found[path] = [path, node.content.size, node.digest]
+    return [found[path] for path in sorted(found)]
 
 
 def _metadata(form: str, spec: ImageSpec) -> bytes:

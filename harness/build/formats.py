@@ -10,12 +10,13 @@ import shutil
 import tarfile
 import threading
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, cast
 
 from harness import paths, proc
 from harness.arch import Arch
+from harness.build.squashlinks import set_link_counts
 from harness.errors import HarnessError
 from harness.tree import cpio
 from harness.tree.tree import Tree, write
@@ -33,21 +34,31 @@ _COMPRESSION = {
 
 
 def squashfs(tree: Tree, out: Path, compression: str, turn: int = 0) -> None:
-    """Write `tree` as a squashfs: the same bytes for every user and number of cores."""
+    """Write `tree` as a squashfs: the same bytes for every user and number of cores.
+
+    Files that containers share are one file on the disk, and have the link count of each container's own image.
+    """
     defaults = "uid=0,gid=0,mode=0755,mtime=0"
     argv = ["-q", "-f", *_COMPRESSION[compression], "-d", defaults, str(out)]
     try:
         # -T: the ends of large files are in no block that others share, so that a file more or less elsewhere does
         # not change what reading them costs
-        _fed(["tar2sqfs", "-T", *argv], tree, turn)
+        counts = _fed(["tar2sqfs", "-T", *argv], tree, turn)
         if any(not _readable(out, path) for path in _hard_ends(tree)):
-            _fed(["tar2sqfs", *argv], tree, turn)
+            counts = _fed(["tar2sqfs", *argv], tree, turn)
     except proc.CommandError as error:
         # all that it says of a full disk is "I/O error"
         size = sum(node.content.size for _, node in tree.files() if node.content is not None)
         if "I/O error" in error.stderr and shutil.disk_usage(out.parent).free < size:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(out)) from error
         raise
+    set_link_counts(out, counts)
+
+
+def place_of(path: str) -> str:
+    """Return the container or volume that a path of the root lies in, "" for the root itself."""
+    parts = path.split("/", 3)
+    return "/".join(parts[:3]) if parts[0] == "containers" and len(parts) > 3 else ""
 
 
 class _Pipe:
@@ -64,17 +75,18 @@ class _Pipe:
         return self._written
 
 
-def _fed(argv: Sequence[str], tree: Tree, turn: int) -> None:
-    """Run a program whose input is the tree as a tar, which never lies on the disk."""
+def _fed(argv: Sequence[str], tree: Tree, turn: int) -> Mapping[str, int]:
+    """Run a program whose input is the tree as a tar, which never lies on the disk; return what `write` does."""
     read_end, write_end = os.pipe()
     with contextlib.suppress(OSError):  # a kernel that grants no more has it smaller
         fcntl.fcntl(write_end, fcntl.F_SETPIPE_SZ, _PIPE)
     failures: list[Exception] = []
+    counts: dict[str, int] = {}
 
     def feed() -> None:
         try:
             with os.fdopen(write_end, "wb", _PIPE) as end:
-                write(tree, cast(IO[bytes], _Pipe(end)), turn)
+                counts.update(write(tree, cast(IO[bytes], _Pipe(end)), turn, place_of))
         except BrokenPipeError:
             pass  # the program has ended: its exit code and words say why
         except (HarnessError, OSError, tarfile.TarError) as error:
@@ -89,6 +101,7 @@ def _fed(argv: Sequence[str], tree: Tree, turn: int) -> None:
         feeder.join()
         if failures:
             raise failures[0]
+    return counts
 
 
 def _hard_ends(tree: Tree) -> Iterator[str]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from harness.build import inventory
 from harness.build.namespaces import modules
 from harness.build.rootfs import ResolvedImage
 from harness.errors import UserError
@@ -17,14 +18,21 @@ from harness.spec.models.image import ImageSpec
 from harness.spec.rules import common as checks
 from harness.spec.text.complaints import spell
 from harness.store import Store
+from harness.tree.tree import Tree
 
 
-def make_part(image: OciImage, limits: Limits, store: Store, alive: Alive = idle) -> ResolvedImage:
-    """Return an image's part of a build; `alive` is called as layers are unpacked.
+def make_part(
+    image: OciImage,
+    limits: Limits,
+    store: Store,
+    alive: Alive = idle,
+    note: Callable[[str], None] = lambda _: None,
+) -> ResolvedImage:
+    """Return an image's part of a build; `alive` is called as layers are unpacked, `note` told of what is left out.
 
     Raises ImageError when a layer is hostile, SpecError when its label is wrong.
     """
-    tree = merge_layers(image, limits, store, alive)
+    tree = merge_layers(image, limits, store, alive, note)
     return ResolvedImage(image.reference, tree, config_of(image), user=user_of(image, tree))
 
 
@@ -61,8 +69,8 @@ def interface_modules(spec: ImageSpec, parts: Mapping[str, ResolvedImage]) -> di
     return found
 
 
-def record(image: OciImage) -> dict[str, Any]:
-    """Return what the manifest says of an image."""
+def record(image: OciImage, part: ResolvedImage | None = None) -> dict[str, Any]:
+    """Return what the manifest says of an image; `part` is its part of the build, where it was unpacked for one."""
     said = labels(image)
     return {
         "reference": image.reference,
@@ -74,4 +82,5 @@ def record(image: OciImage) -> dict[str, Any]:
         ],
         "licences": said.get(LICENCES, ""),
         "labels": dict(sorted(said.items())),
+        "contents": inventory.take(part.tree if part else Tree()).to_json(),
     }

@@ -184,14 +184,14 @@ def _depmod(base: Path, version: str) -> dict[str, str]:
     return {name: (folder / name).read_text(encoding="utf-8") if (folder / name).exists() else "" for name in TABLES}
 
 
-def _index_path(store: Store, package: DebianPackage) -> Path:
-    return store.path("kernel-index", package.sha256) / "names.json"
+def _index_key(package: DebianPackage) -> str:
+    return digest_of([versions.KERNEL, package.sha256])
 
 
 def _remember(store: Store, package: DebianPackage, index: ModuleIndex) -> None:
     names = sorted({*index.paths, *index.builtin})
     text = json.dumps(names)
-    store.make("kernel-index", package.sha256, lambda work: _write(work / "names.json", text))
+    store.make("kernel-index", _index_key(package), lambda work: _write(work / "names.json", text))
 
 
 def _write(path: Path, text: str) -> None:
@@ -216,10 +216,10 @@ def _check(
         if not absent or other is arch:
             continue
         known = debian.known(names_of(component, other), other)
-        path = _index_path(store, image_package(known)) if known else None
-        if path is None or not path.exists():
+        folder = store.find("kernel-index", _index_key(image_package(known))) if known else None
+        if folder is None:
             return
-        elsewhere.update(json.loads(path.read_text(encoding="utf-8")))
+        elsewhere.update(json.loads((folder / "names.json").read_text(encoding="utf-8")))
     unknown = [name for name in absent if name.replace("-", "_") not in elsewhere]
     if unknown:
         near = {name: index.nearest(name) for name in unknown}

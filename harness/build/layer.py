@@ -101,8 +101,8 @@ def made_layer(component: ComponentSpec, arch: Arch, debian: Debian, store: Stor
     """Return the component's layer for `arch` if it has been made of the packages that were resolved last."""
     names = packages_of(component, arch)
     resolution = debian.known(names, arch)
-    path = store.path("layers", _key(component, arch, resolution)) if resolution else None
-    return load_layer(path) if path is not None and path.is_dir() else None
+    path = store.find("layers", _key(component, arch, resolution)) if resolution else None
+    return load_layer(path) if path is not None else None
 
 
 def load_layer(path: Path) -> Layer:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from harness.build.outputs import OutputFiles
 from harness.build.rootfs import RootTree
 from harness.image import SCHEMA
 from harness.store import file_digest
@@ -25,6 +26,7 @@ class KernelFacts:
 def make(
     facts: Mapping[str, Any],
     folder: Path,
+    output: OutputFiles,
     squashfs: Path,
     root: RootTree,
     brought: Mapping[str, Sequence[str]],
@@ -38,11 +40,17 @@ def make(
         "schema": SCHEMA,
         **facts,
         "files": [
-            _file(folder / "kernel", shipped=True),
-            _file(folder / "initrd", shipped=True),
-            _file(folder / "probe", shipped=False),
+            *(_file(folder / name, shipped=True) for name in output.shipped),
+            *(_file(folder / name, shipped=False) for name in output.beside),
         ],
-        "root": {"sha256": file_digest(squashfs), "size": squashfs.stat().st_size, "paths": len(root.tree.nodes)},
+        "boot": dict(output.boot),
+        "root": {
+            "sha256": file_digest(squashfs),
+            "size": squashfs.stat().st_size,
+            "paths": len(root.tree.nodes),
+            "file": output.root,
+            "stored": output.root_size,
+        },
         "components": _components(root, brought),
         "packages": sorted(packages, key=lambda row: (str(row["name"]), str(row["version"]))),
     }

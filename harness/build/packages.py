@@ -31,6 +31,7 @@ class DebianPackage:
     depends: tuple[str, ...] = ()
     provides: tuple[str, ...] = ()
     source_version: str = ""
+    origin: str = ""  # who publishes the repository that it came from, as that says itself: Debian
 
     def record(self) -> dict[str, Any]:
         """Return the package as JSON-like data."""
@@ -99,6 +100,7 @@ def package_from_index(fields: Mapping[str, str]) -> DebianPackage:
         depends=depends,
         provides=names_in(fields.get("provides", "")),
         source_version=source[2] or "",
+        origin=fields.get("origin-of-repository", ""),
     )
 
 

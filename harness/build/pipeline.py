@@ -67,8 +67,12 @@ class Builder:
         if settings.compression not in COMPRESSIONS:
             raise UserError(f"unknown compression {settings.compression!r}", hint=f"one of: {', '.join(COMPRESSIONS)}")
         self.settings, self._together = settings, Together(progress)
+        if settings.format != Settings.format:
+            from harness.build import outputs
+
+            outputs.find(settings.format)  # UserError where there is none of that name
         self.progress = self._together.tell
-        self.store = Store(settings.cache)
+        self.store = Store(settings.cache, self.progress)
         self.store.sweep()  # before this process is a user of the store itself
         self.store.hold()
         self.lock = PackageLock(settings.lock, update=settings.refresh) if settings.lock else None
@@ -84,13 +88,17 @@ class Builder:
         )
         self._guest = _guest_digest()
 
-    def build_all(self, spec: ImageSpec, arches: Iterable[Arch]) -> list[Image]:
-        """Build `spec` for every architecture, side by side; the first error is raised when all have ended."""
+    def build_all(self, spec: ImageSpec, arches: Iterable[Arch], *, read: bool = False) -> list[Image]:
+        """Build `spec` for every architecture, side by side; the first error is raised when all have ended.
+
+        Of an image that is there already no byte is read unless `read` says that the caller will: what boots it
+        compares them with its manifest.
+        """
         inputs = [self.inputs(spec, arch) for arch in arches]
         keys = [self.key(one) for one in inputs]
-        if not all(self.store.has("images", key) for key in keys):
+        if not all(self.store.looks_sound("images", key) for key in keys):
             self._together.run([partial(self._build, *pair) for pair in zip(inputs, keys, strict=True)])
-        images = [self._build(*pair) for pair in zip(inputs, keys, strict=True)]
+        images = [self._build(*pair, read=read) for pair in zip(inputs, keys, strict=True)]
         self.save_lock()
         return images
 
@@ -150,7 +158,7 @@ class Builder:
         sources = [(file.source, host_file(file.source, spec.sources[0])) for file in spec.files if file.source]
         return digest_of(
             {
-                "version": [versions.IMAGE, versions.LAYER, versions.OCI_LAYER, versions.KERNEL],
+                "version": [versions.IMAGE, versions.ROOT, versions.LAYER, versions.OCI_LAYER, versions.KERNEL],
                 "guest": self._guest,
                 "name": spec.name,
                 "spec": spec.digest,
@@ -160,12 +168,13 @@ class Builder:
                 "packages": resolutions,
                 "images": [inputs.images, inputs.layouts],
                 "compression": inputs.compression,
+                "format": self.settings.format,
                 "turn": self.settings.turn,
             }
         )
 
-    def _build(self, inputs: Inputs, key: str) -> Image:
-        return Image(self.store.make("images", key, lambda folder: self._make(inputs, folder)))
+    def _build(self, inputs: Inputs, key: str, *, read: bool = False) -> Image:
+        return Image(self.store.make("images", key, lambda folder: self._make(inputs, folder), unread=not read))
 
     def _kernel(
         self, inputs: Inputs, image: OciImage | None, limits: Limits, modules: Mapping[str, str]
@@ -179,10 +188,12 @@ class Builder:
 
     def _make(self, inputs: Inputs, folder: Path) -> None:
         # heavy modules only when something is really built: a build of nothing must be quick
-        from harness.build import copyrights, formats, manifest
+        from harness.build import copyrights, manifest, outputs
+        from harness.build.files import own_files
         from harness.build.images import interface_modules, judge, make_part, record
         from harness.build.layer import make_layer
         from harness.build.modules import spelled
+        from harness.build.root import make_root
         from harness.build.rootfs import assemble
         from harness.oci.layers import Limits
         from harness.oci.volume import layout
@@ -198,7 +209,7 @@ class Builder:
         parts = {reference: _part(inputs.components[reference], layer) for reference, layer in layers.items()}
         for reference in dict.fromkeys(one for one in spec.references[1:] if one in images):
             self.progress(f"{spec.name} {arch.name}: {reference}")
-            parts[reference] = make_part(images[reference], limits, self.store, self._together.check)
+            parts[reference] = make_part(images[reference], limits, self.store, self._together.check, self.progress)
         judge(spec, parts, images)
         self.progress(f"{spec.name} {arch.name}: kernel")
         asked = interface_modules(spec, parts) | modules_of(inputs)
@@ -213,34 +224,43 @@ class Builder:
         layouts = {name: layout(found, self.store) for name, found in held.items()}
         loads = [] if bare else [name for name in kernel.loads if name in set(map(spelled, asked))]
         root = assemble(spec, arch, parts, modules, loads, layouts)
-        squashfs = folder / "root.squashfs"
-        formats.squashfs(root.tree, squashfs, inputs.compression, self.settings.turn)
-        (folder / "kernel").write_bytes(kernel.kernel.read_bytes())
-        ucode = kernel.ucode or _ucode(inputs)
-        formats.initrd(folder / "initrd", arch, kernel.stage1, squashfs, ucode, bare=not root.ours)
+        made = make_root(root.tree, inputs.compression, self.settings.turn, self.store)
         busybox = parts[PROBE_COMPONENT].tree.get("usr/bin/busybox")
         assert busybox is not None and busybox.content is not None
-        formats.probe(folder / "probe", kernel.probe, busybox.content.read())
+        output = outputs.find(self.settings.format).make(
+            outputs.OutputParts(
+                arch=arch,
+                root=made,
+                kernel=kernel.kernel,
+                first_stage=outputs.FirstStage(kernel.stage1, kernel.ucode or _ucode(inputs), bare=not root.ours),
+                probe=outputs.ProbeParts(kernel.probe, busybox.content.read()),
+                cmdline=spec.kernel.cmdline,
+            ),
+            folder,
+        )
         used = spec.references
         facts = {
             "name": spec.name,
             "arch": arch.name,
-            "format": "kernel+initrd",
+            "format": self.settings.format,
             "spec": {"files": [path.name for path in spec.sources], "sha256": spec.digest},
             "cmdline": spec.kernel.cmdline,
             "kernel": kernel.version,
             "compression": inputs.compression,
             "suite": self.settings.suite,
             "expect": expectations(spec, parts),
-            "images": [record(image) for image in (*images.values(), *chain(*held.values()))],
+            "images": [
+                *(record(image, parts.get(reference)) for reference, image in images.items()),
+                *(record(image) for image in chain(*held.values())),
+            ],
+            "own_files": own_files(spec, root.tree),
             "substitutions": [one.model_dump(mode="json") for one in spec.substitutions],
         }
         packages = _packages([(kernel.packages, True), *((layers[name].packages, name in used) for name in layers)])
         brought = {reference: part.packages for reference, part in parts.items()}
         brought[spec.kernel.image] = _brought(kernel.packages)
         copyrights.gather([kernel.path, *(layers[name].path for name in layers if name in used)], folder)
-        data = manifest.make(facts, folder, squashfs, root, brought, packages)
-        squashfs.unlink()
+        data = manifest.make(facts, folder, output, made.squashfs, root, brought, packages)
         (folder / MANIFEST).write_text(json.dumps(data, indent=1) + "\n")
 
 
@@ -291,7 +311,7 @@ def _part(component: ComponentSpec, layer: Layer) -> ResolvedImage:
 
     return ResolvedImage(
         reference=component.name,
-        tree=read_layer(layer.tar),
+        tree=read_layer(layer.tar, shared=True),
         config=component.config,
         packages=_brought(layer.packages),
         guest=component.guest,
@@ -310,6 +330,7 @@ def _packages(made: Iterable[tuple[Iterable[Mapping[str, Any]], bool]]) -> list[
         for package in packages:
             row = rows.setdefault(package["sha256"], {**{key: package[key] for key in keys},
                                                       "source_version": package["source_version"] or package["version"],
+                                                      "origin": package.get("origin", ""),
                                                       "licence": "", "copyright": "", "files": 0})  # fmt: skip
             if shipped and package["files"]:
                 row |= {"licence": package["licence"], "copyright": package["copyright"]}

@@ -5,15 +5,16 @@ from __future__ import annotations
 import shlex
 
 from harness.spec.models.container import Mount, Runtime
-from harness.tree.tree import Tree, clean, folder, plain
+from harness.tree.tree import Tree, TreeNode, clean, folder, plain
 
 MADE_AT_BOOT = ("dev", "proc", "sys", "run", "tmp")  # mounted before any container runs
 
 
-def lines(runtime: Runtime, prefix: str) -> list[str]:
+def lines(runtime: Runtime, prefix: str, top: TreeNode | None = None) -> list[str]:
     """Return the script of the bundle in the folder `prefix`, in LinuxKit's order; none when there is nothing to do.
 
-    A relative path lies in the container's root. A service that starts again finds its mounts done.
+    A relative path lies in the container's root. A service that starts again finds its mounts done. `top` is the
+    folder that the root is, where it is an overlay: that has mode and owner of its upper layer.
     """
 
     def place(path: str) -> str:
@@ -30,8 +31,15 @@ def lines(runtime: Runtime, prefix: str) -> list[str]:
         mounts = [f"if [ ! -e {done} ]; then", *mounts, f": >{done}", "fi"]
     folders = [f"mkdir -p {place(path)}" for path in runtime.mkdir]
     groups = [f"mkdir -p {shlex.quote('/sys/fs/cgroup/' + clean(path))}" for path in runtime.cgroups]
-    found = [*mounts, *folders, *groups]
+    found = [*_root(prefix, top), *mounts, *folders, *groups]
     return ["set -e", *found] if found else []
+
+
+def _root(prefix: str, top: TreeNode | None) -> list[str]:
+    if top is None or (top.mode, top.uid, top.gid) == (0o755, 0, 0):
+        return []
+    root = shlex.quote(f"/{prefix}/rootfs")
+    return [f"chown {top.uid}:{top.gid} {root}", f"chmod {top.mode:o} {root}"]
 
 
 def _mount(mount: Mount, target: str) -> list[str]:

@@ -168,7 +168,7 @@ def _add_bundle(
 ) -> None:
     made = bundles.make(entry, part.config_for(entry), ids, volumes)
     base = "rootfs" if made.readonly else "lower"
-    inner = Tree(dict(part.tree.nodes))
+    inner = Tree(dict(part.tree.nodes), part.tree.top)
     for path in _CONTAINER_FOLDERS:
         if inner.get(path) is None:
             inner.put(path, folder())
@@ -181,12 +181,12 @@ def _add_bundle(
     for path in ("etc/resolv.conf", "etc/hosts"):
         if inner.get(path) is None and inner.nodes.get(path) is None:
             inner.put(path, plain(b""))
-    tree.put(f"{prefix}/{base}", folder())
+    tree.put(f"{prefix}/{base}", inner.top)
     tree.merge(inner, f"{prefix}/{base}")
     if not made.readonly:
         tree.put(f"{prefix}/rootfs", folder())
         tree.put(f"{prefix}/tmp", folder())
-    files = contract.ours(made, prefix) if ours else contract.linuxkits(made, prefix)
+    files = contract.ours(made, prefix, inner.top) if ours else contract.linuxkits(made, prefix)
     for name, text in files.items():
         tree.put(f"{prefix}/{name}", plain(text.encode()))
 
@@ -250,7 +250,7 @@ def _add_volume(tree: Tree, volume: Volume, files: Tree | None, *, ours: bool) -
         tree.put(f"{prefix}/tmp", folder())
     if files is not None or not ours:
         content = f"{prefix}/lower" if mounted else merged
-        tree.put(content, folder())
+        tree.put(content, files.top if files else folder())
         tree.merge(files or Tree(), content)
 
 

@@ -49,6 +49,7 @@ class Settings:
     lock: Path | None = None
     library: bool = False  # let components stand for images of others that do the same job
     compression: str = "lz4-fast"
+    format: str = "kernel+initrd"  # one of harness/build/outputs/
     turn: int = 0  # hundredths by which the order of files in the root is turned: what order alone does to boot time
 
     @property

@@ -29,10 +29,11 @@ def doctor(json: bool) -> int:
 
 
 @command
-def cache(action: str, folder: Path, json: bool) -> int:
+def cache(action: str, folder: Path | None, json: bool) -> int:
     """Keep downloaded packages and images elsewhere.
 
-    export writes them to a folder, import takes them back.
+    export writes them to a folder, import takes them back; verify compares all that is cached with its digests, throws
+    away what is damaged, and exits 1 then.
 
     With a lock (harness build --lock FILE) and an exported cache an image can be built again, byte for byte, when the
     mirror no longer has its packages, or the registry its images.
@@ -41,6 +42,7 @@ def cache(action: str, folder: Path, json: bool) -> int:
     Examples:
       harness cache export /backup/packages
       harness cache import /backup/packages
+      harness cache verify
       harness build my-os.yml --lock my-os.lock --offline
     """
     from harness.commands.host import cache as module

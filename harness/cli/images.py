@@ -98,6 +98,7 @@ def build(
     arch: tuple[str, ...],
     explain_size: bool,
     output: Path | None,
+    format_: str,
     settings: Settings,
     json: bool,
 ) -> int:
@@ -112,12 +113,14 @@ def build(
       harness build cases/images/default.yml --arch host --explain-size
       harness build linuxkit.yml --library
     """
+    from dataclasses import replace
+
     from harness.commands.images import build as module
 
     return module.build(
         images,
         ",".join(arch) or "all",
-        settings,
+        replace(settings, format=format_),
         output=output,
         explain_size=explain_size,
         as_json=json,

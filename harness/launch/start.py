@@ -7,9 +7,10 @@ from contextlib import ExitStack, contextmanager
 
 from harness import arch as arches
 from harness.emulator import driver as qemudriver
-from harness.errors import HostError, UserError
+from harness.errors import HostError, ImageError, UserError
 from harness.image import Bootable
 from harness.spec.models.machine import MachineSpec
+from harness.store import file_digest
 from harness.system.driver import Prepared
 from harness.system.listener import Listener
 from harness.system.milestones import finder
@@ -42,11 +43,15 @@ def _check(image: Bootable, machine: MachineSpec, options: BootOptions) -> None:
     if wrong := [port for port in options.forwards if not 0 < port <= LAST_PORT]:
         raise UserError(f"{wrong[0]} is no TCP port to forward: 1 to {LAST_PORT}")
     parts = image.parts
+    if not parts.shipped:
+        raise UserError(f"{image.name} has no file that boots", hint="build it as kernel+initrd")
     if options.probe and parts.probe is None:
         raise UserError(f"{image.name} has no probe: nothing of ours is put into a foreign OS")
-    for file in filter(None, (*parts.shipped.values(), parts.probe if options.probe else None)):
+    for part, file in {**parts.shipped, **({"probe": parts.probe} if options.probe and parts.probe else {})}.items():
         if not file.is_file():
             raise UserError(f"{file.parent} has no file {file.name!r}", hint="build the image again")
+        if part in parts.digests and file_digest(file) != parts.digests[part]:
+            raise ImageError(f"{file} is not the file that its manifest names", hint="build the image again")
 
 
 def _prepare_of(machine: MachineSpec) -> Prepare:

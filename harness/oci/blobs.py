@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
-import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO
 
 from harness.errors import HostError
 from harness.oci.document import Descriptor
 from harness.oci.image import Blob
-from harness.store import Store
+from harness.store import DOWNLOADS, Store
 
-FILE = "blob"
+FILE = DOWNLOADS["blobs"]
 CHUNK = 1 << 20
 
 
@@ -98,30 +95,18 @@ Sender = Callable[[Receiver], None]
 class Blobs:
     """The blobs of one store; safe to use from several threads and processes."""
 
-    def __init__(self, store: Store, progress: Callable[[str], None]) -> None:
-        self.store, self.progress = store, progress
-        self._good: set[str] = set()
-        self._lock = threading.Lock()
+    def __init__(self, store: Store) -> None:
+        self.store = store
 
     def find(self, wanted: Descriptor) -> Blob | None:
         """Return the blob if the store has it; its digest is checked once by each process."""
-        folder = self.store.path("blobs", hexadecimal(wanted.digest))
-        path = folder / FILE
-        with self._lock:
-            if wanted.digest in self._good:
-                return _blob(path, wanted)
-        try:
-            with path.open("rb") as stream:
-                good = path.stat().st_size == wanted.size and _digest(stream, wanted) == hexadecimal(wanted.digest)
-        except FileNotFoundError:
+        folder = self.store.find("blobs", hexadecimal(wanted.digest))
+        if folder is None:
             return None
-        if not good:
-            self.progress(f"{wanted.digest} is damaged in the cache: fetching it again")
-            shutil.rmtree(folder, ignore_errors=True)
+        if _size(folder / FILE) != wanted.size:  # what names it lies: let it come once more, and be refused
+            self.store.discard(folder)
             return None
-        with self._lock:
-            self._good.add(wanted.digest)
-        return _blob(path, wanted)
+        return _blob(folder / FILE, wanted)
 
     def unread(self, wanted: Descriptor) -> Blob | None:
         """Return the blob if the store has one of its size, for whoever will not read it: its digest is not checked."""
@@ -150,8 +135,6 @@ class Blobs:
             return found
         key = hexadecimal(wanted.digest)
         folder = self.store.make("blobs", key, lambda work: self._receive(wanted, send, alive, work))
-        with self._lock:
-            self._good.add(wanted.digest)
         return _blob(folder / FILE, wanted)
 
     def _receive(self, wanted: Descriptor, send: Sender, alive: Callable[[], None], work: Path) -> None:
@@ -176,10 +159,6 @@ def _size(path: Path) -> int | None:
         return path.stat().st_size
     except FileNotFoundError:
         return None
-
-
-def _digest(stream: IO[bytes], wanted: Descriptor) -> str:
-    return hashlib.file_digest(stream, wanted.algorithm).hexdigest()  # type: ignore[arg-type]
 
 
 def _blob(path: Path, wanted: Descriptor) -> Blob:

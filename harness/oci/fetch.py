@@ -11,7 +11,6 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Protocol
 
-from harness import files
 from harness.arch import Arch
 from harness.errors import HostError, ImageError, UserError
 from harness.oci.blobs import Blobs, Receiver
@@ -23,7 +22,7 @@ from harness.spec.image_reference import Local, Named
 from harness.spec.image_reference import parse as parse_reference
 from harness.store import Store, digest_of
 
-RESOLUTION_VERSION = 1
+RESOLUTION_VERSION = 2
 DEEPEST = 3  # indexes within indexes
 WORKERS = 4  # layers at a time
 PERIOD = 10.0  # seconds between two words of how far a fetch has come
@@ -114,7 +113,7 @@ class Images:
         self.lock = lock
         self.patience = Patience()  # may be set
         self._find, self._alive = registries, alive
-        self._blobs = Blobs(store, progress)
+        self._blobs = Blobs(store)
         self._known: dict[tuple[str, str, Path], Descriptor] = {}
         self._locks: dict[tuple[str, str, Path], threading.Lock] = {}
         self._lock = threading.Lock()
@@ -191,10 +190,11 @@ class Images:
         if not order.key or (self.refresh and not (isinstance(order.name, Named) and order.name.digest)):
             return None
         try:
-            found = Descriptor.model_validate_json(self._path(order).read_bytes())
-            return found if self._manifest(found, order) else None
-        except (FileNotFoundError, ValueError, ImageError):
-            return self._imported(order)  # absent, or cut short
+            known = self.store.recall(order.key)
+            found = Descriptor.model_validate(known) if known else None
+            return (found if self._manifest(found, order) else None) if found else self._imported(order)
+        except (ValueError, ImageError):
+            return self._imported(order)
 
     def _imported(self, order: _Order) -> Descriptor | None:
         """Return what a digest means that came with an imported cache, or None: ask again."""
@@ -208,16 +208,11 @@ class Images:
         except ImageError:
             return None
 
-    def _path(self, order: _Order) -> Path:
-        return self.store.root / "resolved" / f"{order.key}.json"
-
     def _record(self, order: _Order, found: Descriptor) -> None:
         if not order.key:
             return
-        path = self._path(order)
         with self.store.telling("a resolution"):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            files.write_json(path, found.model_dump(by_alias=True, exclude_none=True))
+            self.store.remember(order.key, found.model_dump(mode="json", by_alias=True, exclude_none=True))
 
     def _manifest(self, described: Descriptor, order: _Order) -> OciManifest | None:
         """Return a manifest of the store, or None when it or its config is not there."""

@@ -13,7 +13,7 @@ from typing import IO, Literal, cast
 from harness.errors import ImageError
 from harness.oci import packing
 from harness.oci.image import Blob, OciImage
-from harness.oci.tarstream import MAX_PATH, XATTR, BadTarError, Tar, TarMember
+from harness.oci.tarstream import DEVICES, MAX_PATH, XATTR, BadTarError, Tar, TarMember
 from harness.store import Store, digest_of
 from harness.tree import versions
 from harness.tree.tree import Slice, TreeNode
@@ -25,9 +25,13 @@ MAX_NAME = 255  # Linux's NAME_MAX
 MAX_ID = 2**32 - 2
 RATIO = 400  # a layer may unpack to so many times its size: gzip's most is 1032, and a file of zeros is no program
 UNSUSPECTED = 64 << 20  # bytes below which nobody asks for the ratio
-KEPT_XATTRS = (f"{XATTR}security.capability", f"{XATTR}user.")  # others belong to a policy or overlay of the builder's
+CAPABILITY, USER = (
+    f"{XATTR}security.capability",
+    f"{XATTR}user.",
+)  # others belong to a policy or overlay of the builder's
+MAX_XATTR_NAME, MAX_XATTR, MAX_XATTRS = 255, 1 << 16, 1 << 16  # Linux's XATTR_NAME_MAX, XATTR_SIZE_MAX, XATTR_LIST_MAX
 
-Action = Literal["put", "link", "hide", "clear"]
+Action = Literal["put", "link", "hide", "clear", "drop", "note"]
 Alive = Callable[[], None]
 
 
@@ -46,7 +50,11 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class LayerEntry:
-    """What a layer does at ``path``: put ``node`` there, link it to ``target``, hide it, or clear the folder."""
+    """What a layer does at ``path``: put ``node`` there, link it to ``target``, hide it, clear the folder, or drop it.
+
+    What is dropped has something at ``path`` that is left out, so that nothing is there. A note says in ``target`` what
+    was left out, first of all at ``path``.
+    """
 
     path: str
     action: Action
@@ -81,7 +89,7 @@ def unpack(image: OciImage, number: int, limits: Limits, store: Store, alive: Al
 
 def is_unpacked(diff_id: str, store: Store) -> bool:
     """Say whether the store has a layer's content and table, so that `unpack` would not read its blob."""
-    return store.has(KIND, _key(diff_id))
+    return store.find(KIND, _key(diff_id)) is not None
 
 
 def _key(diff_id: str) -> str:
@@ -103,11 +111,11 @@ def load(path: Path) -> Iterator[LayerEntry]:
 
 
 def _node(row: list[object], content: Path) -> TreeNode:
-    kind, mode, uid, gid, target, offset, size, digest, pax = row
+    kind, mode, uid, gid, target, offset, size, digest, pax, mtime = row
     return TreeNode(
         cast(str, kind).encode(), cast(int, mode), cast(int, uid), cast(int, gid), cast(str, target),
         Slice(content, cast(int, offset), cast(int, size)) if digest else None, cast(str, digest),
-        pax=tuple((key, value) for key, value in cast("list[list[str]]", pax)),
+        pax=tuple((key, value) for key, value in cast("list[list[str]]", pax)), mtime=cast(int, mtime),
     )  # fmt: skip
 
 
@@ -138,6 +146,8 @@ def _unpack(work: Path, image: OciImage, blob: Blob, diff_id: str, limits: Limit
                     raise BadTarError("more names than an image may have")
             name = ""
             source.finish()
+            for row in reading.notes():
+                table.write(json.dumps(row) + "\n")
     except (BadTarError, *packing.ERRORS) as error:
         at = getattr(error, "member", "") or name
         raise refusal(image, blob, str(error) or "is cut short", at) from error
@@ -191,6 +201,7 @@ class _Reading:
         self.tar, self._spool, self._left = tar, spool, most
         self._known: dict[str, int] = {}
         self._folders: dict[str, bool] = {}  # paths so far, and whether each is a folder: it alone may come again
+        self._left_out: dict[str, list[str]] = {}  # what was, and where
 
     def take(self, member: TarMember) -> list[object] | None:
         """Return a member's row; None for what says nothing of the root. BadTarError when it is not to be had."""
@@ -198,7 +209,9 @@ class _Reading:
         if self._left < 0:
             raise BadTarError("more entries than an image may have")
         *above, name = _parts(member.name) or [""]
-        if not name or any(part.startswith(AUFS) for part in above):
+        if not name:
+            return ["", "put", "", self._row(member)] if member.type == tarfile.DIRTYPE else None
+        if any(part.startswith(AUFS) for part in above):
             return None
         if any(part.startswith(WHITEOUT) for part in above):
             raise BadTarError("lies below a whiteout")
@@ -209,6 +222,9 @@ class _Reading:
         if path in self._folders and not (folder and self._folders[path]):
             raise BadTarError("is there twice")
         self._folders[path] = folder
+        if member.type in DEVICES:
+            self._left_out.setdefault("a device", []).append(path)
+            return [path, "drop", "", None]
         if member.type == tarfile.LNKTYPE:
             return [path, "link", _link(member.target), None]
         return [path, "put", "", self._row(member)]
@@ -221,8 +237,30 @@ class _Reading:
             target, mode = _symlink(member.target), 0o777
         elif member.type == tarfile.REGTYPE:
             offset, size, digest = self._store()
-        pax = [pair for pair in member.xattrs if pair[0].startswith(KEPT_XATTRS)]
-        return [member.type.decode(), mode, member.uid, member.gid, target, offset, size, digest, pax]
+        pax = list(self._xattrs(member))
+        return [member.type.decode(), mode, member.uid, member.gid, target, offset, size, digest, pax, member.mtime]
+
+    def _xattrs(self, member: TarMember) -> Iterator[tuple[str, str]]:
+        """Yield the attributes that stay; BadTarError for one that no file system takes."""
+        size = 0
+        for key, value in member.xattrs:
+            name = key.removeprefix(XATTR)
+            if key != CAPABILITY and not key.startswith(USER):
+                self._left_out.setdefault(f"the attribute {name[:MAX_NAME]}", []).append(member.name)
+                continue
+            longest, length = len(_bytes(name)), len(_bytes(value))
+            size += longest + 1
+            if key == USER or longest > MAX_XATTR_NAME or length > MAX_XATTR or size > MAX_XATTRS:
+                raise BadTarError(
+                    f"has an attribute beyond what a file system takes: {name[:MAX_NAME]!r} of {length} bytes"
+                )
+            yield key, value
+
+    def notes(self) -> Iterator[list[object]]:
+        """Yield a row for each kind of thing that was left out."""
+        for what, places in self._left_out.items():
+            more = f", and {len(places) - 1} more like it" if len(places) > 1 else ""
+            yield [places[0], "note", f"{what} is left out{more}", None]
 
     def _store(self) -> tuple[int, int, str]:
         """Append the content at hand to the spool; return where it is there, its size and its SHA-256."""
@@ -236,6 +274,10 @@ class _Reading:
             self._spool.seek(offset)
             self._spool.truncate()
         return known, size, name
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
 
 
 def _whiteout(name: str, above: str) -> list[object] | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import tarfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from harness.oci import layers
@@ -27,9 +27,16 @@ class _Place:
     below: dict[str, _Place] = field(default_factory=dict)
 
 
-def merge(image: OciImage, limits: Limits, store: Store, alive: Alive = idle) -> Tree:
+def merge(
+    image: OciImage,
+    limits: Limits,
+    store: Store,
+    alive: Alive = idle,
+    note: Callable[[str], None] = lambda _: None,
+) -> Tree:
     """Return the image's root; file contents stay in the store. `alive` is called as layers are unpacked.
 
+    `note` is told of what the image has and its root here has not.
     Raises LayerError when a layer is damaged or hostile, or all together are beyond `limits`.
     """
     root = MergedRoot(limits.entries)
@@ -47,6 +54,9 @@ def merge(image: OciImage, limits: Limits, store: Store, alive: Alive = idle) ->
             raise layers.refusal(image, blob, f"makes the image larger than {most}")
         try:
             root.apply(table, number)
+            for entry in table:
+                if entry.action == "note":
+                    note(f"{image.reference}: {entry.path[: layers.MAX_NAME]!r}: {entry.target}")
         except BadEntryError as error:
             raise layers.refusal(image, blob, str(error), root.at) from None
     return root.tree()
@@ -58,6 +68,7 @@ class MergedRoot:
     def __init__(self, most: int) -> None:
         self._top = _Place(folder())
         self._left = most  # paths that it may still grow by
+        self._folders: set[str] = set()  # what the layer at hand says is a folder, whatever lies below it
         self.at = ""  # the entry whose turn it is
 
     def apply(self, table: Sequence[LayerEntry], layer: int) -> None:
@@ -66,6 +77,7 @@ class MergedRoot:
         Its whiteouts hide what is below it alone, wherever in its tar they stand; but its hardlinks may still name it.
         """
         linked: dict[str, TreeNode] = {}
+        self._folders = {entry.path for entry in table if entry.node is not None and entry.node.is_dir}
         for entry in table:
             self.at = entry.path
             if entry.action == "link":
@@ -87,6 +99,9 @@ class MergedRoot:
                         f"is a hardlink to {entry.target[:255]!r}, which is no file that comes before it"
                     )
                 self._put(entry.path, node, layer)
+            elif entry.action == "drop":
+                above, name = posixpath.split(entry.path)
+                self._folder(above, layer).below.pop(name, None)
 
     def tree(self) -> Tree:
         """Return all paths with their nodes, in order."""
@@ -99,9 +114,12 @@ class MergedRoot:
             todo += [
                 (f"{path}/{name}" if path else name, one) for name, one in sorted(place.below.items(), reverse=True)
             ]
-        return Tree(found)
+        return Tree(found, self._top.node)
 
     def _put(self, path: str, node: TreeNode, layer: int) -> None:
+        if not path:
+            self._top.node = node
+            return
         above, name = posixpath.split(path)
         parent = self._folder(above, layer)
         old = parent.below.get(name)
@@ -144,11 +162,13 @@ class MergedRoot:
         """Return the folder that `path` leads to; `layer` makes what is missing, else None says so.
 
         A layer is made of a real tree, where nothing lies below a link: one that was put there by the same `layer` is a
-        trap, and so is a link that leads above the root.
+        trap, and so is a link that leads above the root. A link of a lower layer is followed, unless the layer at hand
+        has a folder in its place: that one hides it.
         """
         stack = [self._top]
         todo = path.split("/")[::-1] if path else []
         links = 0
+        at = ""  # the path so far, while no link was followed
         while todo:
             part = todo.pop()
             if part in ("", "."):
@@ -159,6 +179,9 @@ class MergedRoot:
                     raise BadEntryError("lies below a link that leads out of the root")
                 continue
             place = stack[-1].below.get(part)
+            at = f"{at}/{part}" if at else part
+            if not links and at in self._folders and _is_lower(place, layer):
+                place = None
             if place is None and layer is not None:
                 place = stack[-1].below[part] = self._place(folder(), layer)
             if place is None or place.node.type not in (tarfile.SYMTYPE, tarfile.DIRTYPE):
@@ -175,3 +198,8 @@ class MergedRoot:
                 del stack[1:]
             todo += place.node.target.split("/")[::-1]
         return stack[-1]
+
+
+def _is_lower(place: _Place | None, layer: int | None) -> bool:
+    """Say whether what is at a place is no folder, and not of `layer`."""
+    return place is not None and not place.node.is_dir and place.layer != layer

@@ -20,11 +20,10 @@ XATTR = "SCHILY.xattr."
 _ZERO = bytes(BLOCK)
 _NUMBER = re.compile(r"[0-9]{1,20}")
 _BARE = (tarfile.LNKTYPE, tarfile.SYMTYPE, tarfile.DIRTYPE, tarfile.FIFOTYPE)  # nothing follows their header
-_KINDS = {
-    tarfile.CHRTYPE: "a device",
-    tarfile.BLKTYPE: "a device",
-    tarfile.GNUTYPE_SPARSE: "a sparse file",
-}
+DEVICES = (tarfile.CHRTYPE, tarfile.BLKTYPE)
+MAX_TIME = 2**32 - 1  # seconds since 1970: what a squashfs holds
+_KINDS = {tarfile.GNUTYPE_SPARSE: "a sparse file"}
+_TIME = re.compile(r"-?[0-9]{1,20}(\.[0-9]*)?")
 
 
 class BadTarError(Exception):
@@ -45,7 +44,10 @@ class TarSource(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class TarMember:
-    """A member's header. ``type`` is tarfile's letter; ``size`` the bytes that follow; ``xattrs`` pax records."""
+    """A member's header. ``type`` is tarfile's letter; ``size`` the bytes that follow; ``xattrs`` pax records.
+
+    ``mtime`` is in whole seconds since 1970; what lies outside of 0 to 2³²-1 is the nearest of these.
+    """
 
     name: str
     type: bytes
@@ -55,6 +57,7 @@ class TarMember:
     size: int
     target: str
     xattrs: tuple[tuple[str, str], ...]
+    mtime: int = 0
 
 
 class Tar:
@@ -183,9 +186,21 @@ def _member(block: bytes, kind: bytes, size: int, extended: dict[str, str]) -> T
         raise BadTarError(str(error), name) from None
     if kind in (tarfile.AREGTYPE, tarfile.CONTTYPE):
         kind = tarfile.DIRTYPE if name.endswith("/") else tarfile.REGTYPE
-    if kind in _BARE:
+    if kind in _BARE or kind in DEVICES:
         size = 0
     elif kind != tarfile.REGTYPE:
         raise BadTarError(f"is {_KINDS.get(kind, f'of the unknown type {kind!r}')}", name)
     xattrs = sorted((key, value) for key, value in extended.items() if key.startswith(XATTR))
-    return TarMember(name, kind, mode, uid, gid, size, extended.get("linkpath", _text(block[157:257])), tuple(xattrs))
+    target = extended.get("linkpath", _text(block[157:257]))
+    mtime = _time(extended.get("mtime"), block[136:148], name)
+    return TarMember(name, kind, mode, uid, gid, size, target, tuple(xattrs), mtime)
+
+
+def _time(said: str | None, field: bytes, name: str) -> int:
+    """Return a member's time of change: that of its extended header, which may have a fraction, or the header's own."""
+    if said is None:
+        # GNU tar writes what is before 1970 as a two's complement
+        return 0 if field[0] & 0xC0 == 0xC0 else min(_number(field, "mtime"), MAX_TIME)
+    if not _TIME.fullmatch(said):
+        raise BadTarError(f"the mtime {said[:40]!r}", name)
+    return 0 if said.startswith("-") else min(int(said.partition(".")[0]), MAX_TIME)

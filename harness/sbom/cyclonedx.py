@@ -37,8 +37,17 @@ def document(spdx: CycloneRow) -> dict[str, Any]:
             "component": image,
         },
         "components": list(components.values()),
-        "dependencies": [{"ref": IMAGE, "dependsOn": list(components)}],
+        "dependencies": [{"ref": holder, "dependsOn": held} for holder, held in _graph(spdx).items()],
     }
+
+
+def _graph(spdx: CycloneRow) -> dict[str, list[str]]:
+    """Return who contains what."""
+    found: dict[str, list[str]] = {}
+    for row in spdx["relationships"]:
+        if row["relationshipType"] == "CONTAINS":
+            found.setdefault(row["spdxElementId"], []).append(row["relatedSpdxElement"])
+    return found
 
 
 def _component(row: CycloneRow, texts: Mapping[str, str], comment: str) -> dict[str, Any]:
@@ -48,7 +57,8 @@ def _component(row: CycloneRow, texts: Mapping[str, str], comment: str) -> dict[
         "name": row["name"],
     }
     if "supplier" in row:
-        made["supplier"] = {"name": row["supplier"].removeprefix("Organization: ")}
+        name, _, address = row["supplier"].removeprefix("Organization: ").rstrip(")").partition(" (")
+        made["supplier"] = {"name": name, **({"contact": [{"email": address}]} if address else {})}
     for ours, theirs in (("versionInfo", "version"), ("summary", "description")):
         if ours in row:
             made[theirs] = row[ours]
@@ -58,7 +68,8 @@ def _component(row: CycloneRow, texts: Mapping[str, str], comment: str) -> dict[
         made["hashes"] = [{"alg": algorithm, "content": value} for algorithm, value in hashes]
     for reference in row.get("externalRefs", ()):
         made["purl"] = reference["referenceLocator"]
-    facts = {"source": row.get("sourceInfo", ""), "carried": comment, "licence": row.get("licenseComments", "")}
+    facts = {"source": row.get("sourceInfo", ""), "carried": comment, "licence": row.get("licenseComments", ""),
+             "note": row.get("comment", "")}  # fmt: skip
     properties = [{"name": f"bootharness:{name}", "value": value} for name, value in facts.items() if value]
     return made | ({"properties": properties} if properties else {})
 

@@ -7,6 +7,7 @@ https://spdx.github.io/spdx-spec/v2.3/ says what the fields mean.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import re
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -23,6 +24,8 @@ from harness.store import digest_of
 
 UNKNOWN = licences.UNKNOWN
 DOCUMENT, IMAGE, OWN = "SPDXRef-DOCUMENT", "SPDXRef-image", "SPDXRef-bootharness"
+DEBIAN = "Debian"
+DEBIAN_NUMBERS = {"bullseye": "11", "bookworm": "12", "trixie": "13", "forky": "14"}
 LABELLED = "named by the image's label org.opencontainers.image.licenses; its text is not in the image's config"
 
 SpdxRow = Mapping[str, Any]
@@ -36,7 +39,7 @@ def document(manifest: SpdxRow, copyright_of: Copyright, created: int = 0) -> di
     document's time in seconds since 1970.
     """
     debs = [row for row in manifest["packages"] if row["files"]]
-    images = manifest.get("images", ())
+    images = _by_digest(manifest.get("images", ()))
     name = f"{manifest['name']}-{manifest['arch']}"
     texts = _texts(debs, copyright_of)
     packages = [
@@ -45,7 +48,9 @@ def document(manifest: SpdxRow, copyright_of: Copyright, created: int = 0) -> di
         _own(),
         *(_deb(row, manifest["suite"], texts) for row in debs),
         *(_oci(row, texts) for row in images),
+        *(_own_file(*row) for row in manifest.get("own_files", ())),
     ]
+    inside = {_oci_id(row): [_installed(one, row) for one in _contents(row)["packages"]] for row in images}
     made = {
         "spdxVersion": "SPDX-2.3",
         "dataLicense": "CC0-1.0",
@@ -55,8 +60,15 @@ def document(manifest: SpdxRow, copyright_of: Copyright, created: int = 0) -> di
             "created": datetime.fromtimestamp(created, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
             "creators": [f"Tool: bootharness-{__version__}"],
         },
-        "packages": packages,
-        "relationships": list(_relationships(packages, _users(manifest))),
+        "packages": [*packages, *(one for found in inside.values() for one in found)],
+        "relationships": [
+            *_relationships(packages, _users(manifest, images)),
+            *(
+                {"spdxElementId": holder, "relationshipType": "CONTAINS", "relatedSpdxElement": one["SPDXID"]}
+                for holder, found in inside.items()
+                for one in found
+            ),
+        ],
         "hasExtractedLicensingInfos": [
             {"licenseId": ref, "name": ref.removeprefix("LicenseRef-"), "extractedText": text}
             for ref, text in sorted(texts.items())
@@ -100,7 +112,12 @@ def _own() -> dict[str, Any]:
 
 
 def _deb(row: SpdxRow, suite: str, texts: Mapping[str, str]) -> dict[str, Any]:
-    locator = f"pkg:deb/debian/{_purl(row['name'])}@{_purl(row['version'])}?arch={row['arch']}&distro={_purl(suite)}"
+    # manifests that say nothing of an origin are of a time when all was Debian's
+    origin = row.get("origin", DEBIAN)
+    distro = f"debian-{DEBIAN_NUMBERS.get(suite, suite)}" if origin == DEBIAN else suite
+    locator = _locator("deb", origin, row["name"], row["version"], row["arch"], distro,
+                       (row["source"], row.get("source_version", "")))  # fmt: skip
+    supplier = {"supplier": f"Organization: {origin}"} if origin else {}
     source = f"{row['source']} {row.get('source_version', '')}".rstrip()
     licence = row.get("licence") or UNKNOWN
     referred = licences.referred(texts.get(licence, ""))
@@ -109,9 +126,9 @@ def _deb(row: SpdxRow, suite: str, texts: Mapping[str, str]) -> dict[str, Any]:
         f"SPDXRef-deb-{_id(row['name'])}-{row['sha256'][:12]}",
         row["name"],
         versionInfo=row["version"],
-        supplier="Organization: Debian",
+        **supplier,
         checksums=_sha256(row["sha256"]),
-        sourceInfo=f"built from Debian's source package {source}",
+        sourceInfo=f"built from {f'the source package of {origin}' if origin else 'the source package'}: {source}",
         externalRefs=[{"referenceCategory": "PACKAGE-MANAGER", "referenceType": "purl", "referenceLocator": locator}],
         licenseDeclared=licence,
         **comment,
@@ -129,8 +146,12 @@ def _oci(row: SpdxRow, texts: dict[str, str]) -> dict[str, Any]:
     for ref in re.findall(r"LicenseRef-[A-Za-z0-9.-]+", licence):
         texts.setdefault(ref, LABELLED)
     comment = {"licenseComments": f"its label says {said!r}"} if said and licence == UNKNOWN else {}
+    notes = [f"also named {', '.join(row['others'])}"] if row.get("others") else []
+    notes += [f"not read: {one}" for one in _contents(row)["unread"]]
+    if notes:
+        comment["comment"] = "; ".join(notes)
     return _package(
-        f"SPDXRef-oci-{digest.partition(':')[2][:12]}",
+        _oci_id(row),
         row["reference"],
         versionInfo=named.tag or digest,
         checksums=[{"algorithm": digest.partition(":")[0].upper(), "checksumValue": digest.partition(":")[2]}],
@@ -141,12 +162,89 @@ def _oci(row: SpdxRow, texts: dict[str, str]) -> dict[str, Any]:
     )
 
 
-def _users(manifest: SpdxRow) -> dict[str, list[str]]:
+def _by_digest(images: Iterable[SpdxRow]) -> list[dict[str, Any]]:
+    """Return one row for each image; `others` are further references to the same one."""
+    found: dict[str, dict[str, Any]] = {}
+    for row in images:
+        known = found.setdefault(row["digest"], {**row, "others": []})
+        if row["reference"] not in (known["reference"], *known["others"]):
+            known["others"].append(row["reference"])
+        if not _contents(known)["packages"]:
+            known["contents"] = _contents(row)
+    return list(found.values())
+
+
+def _contents(row: SpdxRow) -> SpdxRow:
+    return row.get("contents") or {"distro": {}, "packages": [], "unread": []}
+
+
+def _oci_id(row: SpdxRow) -> str:
+    return f"SPDXRef-oci-{row['digest'].partition(':')[2][:12]}"
+
+
+def _own_file(path: str, size: int, digest: str) -> dict[str, Any]:
+    shown = path if path.isprintable() else repr(path)
+    return _package(f"SPDXRef-own-{hashlib.sha256(path.encode()).hexdigest()[:12]}", f"/{shown}",
+                    packageFileName=f"/{shown}", checksums=_sha256(digest), primaryPackagePurpose="FILE",
+                    summary=f"a file of the image's own YAML, {size} bytes")  # fmt: skip
+
+
+def _installed(row: SpdxRow, image: SpdxRow) -> dict[str, Any]:
+    """Return a package that an OCI image's own database names."""
+    distro = _contents(image)["distro"]
+    vendor = distro.get("id", "")
+    release = "-".join(filter(None, (vendor, distro.get("version") or distro.get("codename"))))
+    locator = _locator(row["kind"], vendor, row["name"], row["version"], row["arch"], release,
+                       (row["source"], row["source_version"]))  # fmt: skip
+    supplier = _supplier(row["supplier"])
+    licence, comment = UNKNOWN, {}
+    if row["licence"]:
+        try:
+            licence = canonicalize_license_expression(row["licence"])
+        except InvalidLicenseExpression:
+            comment = {"licenseComments": f"its package says {row['licence']!r}"}
+    if "LicenseRef-" in licence:
+        licence, comment = UNKNOWN, {"licenseComments": f"its package says {row['licence']!r}"}
+    name = hashlib.sha256(repr((image["digest"], *sorted(row.items()))).encode()).hexdigest()[:16]
+    source = " ".join(filter(None, (row["source"], row["source_version"])))
+    return _package(
+        f"SPDXRef-{row['kind']}-{_id(row['name'])}-{name}",
+        row["name"],
+        versionInfo=row["version"],
+        **supplier,
+        **({"sourceInfo": f"built from the source package: {source}"} if source else {}),
+        externalRefs=[{"referenceCategory": "PACKAGE-MANAGER", "referenceType": "purl", "referenceLocator": locator}],
+        licenseDeclared=licence,
+        **comment,
+    )
+
+
+def _supplier(said: str) -> dict[str, str]:
+    """Return who supplies a package, as SPDX spells an organisation and its address."""
+    match = re.fullmatch(r"([^<>()]{1,200}?) *(?:<([^<>() ]{1,200})>)?", said.strip()) if said.isprintable() else None
+    if match is None:
+        return {}
+    return {"supplier": f"Organization: {match[1]}" + (f" ({match[2]})" if match[2] else "")}
+
+
+def _locator(kind: str, vendor: str, name: str, version: str, arch: str, distro: str, source: tuple[str, str]) -> str:
+    """Return a package URL, with the source package as scanners of vulnerabilities look for it."""
+    place = f"{_purl(re.sub('[^a-z0-9.]+', '-', vendor.lower()).strip('-'))}/" if vendor else ""
+    upstream = source[0] if source[1] in ("", version) else f"{source[0]}@{source[1]}"
+    said = {"arch": arch, "distro": distro, "upstream": upstream if source[0] and upstream != name else ""}
+    # the qualifiers of a purl are sorted by name (purl-spec)
+    return f"pkg:{kind}/{place}{_purl(name)}@{_purl(version)}" + "".join(
+        f"{'&' if number else '?'}{key}={_purl(value)}"
+        for number, (key, value) in enumerate((key, value) for key, value in said.items() if value)
+    )
+
+
+def _users(manifest: SpdxRow, images: Iterable[SpdxRow]) -> dict[str, list[str]]:
     """Return who in the image uses a package or an OCI image, by its name: ``services/nginx``."""
-    images = {row["reference"] for row in manifest.get("images", ())}
+    first = {one: row["reference"] for row in images for one in (row["reference"], *row["others"])}
     users: dict[str, list[str]] = {}
     for row in manifest["components"]:
-        for name in (*row["packages"], *{row["reference"]} & images):
+        for name in (*row["packages"], *filter(None, [first.get(row["reference"])])):
             users.setdefault(name, []).append(f"{row['section']}/{row['name']}")
     return users
 

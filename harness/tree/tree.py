@@ -9,7 +9,8 @@ import hashlib
 import io
 import posixpath
 import tarfile
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,6 +21,8 @@ from harness.errors import HostError, UserError
 CHUNK = 1 << 20
 SMALL = 1 << 20
 OPENED = 64  # files at once
+CROWDED = 4096  # entries of a folder from which on their order costs time
+ELF = b"\x7fELF"
 MAX_LINKS = 40  # as the kernel: one path that follows more has gone in a circle
 
 
@@ -56,7 +59,11 @@ class Slice:
 
 @dataclass(frozen=True, slots=True)
 class TreeNode:
-    """One path. ``type`` is tarfile's letter; ``digest`` is the SHA-256 of a plain file's content."""
+    """One path. ``type`` is tarfile's letter; ``digest`` is the SHA-256 of a plain file's content.
+
+    One node at two paths is one file with two names, a hardlink. ``mtime`` is in seconds since 1970; ``shared`` marks
+    a file that other containers may have as well, on the same pages of memory.
+    """
 
     type: bytes
     mode: int
@@ -67,6 +74,8 @@ class TreeNode:
     digest: str = ""
     device: tuple[int, int] = (0, 0)
     pax: tuple[tuple[str, str], ...] = ()
+    mtime: int = 0
+    shared: bool = False
 
     @property
     def is_dir(self) -> bool:
@@ -100,9 +109,10 @@ def clean(path: str) -> str:
 
 @dataclass
 class Tree:
-    """Paths without a leading slash, each with its node. The root itself is not in it."""
+    """Paths without a leading slash, each with its node. The root itself is not among them: `top` is its folder."""
 
     nodes: dict[str, TreeNode] = field(default_factory=dict)
+    top: TreeNode = field(default_factory=folder)
 
     def put(self, path: str, node: TreeNode) -> None:
         """Put `node` at `path`, following links of the tree among its folders, making missing folders."""
@@ -177,22 +187,25 @@ class Tree:
                 yield path, self.nodes[path]
 
 
-def read_layer(path: Path) -> Tree:
-    """Read a layer's tar into a tree; file contents stay in the tar. HostError when the tar is damaged."""
+def read_layer(path: Path, *, shared: bool = False) -> Tree:
+    """Read a layer's tar into a tree; file contents stay in the tar. HostError when the tar is damaged.
+
+    `shared` marks the programs and libraries in it (ELF files) as such.
+    """
     tree = Tree()
     try:
         with tarfile.open(path, "r:") as archive, path.open("rb") as raw:
             for member in archive:
                 if set(member.name.split("/")) - {"", "."}:
-                    tree.put(member.name, _node(member, path, raw, tree))
+                    tree.put(member.name, _node(member, path, raw, tree, shared=shared))
     except tarfile.TarError as error:
         raise HostError(f"{path} is damaged: {error}", hint="`harness clean`, then build again") from error
     return tree
 
 
-def _node(member: tarfile.TarInfo, path: Path, raw: IO[bytes], tree: Tree) -> TreeNode:
+def _node(member: tarfile.TarInfo, path: Path, raw: IO[bytes], tree: Tree, *, shared: bool) -> TreeNode:
     pax = tuple(sorted((key, value) for key, value in member.pax_headers.items() if key.startswith("SCHILY.xattr.")))
-    base = TreeNode(member.type, member.mode, member.uid, member.gid, pax=pax)
+    base = TreeNode(member.type, member.mode, member.uid, member.gid, pax=pax, mtime=int(member.mtime))
     if member.islnk():
         # the same content under another name; `write` makes it a hardlink again
         twin = tree.nodes.get(tree.resolve_parent(clean(member.linkname)))
@@ -205,9 +218,11 @@ def _node(member: tarfile.TarInfo, path: Path, raw: IO[bytes], tree: Tree) -> Tr
         return replace(base, target=member.linkname)
     if member.isfile():
         raw.seek(member.offset_data)
+        elf = shared and raw.read(len(ELF)) == ELF
+        raw.seek(member.offset_data)
         digest = _digest(raw, member)
         content = Slice(path, member.offset_data, member.size)
-        return replace(base, type=tarfile.REGTYPE, content=content, digest=digest)
+        return replace(base, type=tarfile.REGTYPE, content=content, digest=digest, shared=elf)
     return replace(base, device=(member.devmajor, member.devminor))
 
 
@@ -225,9 +240,15 @@ def _digest(raw: IO[bytes], member: tarfile.TarInfo) -> str:
 def _order(tree: Tree, turn: int) -> list[str]:
     """Return the paths as they are written: sorted, with the contents of the first `turn` hundredths of files last.
 
-    Neighbours stay neighbours, as they do when somebody adds a file; but all lie elsewhere.
+    Neighbours stay neighbours, as they do when somebody adds a file; but all lie elsewhere. A crowded folder is written
+    from its last path to its first: tar2sqfs sorts a new name in from the front, past all that are smaller.
     """
     paths = sorted(tree.nodes)
+    crowded = {path for path, count in Counter(map(posixpath.dirname, paths)).items() if count > CROWDED}
+    if crowded:
+        crowd = [path for path in paths if posixpath.dirname(path) in crowded and not tree.nodes[path].is_dir]
+        known = set(crowd)
+        paths = [path for path in paths if path not in known] + crowd[::-1]
     if not turn:
         return paths
     files = [path for path in paths if tree.nodes[path].content is not None]
@@ -235,39 +256,83 @@ def _order(tree: Tree, turn: int) -> list[str]:
     return [path for path in paths if tree.nodes[path].content is None] + files[first:] + files[:first]
 
 
-def write(tree: Tree, out: IO[bytes], turn: int = 0) -> None:
-    """Write the tree as a tar: paths in order, dated 1970, numeric owners, equal files as hardlinks to the first."""
-    first: dict[tuple[str, int, int, int, tuple[tuple[str, str], ...]], str] = {}
+class Links:
+    """Which paths are names of one file: those of one node, and of equal nodes that are `shared`.
+
+    `place_of` says in which container or volume a path lies. Two files of one place are never made one: a program
+    there would take them for one file.
+    """
+
+    def __init__(self, tree: Tree, place_of: Callable[[str], str] | None = None) -> None:
+        self._place_of = place_of
+        self._names = Counter((self._place(path), id(node)) for path, node in tree.nodes.items() if not node.is_dir)
+        self._first: dict[tuple[str, int], str] = {}
+        self._shared: dict[tuple[object, ...], list[tuple[str, set[str]]]] = {}
+        self.counts: dict[str, int] = {}  # of files that several places have: how many names each place has for it
+
+    def _place(self, path: str) -> str:
+        return self._place_of(path) if self._place_of else ""
+
+    def target(self, path: str, node: TreeNode) -> str:
+        """Return the path, written before, of which `path` is another name; "" when it is the first."""
+        if node.is_dir:
+            return ""
+        place = self._place(path)
+        own = place, id(node)
+        if own in self._first:
+            return self._first[own]
+        first = self._share(path, place, node, self._names[own]) if self._place_of and node.shared else ""
+        self._first[own] = first or path
+        return first
+
+    def _share(self, path: str, place: str, node: TreeNode, names: int) -> str:
+        same = (node.digest, node.mode, node.uid, node.gid, node.pax, node.mtime, names)
+        known = self._shared.setdefault(same, [])
+        for first, places in known:
+            if place not in places:
+                places.add(place)
+                self.counts[first] = names
+                return first
+        known.append((path, {place}))
+        return ""
+
+
+def write(tree: Tree, out: IO[bytes], turn: int = 0, place_of: Callable[[str], str] | None = None) -> Mapping[str, int]:
+    """Write the tree as a tar: paths in order, numeric owners, the names of one file as hardlinks to the first.
+
+    With `place_of` files of several containers may be one (`Links`); returns the paths of these, each with how many
+    names it has in one container.
+    """
+    links = Links(tree, place_of)
     with (
         ExitStack() as opened,
         tarfile.TarFile(fileobj=out, mode="w", format=tarfile.PAX_FORMAT, copybufsize=CHUNK) as archive,
     ):
         sources: dict[Path, IO[bytes]] = {}
         for path in _order(tree, turn):
+            archive.getmembers().clear()  # else it keeps every header
             node = tree.nodes[path]
             info = tarfile.TarInfo(path)
             info.type, info.mode, info.uid, info.gid = node.type, node.mode, node.uid, node.gid
             info.devmajor, info.devminor = node.device
-            info.linkname = node.target
+            info.linkname, info.mtime = node.target, node.mtime
             info.pax_headers = dict(node.pax)
-            if node.content is None:
+            first = links.target(path, node)
+            if first:
+                info.type, info.linkname, info.pax_headers = tarfile.LNKTYPE, first, {}
+            if first or node.content is None:
                 archive.addfile(info)
                 continue
-            same = (node.digest, node.mode, node.uid, node.gid, node.pax)
-            if node.content.size and same in first:
-                info.type, info.linkname, info.pax_headers = tarfile.LNKTYPE, first[same], {}
-                archive.addfile(info)
-                continue
-            first[same] = path
             info.size = node.content.size
             source = node.content.path
             if source is None:
                 archive.addfile(info, io.BytesIO(node.content.data))
-                continue
-            if source not in sources:
-                if len(sources) == OPENED:
-                    opened.close()
-                    sources.clear()
-                sources[source] = opened.enter_context(source.open("rb"))
-            sources[source].seek(node.content.offset)
-            archive.addfile(info, sources[source])
+            else:
+                if source not in sources:
+                    if len(sources) == OPENED:
+                        opened.close()
+                        sources.clear()
+                    sources[source] = opened.enter_context(source.open("rb"))
+                sources[source].seek(node.content.offset)
+                archive.addfile(info, sources[source])
+    return links.counts

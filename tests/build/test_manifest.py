@@ -8,6 +8,7 @@ import pytest
 
 from harness import paths
 from harness.build import explain, manifest
+from harness.build.outputs import OutputFiles
 from harness.build.rootfs import RootTree
 from harness.image import Image
 from harness.store import file_digest
@@ -26,7 +27,8 @@ def sample(tmp_path: Path) -> dict[str, Any]:
         (tmp_path / name).write_bytes(b"\0" * size)
     packages = [{"name": "z", "version": "1"}, {"name": "a", "version": "2"}]
     facts = {"name": "sample", "arch": "arm64", "compression": "lz4"}
-    return manifest.make(facts, tmp_path, tmp_path / "squashfs", root, {"x": ("a",)}, packages)
+    files = OutputFiles(("kernel", "initrd"), "initrd", 500_000, ("probe",), {"kernel": "kernel"})
+    return manifest.make(facts, tmp_path, files, tmp_path / "squashfs", root, {"x": ("a",)}, packages)
 
 
 def test_every_byte_is_somebodys_and_shared_ones_the_firsts(tmp_path: Path) -> None:
@@ -42,7 +44,8 @@ def test_every_byte_is_somebodys_and_shared_ones_the_firsts(tmp_path: Path) -> N
     assert [(row["name"], row["shipped"]) for row in data["files"]] == [
         ("kernel", True), ("initrd", True), ("probe", False)
     ]  # fmt: skip
-    assert data["root"] == {"sha256": file_digest(tmp_path / "squashfs"), "size": 500_000, "paths": 12}
+    assert data["root"] == {"sha256": file_digest(tmp_path / "squashfs"), "size": 500_000, "paths": 12,
+                            "file": "initrd", "stored": 500_000}  # fmt: skip
 
 
 def test_the_explanation_adds_up(tmp_path: Path) -> None:

@@ -91,7 +91,10 @@ def test_it_lists_what_is_in_the_image_and_nothing_else(image: Image) -> None:
         assert row["licenseDeclared"] == shipped[name]["licence"] != ""
     (crun,) = found["crun"]["externalRefs"]
     assert crun["referenceLocator"].startswith("pkg:deb/debian/crun@") and "+" not in crun["referenceLocator"]
-    assert crun["referenceLocator"].endswith("?arch=arm64&distro=bookworm")
+    assert crun["referenceLocator"].endswith("?arch=arm64&distro=debian-12")
+    (libc,) = found["libc6"]["externalRefs"]
+    assert libc["referenceLocator"].endswith("?arch=arm64&distro=debian-12&upstream=glibc")
+    assert found["crun"]["supplier"] == "Organization: Debian"
     named = {row["relatedSpdxElement"]: row.get("comment") for row in document["relationships"]}
     assert named[found["crun"]["SPDXID"]] == "in init/init"
     kernel = next(row for name, row in found.items() if name.startswith("linux-image"))
@@ -121,6 +124,54 @@ def test_oci_images_are_packages_too(image: Image) -> None:
     odd = spdx.document({**manifest, "images": [{**OCI, "licences": "as is"}]}, lambda name: b"")
     (web,) = [one for one in odd["packages"] if one["name"] == OCI["reference"]]
     assert (web["licenseDeclared"], web["licenseComments"]) == ("NOASSERTION", "its label says 'as is'")
+
+
+CONTENTS = {
+    "distro": {"id": "debian", "version": "12"},
+    "packages": [
+        {"kind": "deb", "name": "libc6", "version": "2.36-9", "arch": "arm64", "source": "glibc",
+         "source_version": "2.36-9", "supplier": "GNU Libc Maintainers <libc@lists.example>", "licence": ""},
+        {"kind": "apk", "name": "musl", "version": "1-r0", "arch": "", "source": "musl", "source_version": "1-r0",
+         "supplier": "", "licence": "MIT"},
+    ],
+    "unread": ["/var/lib/rpm/Packages: rpm's database in a form that is not read here"],
+}  # fmt: skip
+
+
+def test_one_image_under_two_names_is_one_package_with_what_is_in_it(image: Image) -> None:
+    rows = [{"section": "services", "name": name, "reference": reference, "packages": []}
+            for name, reference in (("one", OCI["reference"]), ("two", "other.example/web:2"))]  # fmt: skip
+    images = [{**OCI, "contents": CONTENTS}, {**OCI, "reference": "other.example/web:2", "contents": CONTENTS}]
+    manifest = {**image.manifest, "images": images, "components": [*image.manifest["components"], *rows]}
+    document = spdx.document(manifest, lambda name: (image.folder / "licences" / name).read_bytes())
+    judge(document)
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(json.dumps(cyclonedx.document(document))) is None
+    (web,) = [row for row in document["packages"] if row["SPDXID"].startswith("SPDXRef-oci-")]
+    assert "also named other.example/web:2" in web["comment"] and "not read: /var/lib/rpm/Packages" in web["comment"]
+    held = {row["relatedSpdxElement"] for row in document["relationships"] if row["spdxElementId"] == web["SPDXID"]}
+    inside = {row["name"]: row for row in document["packages"] if row["SPDXID"] in held}
+    assert inside.keys() == {"libc6", "musl"}
+    libc = inside["libc6"]["externalRefs"][0]["referenceLocator"]
+    assert libc == "pkg:deb/debian/libc6@2.36-9?arch=arm64&distro=debian-12&upstream=glibc"
+    assert inside["libc6"]["supplier"] == "Organization: GNU Libc Maintainers (libc@lists.example)"
+    assert inside["musl"]["licenseDeclared"] == "MIT"
+    (contains,) = [one for one in document["relationships"] if one["relatedSpdxElement"] == web["SPDXID"]]
+    assert contains["comment"] == "in services/one, services/two"
+
+
+def test_a_package_of_ones_own_repository_is_not_debians(image: Image) -> None:
+    rows = [{**row, "origin": "Acme Ltd"} if row["name"] == "crun" else row for row in image.manifest["packages"]]
+    manifest = {**image.manifest, "packages": rows, "own_files": [["etc/mine", 5, "ab" * 32]]}
+    document = spdx.document(manifest, lambda name: (image.folder / "licences" / name).read_bytes())
+    judge(document)
+    parts = {row["name"]: row for row in document["packages"]}
+    assert parts["crun"]["supplier"] == "Organization: Acme Ltd"
+    assert parts["crun"]["externalRefs"][0]["referenceLocator"].startswith("pkg:deb/acme-ltd/crun@")
+    assert parts["/etc/mine"]["checksums"] == [{"algorithm": "SHA256", "checksumValue": "ab" * 32}]
+    unsaid = {**manifest, "packages": [{**row, "origin": ""} for row in rows]}
+    parts = {row["name"]: row for row in spdx.document(unsaid, lambda name: b"")["packages"]}
+    assert "supplier" not in parts["crun"]
+    assert parts["crun"]["externalRefs"][0]["referenceLocator"].startswith("pkg:deb/crun@")
 
 
 def test_the_same_image_gives_the_same_bytes(image: Image, monkeypatch: pytest.MonkeyPatch) -> None:

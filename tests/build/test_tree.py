@@ -6,7 +6,9 @@ import os
 import posixpath
 import subprocess
 import tarfile
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -14,7 +16,7 @@ from hypothesis import strategies as st
 
 from harness.build import formats
 from harness.errors import HostError, UserError
-from harness.tree.tree import Tree, TreeNode, clean, folder, plain, read_layer, symlink, write
+from harness.tree.tree import CROWDED, ELF, Tree, TreeNode, clean, folder, plain, read_layer, symlink, write
 
 
 def tree_of(**paths: TreeNode) -> Tree:
@@ -159,20 +161,55 @@ def test_a_layer_cut_short_is_said_to_be_damaged(tmp_path: Path) -> None:
         read_layer(path)
 
 
-def test_equal_files_are_hardlinks_and_unequal_ones_are_not() -> None:
+def links_of(tree: Tree, **how: Any) -> dict[str, str]:
+    out = io.BytesIO()
+    write(tree, out, **how)
+    out.seek(0)
+    with tarfile.open(fileobj=out) as archive:
+        return {one.name: one.linkname for one in archive if one.islnk()}
+
+
+def test_the_names_of_one_node_are_hardlinks_and_equal_files_are_not() -> None:
+    one = plain(b"same")
+    tree = tree_of(b=one, a=one, other=plain(b"same"), empty=plain(b""), late=symlink("x"))
+    tree.nodes["name"] = tree.nodes["late"]
+    assert links_of(tree) == {"b": "a", "name": "late"}
+
+
+def test_a_shared_file_is_one_for_several_containers_and_never_within_one() -> None:
+    def program() -> TreeNode:
+        return replace(plain(ELF + b"program", 0o755), shared=True)
+
     tree = Tree()
-    tree.put("b", plain(b"same"))
-    tree.put("a", plain(b"same"))
-    tree.put("mode", plain(b"same", 0o755))
-    tree.put("owner", plain(b"same", uid=1))
-    tree.put("empty1", plain(b""))
-    tree.put("empty2", plain(b""))
+    for path in ("x/bin", "x/copy", "y/bin", "y/copy", "z/bin"):
+        tree.put(path, program())
+    tree.put("z/data", plain(b"data"))
+    tree.put("x/data", plain(b"data"))
+    twice = program()
+    for path in ("v/one", "v/two", "w/one"):
+        tree.put(path, twice)
+    tree.put("w/two", twice)
+    out = io.BytesIO()
+    counts = write(tree, out, place_of=lambda path: path.partition("/")[0])
+    found = links_of(tree, place_of=lambda path: path.partition("/")[0])
+    assert found == {"v/two": "v/one", "w/one": "v/one", "w/two": "v/one",
+                     "y/bin": "x/bin", "y/copy": "x/copy", "z/bin": "x/bin"}  # fmt: skip
+    assert counts == {"v/one": 2, "x/bin": 1, "x/copy": 1}
+    assert links_of(tree) == {"v/two": "v/one", "w/one": "v/one", "w/two": "v/one"}, "where nobody shares"
+
+
+def test_a_crowded_folder_is_written_backwards_and_whole() -> None:
+    tree = Tree()
+    for number in range(CROWDED + 1):
+        tree.nodes[f"many/{number:05}"] = plain(b"")
+    tree.nodes["many"] = tree.nodes["few"] = folder()
     out = io.BytesIO()
     write(tree, out)
     out.seek(0)
     with tarfile.open(fileobj=out) as archive:
-        links = {one.name: one.linkname for one in archive if one.islnk()}
-    assert links == {"b": "a"}
+        names = archive.getnames()
+    assert names[:2] == ["few", "many"] and names[2:] == sorted(names[2:], reverse=True)
+    assert len(names) == CROWDED + 3
 
 
 def test_turned_is_the_same_tree_in_another_order() -> None:
@@ -217,10 +254,9 @@ def test_a_squashfs_holds_what_the_tree_said(tmp_path: Path) -> None:
         "etc/shadow": (0o640, 0, 42),
         "etc/ümläut\n✓": (0o644, 0, 0),
         "containers/a/lib.so": (0o755, 0, 0),
+        "containers/b/lib.so": (0o755, 0, 0),
         "usr/bin/su": (0o4755, 65534, 100_000),
     }
-    twin = back["containers/b/lib.so"]
-    assert twin.islnk() and twin.linkname == "containers/a/lib.so"
     assert back["tmp"].mode == 0o1777 and back["bin"].linkname == "usr/bin"
     assert {one.mtime for one in back.values()} == {0}
     assert image.stat().st_size < 20_000

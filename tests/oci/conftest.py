@@ -88,7 +88,7 @@ def images(home: Path, tmp_path: Path) -> Callable[..., Images]:
     """Returns Images with a cache by name, and little patience."""
 
     def make(store: str = "cache", **settings: Any) -> Images:
-        made = Images(Store(tmp_path / store), **settings)
+        made = Images(Store(tmp_path / store, settings.get("progress", print)), **settings)
         made.patience = HASTE
         return made
 

@@ -230,7 +230,8 @@ def test_a_damaged_cache_is_mended(images: Make, liar: Liar) -> None:
     layer.path.write_bytes(b"x" * layer.size)
     said: list[str] = []
     fetch(images(progress=said.append), liar)
-    assert f"{layer.digest} is damaged in the cache: fetching it again" in said
+    name = f"blobs/{layer.digest.removeprefix('sha256:')[:16]}"
+    assert f"{name} is damaged in the cache (blob): thrown away, to be had again" in said
     assert len(liar.asked(layer.digest)) == 2
 
 

@@ -16,7 +16,7 @@ from harness.build import formats
 from harness.oci.layers import Limits
 from harness.oci.merge import merge
 from harness.store import Store, file_digest
-from harness.tree.tree import Tree, TreeNode, write
+from harness.tree.tree import Tree, TreeNode, folder, write
 
 BASE = (d("etc"), M("etc/passwd", b"root"), M("etc/old", b"old"), d("etc/deep"), M("etc/deep/x", b"x"), M("top", b"t"))
 
@@ -106,6 +106,51 @@ def test_absolute_names_odd_names_and_missing_folders(merged) -> None:
     tree = merged((M("/abs/x", b"x"), M("./", type=tarfile.DIRTYPE), M(odd), M("a" * 255), M("b/" * 100 + "c" * 120)))
     assert {"abs", "abs/x", odd, "a" * 255, "b/" * 100 + "c" * 120} <= set(tree.nodes)
     assert tree.nodes["abs"].mode == 0o755 and "" not in tree.nodes
+
+
+def test_an_opaque_folder_in_the_place_of_a_link_leaves_what_that_led_to(merged) -> None:
+    below = (d("b"), M("b/keep"), ln("a", "b"), ln("lib", "b"))
+    for change in ((d("a"), M("a/.wh..wh..opq"), M("a/new")), (M("a/new"), M("a/.wh.keep"), d("a"))):
+        tree = merged(below, change)
+        assert sorted(tree.nodes) == ["a", "a/new", "b", "b/keep", "lib"] and tree.nodes["a"].is_dir
+    assert "b/keep" not in merged(below, (M("lib/.wh.keep"),)).nodes, "a link that stays is followed"
+
+
+def test_the_root_folder_has_the_mode_owner_and_time_of_the_last_layer_that_says_so(merged) -> None:
+    top = M("./", type=tarfile.DIRTYPE, mode=0o700, uid=7, gid=8, pax={"mtime": "99.9"})
+    found = merged((M("x"),), (top,), (M("y"),)).top
+    assert (found.mode, found.uid, found.gid, found.mtime) == (0o700, 7, 8, 99)
+    assert merged((M("x"),)).top == folder()
+
+
+@pytest.mark.parametrize(
+    ("said", "kept"),
+    [("1600000000.999999999", 1_600_000_000), ("-5.5", 0), ("99999999999", 2**32 - 1), ("7.", 7)],
+)
+def test_times_are_kept_as_a_filesystem_can(merged, said: str, kept: int) -> None:
+    tree = merged(
+        (M("f", pax={"mtime": said}), M("old", raw={136: b"14000000000\0"}), M("gnu", raw={136: b"\xff" * 12}))
+    )
+    assert (tree.nodes["f"].mtime, tree.nodes["old"].mtime, tree.nodes["gnu"].mtime) == (kept, 0o14000000000, 0)
+
+
+def test_devices_and_a_builders_attributes_are_left_out_with_a_note(tmp_path: Path) -> None:
+    null = M("dev/null", type=tarfile.CHRTYPE, device=(1, 3), mode=0o666)
+    selinux = {"SCHILY.xattr.security.selinux": "x"}
+    made = image(
+        tmp_path,
+        tar(d("dev"), M("dev/null", b"a file"), M("a", pax=selinux)),
+        tar(null, M("dev/console", type=tarfile.BLKTYPE, device=(5, 1)), M("b", pax=selinux)),
+    )
+    for _ in range(2):  # also when the layers have been unpacked before
+        said: list[str] = []
+        tree = merge(made, Limits(), Store(tmp_path / "cache"), note=said.append)
+        assert sorted(tree.nodes) == ["a", "b", "dev"], "a device hides what is below it"
+        assert [text.split(": ", 1)[1] for text in said] == [
+            "'a': the attribute security.selinux is left out",
+            "'dev/null': a device is left out, and 1 more like it",
+            "'b': the attribute security.selinux is left out",
+        ]
 
 
 @pytest.mark.parametrize("form", [lambda data: data, packed, zstd.compress])

@@ -26,6 +26,8 @@ class CacheKind:
 KEY = "[0-9a-f]" * 24 + "*"  # results bear a digest as their name
 KINDS = (
     CacheKind("images", f"images/{KEY}"),
+    CacheKind("roots", f"roots/{KEY}"),
+    CacheKind("notes", f"checked/{KEY}.json"),
     CacheKind("layers", f"layers/{KEY}"),
     CacheKind("OCI layers", f"oci-layers/{KEY}"),
     CacheKind("kernels", f"kernels/{KEY}"),

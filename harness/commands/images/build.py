@@ -12,9 +12,10 @@ from harness.arch import parse_list
 from harness.build.pipeline import Builder
 from harness.build.settings import Settings
 from harness.commands.specs import read_image
-from harness.errors import UserError
+from harness.errors import HostError, UserError
 from harness.image import Image
 from harness.show.frame import progress
+from harness.store import damage_of
 
 
 def build(
@@ -30,7 +31,7 @@ def build(
     if output is not None and output.exists() and not output.is_dir():
         raise UserError(f"{output} is a file", hint="-o names a folder: the images go to FOLDER/NAME-ARCH")
     builder = Builder(settings, progress=progress)
-    built = builder.build_all(read_image(images, settings), parse_list(arches))
+    built = builder.build_all(read_image(images, settings), parse_list(arches), read=output is not None)
     if output is not None:
         built = [_copy(image, output) for image in built]
     if as_json:
@@ -49,7 +50,8 @@ def build(
 def row(image: Image) -> dict[str, object]:
     """Return what a program wants to know of a built image."""
     return {"name": image.name, "arch": image.arch.name, "size": image.size, "folder": str(image.folder),
-            "kernel": str(image.kernel), "initrd": str(image.initrd), "cmdline": image.cmdline}  # fmt: skip
+            "format": image.manifest["format"], "cmdline": image.cmdline,
+            **{part: str(path) for part, path in image.parts.shipped.items()}}  # fmt: skip
 
 
 def _copy(image: Image, output: Path) -> Image:
@@ -59,6 +61,9 @@ def _copy(image: Image, output: Path) -> Image:
     try:
         output.mkdir(parents=True, exist_ok=True)
         shutil.copytree(image.folder, scratch)
+        if wrong := damage_of(scratch):
+            # it looked as it should, and does not read so
+            raise HostError(f"{image.folder} is damaged: {wrong}", hint="`harness cache verify`, then build again")
         if final.exists():
             shutil.rmtree(final)
         scratch.rename(final)

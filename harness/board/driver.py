@@ -24,10 +24,11 @@ from harness.image import Bootable
 from harness.spec.models.base import Login
 from harness.spec.models.board import Board, reached
 from harness.spec.models.machine import MachineSpec
+from harness.store import file_digest
 from harness.system import host
 from harness.system.channels import ConsoleSource
 from harness.system.cmdline import cmdline as whole_cmdline
-from harness.system.driver import Booted, Prepared
+from harness.system.driver import Booted, Prepared, expected
 from harness.system.frames import Frame
 from harness.system.login import log_in
 from harness.system.milestones import Milestone
@@ -268,4 +269,6 @@ def _blank(image: Bootable, machine: MachineSpec, cmdline: str, probed: bool) ->
         machine_type=machine.name,
         qemu_version="",
         host=host.facts(),
+        expected=expected(image),
+        inputs={name: file_digest(path) for name, path in image.parts.shipped.items() if name in ("kernel", "initrd")},
     )

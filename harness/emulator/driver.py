@@ -29,7 +29,7 @@ from harness.spec.models.machine import MachineSpec
 from harness.system import host
 from harness.system.channels import ConsoleSource
 from harness.system.cmdline import cmdline as whole_cmdline
-from harness.system.driver import Booted, Prepared
+from harness.system.driver import Booted, Prepared, expected
 from harness.system.frames import Frame
 from harness.system.milestones import Milestone
 from harness.system.options import BootOptions
@@ -318,7 +318,7 @@ def _blank(
         + (f" with UEFI {uefi.digest[:12]}" if (uefi := launch.firmware) else ""),
         qemu_version=version,
         host=host.facts(),
-        expected={} if image.milestones else {part: tuple(names) for part, names in image.expect.items()},
+        expected=expected(image),
         memory=emulated(machine).memory,
         devices=tuple(value for option, value in pairwise(running.argv) if option == "-device"),
         extra_args=emulated(machine).args,

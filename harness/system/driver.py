@@ -117,6 +117,11 @@ class Driver(Protocol):
         """Take the power away and let go of everything but the console's source, which is its reader's to close."""
 
 
+def expected(image: Bootable) -> dict[str, tuple[str, ...]]:
+    """Return the names that an image of the harness's own declares, by section, for its record; {} of a foreign OS."""
+    return {} if image.milestones else {part: tuple(names) for part, names in image.expect.items()}
+
+
 @dataclass(frozen=True)
 class Prepared:
     """A machine that is ready to be started, or has been; `blank` is its boot's record so far."""

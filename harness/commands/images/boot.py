@@ -131,8 +131,24 @@ def _table(record: BootRecord, *, exact: bool) -> None:
     before = 0
     for mark in record.milestones:
         host = "" if exact and mark.guest_us is not None else f"{mark.said_s * 1000:10.0f} ms host"
+        if mark.guest_us is None and mark.emulator_us is not None:
+            print(f"{mark.emulator_us / 1000:12.3f} ms {'-':>10}  {mark.name}, by the emulator's clock since power-on")
+            continue
         if mark.guest_us is None:
             print(f"{'-':>12}    {'-':>10} {host} {mark.name}")
             continue
         print(f"{mark.guest_us / 1000:12.3f} ms {(mark.guest_us - before) / 1000:+10.3f} {host} {mark.name}")
         before = mark.guest_us
+    if exact and not record.foreign:
+        print(_whose(record))
+
+
+def _whose(record: BootRecord) -> str:
+    """Return whose word the time of ready is."""
+    if record.ready_emulator_us is None:
+        return (
+            "ready by the guest's word alone: it did not leave as a frame, which the emulator's clock would have told"
+        )
+    return (
+        f"ready by the emulator's clock as well: its frame left {record.ready_emulator_us / 1000:.3f} ms after power-on"
+    )

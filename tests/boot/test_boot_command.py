@@ -22,6 +22,7 @@ import pytest
 from harness.errors import HostError
 from harness.image import Image
 from harness.scratch import scratch
+from harness.spec.named import image_named
 
 HARNESS = str(Path(sys.executable).with_name("harness"))
 MACHINE = ("-m", "qemu-arm64")
@@ -60,6 +61,7 @@ def test_a_command_s_bytes_come_as_they_are_and_nothing_is_left(image: str, tmp_
 
 def test_without_a_terminal_it_boots_and_shows_its_steps(image: str, tmp_path: Path) -> None:
     done = harness(image, *MACHINE, "-o", str(tmp_path / "kept"))
+    assert image_named(str(tmp_path / "kept")).paths == (Path(image),)  # the folder names the image from then on
     assert done.returncode == 0, done.stderr
     assert "services/hello ready" in done.stdout
     assert "harness: ready" in (tmp_path / "kept/transcript.txt").read_text()
@@ -102,7 +104,7 @@ def test_a_machine_that_qemu_does_not_know_is_the_machine_s_fault(image: str, tm
         (["--explain", "--run", "true"], "--run is for boots in wall time"),
         (["--exact", "--forward", "80"], "--forward is for boots in wall time"),
         (["--forward", "70000"], "70000 is no TCP port to forward: 1 to 65535"),
-        (["-o", "taken"], "cannot make the folder taken: File exists"),
+        (["-o", "taken"], "taken is a file"),
     ],
     ids=lambda value: "".join(value).strip("-") if isinstance(value, list) else "",
 )

@@ -64,18 +64,16 @@ def _components(root: RootTree, brought: Mapping[str, Sequence[str]]) -> list[di
     """One row a component, in the order of boot. ``own`` counts the bytes no earlier row has: equal files are one."""
     seen: set[str] = set()
     rows = []
-    bundles = {prefix for *_, prefix in root.owners if prefix}
+    held = _by_prefix(root)
     for section, name, reference, prefix in root.owners:
         size = own = 0
         files = []
-        for path, node in root.tree.files():
-            if not _belongs(path, prefix, bundles) or node.content is None:
-                continue
-            size += node.content.size
-            if node.digest not in seen:
-                seen.add(node.digest)
-                own += node.content.size
-            files.append([_shown(path), node.content.size, node.digest])
+        for path, length, digest in held.get(prefix, ()):
+            size += length
+            if digest not in seen:
+                seen.add(digest)
+                own += length
+            files.append([_shown(path), length, digest])
         rows.append({"section": section, "name": name, "reference": reference, "size": size, "own": own,
                      "packages": list(brought.get(reference, ())), "files": files})  # fmt: skip
     return rows
@@ -86,7 +84,13 @@ def _shown(path: str) -> str:
     return one_line(path, None)
 
 
-def _belongs(path: str, prefix: str, bundles: set[str]) -> bool:
-    if prefix:
-        return path.startswith(f"{prefix}/")
-    return not any(path.startswith(f"{other}/") for other in bundles)
+def _by_prefix(root: RootTree) -> dict[str, list[tuple[str, int, str]]]:
+    """Return path, bytes and digest of every file by the prefix that it lies under, "" where it is no bundle's."""
+    bundles = {prefix for *_, prefix in root.owners if prefix}
+    found: dict[str, list[tuple[str, int, str]]] = {}
+    for path, node in root.tree.files():
+        if node.content is not None:
+            above = [path[:at] for at, letter in enumerate(path) if letter == "/"]
+            prefix = next((one for one in above if one in bundles), "")
+            found.setdefault(prefix, []).append((path, node.content.size, node.digest))
+    return found

@@ -30,6 +30,7 @@ LAYERS = (
     *(LAYER + packed for packed in ("", "+gzip", "+zstd")),
     *("application/vnd.docker.image.rootfs.diff." + packed for packed in ("tar", "tar.gzip", "tar.zstd")),
 )
+FOREIGN = (".foreign.", ".nondistributable.")  # in the types of layers that registries do not hold
 DIGEST = r"^(?:sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})$"
 
 
@@ -172,6 +173,11 @@ def _check_types(manifest: OciManifest, what: str) -> None:
     if manifest.config.size > LARGEST:
         raise ImageError(f"{what}: its config is larger than {LARGEST} bytes")
     for layer in manifest.layers:
+        if any(word in layer.media_type for word in FOREIGN):
+            raise ImageError(
+                f"{what}: the layer {layer.digest} is a foreign one: it lies with its publisher, not with the image",
+                hint="take an image that holds all of its layers",
+            )
         if layer.media_type not in LAYERS:
             raise ImageError(
                 f"{what}: the layer {layer.digest} is {_plain(layer.media_type)!r}",
@@ -180,11 +186,23 @@ def _check_types(manifest: OciManifest, what: str) -> None:
 
 
 def choose(index: Index, arch: Arch, what: str) -> Descriptor:
-    """Return the index's first entry for `arch`. UserError with the platforms there are when it has none."""
+    """Return the index's first entry for `arch`. UserError with the platforms there are when it has none.
+
+    The only entry may say no platform: whether it fits is in its config.
+    """
     known = [(one.platform.platform, one) for one in index.manifests if one.platform]
     for platform, one in known:
         if suits(platform, arch):
             return one
+    unsaid = [one for one in index.manifests if one.platform is None]
+    if len(unsaid) == 1 and not known:
+        return unsaid[0]
+    if unsaid:
+        raise UserError(
+            f"{what}: {len(unsaid)} of its index's entries say no platform, and no other is for linux/{arch.oci}",
+            details="\n".join(one.digest for one in unsaid[:20]),
+            hint="name the right one by its digest: IMAGE@sha256:…",
+        )
     raise _unsuited(what, arch, [platform for platform, _ in known])
 
 

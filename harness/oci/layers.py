@@ -23,6 +23,7 @@ CONTENT, TABLE = "content", "entries.jsonl"
 WHITEOUT, OPAQUE, AUFS = ".wh.", ".wh..wh..opq", ".wh..wh."  # image-spec, layer.md; the last is aufs's own
 MAX_NAME = 255  # Linux's NAME_MAX
 MAX_ID = 2**32 - 2
+ALGORITHMS = ("sha256", "sha512")  # of digests (image-spec, descriptor.md)
 RATIO = 400  # a layer may unpack to so many times its size: gzip's most is 1032, and a file of zeros is no program
 UNSUSPECTED = 64 << 20  # bytes below which nobody asks for the ratio
 CAPABILITY, USER = (
@@ -137,7 +138,7 @@ def _unpack(work: Path, image: OciImage, blob: Blob, diff_id: str, limits: Limit
             (work / CONTENT).open("wb") as spool,
             (work / TABLE).open("w", encoding="ascii") as table,
         ):
-            source = _Source(raw, blob.size, limits.size, alive)
+            source = _Source(raw, blob.size, limits.size, alive, diff_id.partition(":")[0])
             reading = _Reading(Tar(source), spool, limits.entries)
             for member in reading.tar.members():
                 name = member.name
@@ -151,21 +152,21 @@ def _unpack(work: Path, image: OciImage, blob: Blob, diff_id: str, limits: Limit
     except (BadTarError, *packing.ERRORS) as error:
         at = getattr(error, "member", "") or name
         raise refusal(image, blob, str(error) or "is cut short", at) from error
-    if f"sha256:{source.digest}" != diff_id:
-        raise refusal(image, blob, f"unpacks to sha256:{source.digest}, and the image's config says {diff_id[:80]!r}")
+    if source.digest != diff_id:
+        raise refusal(image, blob, f"unpacks to {source.digest}, and the image's config says {diff_id[:80]!r}")
 
 
 class _Source:
     """A layer's bytes, unpacked: counted, bounded and hashed on their way."""
 
-    def __init__(self, raw: IO[bytes], packed: int, limit: int, alive: Alive) -> None:
+    def __init__(self, raw: IO[bytes], packed: int, limit: int, alive: Alive, algorithm: str) -> None:
         self._raw, self._packed, self._limit, self._alive = raw, packed, limit, alive
-        self._hash = hashlib.sha256()
+        self._hash = hashlib.new(algorithm if algorithm in ALGORITHMS else "sha256")
         self._block, self._at, self._size = b"", 0, 0
 
     @property
     def digest(self) -> str:
-        return self._hash.hexdigest()
+        return f"{self._hash.name}:{self._hash.hexdigest()}"
 
     def read(self, size: int) -> bytes:
         """Return the next `size` bytes, fewer only at the end."""

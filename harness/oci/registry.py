@@ -14,7 +14,7 @@ from harness.oci.blobs import ContentError, Receiver, matches
 from harness.oci.document import INDEXES, LARGEST, MANIFESTS, Descriptor
 from harness.oci.registries import RegistryPlace
 from harness.oci.transport import RegistryTransport
-from harness.oci.trouble import RegistryError, denied, failed
+from harness.oci.trouble import RegistryError, denied, failed, words
 from harness.patience import Patience, retrying
 from harness.spec.image_reference import Named
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 ACCEPT = ", ".join((*MANIFESTS, *INDEXES))
 LARGEST_ANSWER = 1 << 20  # bytes of a token server's answer
 TRIES = 3  # to be let in: without a login, with one, with a token in the place of one that has expired
+_PAGES = (b"<html", b"<!doctype html", b"<?xml")
 _RANGE = re.compile(r"bytes (\d+)-\d+/(?:\d+|\*)")
 
 Got = TypeVar("Got")
@@ -104,6 +105,8 @@ class Repository:
         """Return what is under the tag or digest `wanted`; its digest is checked where there is one."""
         with self._get(f"manifests/{wanted}", {"Accept": ACCEPT}) as response:
             data = self._transport.read(response, LARGEST)
+        if _is_page(response, data):
+            raise failed(self.place, "odd", details=f"it sends a page: {words(data.lstrip())[:100]}")
         if digest and not matches(data, digest):
             raise ContentError(f"{self.place.host} gives another manifest than {digest}: {self.place}")
         return data
@@ -117,6 +120,8 @@ class Repository:
                 if response.status_code == 206:
                     raise failed(self.place, "odd", details="it sends another part of a blob than was asked for")
             for chunk in self._transport.chunks(response):
+                if not receiver.have and _is_page(response, chunk):
+                    raise failed(self.place, "odd", details=f"it sends a page: {words(chunk.lstrip())[:100]}")
                 receiver.write(chunk)
         if not receiver.whole:
             raise failed(self.place, "silent", details=f"it broke off after {receiver.have} of {wanted.size} bytes")
@@ -156,6 +161,12 @@ def _start(response: Response) -> int:
     """Return the offset of the first byte that an answer has."""
     found = _RANGE.fullmatch(response.headers.get("Content-Range", ""))
     return int(found[1]) if response.status_code == 206 and found else 0
+
+
+def _is_page(response: Response, data: bytes) -> bool:
+    """Say whether an answer is a page for people, such as a proxy's or a login's: no manifest or layer begins so."""
+    kind = response.headers.get("Content-Type", "")
+    return data.lstrip()[:1] == b"<" and (kind.startswith("text/html") or data.lstrip()[:15].lower().startswith(_PAGES))
 
 
 def _same_host(one: URL, other: URL) -> bool:

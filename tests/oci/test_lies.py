@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from asking import Make, fetch, largest_layer, status
+from asking import Make, fetch, index_of, largest_layer, status
 from servers import Fault, Liar, Reply, Seen
 
 from harness.errors import ImageError, UserError
@@ -89,7 +89,7 @@ ARM = {"os": "linux", "architecture": "arm64"}
 @pytest.mark.parametrize(
     ("document", "words"),
     [
-        (b"<html>", "is no JSON"),
+        (b"nothing", "is no JSON"),
         (b"[" * 100_000, "is no JSON"),
         (b"9" * 10_000, "is no JSON"),
         (b'{"schemaVersion": 2, "manifests": [' + b"0," * 60_000 + b"0]}", "more than 50000 values"),
@@ -106,7 +106,9 @@ ARM = {"os": "linux", "architecture": "arm64"}
         ({**OWN, "layers": [{**LAYER, "size": 1 << 60}]}, "layers.0.size"),
         ({**OWN, "layers": [{**LAYER, "size": "1"}] * 1001}, "layers"),
         ({**OWN, "layers": [{**LAYER, "mediaType": "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip"}]},
-         "the layer sha256:.* is 'application"),
+         "the layer sha256:.* is a foreign one"),
+        ({**OWN, "layers": [{**LAYER, "mediaType": "application/zip"}]}, "the layer sha256:.* is 'application/zip"),
+        ({"schemaVersion": 2, "manifests": [LAYER, {**LAYER, "size": 1}]}, "2 of its index's entries say no platform"),
         ({"schemaVersion": 2, "manifests": [{**LAYER, "platform": ARM, "size": 5 << 20}]}, "larger than"),
         ({"schemaVersion": 2, "manifests": [{**LAYER, "platform": {**ARM, "os": "win\x1b[2J"}}]}, "is not there for"),
         ({"schemaVersion": 2, "manifests": []}, "is not there for linux/arm64"),
@@ -139,6 +141,33 @@ def test_configs_that_are_refused(images: Make, liar: Liar, config: Any, words: 
     liar.spoil(described["digest"], lambda _, __: Reply(200, data))
     with pytest.raises((ImageError, UserError), match=words):
         fetch(images(), liar)
+
+
+PAGE = b"\n<!DOCTYPE html><html><title>Sign in \x1b[2J</title></html>"
+
+
+@pytest.mark.parametrize("where", ["manifests/1", "blobs/"])
+def test_a_page_for_people_is_no_registrys_answer(images: Make, liar: Liar, where: str) -> None:
+    liar.spoil(where, lambda _, __: Reply(200, PAGE, {"Content-Type": "text/html"}), times=99)
+    with pytest.raises(RegistryError, match="does not answer as a registry") as caught:
+        fetch(images(), liar)
+    assert "it sends a page: <!DOCTYPE html>" in caught.value.details and "\x1b" not in str(caught.value)
+
+
+def test_an_index_whose_only_entry_says_no_platform_is_judged_by_its_config(
+    images: Make, liar: Liar, layout: Path
+) -> None:
+    digests = index_of(layout)
+    for arch, fits in (("arm64", True), ("amd64", False)):
+        size = (layout / "blobs" / digests[arch].replace(":", "/")).stat().st_size
+        entry = {"mediaType": "application/vnd.oci.image.manifest.v1+json", "digest": digests[arch], "size": size}
+        index = json.dumps({"schemaVersion": 2, "manifests": [entry]}).encode()
+        liar.spoil("manifests/1", lambda _, __, index=index: Reply(200, index))
+        if fits:
+            assert fetch(images(arch), liar).digest == digests[arch]
+        else:
+            with pytest.raises(UserError, match="is not there for linux/arm64"):
+                fetch(images(arch), liar)
 
 
 def test_indexes_within_one_another(images: Make, liar: Liar) -> None:

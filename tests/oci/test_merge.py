@@ -158,6 +158,13 @@ def test_each_packing_is_known_by_its_bytes(form, merged) -> None:
     assert text(merged(form(tar(M("x", b"content")))).nodes["x"]) == "content"
 
 
+def test_a_layer_may_be_named_by_a_sha512(tmp_path: Path) -> None:
+    data = tar(M("x", b"content"))
+    named = f"sha512:{hashlib.sha512(data).hexdigest()}"
+    tree = merge(image(tmp_path, data, diff_ids=[named]), Limits(), Store(tmp_path / "cache"))
+    assert text(tree.nodes["x"]) == "content"
+
+
 def test_pieces_packed_one_by_one_are_one_layer(merged) -> None:
     data = tar(M("x", bytes(range(256)) * 50), M("y", b"z"))
     for pack in (gzip.compress, zstd.compress):

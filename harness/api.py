@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from harness.launch import ExactPair
     from harness.measure.compare import Comparison
     from harness.measure.floor import Floors
-    from harness.run.results import ResultRow
+    from harness.run.results_model import Results
     from harness.spec.models.machine import MachineSpec
     from harness.system import BootRecord, System
 
@@ -175,15 +175,15 @@ def compare(
     return compared(_figures(before), _figures(after), floors or Floors())
 
 
-def results(folder: str | Path) -> ResultRow:
+def results(folder: str | Path) -> Results:
     """Return what a run found, of its results folder or results.json; docs/results.md says what it holds.
 
     UserError when there is none.
     """
     from harness.run import results as run_results
+    from harness.run.folder import results_file
 
-    path = Path(folder)
-    return run_results.read(path / run_results.FILE if path.is_dir() else path)
+    return run_results.read(results_file(Path(folder)))
 
 
 def open_history(where: str | None = None, *, create: bool = True) -> History:

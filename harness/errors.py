@@ -16,6 +16,7 @@ EXIT_MACHINE = 4
 EXIT_IMAGE = 5
 EXIT_BETTER = 6  # of `harness compare`, whose 1 is worse
 EXIT_NOT_REPEATED = 7  # of `harness verify`: all is true that could be checked here
+EXIT_NOT_JUDGED = 8  # of `harness matrix`: nothing is known to be wrong, but not all that was asked for was judged
 EXIT_BUG = 70
 EXIT_INTERRUPTED = 130
 

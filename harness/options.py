@@ -30,7 +30,8 @@ Completes = Literal[
 ]
 
 EPILOG = """Exit codes: 0 all is well, 1 cases failed, 2 your input, 3 this host, 4 the machine, 5 the image,
-6 better (of compare), 7 not repeatable here (of verify), 70 a bug, 130 interrupted."""
+6 better (of compare), 7 not repeatable here (of verify), 8 not all was judged (of matrix),
+70 a bug, 130 interrupted."""
 SETTINGS = "settings"  # the parameter of a command's function that holds all build settings
 PYTEST_PREFIX = "harness"
 COMPRESSIONS = ("lz4", "lz4-fast", "zstd", "gzip", "xz")

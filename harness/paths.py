@@ -13,6 +13,7 @@ GUEST = PACKAGE / "guest"
 PROFILES = PACKAGE / "profiles"
 MACHINES = TOP / "machines"
 CASES = TOP / "cases"
+RESULTS = "results.json"  # in a folder of results, by which one is told from other folders
 
 
 def cache_dir() -> Path:

@@ -22,6 +22,7 @@ from harness.spec import load_machine
 from harness.spec.models.machine import MachineSpec
 from harness.system.console import Console
 from harness.system.consoleshell import ConsoleShell
+from harness.system.folder import BootFolder
 from harness.system.listener import Listener
 from harness.system.transcript import Transcript
 
@@ -142,7 +143,7 @@ def _case(taken: MachineSpec, cell: int, folder: Path) -> None:
     out = folder / f"{cell}-{taken.name}"
     out.mkdir(exist_ok=True)
     began = time.monotonic()
-    with Transcript(out / "transcript.txt", {}) as transcript:
+    with Transcript(BootFolder(out).transcript, {}) as transcript:
         console = Console(
             open_console(taken.board.console, out, out), Listener(transcript), lambda: time.monotonic() - began
         )

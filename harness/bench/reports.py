@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 from harness import __version__
 from harness.arch import by_name
@@ -17,6 +18,7 @@ from harness.image import Image
 from harness.measure.phases import figures
 from harness.measure.sizes import sizes
 from harness.run import results
+from harness.run.folder import RunFolder
 from harness.system.milestones import Milestone
 from harness.system.record import BootRecord, Mode
 
@@ -29,8 +31,9 @@ PAGE_GOAL = 1.0  # MB
 def report(context: Context) -> Iterator[FigureOrTable]:
     """Time `harness report` of a run that looks like a real one, and of a long history; say how large the pages are."""
     folder = context.folder("report", "run")
-    _run(context, folder)
-    yield from _timed(context, "a run of six cells", ["report", str(folder)], folder / "report.html", RUN_GOAL)
+    made = RunFolder(folder)
+    _run(context, made)
+    yield from _timed(context, "a run of six cells", ["report", str(folder)], made.page, RUN_GOAL)
     count = -(-context.times(BOOTS, BOOTS // 10) // len(CELLS))
     file, page = folder.parent / "history.db", folder.parent / "history.html"
     context.say(f"report: storing {count * len(CELLS)} boots")
@@ -53,18 +56,18 @@ def _succeeded(ran: Ran) -> Ran:
     return ran
 
 
-def _run(context: Context, folder: Path) -> None:
+def _run(context: Context, folder: RunFolder) -> None:
     """Leave what a run of both images on three machines leaves behind, without booting them."""
-    rows: list[results.ResultRow] = []
-    events: list[results.ResultRow] = []
+    rows: list[dict[str, Any]] = []
+    events: list[dict[str, Any]] = []
     for name, arch in product(IMAGES, ARCHES):
         image, cell = context.image(name, by_name(arch)), f"{name}-qemu-{arch}"
         exact, wall = _record(image, "exact"), _record(image, "wall")
         for boot, record in (("exact/1", exact), ("exact/2", exact), ("wall", wall)):
-            place = folder / "cells" / cell / boot
-            place.mkdir(parents=True)
-            (place / "record.json").write_text(record.dumps())
-            (place / "transcript.txt").write_text("    0.123456 | [    0.123456] what a kernel says\n" * LINES)
+            place = folder.boot(cell, boot)
+            place.path.mkdir(parents=True)
+            place.record.write_text(record.dumps())
+            place.transcript.write_text("    0.123456 | [    0.123456] what a kernel says\n" * LINES)
         rows.append({"id": cell, "image": f"images/{name}.yml", "machine": f"qemu-{arch}", "arch": arch, "problem": "",
                      "budget": {"size": 35.0, "ready": None}, **_built(image)})  # fmt: skip
         events += [
@@ -75,10 +78,10 @@ def _run(context: Context, folder: Path) -> None:
     head = {"event": "run", "harness": __version__, "when": "2026-01-01T00:00:00Z", "run": "0" * 32, "plan": "plan.yml",
             "source": None, "cells": rows}  # fmt: skip
     collected = {"event": "collected", "cases": {row["id"]: 1 for row in rows}}
-    results.write(folder, results.fold([head, collected, *events, {"event": "end", "interrupted": False}]))
+    folder.write_results(results.fold([head, collected, *events, {"event": "end", "interrupted": False}]))
 
 
-def _built(image: Image) -> results.ResultRow:
+def _built(image: Image) -> dict[str, Any]:
     shipped = {row["name"]: row["sha256"] for row in image.manifest["files"] if row["shipped"]}
     return {"size": image.size, "sizes": sizes(image.manifest), "spec": "5" * 64, "files": shipped}
 

@@ -17,6 +17,7 @@ from harness.errors import MachineError
 from harness.spec.models.board import BoardConsole
 from harness.system.console import Console
 from harness.system.consoleshell import ConsoleShell
+from harness.system.folder import BootFolder
 from harness.system.listener import Listener
 from harness.system.transcript import Transcript
 
@@ -56,7 +57,7 @@ def serial(context: Context) -> Iterator[FigureOrTable]:
 
 def _board(folder: Path, seed: int) -> CommandTally:
     wish, told, began = random.Random(seed), CommandTally(), time.monotonic()
-    with board(FAULTS, seed) as made, Transcript(folder / "transcript.txt", {}) as transcript:
+    with board(FAULTS, seed) as made, Transcript(BootFolder(folder).transcript, {}) as transcript:
         source = SerialSource(BoardConsole(serial=made.device))
         console = Console(source, Listener(transcript), lambda: time.monotonic() - began)
         shell = ConsoleShell(console, lambda: None, life=lambda: made.resets)

@@ -13,14 +13,16 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import EvidenceError
+from harness.run import folder as run_folder
+from harness.system import folder as boot_folder
 
+EVENTS, RESULTS = run_folder.EVENTS, run_folder.RESULTS
+RECORD, CONSOLE, TRANSCRIPT = boot_folder.RECORD, boot_folder.CONSOLE, boot_folder.TRANSCRIPT
 IMAGE, SPEC, SOURCES, MACHINE, PROFILE, CASES, BOOTS = (
     "image", "spec", "sources", "machine", "profile", "cases", "boots",
 )  # fmt: skip
 WAIVERS, SBOM, LOCK, REBUILD = "waivers.yml", "sbom.spdx.json", "lock.json", "rebuild.json"
-EVENTS, RESULTS = "events.jsonl", "results.json"
 PAGE, BADGE, CERTIFICATE = "certificate.html", "badge.svg", "certificate.json"
-RECORD, CONSOLE, TRANSCRIPT = "record.json", "console.raw", "transcript.txt"
 EXACT = ("exact/1", "exact/2")  # the folders of a cell's two exact boots
 OWN_CASES = f"{CASES}/own"  # case files that lie beside the profile
 

@@ -19,7 +19,7 @@ from harness.certify.derive import Derived
 from harness.certify.sources import Sources
 from harness.errors import HarnessError, UserError
 from harness.image import MANIFEST, ForeignImage, Image
-from harness.run import events
+from harness.run.folder import RunFolder
 from harness.spec.models.machine import MachineSpec
 from harness.spec.models.profile import Waivers
 from harness.spec.profile import Profile
@@ -42,13 +42,13 @@ class Staged:
 class RunOfCell:
     """A run's folder and the name of its one cell."""
 
-    folder: Path
+    folder: RunFolder
     cell: str
 
     @property
     def boots(self) -> Path:
         """Where its boots have left what they leave."""
-        return self.folder / "cells" / self.cell
+        return self.folder.cell(self.cell)
 
 
 def image_files(image: Image | ForeignImage) -> ArchiveFiles:
@@ -133,7 +133,7 @@ def stage(given: ArchiveFiles, run: RunOfCell, qemu: QemuFacts | None, folder: P
     _put(given, folder)
     read = sources.read_all(_described(given, folder))
     boots = _boots(run, read, folder)
-    word = outcomes.told(events.read(run.folder), read, run.cell, run.boots)
+    word = outcomes.told(run.folder.read_events(), read, run.cell, run.boots)
     found = {boot: BootRecord.from_json(json.loads(content)) for boot, content in _records(boots).items()}
     rows = outcomes.events(word, read, found)
     made: ArchiveFiles = {contents.EVENTS: outcomes.as_lines(rows), contents.RESULTS: outcomes.folded(rows)}

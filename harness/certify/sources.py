@@ -19,7 +19,7 @@ from harness.certify import contents
 from harness.certify.contents import EvidenceFiles
 from harness.errors import EvidenceError, HarnessError, UserError
 from harness.image import MANIFEST, ForeignImage, Image
-from harness.run.cells import SIZE_BUDGET
+from harness.run.inputs import SIZE_BUDGET
 from harness.spec.foreign import describes_os
 from harness.spec.load import check_machine
 from harness.spec.models.base import SHIPPED, Model

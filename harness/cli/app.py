@@ -30,7 +30,7 @@ CONTEXT: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_w
 EPILOG = """\b
 Exit codes: 0 all is well, 1 cases failed, 2 your input, 3 this host,
 4 the machine, 5 the image, 6 better (of compare), 7 not repeatable here
-(of verify), 70 a bug, 130 interrupted."""
+(of verify), 8 not all was judged (of matrix), 70 a bug, 130 interrupted."""
 
 
 class Port(click.ParamType[int]):

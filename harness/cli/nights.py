@@ -59,7 +59,7 @@ def matrix(
     from harness.commands.nights import matrix as module
 
     until = watch.deadline(deadline, datetime.now()) if deadline else None
-    after = gate.prepare(against, keep=not no_history, where=history)
+    after = gate.After(keep=not no_history, where=history, against=against)
     return module.from_words(
         words,
         images=image,

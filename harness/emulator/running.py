@@ -14,6 +14,7 @@ from harness.emulator.qmp import Qmp
 from harness.emulator.witness import FrameFile
 from harness.errors import HostError
 from harness.system.channels import ConsoleSource, FileSource, fifos
+from harness.system.folder import BootFolder
 
 FRAMES = "frames.pcap"
 
@@ -43,7 +44,7 @@ def run_qemu(launch: Launch, out: Path) -> Running:
     A wall boot's console is a pair of named pipes there; an exact boot's, which must not wait for a reader, a file.
     """
     exact = launch.mode == "exact"
-    raw, pipe = out / "console.raw", out / "console"
+    raw, pipe = BootFolder(out).console, out / "console"
     with ExitStack() as theirs, ExitStack() as failed:
         ends: dict[str, socket.socket] = {}
         specs, descriptors = {}, []

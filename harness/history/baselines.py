@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
 
 from sqlalchemy import insert, select
 
 from harness.errors import UserError
-from harness.history.keys import images, now
+from harness.history.keys import now, pairs_of
 from harness.history.store import HEAD, History, RunHead, head, names
 from harness.history.tables import Baseline, RunRow
 from harness.measure.gate import CellFigures
+from harness.run.results_model import CellResult, Results
 
 LATEST = "latest-baseline"
 TOTAL = "total"
@@ -85,28 +85,24 @@ def _covered(history: History, one: AcceptedRun) -> Iterator[CellFigures]:
     return (cell for cell in history.cells(one.run) if one.covers(cell))
 
 
-def of_results(results: Mapping[str, Any]) -> list[CellFigures]:
-    """Return the cells of a results.json; UserError when it is none."""
-    try:
-        rows = results["cells"]
-        return [_figures(results["run"], image, row) for image, row in zip(images(rows), rows, strict=True)]
-    except (KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"results that cannot be compared: {type(error).__name__}: {error}") from None
+def of_results(results: Results) -> list[CellFigures]:
+    """Return the cells of a run."""
+    return [_figures(results.run, image, row) for image, row in pairs_of(results.cells)]
 
 
-def _figures(run: str, image: str, row: Mapping[str, Any]) -> CellFigures:
-    exact = row["boot"]["exact"]
+def _figures(run: str, image: str, row: CellResult) -> CellFigures:
+    exact = row.boot.exact
     why = ""
-    if not exact.get("figures"):
-        why = row["reason"].partition("\n")[0] or "no exact boot came to ready"
-    elif not row["exact_repeats"]:
-        why = f"two exact boots did not agree{', first in ' if exact['moved'] else ''}{exact['moved']}"
+    if not exact.figures:
+        why = row.reason.partition("\n")[0] or "no exact boot came to ready"
+    elif not row.exact_repeats:
+        why = f"two exact boots did not agree{', first in ' if exact.moved else ''}{exact.moved}"
     return CellFigures(
         image,
-        row["machine"],
-        exact={} if why else exact["figures"],
-        key={name: str(value) for name, value in exact.get("key", {}).items()},
-        sizes={} if row["size"] is None else {TOTAL: row["size"], **row.get("sizes", {})},
+        row.machine,
+        exact={} if why else exact.figures,
+        key=exact.key,
+        sizes={} if row.size is None else {TOTAL: row.size, **row.sizes},
         why=why,
         run=run,
     )

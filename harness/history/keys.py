@@ -7,7 +7,8 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from typing import Any
+
+from harness.run.results_model import CellResult
 
 SHORT = 16  # hexadecimal digits of a key's digest
 WHEN = "%Y-%m-%dT%H:%M:%SZ"
@@ -39,15 +40,20 @@ def digest(key: Mapping[str, str]) -> str:
     return hashlib.sha256(facts(key).encode()).hexdigest()[:SHORT] if key else ""
 
 
-def images(rows: Iterable[Mapping[str, Any]]) -> list[str]:
-    """Return by what name each of a results.json's cells is known, so that none is known twice on one machine.
+def images(rows: Iterable[tuple[str, str]]) -> list[str]:
+    """Return by what name each of a run's cells is known, given its image and machine: none twice on one machine.
 
     A.yml and A.yml+B.yml have the same first file: the one that comes later in the plan is A.yml#2.
     """
     seen: Counter[tuple[str, str]] = Counter()
     found = []
-    for row in rows:
-        cell = (row["image"], row["machine"])
+    for cell in rows:
         seen[cell] += 1
         found.append(cell[0] if seen[cell] == 1 else f"{cell[0]}#{seen[cell]}")
     return found
+
+
+def pairs_of(rows: Iterable[CellResult]) -> list[tuple[str, CellResult]]:
+    """Return a run's cells, each with the name by which its image is known."""
+    cells = list(rows)
+    return list(zip(images((row.image, row.machine) for row in cells), cells, strict=True))

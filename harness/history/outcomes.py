@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, delete, insert, select
 
@@ -12,7 +12,9 @@ from harness.history import keys
 from harness.history.store import History
 from harness.history.tables import OutcomeRow
 from harness.measure import flaky
-from harness.run.results import FINISHED, LAB, case_of
+from harness.run.outcome import LAB
+from harness.run.results import case_of
+from harness.run.results_model import FINISHED, Results
 from harness.store import digest_of
 
 if TYPE_CHECKING:
@@ -21,23 +23,22 @@ if TYPE_CHECKING:
 LAST = 30  # runs that are looked at
 
 
-def add(history: History, results: Mapping[str, Any]) -> None:
+def add(history: History, results: Results) -> None:
     """Keep what came of a run's cells that came to a verdict; a failure by the lab's fault is none of the case's."""
     with history.writing() as connection:
         put(connection, of_results(results))
 
 
-def of_results(results: Mapping[str, Any]) -> Iterator[OutcomeLine]:
+def of_results(results: Results) -> Iterator[OutcomeLine]:
     """Yield what the history keeps of a results.json."""
     from harness.history.record import OutcomeLine
 
-    rows = results["cells"]
-    for image, row in zip(keys.images(rows), rows, strict=True):
-        if row["status"] in FINISHED and row["files"]:
-            bad = [*(one for one in row["failures"] if one.get("whose") not in LAB), *row.get("known", ())]
+    for image, row in keys.pairs_of(results.cells):
+        if row.status in FINISHED and row.files:
+            bad = [*(one.case for one in row.failures if one.whose not in LAB), *(one.case for one in row.known)]
             yield OutcomeLine(
-                run=results["run"], when=results["when"], image=image, machine=row["machine"],
-                digest=digest_of(row["files"])[: keys.SHORT], failed=sorted({case_of(one["case"]) for one in bad}),
+                run=results.run, when=results.when, image=image, machine=row.machine,
+                digest=digest_of(row.files)[: keys.SHORT], failed=sorted({case_of(one, row.id) for one in bad}),
             )  # fmt: skip
 
 

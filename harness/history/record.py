@@ -7,14 +7,15 @@ steps those are kept that take `LEAST_STEP_US`: the hundreds that take less coul
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Literal, Self
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from harness.errors import UserError
 from harness.history import keys
 from harness.measure.compare import is_step
+from harness.run.results_model import CellResult, Results, SourceCommit
 
 TOTAL, READY = "total", "ready"
 LEAST_STEP_US = 100  # a fifth of what any change must exceed to count (`measure.floor.LEAST_US`)
@@ -133,58 +134,44 @@ class OutcomeLine(HistoryRecord):
     failed: Annotated[list[NameText], Field(max_length=10_000)]
 
 
-def of_results(results: Mapping[str, Any]) -> RunLine:
-    """Return what the history keeps of a results.json; UserError when it is none."""
+def of_results(results: Results) -> RunLine:
+    """Return what the history keeps of a run; UserError when it cannot keep that."""
     try:
-        source = results.get("source") or {}  # what is not there was not in the results of an older harness
+        source = results.source or SourceCommit()
         return RunLine(
-            run=results["run"],
-            when=results["when"],
-            harness=results["harness"],
-            plan=results["plan"],
-            source=CommitRecord(
-                commit=source.get("commit", ""),
-                subject=source.get("subject", "")[:1000],
-                changed=source.get("changed", False),
-            ),
-            cells=list(_cells(results["cells"])),
+            run=results.run,
+            when=results.when,
+            harness=results.harness,
+            plan=results.plan,
+            source=CommitRecord(commit=source.commit, subject=source.subject[:1000], changed=source.changed),
+            cells=list(_cells(results.cells)),
         )
     except ValidationError as error:
         raise UserError(f"results that the history cannot keep: {explained(error)}") from None
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise UserError(
-            f"results that the history cannot keep: {type(error).__name__}: {error}",
-            hint="a results.json of `harness matrix`",
-        ) from None
 
 
-def _cells(rows: list[Mapping[str, Any]]) -> Iterator[CellRecord]:
-    for image, row in zip(keys.images(rows), rows, strict=True):
+def _cells(rows: Iterable[CellResult]) -> Iterator[CellRecord]:
+    for image, row in keys.pairs_of(rows):
         measured = list(_measured(row))
         if measured:
-            yield CellRecord(image=image, machine=row["machine"], arch=row["arch"], spec=row.get("spec") or "",
+            yield CellRecord(image=image, machine=row.machine, arch=row.arch, spec=row.spec or "",
                        measured=measured)  # fmt: skip
 
 
-def _measured(row: Mapping[str, Any]) -> Iterator[Measured]:
-    exact, wall = row["boot"]["exact"], row["boot"]["wall"]
-    if row["exact_repeats"] and exact.get("figures") and exact.get("key"):
-        yield Measured(mode="exact", key=_texts(exact["key"]), figures=_worth(exact["figures"]))
-    if wall["ready"] is not None and wall.get("key"):
+def _measured(row: CellResult) -> Iterator[Measured]:
+    exact, wall = row.boot.exact, row.boot.wall
+    if row.exact_repeats and exact.figures and exact.key:
+        yield Measured(mode="exact", key=exact.key, figures=_worth(exact.figures))
+    if wall.ready is not None and wall.key:
         # the host is not in the results' key, and seconds of two hosts are not of one series
-        host = {f"host {name}": row["host"][name] for name in ("cpu", "cores") if name in row["host"]}
-        key = _texts({**wall["key"], **host})
-        yield Measured(mode="wall", key=key, figures={READY: round(wall["ready"] * 1000)})
-    if row["size"] is not None:
-        yield Measured(mode="size", figures={TOTAL: row["size"], **row.get("sizes", {})})
+        host = {f"host {name}": str(row.host[name]) for name in ("cpu", "cores") if name in row.host}
+        yield Measured(mode="wall", key={**wall.key, **host}, figures={READY: round(wall.ready * 1000)})
+    if row.size is not None:
+        yield Measured(mode="size", figures={TOTAL: row.size, **row.sizes})
 
 
 def _worth(figures: Mapping[str, int]) -> dict[str, int]:
     return {name: us for name, us in figures.items() if us >= LEAST_STEP_US or not is_step(name)}
-
-
-def _texts(key: Mapping[str, Any]) -> dict[str, str]:
-    return {name: str(value) for name, value in key.items()}
 
 
 def explained(error: ValidationError) -> str:

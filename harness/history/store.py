@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,6 +22,7 @@ from harness.measure import series as measured
 
 if TYPE_CHECKING:
     from harness.history.record import RunLine
+    from harness.run.results_model import Results
 
 LATEST = "latest"
 MODES = ("exact", "wall", "size")
@@ -103,8 +104,8 @@ class History:
                 schema.lock(connection)
                 yield connection
 
-    def add(self, results: Mapping[str, Any], *, again: bool = False) -> bool:
-        """Add a run's results.json; False when it is there already or has measured nothing.
+    def add(self, results: Results, *, again: bool = False) -> bool:
+        """Add a run's results; False when it is there already or has measured nothing.
 
         Of a run that is there the cells are added which it lacks; with `again` all take the place of those there.
         """

@@ -12,6 +12,7 @@ from harness.image import Bootable
 from harness.spec.models.machine import MachineSpec
 from harness.store import file_digest
 from harness.system.driver import Prepared
+from harness.system.folder import BootFolder
 from harness.system.listener import Listener
 from harness.system.milestones import finder
 from harness.system.options import BootOptions
@@ -90,6 +91,6 @@ def _transcript(options: BootOptions, made: Prepared) -> Transcript:
         "command": made.driver.by_hand,
     }
     try:
-        return Transcript(options.out / "transcript.txt", facts)
+        return Transcript(BootFolder(options.out).transcript, facts)
     except OSError as error:
         raise HostError(f"cannot write the transcript: {error}") from error

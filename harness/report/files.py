@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
-RUN, OVER_TIME = "report.html", "history.html"
+from harness.run.folder import RunFolder
+
+OVER_TIME = "history.html"
 
 
-def write(folder: Path, output: Path | None = None) -> Path:
-    """Write the page of the run in `folder`, as ``report.html`` beside its results unless `output` says otherwise.
+def write(folder: RunFolder, output: Path | None = None) -> Path:
+    """Write the page of the run in `folder`, beside its results unless `output` says otherwise.
 
     UserError when there are no results, or the page cannot be written. Returns where it is.
     """
     from harness.report import page, read, run
 
-    return page.write(output or folder / RUN, page.render("run.html", page=run.page(read.folder(folder))))
+    return page.write(output or folder.page, page.render("run.html", page=run.page(read.folder(folder))))
 
 
 def write_over_time(where: str | None, output: Path | None = None) -> Path:

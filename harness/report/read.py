@@ -17,14 +17,15 @@ from harness.measure import account, trace
 from harness.measure.phases import Phase, phases
 from harness.report import model
 from harness.run.changes import RunChange, changes
-from harness.run.results import FILE, PREVIOUS
+from harness.run.folder import RunFolder
+from harness.run.results import complaint, of_json, sound
+from harness.run.results_model import CellResult, Results
 from harness.system.record import BootRecord
 
 LARGEST = 64 << 20  # bytes of any one file
 HEAD, TAIL = 24 << 10, 40 << 10  # bytes of a transcript
 ROOM = 4 << 20  # bytes of all transcripts of a page
-GATE = "gate.json"
-STEPS, RAW = "steps", "console.raw"  # the folder of the boot that tells step by step; all that a console said
+STEPS = "steps"  # the folder of the boot that tells step by step
 _RECORD: TypeAdapter[BootRecord] = TypeAdapter(BootRecord)
 _GATE: TypeAdapter[model.Gate] = TypeAdapter(model.Gate)
 
@@ -71,23 +72,23 @@ class ShownBoot:
 class RunContents:
     """What lies in a run's folder. ``boots`` are by cell."""
 
-    results: model.Results
+    results: Results
     gate: model.Gate | None = None
     boots: Mapping[str, tuple[ShownBoot, ...]] = field(default_factory=dict)
     manifests: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     changes: tuple[RunChange, ...] = ()  # since the run before
 
 
-def folder(path: Path) -> RunContents:
+def folder(run: RunFolder) -> RunContents:
     """Return what a run's folder has; UserError when there are no results in it."""
-    results = model.results(_json(path / FILE), str(path / FILE))
+    results = of_json(_json(run.results), str(run.results))
     room = Room()
     boots = {}
     # what went wrong has the first say
     for cell in sorted(results.cells, key=lambda cell: not cell.failures):
-        boots[cell.id] = tuple(_boots(path, cell, room))
+        boots[cell.id] = tuple(_boots(run, cell, room))
     manifests = {cell.id: _manifest(cell, boots[cell.id]) for cell in results.cells}
-    return RunContents(results, _gate(path / GATE), boots, manifests, _changes(path / PREVIOUS, results))
+    return RunContents(results, _gate(run.gate), boots, manifests, _changes(run.previous, results))
 
 
 def _json(path: Path) -> Any:
@@ -104,32 +105,26 @@ def _json(path: Path) -> Any:
 
 def _gate(path: Path) -> model.Gate | None:
     try:
-        return _GATE.validate_python(model.sound(_json(path)))
+        return _GATE.validate_python(sound(_json(path)))
     except (UserError, ValidationError):
         return None
 
 
-def _changes(path: Path, now: model.Results) -> tuple[RunChange, ...]:
+def _changes(path: Path, now: Results) -> tuple[RunChange, ...]:
     try:
-        before = model.results(_json(path), str(path))
+        before = of_json(_json(path), str(path))
     except UserError:
         return ()
-    return tuple(changes(before.model_dump(), now.model_dump())) if before.plan == now.plan else ()
+    return tuple(changes(before, now)) if before.plan == now.plan else ()
 
 
-def _boots(path: Path, cell: model.ShownCell, room: Room) -> list[ShownBoot]:
-    base = path / "cells" / cell.id
-    if base.resolve().parent != (path / "cells").resolve():
-        return []  # a cell's id is a name, whatever somebody has made of it
-    folders = sorted({found.parent for found in base.glob("**/transcript.txt")} | {
-        found.parent for found in base.glob("**/record.json")})  # fmt: skip
+def _boots(run: RunFolder, cell: CellResult, room: Room) -> list[ShownBoot]:
     boots = []
-    for one in folders:
-        record, problem = _record(one / "record.json")
-        name = str(one.relative_to(base))
-        text = one / "transcript.txt"
-        said = _transcript(text, path, room) if text.is_file() else None
-        boots.append(ShownBoot(name, record, said, problem, _steps(one / RAW, record) if name == STEPS else ()))
+    for one in run.boots(cell.id):
+        record, problem = _record(one.record)
+        name = str(one.path.relative_to(run.cell(cell.id)))
+        said = _transcript(one.transcript, run.path, room) if one.transcript.is_file() else None
+        boots.append(ShownBoot(name, record, said, problem, _steps(one.console, record) if name == STEPS else ()))
     return boots
 
 
@@ -137,10 +132,10 @@ def _record(path: Path) -> tuple[BootRecord | None, str]:
     if not path.is_file():
         return None, ""
     try:
-        return _RECORD.validate_python(model.sound(_json(path))), ""
+        return _RECORD.validate_python(sound(_json(path))), ""
     except (UserError, ValidationError) as error:
-        said = model.first(error) if isinstance(error, ValidationError) else str(error.message)
-        return None, f"record.json cannot be read: {said}"
+        said = complaint(error) if isinstance(error, ValidationError) else str(error.message)
+        return None, f"{path.name} cannot be read: {said}"
 
 
 def _steps(path: Path, record: BootRecord | None) -> tuple[Phase, ...]:
@@ -180,7 +175,7 @@ def _text(data: bytes) -> str:
     return data.decode("utf-8", "backslashreplace")
 
 
-def _manifest(cell: model.ShownCell, boots: tuple[ShownBoot, ...]) -> Mapping[str, Any]:
+def _manifest(cell: CellResult, boots: tuple[ShownBoot, ...]) -> Mapping[str, Any]:
     """Return the manifest of the image that a cell booted, if it is still where it was and still that one."""
     for boot in boots:
         argv = boot.record.argv if boot.record else ()

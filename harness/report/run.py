@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,11 +16,12 @@ from harness.report.read import RunContents, ShownBoot
 from harness.report.sizemap import Map, SizePart
 from harness.report.waterfall import Waterfall, waterfall
 from harness.report.words import DIGEST, data, megabytes, moment, ms, plural
+from harness.run.folder import RunFolder
+from harness.run.outcome import KINDS
+from harness.run.results_model import CaseFailure, CellResult, Results
 from harness.system.record import BootRecord
 
 WIDE, NARROW = (1080.0, 320.0), (358.0, 420.0)
-SIGNS = {"passed": "✓", "failed": "✗", "lab failed": "⚒", "not run": "–", "incomplete": "…", "not selected": "–"}
-KINDS = {"passed": "good", "failed": "bad"}
 CHANGED = {"worse": "▲", "better": "▼", "other": "·"}
 HOST = {"cpu": "host CPU", "cores": "host cores", "load": "host load", "machine": "host architecture",
         "kernel": "host kernel", "qemu": "QEMU", "accelerator": "wall boots by"}  # fmt: skip
@@ -91,7 +93,7 @@ class CellView:
     """A cell's section."""
 
     number: int
-    row: model.ShownCell
+    row: CellResult
     status: Status
     figures: tuple[ShownFigure, ...]
     size_meter: Meter | None
@@ -105,7 +107,7 @@ class CellView:
     facts: tuple[Fact, ...]
     packages: tuple[model.ShownPackage, ...]
     notes: tuple[str, ...]
-    failures: tuple[model.CaseFailure, ...]
+    failures: tuple[CaseFailure, ...]
 
 
 @dataclass(frozen=True)
@@ -139,14 +141,14 @@ class RunPage:
     """The page of a run."""
 
     title: str
-    results: model.Results
+    results: Results
     status: Status
     sentence: str
     facts: tuple[Fact, ...]
     cells: tuple[CellView, ...]
     gate: model.Gate | None
     against: tuple[Against, ...]
-    others: tuple[model.CaseFailure, ...]
+    others: tuple[CaseFailure, ...]
     blame: tuple[Blame, ...]
 
 
@@ -170,9 +172,10 @@ def page(found: RunContents) -> RunPage:
 def _blame(found: RunContents) -> Iterator[Blame]:
     """Yield what went wrong by whose hand it was, and what is different from the run before."""
     results = found.results
-    told = brief.sort(results.model_dump())
+    told = brief.sort(results)
     passes = [f"{cell.id}: {one.case} passes, though {one.known}" for cell in results.cells for one in cell.passes]
     for title, kind, rows in (
+        ("Why it has not passed", "bad", results.outcome.reasons),
         ("What the images broke", "bad", [_line(one) for one in told.product]),
         ("What the lab broke", "bad", [f"{_line(one)} ({one.whose})" for one in told.lab]),
         ("Known", "", told.known),
@@ -189,26 +192,26 @@ def _line(one: brief.Broken) -> str:
     return f"{one.cell}: {one.case}: {said}" if one.cell else f"{one.case}: {said}"
 
 
-def _verdict(results: model.Results) -> Status:
-    if results.interrupted:
-        return Status("interrupted", "…", "")
-    if results.exit == 0:
-        return Status("passed", SIGNS["passed"], "good")
-    if results.exit == 4:
-        return Status("lab failed", SIGNS["lab failed"], "")
-    bad = results.exit != 3  # cells that this host cannot run are nobody's failure
-    return Status("failed" if bad else "not all run", SIGNS["failed"] if bad else "–", "bad" if bad else "")
+def _verdict(results: Results) -> Status:
+    """Return the run's outcome as a badge."""
+    return _status(results.outcome.word)
 
 
-def _sentence(results: model.Results) -> str:
+def _status(word: str) -> Status:
+    """Return an outcome's or a cell's word with its sign."""
+    found = KINDS.get(word)
+    return Status(word, found.sign, "" if found.kind == "other" else found.kind) if found else Status(word, "–", "")
+
+
+def _sentence(results: Results) -> str:
     passed = sum(cell.status == "passed" for cell in results.cells)
     cases = [*(cell.cases for cell in results.cells), results.other.cases]
-    counts = {name: sum(getattr(one, name) for one in cases) for name in ("passed", "failed", "skipped", "known")}
+    counts: Counter[str] = sum((Counter(one.counts) for one in cases), Counter())
     told = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
     return f"{passed} of {plural(len(results.cells), 'cell')} passed; cases: {told or 'none'}"
 
 
-def _head(results: model.Results) -> Iterator[Fact]:
+def _head(results: Results) -> Iterator[Fact]:
     source = results.source
     if source and source.commit:
         changed = ", with files changed since" if source.changed else ""
@@ -217,7 +220,7 @@ def _head(results: model.Results) -> Iterator[Fact]:
     yield Fact("harness", results.harness)
     yield Fact("run", results.run, code=True)
     for name, called in HOST.items():
-        values = [cell.host[name] for cell in results.cells if cell.host.get(name)]
+        values = [str(cell.host[name]) for cell in results.cells if cell.host.get(name)]
         if values:
             yield Fact(called, _span(values) if name == "load" else ", ".join(dict.fromkeys(values)))
 
@@ -240,7 +243,7 @@ def _changes(cell: model.GateResult) -> Iterator[GateChange]:
         yield GateChange("", swapped, worse=False)
 
 
-def _cell(number: int, row: model.ShownCell, found: RunContents) -> CellView:
+def _cell(number: int, row: CellResult, found: RunContents) -> CellView:
     boots = found.boots.get(row.id, ())
     manifest = _manifest(found.manifests.get(row.id))
     drawn = _drawn(row, boots)
@@ -261,7 +264,7 @@ def _cell(number: int, row: model.ShownCell, found: RunContents) -> CellView:
     return CellView(
         number=number,
         row=row,
-        status=Status(row.status, SIGNS.get(row.status, "?"), KINDS.get(row.status, "")),
+        status=_status(row.status),
         figures=tuple(figures),
         size_meter=size_meter,
         ready_meter=ready_meter,
@@ -278,13 +281,12 @@ def _cell(number: int, row: model.ShownCell, found: RunContents) -> CellView:
     )
 
 
-def _nearer(failure: model.CaseFailure, cell: str) -> model.CaseFailure:
+def _nearer(failure: CaseFailure, cell: str) -> CaseFailure:
     """Let a failure name its transcript as it lies in the run's folder, wherever that is by now."""
-    _, within, rest = failure.transcript.rpartition(f"/cells/{cell}/")
-    return failure.model_copy(update={"transcript": f"{within[1:]}{rest}"}) if within else failure
+    return failure.model_copy(update={"transcript": RunFolder.relative(failure.transcript, cell)})
 
 
-def _repeats(row: model.ShownCell) -> str:
+def _repeats(row: CellResult) -> str:
     if row.exact_repeats:
         return "exact: two boots agreed to the microsecond"
     if row.exact_repeats is False:
@@ -302,7 +304,7 @@ def meter(value: float | None, budget: float | None, unit: str) -> Meter | None:
     return Meter(min(100.0, share * 100), share > 1, text)
 
 
-def _drawn(row: model.ShownCell, boots: Sequence[ShownBoot]) -> ShownBoot | None:
+def _drawn(row: CellResult, boots: Sequence[ShownBoot]) -> ShownBoot | None:
     """Return the boot that the cell's exact figures are of, else one of the host's clock."""
     ready = round(row.boot.exact.ready * 1000) if row.boot.exact.ready is not None else None
 
@@ -325,7 +327,7 @@ def _phases(record: BootRecord, boots: Sequence[ShownBoot]) -> list[Phase]:
     return explained(plain, phases(told.record), told.steps)
 
 
-def _size(row: model.ShownCell, manifest: model.ShownManifest | None) -> Size | None:
+def _size(row: CellResult, manifest: model.ShownManifest | None) -> Size | None:
     parts = sizemap.parts(row.sizes, manifest.raw if manifest else None)
     if not parts:
         return None
@@ -359,13 +361,13 @@ def _manifest(found: Mapping[str, Any] | None) -> model.ShownManifest | None:
         return None
 
 
-def _facts(row: model.ShownCell, manifest: model.ShownManifest | None) -> Iterator[Fact]:
+def _facts(row: CellResult, manifest: model.ShownManifest | None) -> Iterator[Fact]:
     for mode, key in (("exact", row.boot.exact.key), ("wall", row.boot.wall.key)):
         for name in ("machine", "cpu", "accel", "qemu", "cmdline"):
             if key.get(name):
                 yield Fact(f"{mode}: {name}", key[name], code=name == "cmdline")
-    if row.host.get("accelerator_reason"):
-        yield Fact("why that accelerator", row.host["accelerator_reason"])
+    if reason := row.host.get("accelerator_reason"):
+        yield Fact("why that accelerator", str(reason))
     if row.spec:
         yield Fact("SHA-256 of the YAML", row.spec, code=True)
     for name, digest in row.files.items():

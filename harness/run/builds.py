@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -72,9 +72,9 @@ def _filled(cells: Iterable[Cell], built: dict[tuple[tuple[str, ...], str], tupl
         yield replace(cell, folder=folder, problem=problem)
 
 
-def build_more(sources: Sequence[Path], arch: str, settings: Settings) -> Image:
-    """Build one more image, from YAML files that are merged in order."""
+def build_more(sources: Sequence[Path], arch: str, settings: Settings, contents: Mapping[str, bytes]) -> Image:
+    """Build one more image, from YAML files that are merged in order; `contents` are those that were read before."""
     from harness.build.pipeline import Builder
     from harness.spec import load_image
 
-    return Builder(settings).build(load_image(sources, library=settings.library), by_name(arch))
+    return Builder(settings).build(load_image(sources, library=settings.library, contents=contents), by_name(arch))

@@ -2,31 +2,37 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from pathlib import Path
 from typing import Any
 
 from harness.errors import HarnessError
+from harness.hostfaults import explained
 from harness.secrets import redact
 
-FILE = "events.jsonl"
 Event = dict[str, Any]
+BEGINNING = b'{"event": '
 
 
 class Events:
-    """The events of the run whose results go to `folder`."""
+    """The events of a run, in the file `path`."""
 
-    def __init__(self, folder: Path) -> None:
-        self.path = folder / FILE
+    def __init__(self, path: Path) -> None:
+        self.path = path
         self._read = 0
 
     def tell(self, event: str, **facts: Any) -> None:
         """Append one event; safe with several processes at once, for one write is one line."""
         line = redact(json.dumps({"event": event, **facts}, default=str)) + "\n"
-        fd = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        with explained(self.path.parent):
+            fd = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        data = line.encode()
         try:
-            os.write(fd, line.encode())
+            with explained(self.path.parent):
+                if os.write(fd, data) < len(data):  # of a disk that is nearly full
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
         finally:
             os.close(fd)
 
@@ -44,28 +50,37 @@ class Events:
             return []
         whole = text.rfind(b"\n") + 1
         self._read += whole
-        return [json.loads(line) for line in text[:whole].splitlines()]
+        return [event for line in text[:whole].splitlines() if (event := parsed(line)) is not None]
 
 
-def read(folder: Path) -> list[Event]:
+def parsed(line: bytes) -> Any:
+    """Return the event of a line; the second where a full disk has torn one and the next was written after it.
+
+    None of a line that holds no event at all.
+    """
+    for start in (0, line.rfind(BEGINNING)):
+        try:
+            return json.loads(line[max(start, 0) :])
+        except ValueError:
+            continue
+    return None
+
+
+def read(path: Path) -> list[Event]:
     """Return all events of a run."""
-    return Events(folder).news()
+    return Events(path).news()
 
 
-def mend(folder: Path) -> list[Event]:
+def mend(path: Path) -> list[Event]:
     """Cut off what a crash left unfinished at the end of a run's events; return those before it.
 
     A host that lost its power may have written half a line, or zeros where a line was to come.
     """
-    path = folder / FILE
     found: list[Event] = []
     size = 0
     with path.open("rb+") as stream:
         for line in stream:
-            try:
-                event = json.loads(line) if line.endswith(b"\n") else None
-            except ValueError:
-                event = None
+            event = parsed(line) if line.endswith(b"\n") else None
             if not isinstance(event, dict) or "event" not in event:
                 break
             found.append(event)

@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from harness.run.cells import Cell
-from harness.run.results import case_of, function_of
+from harness.run.results import case_of, file_and_function, function_of
 
 if TYPE_CHECKING:
     from harness.measure.flaky import Flaky
@@ -32,8 +32,9 @@ class Excuse:
 
     def covers(self, nodeid: str, cell: Cell) -> bool:
         """Say whether it is about a case of pytest's on a cell."""
+        names = (function_of(nodeid), file_and_function(nodeid), case_of(nodeid, cell.id))
         return (
-            any(fnmatchcase(name, self.case) for name in (function_of(nodeid), case_of(nodeid)))
+            (self.case in names or any(fnmatchcase(name, self.case) for name in names))
             and fnmatchcase(cell.image_name, self.image)
             and fnmatchcase(cell.machine, self.machine)
         )

@@ -10,14 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import HostError, UserError
-from harness.run import events, results
-from harness.run import folder as folder_
+from harness.run import results
 from harness.run.events import Event
-from harness.run.folder import CELLS
-from harness.run.results import ResultRow
+from harness.run.folder import RunFolder
+from harness.run.outcome import PYTEST_OK
+from harness.run.results_model import CellResult, Results
 from harness.store import digest_of
 
 _ID = re.compile(r"\w[\w.-]*")
+KEPT = ("built", "booted", "case", "partial", "repeated", "note")  # of a part's events, as they are
 ALIKE = {"harness": "the harness", "plan": "the plan", "commit": "the commit of the plan's folder"}
 
 
@@ -25,7 +26,7 @@ ALIKE = {"harness": "the harness", "plan": "the plan", "commit": "the commit of 
 class HostPart:
     """What one host found: its folder, and its events without those of cells that it has repeated."""
 
-    folder: Path
+    folder: RunFolder
     told: tuple[Event, ...]
 
     @property
@@ -34,16 +35,15 @@ class HostPart:
         return next(event for event in self.told if event["event"] == "run")
 
     @property
-    def rows(self) -> list[ResultRow]:
+    def rows(self) -> tuple[CellResult, ...]:
         """Its cells, as in results.json."""
-        found: list[ResultRow] = results.fold(self.told)["cells"]
-        return found
+        return results.fold(self.told).cells
 
 
-def read(folder: Path) -> HostPart:
+def read(folder: RunFolder) -> HostPart:
     """Return a host's part; UserError when no run has left results there."""
     try:
-        told = results.effective(events.read(folder))
+        told = results.effective(folder.read_events())
         cells = [row["id"] for event in told if event["event"] == "run" for row in event["cells"]]
     except (OSError, ValueError, LookupError, TypeError):
         told = cells = []
@@ -66,33 +66,33 @@ def merge(parts: Sequence[HostPart], *, partial: bool = False) -> list[Event]:
     whole = {**first, "when": min(part.run["when"] for part in parts), "shard": None,
              "run": digest_of(sorted(part.run["run"] for part in parts))[:32],
              "cells": [facts.get(name) or _missing(name) for name in every]}  # fmt: skip
-    told = [
-        event
-        for part in parts
-        for event in part.told
-        if event["event"] in ("built", "booted", "case", "partial", "note")
-    ]
+    told = [event for part in parts for event in part.told if event["event"] in KEPT]
     counts = [event["cases"] for part in parts for event in part.told if event["event"] == "collected"]
     collected = {name: sum(count.get(name, 0) for count in counts) for name in {*facts, ""}}
     ends = [event for part in parts for event in part.told if event["event"] == "end"]
-    return [whole, *told, {"event": "collected", "cases": collected}, _end(ends, len(parts))]
+    names: dict[str, list[str]] = {}
+    for part in parts:
+        for event in part.told:
+            for cell, cases in event.get("names", {}).items():
+                names[cell] = [*names.get(cell, ()), *cases]
+    return [whole, *told, {"event": "collected", "cases": collected, "names": names}, _end(ends, len(parts))]
 
 
-def write(parts: Sequence[HostPart], told: Sequence[Event], out: Path) -> ResultRow:
+def write(parts: Sequence[HostPart], told: Sequence[Event], out: RunFolder) -> Results:
     """Write the whole run to the fresh folder `out`, transcripts too; return its results."""
-    folder_.take(out)
+    out.take()
     try:
         for part in parts:
             for row in part.run["cells"]:
-                source = part.folder / CELLS / row["id"]
+                source = part.folder.cell(row["id"])
                 if source.is_dir():
-                    shutil.copytree(source, out / CELLS / row["id"], ignore=_links)
+                    shutil.copytree(source, out.cell(row["id"]), ignore=_links)
     except (OSError, shutil.Error) as error:
         raise HostError(f"cannot copy the transcripts to {out}: {error}") from None
     for event in told:
-        events.Events(out).tell(**_moved(event, out))
-    found = results.fold(events.read(out))
-    results.write(out, found)
+        out.events.tell(**_moved(event, out))
+    found = results.fold(out.read_events())
+    out.write_results(found)
     return found
 
 
@@ -100,13 +100,11 @@ def _links(folder: str, names: list[str]) -> list[str]:
     return [name for name in names if Path(folder, name).is_symlink()]
 
 
-def _moved(event: Event, out: Path) -> Event:
+def _moved(event: Event, out: RunFolder) -> Event:
     """Let a case name the transcript where it lies now."""
     text = event.get("transcript")
-    if not text:
-        return event
-    place = out / CELLS / text.rpartition(f"/{CELLS}/")[2]
-    return {**event, "transcript": str(place) if place.exists() else text}
+    place = out.moved(text) if text else None
+    return {**event, "transcript": str(place)} if place else event
 
 
 def _facts(part: HostPart) -> Mapping[str, Any]:
@@ -123,7 +121,7 @@ def _unlike(parts: Sequence[HostPart]) -> Iterator[str]:
 
 
 def _twice(parts: Sequence[HostPart]) -> Iterator[str]:
-    seen: dict[str, Path] = {}
+    seen: dict[str, RunFolder] = {}
     for part in parts:
         for row in part.run["cells"]:
             if row["id"] in seen:
@@ -133,13 +131,13 @@ def _twice(parts: Sequence[HostPart]) -> Iterator[str]:
 
 def _images(parts: Sequence[HostPart]) -> Iterator[str]:
     """Yield images that are not the same bytes everywhere, though they should be."""
-    seen: dict[tuple[str, str], tuple[Any, Path]] = {}
+    seen: dict[tuple[str, str], tuple[dict[str, str], RunFolder]] = {}
     for part in parts:
         for row in part.rows:
-            key = (row["image"], row["arch"])
-            files, where = seen.setdefault(key, (row["files"], part.folder)) if row["files"] else ({}, part.folder)
-            if files and files != row["files"]:
-                yield f"{row['image']} for {row['arch']} is not the same in {where} and in {part.folder}"
+            key = (row.image, row.arch)
+            files, where = seen.setdefault(key, (row.files, part.folder)) if row.files else ({}, part.folder)
+            if files and files != row.files:
+                yield f"{row.image} for {row.arch} is not the same in {where} and in {part.folder}"
 
 
 def _shards(parts: Sequence[HostPart], *, partial: bool) -> Iterator[str]:
@@ -157,13 +155,13 @@ def _shards(parts: Sequence[HostPart], *, partial: bool) -> Iterator[str]:
         yield f"of {known[0]['of']} shards there is no {', '.join(map(str, missing))} (--partial does without)"
 
 
-def _missing(name: str) -> ResultRow:
+def _missing(name: str) -> Event:
     return {"id": name, "image": "", "machine": "", "arch": "", "budget": {}, "problem": "no results of its shard"}
 
 
 def _end(ends: Sequence[Event], parts: int) -> Event:
     """Return how it all ended: interrupted where one was, or never came to an end."""
     error = next((event["error"] for event in ends if event.get("error")), None)
-    code = next((event["code"] for event in ends if event.get("code") not in (None, *results.PYTEST_OK, 1)), 0)
+    code = next((event["code"] for event in ends if event.get("code") not in (None, *PYTEST_OK, 1)), 0)
     interrupted = len(ends) < parts or any(event.get("interrupted") for event in ends)
     return {"event": "end", "interrupted": interrupted, "code": code, **({"error": error} if error else {})}

@@ -1,4 +1,4 @@
-"""results.json: what a run found, folded from its events. Every key is described in docs/results.md."""
+"""results.json: what a run found, folded from its events; what it holds is said in `results_model.py`."""
 
 from __future__ import annotations
 
@@ -7,82 +7,101 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from harness import files
-from harness.errors import (
-    EXIT_CASES_FAILED,
-    EXIT_HOST,
-    EXIT_INTERRUPTED,
-    EXIT_MACHINE,
-    EXIT_OK,
-    EXIT_USER,
-    HostError,
-    MachineError,
-    UserError,
+from harness.errors import UserError
+from harness.run import outcome
+from harness.run.outcome import LAB
+from harness.run.results_model import (
+    FAILED,
+    FINISHED,
+    INCOMPLETE,
+    KNOWN,
+    LAB_FAILED,
+    NOT_JUDGED,
+    NOT_RUN,
+    NOT_SELECTED,
+    PASSED,
+    SCHEMA,
+    Results,
 )
 
-FILE = "results.json"
-PREVIOUS = "previous.json"  # those of the run before, which this one is compared with
-SCHEMA = 1
-PASSED, FAILED, NOT_RUN, INCOMPLETE = "passed", "failed", "not run", "incomplete"
-NOT_SELECTED = "not selected"
-FINISHED = (PASSED, FAILED)  # what a run that goes on does not repeat: the lab's faults it does
-LAB_FAILED = "lab failed"  # nothing speaks against the image: its machine or this host failed
-KNOWN = "known"  # the outcome of a case whose failure is known
-ENDED_BADLY = "every case that ran passed, but pytest ended with exit code"
-LAB = frozenset({MachineError.whose, HostError.whose})
-PYTEST_OK = (0, 5)  # passed, or nothing to do
 # what is known of a cell once its image is built, and what stands there until then
-BUILT: dict[str, Any] = {"size": None, "sizes": {}, "spec": None, "files": {}}
-ResultRow = dict[str, Any]
+BUILT: Mapping[str, Any] = {"size": None, "sizes": {}, "spec": None, "files": {}}
 LARGEST = 64 << 20  # bytes of a results.json
+HINT = "a results.json of `harness matrix`"
+AFTER_END = ("end", "gate", "history")  # what is told of a run once pytest is over
+_Row = dict[str, Any]
 
 
-def fold(events: Iterable[Mapping[str, Any]]) -> ResultRow:
+def fold(events: Iterable[Mapping[str, Any]]) -> Results:
     """Return the results of a run as far as its events go; an interrupted run gives what it had found."""
-    head: ResultRow = {"schema": SCHEMA}
-    cells: dict[str, ResultRow] = {}
-    other: ResultRow = {"cases": _no_cases(), "partial": {}, "failures": []}
+    head: _Row = {}
+    cells: dict[str, _Row] = {}
+    other: _Row = {"cases": _no_cases(), "partial": {}, "failures": []}
     collected: dict[str, int] | None = None
-    end: Mapping[str, Any] = {}
+    names: dict[str, list[str]] = {}
+    seen: set[str] = set()
+    last: dict[str, Mapping[str, Any]] = {}  # the last event of each kind that comes at most once
     notes: list[str] = []
     for event in effective(events):
         kind = event["event"]
         if kind == "run":
-            head |= {key: event.get(key) for key in ("harness", "when", "run", "plan", "source", "shard")}
+            head = {key: event.get(key) for key in ("harness", "when", "run", "plan", "source", "shard")}
             cells = {row["id"]: _cell(row) for row in event["cells"]}
         elif kind == "collected":
             collected = {**(collected or {}), **event["cases"]}
+            names |= event.get("names", {})
         elif kind == "note":
             notes.append(event["text"])
-        elif kind == "end":
-            end = event
+        elif kind in AFTER_END:
+            last[kind] = event
         elif event.get("cell") in cells:
             _TAKE.get(kind, _ignore)(cells[event["cell"]], event)
-        elif kind == "case":
-            _count(other, event)
-        elif kind == "partial":
-            _partial(other, event)
-    rows = list(cells.values())
-    for row in rows:
+        else:
+            _TAKE_OTHER.get(kind, _ignore)(other, event)
+        if kind == "case":
+            seen.add(event["case"])
+    end = outcome.RunEnd.of(last.get("end"))
+    gate = last.get("gate", {})
+    for row in cells.values():
         row["status"] = _status(row, collected)
-        if row["status"] == INCOMPLETE and end.get("deadline"):
-            row |= {"status": NOT_RUN, "reason": f"the deadline, {end['deadline']}, came first"}
-    failing = {one["known"] for row in rows for one in row["known"]}
-    for row in rows:  # what is known of several cells has gone once it fails on none of them
+        row["gate"] = _gate(row, gate.get("cells", {}).get(row["id"]))
+        if row["status"] == INCOMPLETE:
+            row["unrun"] = [name for name in names.get(row["id"], ()) if name not in seen]
+            if end.deadline:
+                row |= {"status": NOT_RUN, "reason": f"the deadline, {end.deadline}, came first"}
+    other["unrun"] = [name for name in names.get("", ()) if name not in seen]
+    failing = {one["known"] for row in cells.values() for one in row["known"]}
+    for row in cells.values():  # what is known of several cells has gone once it fails on none of them
         row["passes"] = [one for one in row["passes"] if one["known"] not in failing]
-    interrupted = bool(end.get("interrupted", not end))
-    exit_, error = judged(rows, other, interrupted=interrupted, end=end)
-    state = {"exit": exit_, "interrupted": interrupted, "error": error, "notes": notes}
-    return head | state | {"cells": rows, "other": other}
+    after = {"against": gate.get("against"), "history": last.get("history", {}).get("problem", "")}
+    found = made({**head, **after, "notes": notes, "cells": list(cells.values()), "other": other}, "events")
+    return outcome.concluded(found, end)
+
+
+def case_of(nodeid: str, cell: str = "") -> str:
+    """Return what a case is called on every cell: its whole node id without the cell's name among its parameters."""
+    name, _, inside = nodeid.partition("[")
+    if not inside or not cell:
+        return nodeid
+    rest = inside.removesuffix("]")
+    if rest == cell:
+        return name
+    for mine, other in ((f"{cell}-", ""), ("", f"-{cell}")):
+        if rest.startswith(mine) and rest.endswith(other):
+            return f"{name}[{rest[len(mine) : len(rest) - len(other)]}]"
+    return f"{name}[{rest.replace(f'-{cell}-', '-', 1)}]"
 
 
 def function_of(nodeid: str) -> str:
     """Return the name of a case's function, without file, class and parameters; of a file, the file."""
-    return nodeid.rpartition("::")[2].partition("[")[0]
+    return nodeid.partition("[")[0].rpartition("::")[2]
 
 
-def case_of(nodeid: str) -> str:
-    """Return what a case is called in every run and on every cell: FILE.py::FUNCTION."""
+def file_and_function(nodeid: str) -> str:
+    """Return what a plan may call a case: FILE.py::FUNCTION, without folders, class and parameters."""
     return f"{nodeid.partition('::')[0].rpartition('/')[2]}::{function_of(nodeid)}"
 
 
@@ -94,7 +113,7 @@ def effective(events: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
             kept.append(dict(event))
             continue
         repeated = {row["id"] for row in event["cells"]}
-        kept = [one for one in kept if one["event"] not in ("end", "note") and one.get("cell") not in repeated
+        kept = [one for one in kept if one["event"] not in (*AFTER_END, "note") and one.get("cell") not in repeated
                 and (one["event"], one.get("cell")) != ("case", "")]  # fmt: skip
         for one in kept:
             if one["event"] == "collected":
@@ -102,109 +121,103 @@ def effective(events: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     return kept
 
 
-def judged(
-    cells: Iterable[Mapping[str, Any]], other: Mapping[str, Any], *, interrupted: bool, end: Mapping[str, Any]
-) -> tuple[int, str]:
-    """Return the exit code of a run, and what went wrong with it that no case tells."""
-    statuses = {row["status"] for row in cells}
-    code = end.get("code", 0)
-    if end.get("error"):
-        return end["error"]["exit"], end["error"]["text"]
-    if interrupted:
-        return EXIT_INTERRUPTED, ""
-    nothing = NOT_SELECTED in statuses and PASSED not in statuses and not sum(other["cases"].values())
-    verdicts = (
-        (statuses & {FAILED, INCOMPLETE} or other["cases"]["failed"], EXIT_CASES_FAILED, ""),
-        (nothing, EXIT_USER, "no case was selected"),
-        (LAB_FAILED in statuses, EXIT_MACHINE, ""),
-        (
-            code not in PYTEST_OK,
-            EXIT_CASES_FAILED,
-            f"{ENDED_BADLY} {code}",
-        ),
-        (NOT_RUN in statuses, EXIT_HOST, ""),
-    )
-    return next(((exit_, error) for holds, exit_, error in verdicts if holds), (EXIT_OK, ""))
-
-
-def read(file: Path) -> dict[str, Any]:
-    """Return what a results.json holds; UserError when it is none."""
-    try:
-        if file.stat().st_size > LARGEST:
-            raise UserError(f"{file} is larger than {LARGEST >> 20} MiB", hint="a results.json of `harness matrix`")
-        found = json.loads(file.read_bytes())
-    except OSError as error:
-        raise UserError(f"cannot read {file}: {error.strerror}") from None
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{file}: not JSON: {error}", hint="a results.json of `harness matrix`") from None
+def read(file: Path) -> Results:
+    """Return what a results.json holds, also one of an older harness; UserError when it is none."""
+    found = files.read_json(file)
     if not isinstance(found, dict) or "cells" not in found:
-        raise UserError(f"{file} is no results.json", hint="a results.json of `harness matrix`")
-    return found
+        raise UserError(f"{file} is no results.json", hint=HINT)
+    return of_json(found, str(file))
 
 
-def write(folder: Path, results: Mapping[str, Any]) -> Path:
-    """Write `folder`/results.json by one rename, so that no reader sees half of it; return its path."""
-    return files.write_json(folder / FILE, results)
+def of_json(found: Any, called: str) -> Results:
+    """Return a results.json's data as what it means; UserError, naming `called`, when it is none."""
+    results = made(found, called)
+    return results if "outcome" in found else outcome.of_older(results)
+
+
+def made(found: Mapping[str, Any], called: str) -> Results:
+    """Return plain data as results; UserError, naming `called`, when it is none."""
+    try:
+        return Results.model_validate(sound(found))
+    except ValidationError as error:
+        raise UserError(f"{called}: not a run's results: {complaint(error)}", hint=HINT) from None
+
+
+def complaint(error: ValidationError) -> str:
+    """Return the first of pydantic's complaints as ``where: what``."""
+    one = error.errors(include_url=False, include_input=False)[0]
+    where = ".".join(str(part)[:60] for part in one["loc"])
+    return f"{where}: {one['msg']}" if where else one["msg"]
+
+
+def sound(value: Any) -> Any:
+    """Return JSON's data with halves of surrogates, which no file can hold, as escapes."""
+    if isinstance(value, str):
+        return value if value.isascii() else value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, dict):
+        return {sound(key): sound(one) for key, one in value.items()}
+    return [sound(one) for one in value] if isinstance(value, list | tuple) else value
+
+
+def dumped(found: Results) -> str:
+    """Return results as the text of a results.json."""
+    return json.dumps({"schema": SCHEMA, **found.model_dump(mode="json", by_alias=True)}, indent=1) + "\n"
+
+
+def write(path: Path, found: Results) -> Path:
+    """Write a results.json whole or not at all; return its path."""
+    return files.write(path, dumped(found))
 
 
 def _no_cases() -> dict[str, int]:
     return {"passed": 0, "failed": 0, "skipped": 0, KNOWN: 0}
 
 
-def _cell(row: Mapping[str, Any]) -> ResultRow:
+def _cell(row: Mapping[str, Any]) -> _Row:
     return {
-        "id": row["id"],
-        "image": row["image"],
-        "machine": row["machine"],
-        "arch": row["arch"],
+        **{key: row[key] for key in ("id", "image", "machine", "arch", "budget")},
         **{key: row.get(key, empty) for key, empty in BUILT.items()},
-        "boot": {
-            "exact": {"ready": None, "power_on": None, "figures": {}, "key": {}, "moved": ""},
-            "wall": {"ready": None, "key": {}},
-        },
+        "boot": {"exact": {}, "wall": {}},
         "exact_repeats": None,
         "root_readonly": None,
         "cases": _no_cases(),
         "partial": {},
-        "status": NOT_RUN if row.get("problem") else INCOMPLETE,
         "reason": row.get("problem", ""),
-        "budget": row["budget"],
-        "failures": [],
-        "known": [],
-        "passes": [],
+        **{key: [] for key in ("failures", "known", "passes", "repeated")},
         "seconds": 0.0,
         "host": {},
     }
 
 
-def _ignore(row: ResultRow, event: Mapping[str, Any]) -> None:
+def _ignore(row: _Row, event: Mapping[str, Any]) -> None:
     """Pass over what only the live view shows."""
 
 
-def _built(row: ResultRow, event: Mapping[str, Any]) -> None:
+def _built(row: _Row, event: Mapping[str, Any]) -> None:
     row |= {key: event[key] for key in BUILT}
     row["reason"] = event["problem"]
 
 
-def _booted(row: ResultRow, event: Mapping[str, Any]) -> None:
+def _booted(row: _Row, event: Mapping[str, Any]) -> None:
     if event["what"] == "exact":
         row["boot"]["exact"] = {key: event[key] for key in ("ready", "power_on", "figures", "key", "moved")}
         row["exact_repeats"] = event["repeats"]
-    elif event["what"] == "wall" and row["boot"]["wall"]["ready"] is None:
+    elif event["what"] == "wall" and row["boot"]["wall"].get("ready") is None:
         row["boot"]["wall"] = {"ready": event["ready"], "key": event["key"]}
     if event.get("host") and (event["what"] == "wall" or not row["host"]):
         row["host"] = event["host"]
 
 
-def _count(row: ResultRow, event: Mapping[str, Any]) -> None:
+def _count(row: _Row, event: Mapping[str, Any]) -> None:
+    counts = row["cases"]
     if event.get("instead"):  # it had an outcome, and then its teardown failed
-        row["cases"][event["instead"]] -= 1
-    row["cases"][event["outcome"]] = row["cases"].get(event["outcome"], 0) + 1
-    if event["outcome"] == "failed":
+        counts[event["instead"]] -= 1
+    counts[event["outcome"]] = counts.get(event["outcome"], 0) + 1
+    if event["outcome"] == FAILED:
         row["failures"].append({key: event.get(key, "") for key in ("case", "message", "transcript", "whose")})
 
 
-def _case(row: ResultRow, event: Mapping[str, Any]) -> None:
+def _case(row: _Row, event: Mapping[str, Any]) -> None:
     _count(row, event)
     row["seconds"] = round(row["seconds"] + event.get("seconds", 0.0), 3)
     if event["outcome"] == KNOWN:
@@ -212,15 +225,26 @@ def _case(row: ResultRow, event: Mapping[str, Any]) -> None:
     if event.get("passes"):
         row["passes"].append({"case": event["case"], "known": event["passes"]})
     if event.get("verdict") == "root_readonly" and event["outcome"] != "skipped":
-        row["root_readonly"] = row["root_readonly"] is not False and event["outcome"] == "passed"
+        row["root_readonly"] = row["root_readonly"] is not False and event["outcome"] == PASSED
 
 
-def _partial(row: ResultRow, event: Mapping[str, Any]) -> None:
+def _partial(row: _Row, event: Mapping[str, Any]) -> None:
     """Count a subtest, or an attempt that was repeated: it is no outcome of a case."""
     row["partial"][event["outcome"]] = row["partial"].get(event["outcome"], 0) + 1
 
 
-_TAKE = {"built": _built, "booted": _booted, "case": _case, "partial": _partial}
+def _repeated(row: _Row, event: Mapping[str, Any]) -> None:
+    row["repeated"].append({key: event.get(key, "") for key in ("case", "message", "transcript", "whose")})
+
+
+_TAKE_OTHER = {"case": _count, "partial": _partial}
+_TAKE = {"built": _built, "booted": _booted, "case": _case, "partial": _partial, "repeated": _repeated}
+
+
+def _gate(row: Mapping[str, Any], judged: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    """Return what a comparison says of a cell: one that did not run has its own word for that it has no figures."""
+    silent = judged is not None and judged["judged"] == NOT_JUDGED and row["status"] not in (*FINISHED, LAB_FAILED)
+    return None if silent else judged
 
 
 def _status(row: Mapping[str, Any], collected: Mapping[str, int] | None) -> str:

@@ -13,11 +13,10 @@ from typing import Any
 from harness.build.settings import Settings
 from harness.run.cells import Cell, from_json, to_json
 from harness.run.events import Events
+from harness.run.folder import RunFolder
 from harness.run.known import Excuse
 
 SLOT_WAIT_S = 0.05
-SLOTS = "slots"
-GROUPS = "groups.json"  # which cases share a guest, for the scheduler
 
 
 @dataclass(frozen=True)
@@ -27,7 +26,7 @@ class RunSettings:
     ``explain``: each cell boots once more in exact time, step by step. ``known``: failures that do not count yet.
     """
 
-    folder: Path
+    folder: RunFolder
     cells: tuple[Cell, ...]
     slots: int
     patience: float
@@ -38,7 +37,7 @@ class RunSettings:
     @property
     def events(self) -> Events:
         """Where everybody tells what happens."""
-        return Events(self.folder)
+        return self.folder.events
 
     def to_json(self) -> dict[str, Any]:
         """Return the run as plain data, for another process."""
@@ -56,7 +55,7 @@ class RunSettings:
     def from_json(cls, data: dict[str, Any]) -> RunSettings:
         """Return the run that `to_json` made the data of."""
         return cls(
-            folder=Path(data["folder"]),
+            folder=RunFolder(Path(data["folder"])),
             cells=tuple(from_json(data["cells"])),
             slots=data["slots"],
             patience=data["patience"],
@@ -68,7 +67,7 @@ class RunSettings:
     def groups(self) -> dict[str, str]:
         """Return the group of each case that has a cell, by its id; empty before anything is collected."""
         try:
-            found: dict[str, str] = json.loads((self.folder / GROUPS).read_text())
+            found: dict[str, str] = json.loads(self.folder.groups.read_text())
         except FileNotFoundError:
             return {}
         return found
@@ -81,7 +80,7 @@ class RunSettings:
         """
         from filelock import FileLock, Timeout
 
-        folder = self.folder / SLOTS
+        folder = self.folder.slots
         folder.mkdir(exist_ok=True)
         locks = [FileLock(folder / str(number)) for number in range(self.slots)]
         while True:

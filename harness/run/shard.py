@@ -10,6 +10,7 @@ from typing import Any
 
 from harness.errors import UserError
 from harness.run.cells import Cell
+from harness.run.results_model import Results
 from harness.store import digest_of
 
 MOST = 1000
@@ -33,16 +34,16 @@ def parse(text: str) -> Shard:
     return shard
 
 
-def costs(cells: Sequence[Cell], past: Mapping[str, Any] | None) -> dict[str, float]:
+def costs(cells: Sequence[Cell], past: Results | None) -> dict[str, float]:
     """Return what each cell costs, by id: its seconds in the results `past`, and for one that is not there the median
     of its architecture, else of all. Without any, all cost the same.
     """
-    rows = [row for row in (past or {}).get("cells", ()) if row.get("seconds")]
-    known = {str(row["id"]): float(row["seconds"]) for row in rows}
+    rows = [row for row in (past.cells if past else ()) if row.seconds]
+    known = {row.id: row.seconds for row in rows}
     if not known:
         return {cell.id: 1.0 for cell in cells}
-    by_arch = {arch: median(float(row["seconds"]) for row in rows if row["arch"] == arch)
-               for arch in {row["arch"] for row in rows}}  # fmt: skip
+    by_arch = {arch: median(row.seconds for row in rows if row.arch == arch)
+               for arch in {row.arch for row in rows}}  # fmt: skip
     common = median(known.values())
     return {cell.id: known.get(cell.id, by_arch.get(cell.arch, common)) for cell in cells}
 
@@ -61,7 +62,7 @@ def split(cost: Mapping[str, float], of: int) -> list[list[str]]:
     return parts
 
 
-def part(cells: Sequence[Cell], past: Mapping[str, Any] | None, shard: Shard) -> tuple[list[Cell], dict[str, Any]]:
+def part(cells: Sequence[Cell], past: Results | None, shard: Shard) -> tuple[list[Cell], dict[str, Any]]:
     """Return a shard's cells, in the plan's order, and what the results say of the split."""
     parts = split(costs(cells, past), shard.of)
     mine = set(parts[shard.number - 1])

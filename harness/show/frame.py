@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import platform
 import re
@@ -14,7 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from harness import __version__, paths
-from harness.errors import EXIT_BUG, EXIT_INTERRUPTED, HarnessError, HostError
+from harness.errors import EXIT_BUG, EXIT_INTERRUPTED, HarnessError
+from harness.hostfaults import host_fault
 
 DEBUG = "HARNESS_DEBUG"  # in the environment, so that workers see it too
 PASSWORD = re.compile(r"(://[^\s:/@'\"]*):[^\s/@'\"]+@")
@@ -39,8 +39,8 @@ def _judged(error: Exception) -> int:
         return _explained(error)
     if isinstance(error, BrokenPipeError) and _stdout_is_closed():
         return EXIT_PIPE
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return _explained(HostError(f"the disk is full: {error}", hint="free space there, or `harness clean`"))
+    if fault := host_fault(error, (Path.cwd(), paths.cache_dir(), Path(tempfile.gettempdir()))):
+        return _explained(fault)
     return _crashed(error)
 
 

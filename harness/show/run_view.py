@@ -10,7 +10,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Any
 
-from harness.run.results import LAB, function_of
+from harness.run.outcome import LAB
+from harness.run.results import case_of
+from harness.run.results_model import CaseFailure, Results
+from harness.show.inert import inert
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -24,6 +27,7 @@ COLOURS = {
     "not selected": "dim",
 }  # fmt: skip
 BOOTS = {"exact": "exact boots", "steps": "explained boot", "wall": "booting", "own": "booting"}
+MOST_REASONS = 20
 COUNTS = ("passed", "failed", "skipped", "known")
 BUILDING, WAITING = "building", "waiting"
 # what a full terminal shows last, the least worth knowing at the end
@@ -72,12 +76,15 @@ class CellProgress:
         """Whether nothing more will come of it."""
         return self.word in COLOURS
 
+    def _add(self, outcome: str, number: int) -> None:
+        name = outcome if outcome in COUNTS else "others"  # those of other plugins
+        setattr(self, name, getattr(self, name) + number)
+
     def count(self, event: Mapping[str, Any]) -> None:
         """Take in a case's outcome."""
-        for outcome, more in ((event["instead"], -1), (event["outcome"], 1)):
-            if outcome:
-                name = outcome if outcome in COUNTS else "others"
-                setattr(self, name, getattr(self, name) + more)
+        if event["instead"]:
+            self._add(event["instead"], -1)
+        self._add(event["outcome"], 1)
         self.labs += event["outcome"] == "failed" and event.get("whose") in LAB
 
 
@@ -129,7 +136,7 @@ class RunProgress:
             cell = self.cells[name]
             cell.phase = row["status"]
             cell.passed, cell.failed, cell.skipped, cell.known = (row[key] for key in COUNTS)
-            cell.others = sum(count for key, count in row.items() if key != "status") - cell.done
+            cell.others = sum(count for key, count in row.items() if key not in (*COUNTS, "status"))
             cell.total = cell.done
         left = len(self.cells) - len(event["finished"])
         return f"going on: {left} of {len(self.cells)} cells are left"
@@ -157,6 +164,10 @@ class RunProgress:
             if cell.phase == WAITING and not cell.total:
                 cell.phase = "not selected"
 
+    def _repeated(self, cell: CellProgress, event: Mapping[str, Any]) -> str:
+        said = (event["message"].splitlines() or [""])[0]
+        return f"{cell.id}: repeating {case_of(event['case'], cell.id)}, for {event['whose']} failed: {said}"
+
     def _booting(self, cell: CellProgress, event: Mapping[str, Any]) -> None:
         cell.phase = BOOTS[event["what"]]
 
@@ -175,7 +186,7 @@ class RunProgress:
         if cell.total is not None and cell.done >= cell.total:
             cell.phase = "passed" if not cell.failed else "lab failed" if cell.failed == cell.labs else "failed"
         if event["outcome"] == "failed":
-            return f"{cell.id}: FAILED {function_of(event['case'])}"
+            return f"{cell.id}: FAILED {case_of(event['case'], cell.id)}"
         if cell.phase == "passed":
             known = f", {cell.known} known to fail" if cell.known else ""
             return f"{cell.id}: {cell.passed} passed, {cell.skipped} skipped{known}"
@@ -223,7 +234,7 @@ class View:
 
     def say(self, line: str) -> None:
         """Show one line."""
-        self.console.print(line, markup=False, soft_wrap=not self.console.is_terminal)
+        self.console.print(inert(line), markup=False, soft_wrap=not self.console.is_terminal)
 
     def _render(self) -> RenderableType:
         from rich.console import Group
@@ -252,22 +263,43 @@ def live(cells: Mapping[str, CellProgress], height: int) -> Table:
     return table
 
 
-def failures(results: Mapping[str, Any]) -> Iterable[str]:
+def failures(results: Results) -> Iterable[str]:
     """Yield what went wrong, in lines: every failed case with its message and transcript, every cell not run."""
-    for row in (*results["cells"], results["other"]):
-        for one in row["failures"]:
+    for row in results.cells:
+        yield from _failed(row.failures)
+        for one in row.known:
+            yield f"KNOWN {one.case}: {one.known.removeprefix('known ')}"
+        for one in row.passes:
+            yield f"PASSES {one.case}, though {one.known}: take it out of the plan"
+        for failure in row.repeated:
+            yield f"REPEATED {failure.case}, for it failed by the fault of {failure.whose}:"
+            yield from (f"  {line}" for line in failure.message.splitlines())
+        if row.reason:
             yield ""
-            lab = f", by the fault of {one['whose']}" if one.get("whose") in LAB else ""
-            yield f"FAILED {one['case']}{lab}"
-            yield from (f"  {line}" for line in one["message"].splitlines())
-            if one["transcript"] and one["transcript"] not in one["message"]:
-                yield f"  transcript: {one['transcript']}"
-        for one in row.get("known", ()):
-            yield f"KNOWN {one['case']}: {one['known'].removeprefix('known ')}"
-        for one in row.get("passes", ()):
-            yield f"PASSES {one['case']}, though {one['known']}: take it out of the plan"
-        if row.get("reason"):
-            yield ""
-            yield f"NOT RUN {row['id']}"
-            yield from (f"  {line}" for line in row["reason"].splitlines())
-    yield from (f"NOTE {text}" for text in results.get("notes", ()))
+            yield f"NOT RUN {row.id}"
+            yield from (f"  {line}" for line in row.reason.splitlines())
+        yield from (f"DID NOT RUN {case}" for case in row.unrun)
+    yield from _failed(results.other.failures)
+    yield from (f"DID NOT RUN {case}" for case in results.other.unrun)
+    yield from (f"NOTE {text}" for text in results.notes)
+
+
+def _failed(failures: Iterable[CaseFailure]) -> Iterable[str]:
+    for one in failures:
+        yield ""
+        lab = f", by the fault of {one.whose}" if one.whose in LAB else ""
+        yield f"FAILED {one.case}{lab}"
+        yield from (f"  {line}" for line in one.message.splitlines())
+        if one.transcript and one.transcript not in one.message:
+            yield f"  transcript: {one.transcript}"
+
+
+def verdict(results: Results) -> Iterable[str]:
+    """Yield the run's outcome in lines, the one that counts last."""
+    found = results.outcome
+    if found.reasons:
+        yield ""
+        yield from found.reasons[:MOST_REASONS]
+        if len(found.reasons) > MOST_REASONS:
+            yield f"and {len(found.reasons) - MOST_REASONS} more: see the report"
+    yield f"outcome: {found.headline} (exit {found.exit})"

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
+from harness.run.results_model import SAME, CellResult, Results
 from harness.show.run_view import COLOURS
 
 if TYPE_CHECKING:
@@ -13,15 +14,14 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 VERDICTS = {True: "yes", False: "NO", None: "-"}
-TableRow = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class Column:
     """A column: its value of a row of results.json, and that value's colour."""
 
-    value: Callable[[TableRow], str]
-    colour: Callable[[TableRow], str] = lambda _: ""
+    value: Callable[[CellResult], str]
+    colour: Callable[[CellResult], str] = lambda _: ""
     justify: Literal["left", "right"] = "right"
 
 
@@ -29,26 +29,32 @@ def _figure(value: float | None, unit: float, digits: int) -> str:
     return "-" if value is None else f"{value / unit:.{digits}f}"
 
 
-def _exact(row: TableRow) -> str:
-    figure = _figure(row["boot"]["exact"]["ready"], 1, 3)
-    return figure if row["exact_repeats"] is not False else f"{figure}?"
+def _exact(row: CellResult) -> str:
+    figure = _figure(row.boot.exact.ready, 1, 3)
+    return figure if row.exact_repeats is not False else f"{figure}?"
+
+
+def _status(row: CellResult) -> str:
+    """A cell's status; beside it what a comparison with a baseline came to, where that is not the same."""
+    judged = row.gate.judged if row.gate else SAME
+    return row.status if judged == SAME else f"{row.status}, {judged}"
 
 
 COLUMNS = {
-    "image": Column(lambda row: str(row["image"]), justify="left"),
-    "machine": Column(lambda row: str(row["machine"]), justify="left"),
-    "cell": Column(lambda row: str(row["id"]), justify="left"),
-    "size MB": Column(lambda row: _figure(row["size"], 1e6, 2)),
+    "image": Column(lambda row: str(row.image), justify="left"),
+    "machine": Column(lambda row: str(row.machine), justify="left"),
+    "cell": Column(lambda row: str(row.id), justify="left"),
+    "size MB": Column(lambda row: _figure(row.size, 1e6, 2)),
     "exact ms": Column(_exact),
-    "wall ms": Column(lambda row: _figure(row["boot"]["wall"]["ready"], 1, 0)),
+    "wall ms": Column(lambda row: _figure(row.boot.wall.ready, 1, 0)),
     "read-only": Column(
-        lambda row: VERDICTS[row["root_readonly"]], lambda row: "red" if row["root_readonly"] is False else "", "left"
+        lambda row: VERDICTS[row.root_readonly], lambda row: "red" if row.root_readonly is False else "", "left"
     ),
-    "passed": Column(lambda row: str(row["cases"]["passed"])),
-    "failed": Column(lambda row: str(row["cases"]["failed"]), lambda row: "red" if row["cases"]["failed"] else ""),
-    "skipped": Column(lambda row: str(row["cases"]["skipped"])),
-    "known": Column(lambda row: str(row["cases"]["known"])),
-    "status": Column(lambda row: str(row["status"]), lambda row: COLOURS[row["status"]], "left"),
+    "passed": Column(lambda row: str(row.cases.passed)),
+    "failed": Column(lambda row: str(row.cases.failed), lambda row: "red" if row.cases.failed else ""),
+    "skipped": Column(lambda row: str(row.cases.skipped)),
+    "known": Column(lambda row: str(row.cases.known)),
+    "status": Column(_status, lambda row: COLOURS.get(row.status, ""), "left"),
 }
 # The first that fits is taken.
 LAYOUTS = (
@@ -73,25 +79,25 @@ LAYOUTS = (
 )
 
 
-def summary(results: TableRow, console: Console) -> Iterator[RenderableType]:
+def summary(results: Results, console: Console) -> Iterator[RenderableType]:
     """Yield the table in the widest layout that `console` has room for, and what no cell tells."""
     from rich.measure import Measurement
 
-    known = any(row["cases"]["known"] for row in results["cells"])
+    known = any(row.cases.known for row in results.cells)
     for whole in LAYOUTS:
         layout = tuple(name for name in whole if known or name != "known")
-        table = _table(results["cells"], layout)
+        table = _table(results.cells, layout)
         if Measurement.get(console, console.options.update(max_width=10_000), table).maximum <= console.width:
             break
     yield table
     if whole not in LAYOUTS[:2]:
         yield "a wider terminal shows more columns"
-    counts = results["other"]["cases"]
+    counts = results.other.cases.counts
     if sum(counts.values()):
         yield f"cases without a cell: {', '.join(f'{count} {name}' for name, count in counts.items() if count)}"
 
 
-def _table(rows: list[TableRow], layout: tuple[str, ...]) -> Table:
+def _table(rows: Sequence[CellResult], layout: tuple[str, ...]) -> Table:
     from rich.table import Table
     from rich.text import Text
 

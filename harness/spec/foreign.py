@@ -32,10 +32,15 @@ def load_os(path: Path) -> OsSpec:
 
     SpecError with every complaint, UserError when it cannot be read or the password is not in the environment.
     """
-    made, complaints = check_os(read(Path(path)))
+    return os_of(read(Path(path)))
+
+
+def os_of(document: Document) -> OsSpec:
+    """Return the foreign OS of a document, its password filled in; SpecError and UserError as `load_os`."""
+    made, complaints = check_os(document)
     if made is None:
         raise SpecError(complaints)
-    return made.model_copy(update={"login": _with_password(made)})
+    return made.model_copy(update={"login": with_password(made)})
 
 
 def check_os(document: Document) -> Checked[OsSpec]:
@@ -49,7 +54,8 @@ def check_os(document: Document) -> Checked[OsSpec]:
     return made.model_copy(update=files), []
 
 
-def _with_password(made: OsSpec) -> Login | None:
+def with_password(made: OsSpec) -> Login | None:
+    """Return an OS's login with its password from the environment; UserError when it is not there."""
     login = made.login
     if login is None or login.password_env is None:
         return login

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 from harness.arch import ALIASES, ARCHES
 from harness.errors import UserError
@@ -21,19 +22,24 @@ from harness.spec.rules import references
 from harness.spec.rules.images import PARTS, files_of
 from harness.spec.substitutes import substitute
 from harness.spec.text.complaints import Complaint, SpecError
-from harness.spec.text.reader import Document, YamlNode, mapping_of, read
+from harness.spec.text.reader import Document, YamlNode, mapping_of, parse, read
 from harness.store import digest_of
 
+NO_CONTENTS: Mapping[str, bytes] = MappingProxyType({})
 
-def load_image(paths: Sequence[Path], *, library: bool = False) -> ImageSpec:
+
+def load_image(
+    paths: Sequence[Path], *, library: bool = False, contents: Mapping[str, bytes] = NO_CONTENTS
+) -> ImageSpec:
     """Read an image's YAML files, merged in order as LinuxKit does: later kernel keys win, lists are appended.
 
-    `library` lets components stand for images of others that do the same job; the spec says which.
+    `library` lets components stand for images of others that do the same job; the spec says which. `contents` are
+    files, by resolved path, that were read before: those are not read again.
     Raises SpecError with every complaint about every file, UserError when one cannot be read.
     """
     if not paths:
         raise UserError("no image file was given", hint="name one YAML file or several")
-    documents, components = read_all(paths), Components()
+    documents, components = read_all(paths, contents), Components()
     for document in documents:
         refuse_other_kinds(document, "image")
     done = tuple(one for document in documents for one in substitute(document)) if library else ()
@@ -53,13 +59,14 @@ def _with_substitutions(spec: ImageSpec, done: tuple[Substitution, ...]) -> Imag
     return spec.model_copy(update={"substitutions": done, "digest": digest, "init": tuple(dict.fromkeys(spec.init))})
 
 
-def read_all(paths: Iterable[Path]) -> list[Document]:
-    """Read files; SpecError with the complaints about all of them that are no YAML."""
+def read_all(paths: Iterable[Path], contents: Mapping[str, bytes] = NO_CONTENTS) -> list[Document]:
+    """Read files but those of `contents`; SpecError with the complaints about all of them that are no YAML."""
     documents: list[Document] = []
     complaints: list[Complaint] = []
     for path in paths:
         try:
-            documents.append(read(Path(path)))
+            known = contents.get(str(Path(path).resolve()))
+            documents.append(read(Path(path)) if known is None else parse(known, Path(path)))
         except SpecError as error:
             complaints += error.complaints
     if complaints:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 import tempfile
-import time
-import uuid
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import replace
@@ -17,19 +16,26 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from harness import __version__
-from harness.errors import EXIT_OK, EXIT_USER, HarnessError, UserError
+from harness import paths
+from harness.errors import EXIT_OK, EXIT_USER, HarnessError, HostError, UserError
+from harness.hostfaults import host_fault
 from harness.options import pytest_values, settings_of
-from harness.run import builds, events, known, results, resume, revision, shard
+from harness.run import beginning, builds, events, inputs, known, results, resume, shard
 from harness.run import cells as cells_
-from harness.run import folder as folder_
 from harness.run.cells import Cell
-from harness.run.run import SLOTS, RunSettings
-from harness.suite import worker
+from harness.run.folder import RunFolder
+from harness.run.inputs import RunInputs
+from harness.run.outcome import PYTEST_OK
+from harness.run.results_model import KNOWN, CellResult, Results
+from harness.run.run import RunSettings
+from harness.show.inert import inert
+from harness.suite import ending, worker
 from harness.suite.fixtures import RUN
 
 if TYPE_CHECKING:
     from xdist.workermanage import WorkerController
+
+    from harness.spec.models.plan import Plan
 
 MESSAGE_CHARS = 8000
 
@@ -70,7 +76,7 @@ class Listing:
     def pytest_sessionstart(self) -> None:
         """Read the files; what is wrong with them ends the session with its complaints."""
         try:
-            planned, _ = _part(cells_.planned(_wanted(self.config)), self.config)
+            planned, _ = _part(cells_.planned(_inputs(self.config)), self.config)
         except HarnessError as error:
             raise pytest.UsageError(str(error)) from None
         self.config.pluginmanager.register(worker.Lister([one.cell for one in planned]), "harness-lister")
@@ -84,7 +90,8 @@ class Controller:
         self.run: RunSettings | None = None
         self.interrupted = False
         self.temporary = False
-        self.finished: Mapping[str, results.ResultRow] = {}  # by an earlier part of a run that goes on
+        self.fault: HostError | None = None  # what kept pytest itself from going on
+        self.finished: Mapping[str, CellResult] = {}  # by an earlier part of a run that goes on
         self.shard: dict[str, Any] | None = None
         self._seen: dict[str, str] = {}
         self._spent: defaultdict[str, float] = defaultdict(float)  # seconds by case, not told yet
@@ -92,14 +99,15 @@ class Controller:
     @pytest.hookimpl(tryfirst=True)  # before xdist starts its workers
     def pytest_sessionstart(self) -> None:
         """Build every image; a wrong file ends the session with its complaints."""
-        from harness.spec import load_plan
         from harness.system import limits
 
+        ending.install()
+        self._print_inert()
         config = self.config
-        wanted = _wanted(config)
         try:
-            planned, self.shard = _part(cells_.planned(wanted), config)
-            excused = known.excuses(load_plan(wanted.plan).known) if wanted.plan else ()
+            read = _inputs(config)
+            planned, self.shard = _part(cells_.planned(read), config)
+            excused = known.excuses(read.plan.known) if read.plan else ()
             if config.getoption("harness_quarantine"):
                 excused += _quarantine([one.cell for one in planned], config.getoption("harness_history"))
             folder = self._folder()
@@ -114,7 +122,9 @@ class Controller:
             explain=config.getoption("harness_explain"), known=excused,
         )  # fmt: skip
         try:
-            self.finished = resume.begin(self.run, cells) if config.getoption("harness_resume") else self._begin(wanted)
+            self.finished = (
+                resume.begin(self.run, cells) if config.getoption("harness_resume") else self._begin(read.plan)
+            )
         except UserError as error:
             self.run = None  # what is there is another run's
             raise pytest.UsageError(str(error)) from None
@@ -134,19 +144,11 @@ class Controller:
         else:
             worker.take_part(config, self.run)
 
-    def _begin(self, wanted: cells_.Wanted) -> dict[str, results.ResultRow]:
+    def _begin(self, plan: Plan | None) -> dict[str, CellResult]:
         assert self.run is not None
         cells = self.run.cells
-        self.run.events.tell(
-            "run",
-            harness=__version__,
-            when=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            run=uuid.uuid4().hex,
-            plan=cells_.shown(wanted.plan) if wanted.plan else None,
-            source=revision.of(wanted.plan or Path(cells[0].sources[0])) if cells else None,
-            shard=self.shard,
-            cells=[cell.facts() for cell in cells],
-        )
+        source = plan.path if plan else Path(cells[0].sources[0]) if cells else None
+        self.run.events.tell("run", **beginning.facts(plan.path if plan else None, source, cells, self.shard))
         return {}
 
     def _building(self, text: str) -> None:
@@ -159,24 +161,36 @@ class Controller:
         if cell.id not in self.finished:
             self.run.events.tell("built", cell=cell.id, **cell.built_facts())
 
-    def _end(self, **facts: Any) -> results.ResultRow:
+    def _end(self, **facts: Any) -> Results:
         """Write the results of a run that is over; return them."""
         assert self.run is not None
         self.run.events.tell("end", **facts)
-        found = results.fold(events.read(self.run.folder))
-        results.write(self.run.folder, found)
+        found = results.fold(self.run.folder.read_events())
+        self.run.folder.write_results(found)
         return found
 
-    def _folder(self) -> Path:
+    def _folder(self) -> RunFolder:
         given: Path | None = self.config.getoption("harness_results")
         self.temporary = given is None
-        if given is not None and self.config.getoption("harness_resume"):
-            return folder_.resume(given.absolute())
-        return folder_.take(Path(tempfile.mkdtemp(prefix="harness-")) if given is None else given.absolute())
+        folder = RunFolder(Path(tempfile.mkdtemp(prefix="harness-")) if given is None else given.absolute())
+        return folder.resume() if given is not None and self.config.getoption("harness_resume") else folder.take()
 
-    def _discard(self, folder: Path) -> None:
-        if self.temporary:
-            shutil.rmtree(folder, ignore_errors=True)
+    def _discard(self) -> None:
+        if self.temporary and self.run is not None:
+            shutil.rmtree(self.run.folder.path, ignore_errors=True)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_handlecrashitem(self, crashitem: str, report: pytest.TestReport, sched: Any) -> None:
+        """Say of a case in which two workers ended that this host is to blame."""
+        said = sched.ended.get(crashitem, "the worker that ran it has ended")
+        hint = "look for a lack of memory (dmesg); run fewer workers (-n)"
+        report.longrepr = f"{said}, twice\nwhat to do: {hint}"
+        report.user_properties.append(("whose", HostError.whose))
+
+    def pytest_internalerror(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+        """Remember what an error outside of all cases says of this host."""
+        folder = () if self.run is None else (self.run.folder.path,)
+        self.fault = self.fault or host_fault(excinfo.value, (*folder, paths.cache_dir(), Path(tempfile.gettempdir())))
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """Tell of a file whose cases could not be collected: it counts as a failed case without a cell."""
@@ -197,7 +211,7 @@ class Controller:
             return
         cell = self._cell(report)
         properties = dict(report.user_properties)
-        outcome = results.KNOWN if properties.get("known") else _outcome(report)
+        outcome = KNOWN if properties.get("known") else _outcome(report)
         before, self._seen[report.nodeid] = self._seen.get(report.nodeid, ""), outcome
         more = {key: properties.get(key, "") for key in ("transcript", "verdict", "whose", "known", "passes")}
         self._tell(report, outcome, cell, before, seconds=round(self._spent.pop(report.nodeid), 3), **more)
@@ -231,10 +245,18 @@ class Controller:
         """Write results.json, whatever the run came to."""
         if self.run is None:
             return
-        found = self._end(interrupted=self.interrupted, code=int(session.exitstatus))
-        if session.exitstatus in results.PYTEST_OK and found["exit"] not in (EXIT_OK, EXIT_USER):
-            session.exitstatus = found["exit"]
-        self.temporary = self.temporary and not found["exit"]
+        facts = {"error": events.of_error(self.fault)} if self.fault else {}
+        found = self._end(interrupted=self.interrupted, code=int(session.exitstatus), **facts)
+        if session.exitstatus in PYTEST_OK and found.exit not in (EXIT_OK, EXIT_USER):
+            session.exitstatus = found.exit
+        self.temporary = self.temporary and not found.exit
+
+    def _print_inert(self) -> None:
+        """Let nothing that a guest has said be a command to the CI server that shows pytest's words."""
+        reporter = self.config.pluginmanager.get_plugin("terminalreporter")
+        if reporter is not None:
+            write = reporter._tw.write
+            reporter._tw.write = lambda msg, **how: write(inert(msg), **how)
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         """Name the cells that were not run, and where everything is."""
@@ -249,23 +271,26 @@ class Controller:
     def pytest_unconfigure(self) -> None:
         """Take away a folder that nobody asked for and nobody needs."""
         if self.run is not None:
-            shutil.rmtree(self.run.folder / SLOTS, ignore_errors=True)
-            self._discard(self.run.folder)
+            shutil.rmtree(self.run.folder.slots, ignore_errors=True)
+            self._discard()
 
 
-def _wanted(config: pytest.Config) -> cells_.Wanted:
-    return cells_.Wanted(
+def _inputs(config: pytest.Config) -> RunInputs:
+    """Return what the run is of: as `harness matrix` has read it, else read now."""
+    if path := os.environ.pop(inputs.HANDED, ""):  # it is for this process alone
+        return inputs.handed(Path(path))
+    return inputs.read(inputs.Wanted(
         plan=config.getoption("harness_plan"),
         images=tuple(config.getoption("harness_image")),
         machines=tuple(config.getoption("harness_machine")),
         library=config.getoption("harness_library"),
-    )
+    ))  # fmt: skip
 
 
 def _quarantine(cells: list[Cell], where: str | None) -> tuple[known.Excuse, ...]:
     from harness.history import History, keys, outcomes
 
-    names = keys.images([cell.facts() for cell in cells])
+    names = keys.images((cell.image, cell.machine) for cell in cells)
     with History.open(where) as opened:
         return tuple(
             excuse

@@ -129,7 +129,8 @@ def variant(request: pytest.FixtureRequest, cell: Cell) -> Callable[[str], Image
         folder: Path = request.getfixturevalue("tmp_path")
         more = folder / "variant.yml"
         more.write_text(text)
-        return build_more([*map(Path, cell.sources), more], cell.arch, run.settings)
+        contents = {path: text.encode() for path, text in cell.texts.items()}
+        return build_more([*map(Path, cell.sources), more], cell.arch, run.settings, contents)
 
     return make
 

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from harness.errors import HarnessError, ImageError, MachineError
+from harness.hostfaults import explained
 from harness.image import Image
 from harness.run.cells import Cell
 from harness.run.run import RunSettings
@@ -61,6 +62,13 @@ class Guests:
             stack, self._shared = self._shared[2], None
             stack.close()
 
+    def forget(self, cell: Cell) -> None:
+        """End a cell's guest, and forget what has failed there: it is tried once more."""
+        self.release()
+        self._exact.pop(cell.id, None)
+        for key in [key for key in self._failed if key[0] == cell.id]:
+            del self._failed[key]
+
     def exact(self, cell: Cell) -> ExactPair:
         """Return the cell's pair of exact boots, made at the first call."""
         if cell.id not in self._exact:
@@ -82,7 +90,7 @@ class Guests:
 
     def out(self, cell: Cell, what: str) -> Path:
         """Return a fresh folder for what a boot leaves behind."""
-        base = self.run.folder / "cells" / cell.id
+        base = self.run.folder.cell(cell.id)
         while True:
             number = self._numbers[cell.id, what] = self._numbers.get((cell.id, what), 0) + 1
             folder = base / (what if number == 1 else f"{what}-{number}")
@@ -101,7 +109,8 @@ class Guests:
             error.whose, error.exit_code = first.whose, first.exit_code
             raise error
         try:
-            return make()
+            with explained(self.run.folder.path):
+                return make()
         except HarnessError as error:
             self._failed[key] = error
             self.run.events.tell("boot failed", cell=cell.id, what=what, message=error.message)

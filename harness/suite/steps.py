@@ -10,6 +10,7 @@ from harness.launch.exact import exact_boot
 from harness.measure import account, trace
 from harness.measure.compare import CPU
 from harness.spec.models.machine import MachineSpec
+from harness.system.folder import BootFolder
 from harness.system.record import BootRecord
 
 
@@ -31,7 +32,7 @@ def traced_boot(
 
 def stretches(out: Path, record: BootRecord) -> list[account.Stretch]:
     """Return who had the processor, of the traced boot whose console is in `out`; ImageError when it lacks that."""
-    events = trace.events((out / "console.raw").read_bytes())
+    events = trace.events(BootFolder(out).console.read_bytes())
     return account.stretches(events, record.ready_us) if record.ready_us is not None else []
 
 

@@ -5,22 +5,27 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
-from collections import Counter
-from collections.abc import Generator, Sequence
+import tempfile
+from collections.abc import Callable, Generator, Sequence
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import pytest
+from _pytest.runner import runtestprotocol
 
-from harness import files
-from harness.errors import HarnessError, UserError
-from harness.run import known, results
+from harness import files, paths
+from harness.errors import HarnessError, HostError, UserError
+from harness.hostfaults import full, full_disk, host_fault
+from harness.run import known
 from harness.run.cells import Cell
-from harness.run.run import GROUPS, RunSettings
+from harness.run.outcome import LAB
+from harness.run.results import sound
+from harness.run.run import RunSettings
 from harness.secrets import redact
 from harness.suite import collect, fixtures
 from harness.suite.fixtures import GUESTS, RUN
-from harness.suite.guests import Guests
+from harness.suite.guests import Guests, SaidBeforeError
 
 PR_SET_PDEATHSIG = 1
 
@@ -31,7 +36,19 @@ def join(config: pytest.Config, given: dict[str, Any]) -> None:
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != controller:
         os._exit(1)
+    _clean_what_crosses(config)
     take_part(config, RunSettings.from_json(given))
+
+
+def _clean_what_crosses(config: pytest.Config) -> None:
+    """Let what cannot be said in UTF-8 go to the controller as escapes: the line between them would end at it."""
+    for plugin in config.pluginmanager.get_plugins():
+        if type(plugin).__name__ == "WorkerInteractor":
+            plugin.sendevent = _cleaned(plugin.sendevent)
+
+
+def _cleaned(send: Callable[..., None]) -> Callable[..., None]:
+    return lambda name, **facts: send(name, **sound(facts))
 
 
 def take_part(config: pytest.Config, run: RunSettings) -> None:
@@ -80,12 +97,44 @@ class Worker(Lister):
             pairs = [(item.nodeid, cell) for item in session.items if (cell := collect.cell_of(item))]
             for excuse in known.idle(self.run.known, pairs) if not _is_filtered(session.config) else ():
                 self.run.events.tell("note", text=f"no case is called {excuse.case!r}, which the plan says is known")
-            found = Counter(cell.id if (cell := collect.cell_of(item)) else "" for item in session.items)
-            self.run.events.tell("collected", cases=found)
+            names: dict[str, list[str]] = {}
+            for item in session.items:
+                names.setdefault(cell.id if (cell := collect.cell_of(item)) else "", []).append(item.nodeid)
+            self.run.events.tell("collected", cases={cell: len(found) for cell, found in names.items()}, names=names)
 
     def _leave_groups(self, items: list[pytest.Item]) -> None:
         groups = {item.nodeid: collect.group_of(item, cell) for item in items if (cell := collect.cell_of(item))}
-        files.write_json(self.run.folder / GROUPS, groups)
+        files.write_json(self.run.folder.groups, groups)
+
+    def pytest_itemcollected(self, item: pytest.Item) -> None:
+        """Name a case of a file outside of pytest's root by its path: pytest leaves that out, and two may be one."""
+        root = item.config.rootpath
+        if not item.path.is_relative_to(root):
+            item._nodeid = f"{os.path.relpath(item.path, root)}::{item.nodeid.partition('::')[2]}"  # type: ignore[attr-defined]
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_protocol(self, item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
+        """Run a case of a cell, once more where a machine or this host has failed; a plugin that repeats cases does so.
+
+        What the second time says counts. What follows from an earlier failure is not repeated.
+        """
+        cell = collect.cell_of(item)
+        if cell is None or cell.spec.board or item.config.pluginmanager.has_plugin("rerunfailures"):
+            return None
+        item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
+        reports = runtestprotocol(item, nextitem=nextitem, log=False)
+        if broken := next((one for one in reports if _may_be_repeated(one)), None):
+            said = dict(broken.user_properties)
+            self.run.events.tell("repeated", cell=cell.id, case=item.nodeid, whose=said["whose"],
+                                 transcript=said.get("transcript", ""), message=broken.longreprtext)  # fmt: skip
+            self.guests.forget(cell)
+            item.user_properties.clear()
+            item._initrequest()  # type: ignore[attr-defined]  # as pytest itself begins a case
+            reports = runtestprotocol(item, nextitem=nextitem, log=False)
+        for report in reports:
+            item.ihook.pytest_runtest_logreport(report=report)
+        item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
+        return True
 
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
         """Let the report say what the case counts towards; refuse what cannot be had."""
@@ -109,18 +158,33 @@ class Worker(Lister):
         """Show what the harness explains itself as it says it, without a traceback; no secret leaves the process."""
         report = yield
         error = call.excinfo.value if call.excinfo else None
-        if isinstance(error, HarnessError):
-            report.longrepr = str(error)
-            report.user_properties.append(("whose", error.whose))
+        known_error = self._hosts(error) or (error if isinstance(error, HarnessError) else None)
+        if known_error:
+            report.longrepr = str(known_error)
+            report.user_properties.append(("whose", known_error.whose))
+            if isinstance(error, SaidBeforeError):
+                report.user_properties.append(("said before", "yes"))
         if cell := collect.cell_of(item):
-            self._excuse(report, cell, is_labs=isinstance(error, HarnessError) and error.whose in results.LAB)
+            self._excuse(report, cell, is_labs=dict(report.user_properties).get("whose") in LAB)
         if isinstance(report.longrepr, tuple):
             path, line, why = report.longrepr
-            report.longrepr = (path, line, redact(why))
-        elif report.longrepr is not None and redact(said := str(report.longrepr)) != said:
-            report.longrepr = redact(said)
-        report.sections = [(title, redact(text)) for title, text in report.sections]
+            report.longrepr = (path, line, _fit(why))
+        elif report.longrepr is not None and _fit(said := str(report.longrepr)) != said:
+            report.longrepr = _fit(said)
+        report.sections = [(title, _fit(text)) for title, text in report.sections]
         return report
+
+    def _hosts(self, error: BaseException | None) -> HostError | None:
+        """Return what a case's error says of this host: by itself, or for a disk is full and nothing can be judged."""
+        if error is None or isinstance(error, pytest.skip.Exception):
+            return None
+        folders = (self.run.folder.path, paths.cache_dir(), Path(tempfile.gettempdir()))
+        if isinstance(error, HarnessError) and error.whose in LAB:
+            return None
+        if found := host_fault(error, folders):
+            return found
+        places = full(folders)
+        return full_disk(places, f"the case said: {error}") if places else None
 
     def _excuse(self, report: pytest.TestReport, cell: Cell, *, is_labs: bool) -> None:
         """Let a known failure count as that: pytest takes it for one that was expected. A lab's fault never is one."""
@@ -144,6 +208,18 @@ class Worker(Lister):
 def _is_ours(metafunc: pytest.Metafunc) -> bool:
     found = metafunc._arg2fixturedefs.get("cell") or ()
     return [one.func.__module__ for one in found][-1:] == [fixtures.__name__]
+
+
+def _may_be_repeated(report: pytest.TestReport) -> bool:
+    """Say whether a report is of a failure by the lab's fault that is its own."""
+    said = dict(report.user_properties)
+    return report.failed and said.get("whose") in LAB and "said before" not in said
+
+
+def _fit(text: str) -> str:
+    """Return what somebody said without secrets, and without what cannot be said in UTF-8."""
+    cleaned: str = sound(redact(text))
+    return cleaned
 
 
 def _is_filtered(config: pytest.Config) -> bool:

@@ -16,6 +16,7 @@ from harness.system import marks
 from harness.system.console import Console
 from harness.system.consoleshell import ConsoleShell
 from harness.system.driver import Driver
+from harness.system.folder import BootFolder
 from harness.system.listener import READY, Listener
 from harness.system.login import log_in
 from harness.system.milestones import Milestone
@@ -252,7 +253,7 @@ class System:
     def _let_go(self) -> None:
         self.console.close()
         self.listener.transcript.close()
-        (self.options.out / "record.json").write_text(self.record.dumps())
+        BootFolder(self.options.out).record.write_text(self.record.dumps())
 
     def _find(self, name: str, after: int) -> Milestone | None:
         return next((mark for mark in self.listener.milestones[after:] if mark.name == name), None)

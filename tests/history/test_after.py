@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 from runs import KEY, cell, results
@@ -13,6 +12,8 @@ from harness.commands.nights import gate
 from harness.errors import UserError
 from harness.history import History, baselines
 from harness.history.floors import set_floor
+from harness.run.folder import RunFolder
+from harness.run.results_model import Results
 
 SLOW = {"ready": 400_000}
 
@@ -22,26 +23,33 @@ def where(tmp_path: Path) -> str:
     return str(tmp_path / "history.db")
 
 
-def written(folder: Path, found: dict[str, Any]) -> str:
+def written(folder: Path, found: Results) -> str:
     folder.mkdir()
-    (folder / "results.json").write_text(json.dumps(found))
+    RunFolder(folder).write_results(found)
     return str(folder)
 
 
-def settle(against: str | None, where: str, found: dict[str, Any], folder: Path, **more: Any) -> int:
-    after = gate.prepare(against, keep=more.pop("keep", True), where=where)
-    return gate.settle(after, found, folder, as_json=more.pop("as_json", False))
+def settle(against: str | None, where: str, found: Results, folder: Path, *, keep: bool = True) -> str:
+    """Return the word of the one cell's comparison ("" without one), and keep the run, as the end of a matrix does."""
+    after = gate.After(keep, where, against)
+    baseline = gate.prepare(after)
+    judged = gate.judge(after, baseline, found) if against else []
+    if against:
+        gate.write(RunFolder(folder), against, judged)
+        print("\n".join(gate.lines(against, judged)))
+    assert not keep or not gate.remember(after, found)
+    return gate.cells(judged, baseline, found)[found.cells[0].id].judged if against else ""
 
 
 def test_a_baseline_is_held_until_another_is_accepted(
     where: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert settle(None, where, results(1), tmp_path) == 0
+    assert settle(None, where, results(1), tmp_path) == ""
     assert not (tmp_path / "gate.json").exists()
     with History.open(where) as history:
         baselines.accept(history, history.run("latest"), "fast", who="me")
     for number in (2, 3):
-        assert settle("latest-baseline", where, results(number, exact=SLOW), tmp_path) == 1
+        assert settle("latest-baseline", where, results(number, exact=SLOW), tmp_path) == "worse"
     assert capsys.readouterr().out.endswith(
         "FAILED: 1 of 1 cells are worse than latest-baseline\n"
         "what to do: `harness compare latest-baseline latest` shows all of it; mend it, or\n"
@@ -51,27 +59,24 @@ def test_a_baseline_is_held_until_another_is_accepted(
     assert [(one["figure"], one["old"], one["new"]) for one in found["slower"]] == [("ready", 300_000, 400_000)]
     with History.open(where) as history:  # what is worse is in the history, and can be accepted
         baselines.accept(history, history.run("latest"), "so be it", who="me")
-    assert settle("latest-baseline", where, results(4, exact=SLOW), tmp_path, as_json=True) == 0
-    said = capsys.readouterr()
-    assert (said.out, said.err) == (
-        "",
-        "\nagainst latest-baseline:\nimages/minimal.yml on qemu-arm64: 0 of 5 figures worse\n",
-    )
-    assert settle("1", where, results(4, exact=SLOW), tmp_path) == 1
+    assert settle("latest-baseline", where, results(4, exact=SLOW), tmp_path) == "same"
+    said = "\nagainst latest-baseline:\nimages/minimal.yml on qemu-arm64: 0 of 5 figures worse\n"
+    assert capsys.readouterr().out == said
+    assert settle("1", where, results(4, exact=SLOW), tmp_path) == "worse"
 
 
 def test_a_calibrated_floor_counts(where: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = written(tmp_path / "before", results(1))
-    for floor, code in ((100_000, 0), (99_999, 1)):
+    for floor, code in ((100_000, "same"), (99_999, "worse")):
         with History.open(where) as history:
             set_floor(history, "images/minimal.yml", "qemu-arm64", {"ready": floor}, key=KEY, how="by hand")
         assert settle(before, where, results(2, exact=SLOW), tmp_path) == code
     assert "+33.33 %  floor 99.999 ms\n" in capsys.readouterr().out
-    assert settle(before, where, results(2, key={"qemu": "8"}, exact=SLOW), tmp_path) == 1
+    assert settle(before, where, results(2, key={"qemu": "8"}, exact=SLOW), tmp_path) == "not judged"
     assert "  not judged: exact times not compared" in capsys.readouterr().out
 
 
-def test_what_grew_beside_it_is_named(where: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_who_grew_is_named(where: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = written(tmp_path / "before", results(1, exact={"cpu/services/web": 60_000}))
     settle(before, where, results(2, exact={"ready": 400_000, "cpu/services/web": 160_000}), tmp_path)
     assert "\n  of the processor: services/web +100.000 ms\n" in capsys.readouterr().out
@@ -79,35 +84,34 @@ def test_what_grew_beside_it_is_named(where: str, tmp_path: Path, capsys: pytest
 
 def test_two_folders_need_no_history(where: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = written(tmp_path / "before", results(1))
-    assert settle(before, where, results(2), tmp_path, keep=False) == 0
-    assert settle(f"{before}/results.json", where, results(2, exact=SLOW), tmp_path, keep=False) == 1
+    assert settle(before, where, results(2), tmp_path, keep=False) == "same"
+    assert settle(f"{before}/results.json", where, results(2, exact=SLOW), tmp_path, keep=False) == "worse"
     assert "floor 1.500 ms, not calibrated\n" in capsys.readouterr().out
     assert not Path(where).exists()
 
 
 def test_a_comparison_with_nothing_is_no_pass(where: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = written(tmp_path / "before", results(1, cell("qemu-s390x")))
-    assert settle(before, where, results(2), tmp_path) == 1
+    assert settle(before, where, results(2), tmp_path) == "not judged"
     assert f"FAILED: 1 of 1 cells could not be compared with {before}\n" in capsys.readouterr().out
 
 
-def test_a_worse_exit_code_stays(where: str, tmp_path: Path) -> None:
-    before = written(tmp_path / "before", results(1))
-    for code in (3, 130):
-        assert settle(before, where, {**results(2, exact=SLOW), "exit": code}, tmp_path) == code
-    assert settle(before, where, {**results(2), "exit": 1}, tmp_path) == 1
-
-
-def test_whatever_is_wrong_with_the_history_the_judgement_comes(
-    where: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_whatever_is_wrong_with_the_history_is_said(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object, **__: object) -> bool:
         raise ZeroDivisionError("a bug")
 
-    before = written(tmp_path / "before", results(1))
     monkeypatch.setattr(History, "add", broken)
-    assert settle(before, where, results(2, exact=SLOW), tmp_path) == 1
-    assert "harness: warning: this run is not in the history: a bug\n" in capsys.readouterr().err
+    assert gate.remember(gate.After(where=where), results(2)) == "this run is not in the history: a bug"
+
+
+def test_a_history_that_cannot_be_reached_ends_no_night(where: str) -> None:
+    Path(where).write_text("not a database\n" * 100)
+    after = gate.After(where=where, against="latest-baseline")
+    baseline = gate.prepare(after)
+    assert "cannot open the history" in baseline.problem
+    found = results(2)
+    (cell,) = gate.cells(gate.judge(after, baseline, found), baseline, found).values()
+    assert (cell.judged, cell.reasons) == ("not judged", (baseline.problem,))
 
 
 @pytest.mark.parametrize(
@@ -121,4 +125,4 @@ def test_whatever_is_wrong_with_the_history_the_judgement_comes(
 )
 def test_what_cannot_be_compared_with_is_said_at_the_start(where: str, against: str, why: str) -> None:
     with History.open(where), pytest.raises(UserError, match=why):
-        gate.prepare(against, keep=True, where=where)
+        gate.prepare(gate.After(where=where, against=against))

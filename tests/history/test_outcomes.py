@@ -11,9 +11,10 @@ from sqlalchemy import func, select
 
 from harness.history import History, lines, outcomes
 from harness.history.tables import OutcomeRow
+from harness.run.results_model import Results
 
 
-def run(number: int, failed: list[dict[str, str]], **more: Any) -> dict[str, Any]:
+def run(number: int, failed: list[dict[str, str]], **more: Any) -> Results:
     row = {**cell(), "failures": failed, "status": "failed" if failed else "passed", "known": [], **more}
     return results(number, row)
 
@@ -32,7 +33,7 @@ def test_a_case_that_fails_now_and_then_on_the_same_image_is_found(history: Hist
     for number, failed in enumerate(([], [failure()], [], [failure()], [], [])):
         outcomes.add(history, run(number, failed))
     (one,) = outcomes.flaky_cases(history, "images/minimal.yml", "qemu-arm64")
-    assert (one.case, one.failures, one.runs) == ("test_a.py::test_x", 2, 6)
+    assert (one.case, one.failures, one.runs) == ("../cases/test_a.py::test_x", 2, 6)
     assert outcomes.flaky_cases(history, "images/minimal.yml", "qemu-s390x") == []
 
 
@@ -48,7 +49,7 @@ def test_another_image_and_the_labs_faults_do_not_count(history: History) -> Non
 
 def test_what_is_known_failed_too_and_a_cell_without_a_verdict_is_left(history: History) -> None:
     row = failure() | {"known": "known until 2027-01-01: #1"}
-    assert [line.failed for line in outcomes.of_results(run(1, [], known=[row]))] == [["test_a.py::test_x"]]
+    assert [line.failed for line in outcomes.of_results(run(1, [], known=[row]))] == [["../cases/test_a.py::test_x"]]
     for status in ("not run", "lab failed", "incomplete"):
         assert list(outcomes.of_results(run(1, [], status=status))) == []
 

@@ -12,6 +12,7 @@ from listening import Listener
 from made import boot, record, run
 
 from harness.report import files, overtime, page
+from harness.run.folder import RunFolder
 from harness.system.milestones import Milestone
 
 
@@ -40,7 +41,7 @@ def hostile_run(listener: Listener, tmp_path_factory: pytest.TempPathFactory) ->
         made = record(milestones=marks, image=text, cmdline=text)
         boot(folder / "cells" / row["id"] / "own", text.encode("utf-8", "surrogatepass"), made)
         (folder / "cells" / row["id"] / "exact/1/record.json").write_text(made.dumps())
-    return files.write(folder)
+    return files.write(RunFolder(folder))
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ from made import FIGURES, cell, results
 from harness.measure.changepoints import exact_changes
 from harness.measure.series import Point, Series
 from harness.report.chart import ChartLine, FigureMove
-from harness.report.model import sound
+from harness.run.results import sound
 
 SCRIPT = "document.documentElement.setAttribute('data-hacked','1')"
 

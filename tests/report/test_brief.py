@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
@@ -10,6 +11,7 @@ import pytest
 from harness.report import brief, junit
 from harness.run import results
 from harness.run.changes import changes
+from harness.run.results_model import Results
 
 EVIL = "x <script>|`*@all` \x1b[31m\x00::error::y\nz%"
 
@@ -30,7 +32,7 @@ def told(*events: dict[str, Any]) -> list[dict[str, Any]]:
 
 EVENTS = told(
     case("a", "test_good", "passed"),
-    case("a", "test_bad", "failed", message=EVIL, transcript="cells/a/wall/transcript.txt"),
+    case("a", "test_bad", "failed", message=EVIL, transcript="/ci/run/cells/a/wall/transcript.txt"),
     case("a", "test_old", "known", message="as ever", known="known until 2027-01-01: tracker.example/1"),
     case("a", "test_idle", "skipped", message="no network"),
     case("b", "test_good", "failed", message="QEMU was killed", whose="the machine"),
@@ -38,7 +40,7 @@ EVENTS = told(
 
 
 def test_junit_tells_product_lab_known_and_not_run_apart() -> None:
-    text = junit.junit(EVENTS, results.fold(EVENTS))
+    text = junit.junit(EVENTS, results.fold(EVENTS), junit.CiPlace("lab1"))
     root = ElementTree.fromstring(text)
     suites = {suite.get("name"): suite for suite in root}
     a, b, c = (suites[name] for name in "abc")
@@ -55,7 +57,11 @@ def test_junit_tells_product_lab_known_and_not_run_apart() -> None:
     missing = c.find("testcase/error")
     assert missing is not None
     assert missing.get("message") == "not run: no QEMU"
-    assert a.findtext("testcase/system-out") == "transcript: cells/a/wall/transcript.txt"
+    said = str(a.findtext("testcase/system-out"))
+    assert "[[ATTACHMENT|/ci/run/cells/a/wall/transcript.txt]]" in said.splitlines()
+    assert (a.get("hostname"), a[1].get("file")) == ("lab1", "cases/test_a.py")
+    place = junit.CiPlace("lab1", Path("/ci"))
+    assert "[[ATTACHMENT|run/cells/a/wall/transcript.txt]]\n" in junit.junit(EVENTS, results.fold(EVENTS), place)
     assert a.get("time") == "6.000"
 
 
@@ -69,7 +75,7 @@ def test_a_teardown_that_fails_is_the_last_word() -> None:
 def test_the_summary_sorts_by_whose_hand_it_was_and_escapes() -> None:
     text = brief.markdown(results.fold(EVENTS), [])
     assert text.splitlines()[0] == (
-        "## 0 of 3 cells passed; 1 product failure, 1 lab failure, 1 known failure, 1 idle cell"
+        "## failed: 0 of 3 cells passed; 1 product failure, 1 lab failure, 1 known failure, 1 idle cell"
     )
     product, lab = text.index("What the images broke"), text.index("What the lab broke")
     assert product < text.index("test\\_bad") < lab < text.index("QEMU was killed")
@@ -81,10 +87,23 @@ def test_the_summary_sorts_by_whose_hand_it_was_and_escapes() -> None:
 
 def test_annotations_cannot_be_broken_out_of() -> None:
     lines = list(brief.workflow_commands(results.fold(EVENTS)))
-    assert [line.split("::")[1].partition(" ")[0] for line in lines] == ["error", "error", "warning", "warning"]
+    kinds = [line.split("::")[1].partition(" ")[0] for line in lines]
+    assert kinds == ["error", "error", "error", "warning", "warning"]
     assert all("\n" not in line for line in lines)
-    assert lines[0].startswith("::error title=product failure%3A a%3A test_bad::x <script>")
-    assert lines[0].endswith("%0Az%25")
+    assert lines[0].startswith("::error title=outcome::failed: 0 of 3 cells passed; 1 product failure")
+    assert lines[1].startswith("::error title=product failure%3A a%3A cases/test_a.py%3A%3Atest_bad::x <script>")
+    assert lines[1].endswith("%0Az%25")
+    good = told(case("a", "test_good", "passed"))
+    good[0]["cells"] = good[0]["cells"][:1]
+    good[1]["cases"], good[-1]["code"] = {"a": 1}, 0
+    assert list(brief.workflow_commands(results.fold(good))) == ["::notice title=outcome::passed: 1 of 1 cell passed"]
+
+
+def test_a_step_has_no_more_annotations_than_are_shown_and_says_how_many_are_left_out() -> None:
+    many = told(*(case("a", f"test_{number}", "failed", message="no") for number in range(30)))
+    lines = [line for line in brief.workflow_commands(results.fold(many)) if line.startswith("::error")]
+    assert len(lines) == brief.ANNOTATIONS
+    assert lines[-1] == "::error title=and more::22 more are in the summary and the report"
 
 
 GOOD, BAD = ("passed", [], 700.0, 10e6), ("failed", ["t"], 700.0, 10e6)
@@ -93,8 +112,8 @@ GOOD, BAD = ("passed", [], 700.0, 10e6), ("failed", ["t"], 700.0, 10e6)
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        (GOOD, BAD, ["worse a: failed, was passed", "worse a: t fails now"]),
-        (BAD, GOOD, ["better a: passed, was failed", "better a: t fails no more"]),
+        (GOOD, BAD, ["worse a: failed, was passed", "worse a: x.py::t fails now"]),
+        (BAD, GOOD, ["better a: passed, was failed", "better a: x.py::t fails no more"]),
         (GOOD, ("passed", [], 700.5, 10e6), ["worse a: ready after 700.500 ms, was 700.000 ms"]),
         (GOOD, ("passed", [], 700.0, 9e6), ["better a: 9.00 MB, was 10.00 MB"]),
         (BAD, ("not run", [], None, None), ["other a: not run, was failed"]),
@@ -102,15 +121,18 @@ GOOD, BAD = ("passed", [], 700.0, 10e6), ("failed", ["t"], 700.0, 10e6)
     ],
 )
 def test_what_has_changed(old: Any, new: Any, said: list[str]) -> None:
-    def run(status: str, failing: list[str], ready: float | None, size: float | None) -> dict[str, Any]:
+    def run(status: str, failing: list[str], ready: float | None, size: float | None) -> Results:
         boot = {"exact": {"ready": ready, "key": {"mode": "exact"}}}
         rows = [{"case": f"x.py::{name}[a]"} for name in failing]
-        return {"cells": [{"id": "a", "status": status, "failures": rows, "boot": boot, "size": size}]}
+        return results.of_json(
+            {"cells": [{"id": "a", "status": status, "failures": rows, "boot": boot, "size": size}]}, "x"
+        )
 
     assert [f"{one.kind} {one.text}" for one in changes(run(*old), run(*new))] == said
 
 
 def test_cells_that_come_and_go() -> None:
     row = {"id": "a", "status": "passed", "failures": [], "boot": {"exact": {"ready": None, "key": {}}}, "size": None}
-    found = changes({"cells": [row]}, {"cells": [{**row, "id": "b"}]})
+    before, now = (results.of_json({"cells": [{**row, "id": name}]}, "x") for name in "ab")
+    found = changes(before, now)
     assert [one.text for one in found] == ["b: not in the run before", "a: no longer in the plan"]

@@ -11,6 +11,7 @@ from listening import Listener
 from made import MANIFEST, boot, cell, image, results, run
 
 from harness.report import files
+from harness.run.folder import RunFolder
 
 pytestmark = [pytest.mark.servers, pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's package chromium")]
 
@@ -44,7 +45,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for row in cells:
         (made / "cells" / row["id"] / "exact/1/record.json").write_text(record.dumps())
     boot(made / "cells/failed/own", "w" * 5000 + "\n" + "console line\n" * 50)
-    return files.write(made)
+    return files.write(RunFolder(made))
 
 
 def test_the_detectors_of_these_tests_detect(tmp_path: Path, listener: Listener) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from made import FIGURES, SIZES, cell, results, run
 
-from harness.commands.nights import outcome
+from harness.commands.nights import views
 from harness.commands.runs import report as command
 from harness.errors import UserError
 from harness.history import History, whole
@@ -22,6 +22,7 @@ from harness.report import chart as charts
 from harness.report import gather, overtime
 from harness.report.chart import ChartLine, FigureMove
 from harness.run import results as folded
+from harness.run.folder import RunFolder
 
 KEY = {"machine": "virt", "qemu": "7.2.22", "cmdline": "quiet"}
 
@@ -46,8 +47,9 @@ def history(tmp_path: Path) -> History:
     slow = {"total": 432_132, "ready": 338_718, "kernel": 191_556}
     made = History.open(str(tmp_path / "history.db"))
     made.add_all(
-        of_results(at(number, exact=slow if number >= 100 else None, size=500_000 if number >= 150 else 0,
-                      qemu="8.0" if number >= 200 else "7.2.22")) for number in range(300)
+        of_results(folded.of_json(
+            at(number, exact=slow if number >= 100 else None, size=500_000 if number >= 150 else 0,
+               qemu="8.0" if number >= 200 else "7.2.22"), "a test's")) for number in range(300)
     )  # fmt: skip
     return made
 
@@ -101,9 +103,9 @@ def test_whole_series_are_as_history_gives_them(history: History) -> None:
 
 def test_cells_without_a_total_are_drawn_to_ready(tmp_path: Path) -> None:
     with History.open(str(tmp_path / "history.db")) as opened:
-        row = at(1)
+        row = at(1).copy()
         del row["cells"][0]["boot"]["exact"]["figures"]["total"]
-        opened.add(row)
+        opened.add(folded.of_json(row, "a test's"))
         lines, _ = gather.gather(opened)
     assert (lines[0].series.mode, lines[0].series.figure) == ("exact", "ready")
 
@@ -129,7 +131,7 @@ def test_the_command_writes_both_pages(
 def test_a_matrix_without_a_page_is_still_a_matrix(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     begun = {"event": "run", "harness": "1", "when": "2026-01-01T00:00:00Z", "run": "u", "plan": None, "source": None}
     found = folded.fold([{**begun, "cells": []}, {"event": "end", "interrupted": False, "code": 0}])
-    outcome.write(found, tmp_path, [], sys.stdout)
+    views.write(found, RunFolder(tmp_path), [])
     said = capsys.readouterr()
     assert said.out == "" and said.err.startswith(f"harness: warning: no report: cannot read {tmp_path}/results.json")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["junit.xml", "summary.md"]
@@ -146,6 +148,7 @@ def test_the_page_of_a_run_needs_no_database(tmp_path: Path) -> None:
     folder = run(tmp_path / "out")
     text = (
         "import sys\nfrom pathlib import Path\nfrom harness.report import files\n"
-        f"files.write(Path({str(folder)!r}))\nassert 'sqlalchemy' not in sys.modules"
+        "from harness.run.folder import RunFolder\n"
+        f"files.write(RunFolder(Path({str(folder)!r})))\nassert 'sqlalchemy' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", text], check=True, env=os.environ)

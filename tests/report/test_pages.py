@@ -18,6 +18,7 @@ from harness.measure.changepoints import exact_changes
 from harness.measure.series import Point, Series
 from harness.report import files, overtime, page, words
 from harness.report.chart import ChartLine, FigureMove
+from harness.run.folder import RunFolder
 
 VOID = {"meta", "br", "link", "img", "base", "input", "hr"}
 TAGS = {"html", "head", "meta", "title", "style", "body", "main", "header", "section", "article", "footer", "figure",
@@ -79,7 +80,7 @@ def checked(path: Path) -> Page:
 @pytest.fixture
 def plain(tmp_path: Path) -> Page:
     """The page of a run as it should be."""
-    return checked(files.write(run(tmp_path / "out")))
+    return checked(files.write(RunFolder(run(tmp_path / "out"))))
 
 
 def test_the_page_of_a_run_says_what_the_run_found(plain: Page) -> None:
@@ -99,7 +100,7 @@ def test_failures_and_cells_that_could_not_run_are_told(tmp_path: Path) -> None:
                cases={"passed": 3, "failed": 1, "skipped": 0})  # fmt: skip
     absent = cell("absent", status="not run", reason="no qemu-system-s390x: install qemu-system-misc", size=None,
                   sizes={}, exact_repeats=None, boot={})  # fmt: skip
-    found = checked(files.write(run(tmp_path / "out", results(bad, absent, exit=1))))
+    found = checked(files.write(RunFolder(run(tmp_path / "out", results(bad, absent, exit=1)))))
     for said in ("✗ failed", "test_root", "it was\nwritable", "✗ NO", "318.718?", "did not agree", "– not run",
                  "install qemu-system-misc", "0 of 2 cells passed",
                  "transcript: cells/bad/wall/transcript.txt"):  # fmt: skip
@@ -110,9 +111,9 @@ def test_a_run_that_found_nothing_has_a_page(tmp_path: Path) -> None:
     folder = run(tmp_path / "out", results(cell(boot={}, sizes={}, size=None, exact_repeats=None, root_readonly=None)))
     for path in folder.glob("cells/*/*/**/*.*"):
         path.unlink()
-    assert "there is no waterfall" in checked(files.write(folder)).text
+    assert "there is no waterfall" in checked(files.write(RunFolder(folder))).text
     (folder / "results.json").write_text('{"cells": []}')
-    Page(files.write(folder).read_text())
+    Page(files.write(RunFolder(folder)).read_text())
 
 
 def points(values: list[int]) -> tuple[Point, ...]:

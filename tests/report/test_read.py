@@ -11,10 +11,11 @@ from made import MANIFEST, boot, cell, image, record, results, run
 from harness.errors import UserError
 from harness.report import read
 from harness.report import run as views
+from harness.run.folder import RunFolder
 
 
 def test_a_run_s_folder_gives_every_boot_its_record_and_transcript(tmp_path: Path) -> None:
-    found = read.folder(run(tmp_path / "out"))
+    found = read.folder(RunFolder(run(tmp_path / "out")))
     boots = found.boots["minimal-qemu-arm64"]
     assert [one.name for one in boots] == ["exact/1", "exact/2", "wall"]
     assert boots[0].record == record() and boots[2].record == record("wall")
@@ -31,7 +32,7 @@ def test_a_run_s_folder_gives_every_boot_its_record_and_transcript(tmp_path: Pat
 def test_two_exact_boots_that_differ_are_both_shown(tmp_path: Path) -> None:
     row = cell(exact_repeats=False)
     row["boot"]["exact"]["moved"] = "drivers"
-    (view,) = views.page(read.folder(run(tmp_path / "out", results(row)))).cells
+    (view,) = views.page(read.folder(RunFolder(run(tmp_path / "out", results(row))))).cells
     assert [one.instead for one in view.said] == ["", "", ""]
     assert "did not agree, first in drivers" in view.figures[1].note
 
@@ -39,7 +40,7 @@ def test_two_exact_boots_that_differ_are_both_shown(tmp_path: Path) -> None:
 def test_the_waterfall_is_of_the_boot_that_the_figures_are_of(tmp_path: Path) -> None:
     folder = run(tmp_path / "out")
     boot(folder / "cells/minimal-qemu-arm64/before/1", made=record(ready_us=5))  # sorts first, of another pair
-    (view,) = views.page(read.folder(folder)).cells
+    (view,) = views.page(read.folder(RunFolder(folder))).cells
     assert view.drawn == "exact/1"
 
 
@@ -50,7 +51,7 @@ def test_without_an_exact_boot_the_guest_s_own_clock_is_drawn(tmp_path: Path) ->
     folder.mkdir()
     (folder / "results.json").write_text(json.dumps(results(row)))
     boot(folder / "cells" / row["id"] / "wall", made=record("wall"))
-    (view,) = views.page(read.folder(folder)).cells
+    (view,) = views.page(read.folder(RunFolder(folder))).cells
     assert view.drawn == "wall" and not view.exact and view.waterfall and view.total_us is None
 
 
@@ -58,7 +59,7 @@ def test_a_long_transcript_is_shown_in_part_and_the_page_says_how_much(tmp_path:
     folder = run(tmp_path / "out")
     lines = b"".join(b"%08d a line of some length, as guests write them\n" % number for number in range(20_000))
     (folder / "cells/minimal-qemu-arm64/wall/transcript.txt").write_bytes(lines)
-    shown = read.folder(folder).boots["minimal-qemu-arm64"][2].transcript
+    shown = read.folder(RunFolder(folder)).boots["minimal-qemu-arm64"][2].transcript
     assert shown and shown.size == len(lines)
     assert shown.cut == len(lines) - len(shown.head) - len(shown.tail)
     assert lines.startswith(shown.head.encode()) and lines.endswith(shown.tail.encode())
@@ -77,7 +78,7 @@ def test_all_transcripts_together_have_a_limit_and_failed_cells_come_first(
         path.write_text("line\n" * 30)
     for path in folder.glob("cells/*/exact/*/transcript.txt"):
         path.write_text("")
-    found = read.folder(folder).boots
+    found = read.folder(RunFolder(folder)).boots
     a, b = (found[name][2].transcript for name in "ab")
     assert b and b.head == "line\n" * 20 and b.cut == 50
     assert a and a.head == "" and a.cut == 150
@@ -86,7 +87,7 @@ def test_all_transcripts_together_have_a_limit_and_failed_cells_come_first(
 def test_invalid_utf_8_is_told_byte_by_byte(tmp_path: Path) -> None:
     folder = run(tmp_path / "out")
     (folder / "cells/minimal-qemu-arm64/wall/transcript.txt").write_bytes(b"a \xff\xfe b\n")
-    shown = read.folder(folder).boots["minimal-qemu-arm64"][2].transcript
+    shown = read.folder(RunFolder(folder)).boots["minimal-qemu-arm64"][2].transcript
     assert shown and shown.head == "a \\xff\\xfe b\n"
 
 
@@ -95,7 +96,7 @@ def test_a_broken_record_is_told_and_ends_nothing(tmp_path: Path, text: str) -> 
     folder = run(tmp_path / "out")
     for number in "12":
         (folder / f"cells/minimal-qemu-arm64/exact/{number}/record.json").write_text(text)
-    (view,) = views.page(read.folder(folder)).cells
+    (view,) = views.page(read.folder(RunFolder(folder))).cells
     assert view.drawn == "wall" and len(view.notes) == 2 and "record.json cannot be read" in view.notes[0]
 
 
@@ -104,7 +105,7 @@ def test_what_is_no_run_is_the_user_s_error(tmp_path: Path, text: str | None) ->
     if text is not None:
         (tmp_path / "results.json").write_text(text)
     with pytest.raises(UserError, match=r"results\.json"):
-        read.folder(tmp_path)
+        read.folder(RunFolder(tmp_path))
 
 
 def test_older_results_have_a_page_too(tmp_path: Path) -> None:
@@ -115,7 +116,7 @@ def test_older_results_have_a_page_too(tmp_path: Path) -> None:
     old = results(row)
     for name in ("source", "other", "error"):
         del old[name]
-    (view,) = views.page(read.folder(run(tmp_path / "out", old))).cells
+    (view,) = views.page(read.folder(RunFolder(run(tmp_path / "out", old)))).cells
     assert view.size is None and view.total_us == 412_132 and view.waterfall
 
 
@@ -126,7 +127,7 @@ def test_a_cell_s_name_leads_nowhere_else(tmp_path: Path) -> None:
     names = ("../secret", str(tmp_path / "secret"), "..")
     (folder / "results.json").write_text(json.dumps(results(*(cell(name) for name in names))))
     (folder / "cells").mkdir()
-    found = read.folder(folder)
+    found = read.folder(RunFolder(folder))
     assert [found.boots[name] for name in names] == [(), (), ()]
 
 
@@ -134,14 +135,14 @@ def test_the_manifest_is_shown_only_of_the_image_that_was_booted(tmp_path: Path)
     made = image(tmp_path / "image")
     folder = run(tmp_path / "out")
     (folder / "cells/minimal-qemu-arm64/exact/1/record.json").write_text(made.dumps())
-    (view,) = views.page(read.folder(folder)).cells
+    (view,) = views.page(read.folder(RunFolder(folder))).cells
     assert [one.name for one in view.packages] == ["nginx"]  # adduser has no file in it
     assert view.size and view.size.with_files
     assert ("kernel", "6.1.0-9-arm64") in [(fact.name, fact.value) for fact in view.facts]
     other = {**MANIFEST, "files": [{**MANIFEST["files"][0], "sha256": "0" * 64}]}
     for text in (json.dumps(other), "[]", "", "{}"):
         (tmp_path / "image/manifest.json").write_text(text)
-        (view,) = views.page(read.folder(folder)).cells
+        (view,) = views.page(read.folder(RunFolder(folder))).cells
         assert view.packages == () and view.size and not view.size.with_files
         assert "has gone since" in view.facts[-1].value
 
@@ -154,12 +155,12 @@ def test_the_judgement_against_a_baseline_is_told(tmp_path: Path) -> None:
               "better": [better], "notes": ["services/new: not in the baseline"]}  # fmt: skip
     gate = {"schema": 1, "against": "latest-baseline", "passed": False, "cells": [judged]}
     (folder / "gate.json").write_text(json.dumps(gate))
-    page = views.page(read.folder(folder))
+    page = views.page(read.folder(RunFolder(folder)))
     ((against,),) = (page.against,)
     assert [(one.worse, one.moved.old, one.moved.new) for one in against.changes] == [
         (True, 100_000, 120_000), (False, 100_000, 90_000)]  # fmt: skip
     (folder / "gate.json").write_text("[]")
-    assert views.page(read.folder(folder)).gate is None
+    assert views.page(read.folder(RunFolder(folder))).gate is None
 
 
 def test_a_budget_that_is_used_up_says_so() -> None:
@@ -179,11 +180,11 @@ def test_a_traced_boot_says_in_the_waterfall_who_had_the_processor(tmp_path: Pat
             b"  boot-9       [000] .....     0.400000: console: harness: ready counter=1f")  # fmt: skip
     trace = b"# entries-in-buffer/entries-written: 4/4   #P:1\n" + b"\n".join(rows) + b"\n"
     (steps / "console.raw").write_bytes(trace.replace(b"slow<init", b"slow_init"))
-    (view,) = views.page(read.folder(folder)).cells
+    (view,) = views.page(read.folder(RunFolder(folder))).cells
     assert view.waterfall
     (bar,) = [bar for bar in view.waterfall.bars if bar.name == "initcall/slow_init"]
     assert (bar.depth, bar.us, bar.start_us) == (1, 50_000, 93_414 + 1_247)
     # what a guest has mangled is told of nobody, and the page is there without
     (steps / "console.raw").write_bytes(trace.replace(b"harness: ready", b"harness: never"))
-    assert read.folder(folder).boots["minimal-qemu-arm64"][2].steps == ()
-    assert "initcall" not in str(views.page(read.folder(folder)).cells[0].waterfall)
+    assert read.folder(RunFolder(folder)).boots["minimal-qemu-arm64"][2].steps == ()
+    assert "initcall" not in str(views.page(read.folder(RunFolder(folder))).cells[0].waterfall)

@@ -3,9 +3,10 @@
 FAKE_CELLS is JSON: {"cells": [[id, problem], …], "slots": N, "broken": [cell ids whose boots fail],
 "fault": that error's class, "failing": {id: how often its machine fails}, "digest": of every image,
 "unbuildable": [ids whose build is an error], "error": its class, "hanging": [ids whose build never ends],
-"machines": {id: YAML path}}.
+"machines": {id: YAML path}, "faults": {id: [what fails at the first boots, at how many]}}.
 """
 
+import errno
 import json
 import os
 import time
@@ -15,14 +16,15 @@ from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
-from harness import errors
+from harness import errors, paths
 from harness.errors import MachineError
-from harness.run import builds, cells
+from harness.run import builds, cells, inputs
 from harness.run.cells import Cell, Planned
+from harness.spec import load_machine, load_plan
 from harness.system import limits
 
 SETTINGS = json.loads(os.environ["FAKE_CELLS"])
-X86 = str(cells.paths.MACHINES / "qemu-x86_64.yml")
+X86 = str(paths.MACHINES / "qemu-x86_64.yml")
 LOG = Path(os.environ["FAKE_LOG"])
 SERVICE = {
     "ports": [80],
@@ -56,11 +58,11 @@ def log(*words):
         stream.write(" ".join(map(str, words)) + "\n")
 
 
-def planned(wanted):
+def planned(inputs):
     return [
         Planned(
             Cell(id=name, image=f"{name}.yml", sources=(f"{name}.yml",), machine=name, arch="x86_64", size=35.0,
-                 ready=None, machine_path=SETTINGS.get("machines", {}).get(name, X86), problem=problem),
+                 ready=None, spec=load_machine(SETTINGS.get("machines", {}).get(name, X86)), problem=problem),
             SimpleNamespace(substitutions=()),
         )
         for name, problem in SETTINGS["cells"]
@@ -98,6 +100,13 @@ def boot(image, machine, options):
         fault = getattr(errors, SETTINGS.get("fault", "ImageError"))
         raise fault(f"{cell}: the kernel panicked", details="its last words")
     FAILED[cell] += 1
+    if cell in SETTINGS.get("faults", {}):  # what a system call, or what the driver says of its QEMU
+        what, times = SETTINGS["faults"][cell]
+        marks = LOG.parent / f"faults-{cell}"  # whatever process it is tried in
+        count = marks.stat().st_size if marks.exists() else 0
+        marks.write_text("x" * (count + 1))
+        if count < times:
+            fail(what)
     if FAILED[cell] <= SETTINGS.get("failing", {}).get(cell, 0):
         raise MachineError(f"{cell}: the line is dead")
     log("up", time.monotonic())
@@ -117,6 +126,22 @@ def boot(image, machine, options):
         log("down", time.monotonic())
 
 
+def fail(what):
+    if what == "memory":
+        raise MemoryError
+    if what == "process":
+
+        def _fork_exec():
+            raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+        _fork_exec()
+    if what == "thread":
+        raise RuntimeError("can't start new thread")
+    if what == "qemu":
+        raise MachineError("QEMU was ended by SIGKILL before its first mark")
+    raise OSError(getattr(errno, what), os.strerror(getattr(errno, what)), "/some/where/file")
+
+
 def exact_pair(image, machine, out, **options):
     log("exact", out.parent.name, os.getpid())
     log("patience", options["timeout_multiplier"])
@@ -127,5 +152,6 @@ def pytest_configure(config):
     import harness.launch
 
     cells.planned, builds.build = planned, build
+    inputs.read = lambda wanted: inputs.RunInputs(plan=load_plan(wanted.plan) if wanted.plan else None)
     harness.launch.boot, harness.launch.exact_pair = boot, exact_pair
     limits.guests = lambda memory: SETTINGS.get("slots", 2)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from harness import paths
-from harness.run.cells import Wanted, pairs
+from harness.run.inputs import Wanted, read
 from harness.suite.judge import over_budget
 
 
@@ -29,6 +29,6 @@ def test_budgets_of_phases_add_up_and_the_nearest_counts(tmp_path: Path) -> None
         "    budget: {ready: 400, phases: {kernel: 200}}\n"
         "    budgets: {s390x: {phases: {kernel: 2200}}, qemu-s390x: {phases: {services: 50}}}\n"
     )
-    arm64, s390x = pairs(Wanted(plan))
+    arm64, s390x = read(Wanted(plan)).cells
     assert (arm64.ready, arm64.phases) == (400, {"kernel": 200, "init": 5})
     assert (s390x.ready, s390x.phases) == (400, {"kernel": 2200, "init": 5, "services": 50})

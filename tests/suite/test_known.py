@@ -31,7 +31,7 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
 def cell(image: str = "images/web.yml", machine: str = "qemu-arm64") -> Cell:
-    return Cell(id="web-qemu-arm64", image=image, sources=(image,), machine=machine, machine_path="", arch="arm64",
+    return Cell(id="web-qemu-arm64", image=image, sources=(image,), machine=machine, spec=None, arch="arm64",
                 size=35.0, ready=None)  # fmt: skip
 
 

@@ -16,7 +16,8 @@ from harness.build.settings import Settings
 from harness.cli import app
 from harness.errors import EXIT_HOST, HostError
 from harness.image import Image
-from harness.run.cells import Wanted, check, planned
+from harness.run.cells import planned
+from harness.run.inputs import Wanted, read
 from harness.spec.models.image import ImageSpec
 
 pytestmark = [pytest.mark.boots, pytest.mark.builds]
@@ -39,9 +40,9 @@ def theirs(tmp_path: Path) -> Path:
 
 def test_cells_are_planned_with_it(theirs: Path) -> None:
     wanted = Wanted(images=(str(theirs),), machines=("qemu-arm64", "qemu-s390x"), library=True)
-    assert [one.spec.references for one in planned(wanted)] == [("kernel", "init", "nginx")] * 2
-    told: list[str] = []
-    check(wanted, lambda spec: told.extend(map(str, spec.substitutions)))
+    found = read(wanted)
+    assert [one.spec.references for one in planned(found)] == [("kernel", "init", "nginx")] * 2
+    told = [str(one) for spec in found.images for one in spec.substitutions]
     assert told[0] == "kernel.image: linuxkit/kernel:6.6.13 is the library's kernel" and len(told) == 5, "once"
 
 

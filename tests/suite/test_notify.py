@@ -64,7 +64,7 @@ def test_a_webhook_gets_the_summary_and_the_change(room: Room, capsys: pytest.Ca
     notify.send(Notify(webhook_env="NIGHT_WEBHOOK"), FOUND, CHANGED)
     (heard,) = room.heard
     assert "1 product failure" in heard["text"]
-    assert heard["exit"] == 1
+    assert (heard["exit"], heard["outcome"]) == (1, "failed")
     assert heard["cells"] == {"a": "failed"}
     assert heard["changes"] == [{"kind": "worse", "text": "a: test_x fails now"}]
     assert capsys.readouterr().err == ""
@@ -118,7 +118,7 @@ def test_mail_arrives_once(capsys: pytest.CaptureFixture[str]) -> None:
         server.close()
         loop.close()
     (mail,) = got
-    assert mail["Subject"] == "night.yml: 0 of 1 cells passed; 1 product failure"
+    assert mail["Subject"] == "night.yml: failed: 0 of 1 cell passed; 1 product failure"
     assert mail["To"] == "lab@mail.example, boss@mail.example"
     assert "test\\_x fails now" in mail.get_payload(decode=True).decode()
     assert capsys.readouterr().err == ""
@@ -134,5 +134,5 @@ def test_no_secret_in_a_plan(tmp_path: Path) -> None:
     with pytest.raises(UserError) as caught:
         load_plan(plan)
     assert "3:23: notify.webhook_env: is not the name of a variable" in str(caught.value)
-    assert "no mail server" in str(caught.value)
+    assert "is not a" in str(caught.value)
     assert "chat.example" not in str(caught.value)

@@ -16,7 +16,7 @@ import yaml
 from harness import paths
 from harness.build.settings import Settings
 from harness.history import History
-from harness.run import builds, cells
+from harness.run import builds, cells, inputs
 
 pytestmark = [pytest.mark.boots, pytest.mark.builds]
 
@@ -57,7 +57,7 @@ def test_what_is_broken_on_purpose_is_found(tmp_path: Path) -> None:
 
 def test_one_lock_holds_the_packages_of_all_images(tmp_path: Path) -> None:
     images, machines = (str(MINIMAL), str(MINIMAL.with_name("default.yml"))), ("qemu-arm64", "qemu-x86_64")
-    plan = cells.planned(cells.Wanted(images=images, machines=machines))
+    plan = cells.planned(inputs.read(inputs.Wanted(images=images, machines=machines)))
     lock = tmp_path / "my.lock"
     told: list[cells.Cell] = []
     built = builds.build(plan, Settings(lock=lock), lambda _: None, told.append)
@@ -72,7 +72,7 @@ def test_one_lock_holds_the_packages_of_all_images(tmp_path: Path) -> None:
 
 
 def test_a_lock_that_would_lack_something_is_not_written(tmp_path: Path) -> None:
-    plan = cells.planned(cells.Wanted(images=(str(MINIMAL),), machines=("qemu-arm64",)))
+    plan = cells.planned(inputs.read(inputs.Wanted(images=(str(MINIMAL),), machines=("qemu-arm64",))))
     how = Settings(cache=tmp_path / "empty", lock=tmp_path / "my.lock", offline=True)
     (cell,) = builds.build(plan, how, lambda _: None, lambda _: None)
     assert "offline" in cell.problem

@@ -8,6 +8,7 @@ import pytest
 
 from harness.build import prepare
 from harness.run import results
+from harness.run.results_model import Results
 from harness.spec.models.container import Mount, Runtime
 from harness.suite import judge
 from harness.suite.judge import Noise
@@ -37,35 +38,36 @@ def built(cell: str, problem: str = "") -> dict[str, object]:
     return {"event": "built", "cell": cell, "size": 5, "sizes": {}, "spec": "s", "files": {}, "problem": problem}
 
 
-def statuses(found: dict[str, Any]) -> list[str]:
-    return [row["status"] for row in found["cells"]]
+def statuses(found: Results) -> list[str]:
+    return [row.status for row in found.cells]
 
 
 def test_an_unfinished_run_is_interrupted_and_its_cells_incomplete() -> None:
     found = results.fold(
         [RUN, {"event": "collected", "cases": {"a": 1, "b": 2}}, case("a", "passed"), case("b", "passed")]
     )
-    assert found["interrupted"]
-    assert found["exit"] == 130
+    assert found.interrupted
+    assert found.exit == 130
     assert statuses(found) == ["passed", "incomplete"]
 
 
-def test_a_crashed_run_fails() -> None:
-    found = results.fold([RUN, ONE_EACH, END])
-    assert found["exit"] == 1
+def test_cases_that_did_not_run_are_no_pass() -> None:
+    found = results.fold([RUN, {**ONE_EACH, "names": {"a": ["x.py::y[a]"]}}, END])
+    assert (found.exit, found.outcome.word) == (8, "incomplete")
+    assert found.cells[0].unrun == ("x.py::y[a]",)
 
 
 def test_a_run_that_ends_while_it_builds_says_what_it_knows() -> None:
     found = results.fold([RUN, built("b", "no mirror"), {"event": "end", "interrupted": True, "code": 3}])
-    assert found["exit"] == 130
+    assert found.exit == 130
     assert statuses(found) == ["incomplete", "not run"]
-    assert found["cells"][1]["reason"] == "no mirror"
+    assert found.cells[1].reason == "no mirror"
 
 
 def test_what_ended_a_run_before_its_cases_gives_the_exit_code() -> None:
     error = {"text": "too large\nwhat to do: make it smaller", "exit": 2}
     found = results.fold([RUN, {"event": "end", "error": error}])
-    assert (found["exit"], found["error"]) == (2, error["text"])
+    assert (found.exit, found.error) == (2, error["text"])
 
 
 @pytest.mark.parametrize(
@@ -75,7 +77,7 @@ def test_what_ended_a_run_before_its_cases_gives_the_exit_code() -> None:
         ("passed failed", "a b", "passed failed", 1),
         ("failed problem", "a b", "failed not run", 1),
         ("passed problem", "a", "passed not run", 3),
-        ("passed nothing", "a b", "passed incomplete", 1),
+        ("passed nothing", "a b", "passed incomplete", 8),
         ("passed nothing", "a", "passed not selected", 0),
         ("problem problem", "", "not run not run", 3),
         ("nothing nothing", "", "not selected not selected", 2),
@@ -92,31 +94,29 @@ def test_statuses_and_exit_code(outcomes: str, collected: str, wanted: str, code
     events += [{"event": "collected", "cases": dict.fromkeys(collected.split(), 1)}, END]
     results_ = results.fold(events)
     assert " ".join(statuses(results_)) == wanted
-    assert results_["exit"] == code
+    assert results_.exit == code
 
 
 def test_cases_without_a_cell_count() -> None:
     collected = {"event": "collected", "cases": {"a": 1, "b": 1, "": 2}}
     good = [RUN, collected, case("a", "passed"), case("b", "passed"), case("", "passed")]
-    assert results.fold([*good, END])["exit"] == 0
+    assert results.fold([*good, END]).exit == 0
     found = results.fold([*good, case("", "failed"), END])
-    assert found["exit"] == 1
-    assert found["other"] == {
-        "cases": {"passed": 1, "failed": 1, "skipped": 0, "known": 0},
-        "failures": [{"case": "x", "message": "m", "transcript": "", "whose": ""}],
-    }
+    assert found.exit == 1
+    assert found.other.cases.counts == {"passed": 1, "failed": 1, "skipped": 0, "known": 0}
+    assert [(one.case, one.message) for one in found.other.failures] == [("x", "m")]
 
 
 def test_what_pytest_says_of_itself_counts_too() -> None:
     found = results.fold([RUN, ONE_EACH, case("a", "passed"), case("b", "passed"), {**END, "code": 1}])
-    assert found["exit"] == 1
-    assert "pytest ended with exit code 1" in found["error"]
+    assert found.exit == 1
+    assert "pytest ended with exit code 1" in found.error
 
 
 @pytest.mark.parametrize("before", ["passed", "skipped"])
 def test_a_teardown_that_fails_takes_the_place_of_what_was_before(before: str) -> None:
     found = results.fold([RUN, ONE_EACH, case("a", before), case("a", "failed", instead=before), END])
-    assert found["cells"][0]["cases"] == {"passed": 0, "failed": 1, "skipped": 0, "known": 0}
+    assert found.cells[0].cases.counts == {"passed": 0, "failed": 1, "skipped": 0, "known": 0}
 
 
 def test_order_of_marks() -> None:

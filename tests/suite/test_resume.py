@@ -20,8 +20,8 @@ from tiers import needs
 
 from harness.commands.nights.watch import deadline
 from harness.errors import UserError
-from harness.run import events, results
-from harness.run.folder import held, resume
+from harness.run import results
+from harness.run.folder import RunFolder
 
 pytestmark = pytest.mark.slow
 
@@ -132,7 +132,7 @@ def test_a_killed_run_goes_on_and_equals_an_undisturbed_one(start: Run, tmp_path
             (tmp_path / f"hang-{name}").unlink()
     first.send_signal(signal.SIGKILL)
     finish(first)
-    assert {row["status"] for row in results.fold(events.read(tmp_path / "out"))["cells"]} == {"incomplete"}
+    assert {row.status for row in results.fold(RunFolder(tmp_path / "out").read_events()).cells} == {"incomplete"}
     (tmp_path / f"hang-{hung}").unlink()
     code, text = finish(start("--resume"))
     assert code == 1, text
@@ -144,7 +144,9 @@ def test_finished_cells_are_not_repeated(start: Run, tmp_path: Path) -> None:
     first = start("-n", "0", "--deadline", "2d")
     wait_until(lambda: "c" in ran(tmp_path), first)
     before = set(ran(tmp_path)) - {"c"}
-    done = {row["id"] for row in results.fold(events.read(tmp_path / "out"))["cells"] if row["status"] != "incomplete"}
+    done = {
+        row.id for row in results.fold(RunFolder(tmp_path / "out").read_events()).cells if row.status != "incomplete"
+    }
     first.send_signal(signal.SIGKILL)
     finish(first)
     (tmp_path / "hang-c").unlink()
@@ -163,9 +165,8 @@ def test_finished_cells_are_not_repeated(start: Run, tmp_path: Path) -> None:
 def test_at_the_deadline_the_run_ends_with_what_it_has(start: Run, tmp_path: Path) -> None:
     for name in "abc":
         (tmp_path / f"hang-{name}").write_text("")
-    script = "import sys; from datetime import timedelta; from harness.commands import watch; \
-old = watch.deadline; watch.deadline = lambda text, now: watch.Deadline(text, now + timedelta(seconds=6)); \
-from harness.cli import main; main()"
+    script = "from harness.commands.nights import watch; \
+watch.deadline = lambda text, now: watch.Deadline(text, now, 6.0); from harness.cli import main; main()"
     done = subprocess.run(
         [HARNESS[0], "-c", script, *HARNESS[3:], "plan.yml", "--results", "out", "-n", "1", "--deadline", "1m", *FAKE],
         cwd=tmp_path, env=environment(tmp_path, {"cells": CELLS}), capture_output=True, text=True, timeout=120,
@@ -213,16 +214,17 @@ def test_what_the_lab_broke_runs_again(start: Run, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("tail", [b'{"event": "case", "ce', b"\0" * 700, b"[]\n", b'{"event": "x"}'])
 def test_what_a_crash_leaves_at_the_end_is_cut_off(tmp_path: Path, tail: bytes) -> None:
-    events.Events(tmp_path).tell("run", cells=[])
-    whole = (tmp_path / events.FILE).read_bytes()
-    (tmp_path / events.FILE).write_bytes(whole + tail)
-    assert resume(tmp_path) == tmp_path
-    assert (tmp_path / events.FILE).read_bytes() == whole
+    folder = RunFolder(tmp_path)
+    folder.events.tell("run", cells=[])
+    whole = folder.event_file.read_bytes()
+    folder.event_file.write_bytes(whole + tail)
+    assert folder.resume() == folder
+    assert folder.event_file.read_bytes() == whole
 
 
 def test_two_runs_do_not_share_a_folder(start: Run, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
-    with held(tmp_path / "out"):
+    with RunFolder(tmp_path / "out").held():
         code, text = finish(start())
     assert code == 2
     assert "another run is writing to" in text

@@ -16,8 +16,9 @@ from test_matrix import FAKE, HARNESS
 from tiers import needs
 
 from harness.errors import UserError
-from harness.run import merge, shard
+from harness.run import merge, results, shard
 from harness.run.cells import Cell
+from harness.run.folder import RunFolder
 
 CASES = """
 def test_one(system, cell): pass
@@ -75,9 +76,10 @@ def test_every_cell_is_in_one_shard_and_none_has_much_more_than_the_others(cost:
 
 
 def test_what_is_known_of_a_cell_counts_and_else_its_architecture() -> None:
-    made = [Cell(id=name, image="", sources=(), machine="", machine_path="", arch=arch, size=1, ready=None)
+    made = [Cell(id=name, image="", sources=(), machine="", spec=None, arch=arch, size=1, ready=None)
             for name, arch in (("a", "arm64"), ("b", "arm64"), ("c", "s390x"))]  # fmt: skip
-    past = {"cells": [{"id": "a", "arch": "arm64", "seconds": 7.0}, {"id": "x", "arch": "arm64", "seconds": 9.0}]}
+    rows = [{"id": "a", "arch": "arm64", "seconds": 7.0}, {"id": "x", "arch": "arm64", "seconds": 9.0}]
+    past = results.of_json({"cells": rows}, "past")
     assert shard.costs(made, past) == {"a": 7.0, "b": 8.0, "c": 8.0}
     assert len(set(shard.costs(made, None).values())) == 1
 
@@ -129,7 +131,7 @@ def test_what_contradicts_itself_is_refused(run: Run, tmp_path: Path) -> None:
 def test_images_that_differ_between_hosts_are_refused(run: Run, tmp_path: Path) -> None:
     run("--shard", "1/2", "--results", "one")
     run("--shard", "2/2", "--results", "two", digest="7")
-    parts = [merge.read(tmp_path / name) for name in ("one", "two")]
+    parts = [merge.read(RunFolder(tmp_path / name)) for name in ("one", "two")]
     for part in parts:
         for row in part.run["cells"]:
             row["image"] = "same.yml"
@@ -143,11 +145,11 @@ def test_an_id_that_leads_out_of_the_folder_is_no_result(tmp_path: Path, name: o
     (tmp_path / "one").mkdir()
     (tmp_path / "one/events.jsonl").write_text(json.dumps({"event": "run", "cells": [{"id": name}]}) + "\n")
     with pytest.raises(UserError, match="no results of a run"):
-        merge.read(tmp_path / "one")
+        merge.read(RunFolder(tmp_path / "one"))
 
 
 @pytest.mark.parametrize("text", ["[]\n", '{"a": 1}\n', '{"event": "run"}\n', "nonsense\n"])
 def test_what_is_no_run_is_said_to_be_none(tmp_path: Path, text: str) -> None:
     (tmp_path / "events.jsonl").write_text(text)
     with pytest.raises(UserError, match="no results of a run"):
-        merge.read(tmp_path)
+        merge.read(RunFolder(tmp_path))

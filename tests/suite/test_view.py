@@ -9,6 +9,7 @@ import pytest
 from rich.console import Console
 
 from harness.run import results
+from harness.run.results_model import Results
 from harness.show import table
 from harness.show.run_view import QUIET_S, CellProgress, RunProgress, View, live
 
@@ -30,7 +31,7 @@ def case(name: str, outcome: str, instead: str = "") -> dict[str, Any]:
     return {"event": "case", "cell": cell, "case": "test_x.py::test_x[a]", "outcome": outcome, "instead": instead}
 
 
-def found() -> dict[str, Any]:
+def found() -> Results:
     collected = {"event": "collected", "cases": {"default-qemu-x86_64": 1, "default-qemu-arm64": 1, "": 1}}
     outcomes = [case("qemu-x86_64", "passed"), case("qemu-arm64", "failed"), case("", "passed")]
     return results.fold([RUN, booted("qemu-x86_64"), collected, *outcomes, {"event": "end", "code": 1}])

@@ -19,11 +19,13 @@ from harness.certify.show import WORDS, badge, facts, lines
 from harness.certify.verify import as_json
 from harness.commands.images.sbom import of as sbom_of
 from harness.commands.nights import matrix
+from harness.commands.nights.request import Request
 from harness.commands.specs import read_image
 from harness.errors import EXIT_OK, EXIT_REFUSED, HostError, UserError
 from harness.image import ForeignImage, Image
 from harness.report.words import visible
-from harness.run.cells import SIZE_BUDGET, Wanted
+from harness.run.folder import RunFolder
+from harness.run.inputs import SIZE_BUDGET, Wanted
 from harness.show.frame import progress
 from harness.spec import load_machine, load_os
 from harness.spec.models.foreign import OsSpec
@@ -127,21 +129,21 @@ def _key(given: str | None) -> keys.SigningKey:
     return keys.load(str(own))
 
 
-def _run(order: Order, nodes: Sequence[str], folder: Path, request: CertifyRequest) -> str:
+def _run(order: Order, nodes: Sequence[str], folder: RunFolder, request: CertifyRequest) -> str:
     """Run the cases and return the name of the one cell."""
-    plan = folder / PLAN
+    plan = folder.path / PLAN
     budget = order.budget.model_dump(exclude_none=True)
     plan.write_text(json_.dumps({  # which is YAML
         "machines": [str(order.machine.path.resolve())],
         "images": [{"path": PARTS.join(str(path.resolve()) for path in order.yamls), "budget": budget}],
     }))  # fmt: skip
-    cells = matrix.Request(Wanted(plan, library=request.settings.library), patience=request.patience,
+    cells = Request(Wanted(plan, library=request.settings.library), patience=request.patience,
                            settings=request.settings)  # fmt: skip
     results = matrix.run_cases(cells, nodes, folder)
-    (cell,) = results["cells"]
-    if cell["reason"]:
-        raise HostError(f"{cell['id']} could not be run", details=cell["reason"])
-    return str(cell["id"])
+    (cell,) = results.cells
+    if cell.reason:
+        raise HostError(f"{cell.id} could not be run", details=cell.reason)
+    return cell.id
 
 
 def _packed(order: Order, run: RunOfCell, key: keys.SigningKey, out: Path) -> Certificate:
@@ -157,7 +159,7 @@ def _packed(order: Order, run: RunOfCell, key: keys.SigningKey, out: Path) -> Ce
     if changed := evidence.own_label(evidence.changed_cases(cases)):
         progress(changed)
     found = identity.of(by_name(order.machine.arch), order.machine, order.image) if order.machine.qemu else None
-    with tempfile.TemporaryDirectory(prefix=".evidence-", dir=run.folder) as scratch:
+    with tempfile.TemporaryDirectory(prefix=".evidence-", dir=run.folder.path) as scratch:
         staged = evidence.stage(given, run, evidence.facts_of(found), Path(scratch) / "files")
         _write(staged, key, out, Path(scratch) / "body")
     return staged.derived.certificate

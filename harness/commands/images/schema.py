@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from harness.errors import EXIT_OK, UserError
+from harness.run import describe
 from harness.spec import schema as files
 from harness.spec.kinds import MODELS
 from harness.spec.text.complaints import nearest
@@ -22,7 +23,10 @@ class SchemaSource:
 
 
 # A schema of something else is a row more.
-SCHEMAS: dict[str, SchemaSource] = {kind: SchemaSource(partial(files.text, kind), files.path(kind)) for kind in MODELS}
+SCHEMAS: dict[str, SchemaSource] = {
+    **{kind: SchemaSource(partial(files.text, kind), files.path(kind)) for kind in MODELS},
+    "results": SchemaSource(describe.schema_text),
+}
 
 
 def schema(name: str, *, path_only: bool = False) -> int:

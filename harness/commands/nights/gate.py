@@ -4,88 +4,112 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
-from harness.errors import EXIT_CASES_FAILED, HarnessError
+from harness.errors import HarnessError, HostError
 from harness.measure.floor import Floors
 from harness.measure.gate import CellFigures, GateVerdict, Regression, verdicts
 from harness.run import results
+from harness.run.folder import RunFolder, results_file
+from harness.run.results_model import BETTER, NOT_JUDGED, WORSE, CellGate, Results
 
-FILE = "gate.json"
 SCHEMA = 1
 CAUSES = 5  # shown of one cell
 
 
 @dataclass(frozen=True)
 class After:
-    """What to do with the results. ``old``: the cells to compare with, found before anything was booted."""
+    """What to do with the results: put them into the history at ``where``, compare them with ``against``."""
 
     keep: bool = True
     where: str | None = None
     against: str | None = None
-    old: Sequence[CellFigures] = ()
 
 
-def prepare(against: str | None, *, keep: bool, where: str | None) -> After:
+@dataclass(frozen=True)
+class GateBaseline:
+    """The cells to compare with, found before anything was booted; ``problem`` says why they could not be asked for."""
+
+    cells: Sequence[CellFigures] = ()
+    problem: str = ""
+
+
+def prepare(after: After) -> GateBaseline:
     """Find what to compare with: a baseline's number, a run, ``latest-baseline``, or a folder with results.
 
-    UserError when there is no such thing.
+    UserError when there is no such thing. A history that cannot be had tonight ends no night: nothing can be
+    compared then, and the outcome says so.
     """
-    return After(keep, where, against, _old(against, where) if against else ())
-
-
-def _old(against: str, where: str | None) -> list[CellFigures]:
+    if not after.against:
+        return GateBaseline()
     from harness.history import History, baselines
 
-    path = Path(against)
-    if path.exists() or "/" in against:
-        return baselines.of_results(results.read(path if path.is_file() else path / "results.json"))
-    with History.open(where, create=False) as opened:
-        return baselines.cells(opened, against)
-
-
-def settle(after: After, found: Mapping[str, Any], folder: Path, *, as_json: bool) -> int:
-    """Add the results to the history, judge them, and return the exit code: 1 where only the judgement is bad.
-
-    A history that cannot be written is a warning.
-    """
-    if after.keep:
+    path = Path(after.against)
+    if path.exists() or "/" in after.against:
+        return GateBaseline(baselines.of_results(results.read(results_file(path))))
+    try:
+        opened = History.open(after.where, create=False)
+    except HarnessError as error:
+        return GateBaseline(problem=error.message)
+    with opened:
         try:
-            _add(after.where, found)
-        except Exception as error:  # noqa: BLE001 -- whatever is wrong there, the results are there and count
-            print(f"harness: warning: this run is not in the history: {error}", file=sys.stderr)
-    code = int(found["exit"])
-    if not after.against:
-        return code
-    judged = _judged(after, found)
-    _write(folder, after.against, judged)
-    print("\n".join(lines(after.against, judged)), file=sys.stderr if as_json else sys.stdout)
-    return code if passed(judged) else code or EXIT_CASES_FAILED
+            return GateBaseline(baselines.cells(opened, after.against))
+        except HostError as error:
+            return GateBaseline(problem=error.message)
 
 
-def _add(where: str | None, found: Mapping[str, Any]) -> None:
-    from harness.history import History, outcomes
-
-    with History.open(where) as opened:
-        opened.add(found, again=True)  # a run that went on is there as it was before
-        outcomes.add(opened, found)
-
-
-def _judged(after: After, found: Mapping[str, Any]) -> list[GateVerdict]:
+def judge(after: After, baseline: GateBaseline, found: Results) -> list[GateVerdict]:
+    """Compare a run's cells with the baseline's, in the order of the results."""
     from harness.history import History, baselines
     from harness.history.floors import floors_of
 
     def judged(floors: Callable[[CellFigures], Floors]) -> list[GateVerdict]:
-        return verdicts(after.old, baselines.of_results(found), floors)
+        return verdicts(baseline.cells, baselines.of_results(found), floors)
 
     # who compares two folders may have no history at all
     with suppress(HarnessError), History.open(after.where, create=False) as opened:
         return judged(lambda cell: floors_of(opened, cell.image, cell.machine, key=cell.key))
     return judged(lambda _: Floors())
+
+
+def cells(judged: Sequence[GateVerdict], baseline: GateBaseline, found: Results) -> dict[str, CellGate]:
+    """Return what the comparison came to, by cell."""
+    pairs = zip(found.cells, judged, strict=True)
+    return {row.id: _cell(one, baseline.problem) for row, one in pairs}
+
+
+def _cell(one: GateVerdict, problem: str) -> CellGate:
+    if problem:
+        return CellGate(judged=NOT_JUDGED, reasons=(problem,))
+    why = (one.unjudged,) if one.unjudged else ()
+    moved = {WORSE: (*_moved("exact", one.slower), *_moved("size", one.larger)),
+             BETTER: tuple(each.figure for each in one.better)}  # fmt: skip
+    return CellGate(judged=one.answer, reasons=(*moved.get(one.answer, ()), *why))
+
+
+def _moved(mode: str, found: Sequence[Regression]) -> Iterator[str]:
+    from harness.show.history_text import amount
+
+    for one in found:
+        yield f"{mode} {one.figure} {amount(mode, one.difference, signed=True)} (floor {amount(mode, one.floor)})"
+
+
+def remember(after: After, found: Results) -> str:
+    """Add a run to the history; return why that could not be done, empty when it is there."""
+    from harness.history import History, outcomes
+
+    try:
+        with History.open(after.where) as opened:
+            opened.add(found, again=True)  # a run that went on is there as it was before
+            outcomes.add(opened, found)
+    except KeyboardInterrupt:
+        return "this run is not in the history: interrupted"
+    except Exception as error:  # noqa: BLE001 -- whatever is wrong there, the results are there and count
+        return f"this run is not in the history: {error}"
+    return ""
 
 
 def passed(judged: Sequence[GateVerdict]) -> bool:
@@ -133,12 +157,10 @@ def lines(against: str, judged: Sequence[GateVerdict]) -> Iterator[str]:
         yield "what to do: `harness baseline accept latest --reason TEXT`"
 
 
-def _write(folder: Path, against: str, judged: Sequence[GateVerdict]) -> None:
+def write(folder: RunFolder, against: str, judged: Sequence[GateVerdict]) -> None:
+    """Write what was compared, figure by figure."""
     text = json.dumps(
         {"schema": SCHEMA, "against": against, "passed": passed(judged), "cells": [asdict(one) for one in judged]},
         indent=1,
     )
-    try:
-        (folder / FILE).write_text(text + "\n", encoding="utf-8")
-    except OSError as error:
-        print(f"harness: warning: cannot write {folder / FILE}: {error.strerror}", file=sys.stderr)
+    folder.gate.write_text(text + "\n", encoding="utf-8")

@@ -3,102 +3,163 @@
 from __future__ import annotations
 
 import os
-import shutil
-import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from harness import paths, proc
 from harness.build.settings import Settings
-from harness.commands.nights import gate, outcome, retain, watch
-from harness.commands.nights.watch import EXIT_DEADLINE, Deadline
+from harness.commands.nights import gate, retain, running, views, watch
+from harness.commands.nights.request import CasePaths, Request
 from harness.commands.specs import tell
-from harness.errors import EXIT_BUG, EXIT_INTERRUPTED, HarnessError, UserError
-from harness.options import pytest_words
-from harness.run import events, results
+from harness.errors import HarnessError
+from harness.hostfaults import explained
+from harness.run import beginning, events, inputs, results
 from harness.run import folder as folder_
-from harness.run.cells import DEFAULT_PLAN, Wanted, check
-from harness.run.events import Event, read
+from harness.run.changes import RunChange
+from harness.run.events import Event
+from harness.run.folder import RunFolder
+from harness.run.inputs import DEFAULT_PLAN, RunInputs, Wanted
+from harness.run.results_model import Results
 from harness.show.frame import progress
 from harness.spec import load_plan
 from harness.spec.models.plan import Notify
 
 LATEST = Path("results/latest")
-LOG = "pytest.log"
-PYTEST_USAGE = 4
 LISTING = {"--collect-only", "--co"}  # of pytest: which cases there are; nothing is run or left
-NOTHING_SELECTED = 5
-
-
-@dataclass(frozen=True)
-class Request:
-    """What was asked for on the command line; `extra` goes to pytest as it is."""
-
-    wanted: Wanted
-    results: Path | None = None
-    keyword: str = ""
-    workers: int | None = None
-    patience: float = 1.0
-    settings: Settings = field(default_factory=Settings)
-    explain: bool = False
-    extra: Sequence[str] = ()
-    after: gate.After = field(default_factory=gate.After)
-    resume: bool = False
-    deadline: Deadline | None = None
-    shard: str = ""
-    durations: Path | None = None
-    quarantine: bool = False
 
 
 def matrix(request: Request, *, as_json: bool = False) -> int:
-    """Run it and show it. Returns 0 when all passed, 1 failed cases, 3 cells this host cannot run, 130 interrupted.
+    """Run it and show it. Returns the exit code of its outcome (`harness.run.outcome`).
 
-    Raises what ended the run before its first case; results.json is written nevertheless.
+    Raises what kept it from beginning. The results, all files that show them, and whoever is to be notified tell of
+    that as of any other outcome.
     """
-    cases = check(request.wanted, tell)
+    try:
+        with watch.interruptible():
+            baseline = gate.prepare(request.after)
+            read = inputs.read(request.wanted)
+            for spec in read.images:
+                tell(spec)
+    except HarnessError as error:
+        _could_not_begin(request, error, as_json=as_json)
+        raise
     if LISTING & set(request.extra):
-        return subprocess.run([*_argv(replace(request, workers=0), cases, None)], check=False).returncode
-    folder = (
-        folder_.resume((request.results or LATEST).resolve()) if request.resume else results_folder(request.results)
-    )
-    with folder_.held(folder):
-        found = run_cases(request, cases, folder)
-        changed = outcome.show(found, folder, as_json=as_json)
-        verdict = gate.settle(request.after, found, folder, as_json=as_json)
-        outcome.write(found, folder, changed, sys.stderr if as_json else sys.stdout)
-    if request.wanted.plan:
-        plan = load_plan(request.wanted.plan)
-        for line in retain.after_run(plan.disk, folder):
+        return running.listed(request, _cases(read))
+    notify = read.plan.notify if read.plan else Notify()
+    try:
+        folder = _named(request)
+        with folder.held(), explained(folder.path):
+            found, changed, ended = _night(request, read, baseline, folder, as_json=as_json)
+    except HarnessError as error:  # what is there is another run's, and stays
+        _notify(notify, results.fold(_unbegun(request, error)), [])
+        raise
+    if read.plan:
+        for line in retain.after_run(read.plan.disk, folder.path):
             progress(line)
-        if plan.notify != Notify():
-            from harness.commands.nights import notify  # brings what speaks HTTP and SMTP
+    _notify(notify, found, changed)
+    if ended:
+        raise ended
+    return found.exit
 
-            notify.send(plan.notify, found, changed)
-    return verdict
+
+def _cases(read: RunInputs) -> CasePaths:
+    return list(read.plan.cases) if read.plan else []
 
 
-def run_cases(request: Request, cases: Sequence[Path | str], folder: Path) -> dict[str, Any]:
+def run_cases(request: Request, cases: CasePaths, folder: RunFolder) -> Results:
     """Run `cases` (files, folders, pytest's node ids; all when empty) into `folder`, showing it; return its results.
 
     Raises what ended the run before its first case; results.json is written nevertheless.
     """
-    begun = len(read(folder))
-    code = watch.run(_argv(request, cases, folder), folder, folder / LOG, request.deadline)
-    told = read(folder)
-    error = None if code == EXIT_DEADLINE else _early_end(told[begun:], folder, code)
-    if error and request.resume and not told[begun:]:  # what is there is another run's, and stays
-        raise error
-    found = _results(told, folder, code, error, request.deadline)
-    if error:
-        raise error
-    if found is None:
-        raise KeyboardInterrupt
+    with watch.interruptible():
+        found, ended = running.run(request, inputs.read(request.wanted), cases, folder)
+    if ended:
+        raise ended
     return found
+
+
+def _night(
+    request: Request, read: RunInputs, baseline: gate.GateBaseline, folder: RunFolder, *, as_json: bool
+) -> tuple[Results, list[RunChange], HarnessError | None]:
+    """Run it, judge it, and leave everything that shows its outcome; return what ended it before its first case, too.
+
+    All of that is written before the history is touched, and once more when the history could not be had.
+    """
+    after = request.after
+    _ = folder.resume() if request.resume else folder.take()
+    with watch.interruptible():
+        found, ended = running.run(request, read, _cases(read), folder)
+    with watch.uninterrupted():
+        judged = gate.judge(after, baseline, found) if after.against and not ended else []
+        if after.against and not ended:
+            by_cell = gate.cells(judged, baseline, found)
+            cells = {name: one.model_dump(mode="json") for name, one in by_cell.items()}
+            folder.events.tell("gate", against=after.against, cells=cells)
+            gate.write(folder, after.against, judged)
+        if baseline.problem:
+            folder.events.tell("history", problem=baseline.problem)
+        found, changed = _left(folder)
+        if not ended and not as_json:
+            views.show(found, changed, folder, gate.lines(after.against, judged) if after.against else ())
+    if after.keep and not ended:
+        with watch.interruptible():
+            problem = gate.remember(after, found)
+        if problem:
+            with watch.uninterrupted():
+                folder.events.tell("history", problem=problem)
+                found, changed = _left(folder)
+    with watch.uninterrupted():
+        views.conclude(found, changed, folder, as_json=as_json, quiet=ended is not None)
+    return found, changed, ended
+
+
+def _left(folder: RunFolder) -> tuple[Results, list[RunChange]]:
+    """Write the results and all that shows them, from the run's events; return them and what has changed."""
+    found = results.fold(folder.read_events())
+    changed = views.since(found, folder)
+    folder.write_results(found)
+    views.write(found, folder, changed)
+    return found, changed
+
+
+def _unbegun(request: Request, error: HarnessError) -> list[Event]:
+    """Return the events of a run that could not begin."""
+    plan = request.wanted.plan
+    source = plan if plan and plan.exists() else None
+    return [{"event": "run", **beginning.facts(plan, source)}, {"event": "end", "error": events.of_error(error)}]
+
+
+def _could_not_begin(request: Request, error: HarnessError, *, as_json: bool) -> None:
+    """Tell that a run could not begin, in its folder and to whoever is to be notified; what cannot be told is left.
+
+    A run that was to go on stays as it is. A plan that is not there, without a folder that is, leaves nothing behind.
+    """
+    plan = request.wanted.plan
+    told = _unbegun(request, error)
+    found = results.fold(told)
+    if not request.resume and (request.results is not None or plan is None or plan.exists()):
+        with suppress(HarnessError, OSError), watch.uninterrupted():
+            folder = _named(request)
+            with folder.held():
+                folder.take()
+                for event in told:
+                    folder.events.tell(**event)
+                found, _ = _left(folder)
+                views.conclude(found, [], folder, as_json=as_json, quiet=True)
+    if plan:
+        from harness.commands.nights.notify import wanted_by
+
+        _notify(wanted_by(plan), found, [])
+
+
+def _notify(wanted: Notify, found: Results, changed: Sequence[RunChange]) -> None:
+    if wanted != Notify():
+        from harness.commands.nights import notify  # brings what speaks HTTP and SMTP
+
+        with watch.uninterrupted():
+            notify.send(wanted, found, changed)
 
 
 def from_words(
@@ -123,75 +184,24 @@ def from_words(
     return matrix(Request(wanted, settings=settings, extra=tuple(extra), **rest), as_json=as_json)
 
 
-def results_folder(given: Path | None) -> Path:
-    """Return the folder that a run writes to, made ready: `given`, else results/TIME, which results/latest names."""
-    if given is not None:
-        return folder_.take(given.absolute(), also=(LOG, gate.FILE, *outcome.FILES))
+def _named(request: Request) -> RunFolder:
+    """Return the folder that a run writes to, not made ready yet."""
+    if request.resume:
+        return RunFolder((request.results or LATEST).resolve())
+    return RunFolder(request.results.absolute()) if request.results is not None else _fresh()
+
+
+def _fresh() -> RunFolder:
+    """Return a folder of its own, results/TIME, which results/latest names from now on."""
     folder = folder_.new(LATEST.parent.absolute(), time.strftime("%Y%m%d-%H%M%S"))
     with suppress(OSError):  # there may have been none
-        shutil.copyfile(LATEST / results.FILE, folder / results.PREVIOUS)
-    scratch = folder.parent / f".latest.{os.getpid()}"
-    scratch.symlink_to(folder.name)
-    scratch.replace(folder.parent / LATEST.name)
-    return folder_.take(folder)
+        folder.keep_previous(RunFolder(LATEST))
+    scratch = folder.path.parent / f".latest.{os.getpid()}"
+    scratch.symlink_to(folder.path.name)
+    scratch.replace(folder.path.parent / LATEST.name)
+    return folder
 
 
-def _argv(request: Request, cases: Sequence[Path | str], folder: Path | None) -> list[str]:
-    from harness.system import limits
-
-    wanted = request.wanted
-    workers = request.workers if request.workers is not None else limits.guests(256)
-    given = {
-        "plan": wanted.plan, "image": wanted.images, "machine": wanted.machines, "results": folder,
-        "timeout_multiplier": request.patience, "explain": request.explain, "resume": request.resume,
-        "quarantine": request.quarantine, "history": request.after.where, "shard": request.shard or None,
-        "durations_of": request.durations, **request.settings.changed,
-    }  # fmt: skip
-    words = [*pytest_words(given), *([f"-k={request.keyword}"] if request.keyword else [])]
-    return [
-        # a killed matrix takes pytest with it, which takes its workers, which take their guests
-        proc.resolve("setpriv"), "--pdeathsig", "TERM", "--",
-        sys.executable, "-m", "pytest", *map(str, cases or [paths.CASES]), *words,
-        f"-n={workers}", "-p", "no:cacheprovider", "--color=no", *request.extra,
-    ]  # fmt: skip
-
-
-def _results(
-    told: Sequence[Event], folder: Path, code: int, error: HarnessError | None, deadline: Deadline | None
-) -> dict[str, Any] | None:
-    """Return the run's results, written anew where pytest could not know the end; None when it never began."""
-    if not any(event["event"] == "run" for event in told):
-        return None
-    end: Event = {"event": "end", "interrupted": code == EXIT_INTERRUPTED, "code": code}
-    if error:
-        end["error"] = events.of_error(error)
-    elif code == EXIT_DEADLINE and deadline:
-        end |= {"code": 0, "deadline": deadline.text}
-    elif code != EXIT_INTERRUPTED and told[-1]["event"] == "end":
-        end = told[-1]
-    found = results.fold([*(event for event in told if event["event"] != "end"), end])
-    results.write(folder, found)
-    return found
-
-
-def _early_end(told: Sequence[Event], folder: Path, code: int) -> HarnessError | None:
-    """Return why no case was run though one should have been, in the words of whoever knows; None when all is well."""
-    if code == EXIT_INTERRUPTED or any(event["event"] == "case" for event in told):
-        return None
-    last = told[-1] if told else {}
-    if last.get("error"):
-        return events.to_error(last["error"])
-    own = last.get("code", code)  # before the results had their say
-    nothing_left = any(event["event"] == "resumed" and not event["cells"] for event in told)
-    if nothing_left or (own in results.PYTEST_OK and code != NOTHING_SELECTED):
-        return None
-    lines = (folder / LOG).read_text(errors="replace").strip().splitlines()
-    said = "\n".join(lines[-30:])
-    if code == NOTHING_SELECTED:
-        return UserError("no case was selected", details=said)
-    if code == PYTEST_USAGE:
-        words = [line.removeprefix("ERROR: ") for line in lines if line and not line.startswith("building ")]
-        return UserError(words[0] if words else "pytest refused its arguments", details="\n".join(words[1:]))
-    error = HarnessError(f"pytest ended with exit code {code} before any case", details=f"{said}\nlog: {folder / LOG}")
-    error.exit_code = EXIT_BUG
-    return error
+def results_folder(given: Path | None) -> RunFolder:
+    """Return the folder that a run writes to, made ready: `given`, else results/TIME, which results/latest names."""
+    return (RunFolder(given.absolute()) if given is not None else _fresh()).take()

@@ -6,15 +6,20 @@ import os
 import smtplib
 import ssl
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from email.message import EmailMessage
+from pathlib import Path
 from typing import Any
+
+from pydantic import ValidationError
 
 from harness.errors import HarnessError, HostError, UserError
 from harness.report import brief
 from harness.run.changes import RunChange
+from harness.run.results_model import Results
 from harness.spec.models.plan import Email, Notify
+from harness.spec.text.reader import mapping_of, read
 
 PATIENCE_S = 20.0
 TRIES = 3
@@ -22,7 +27,7 @@ MOST = 8000  # characters of a message: chat rooms cut longer ones
 SECURE = {"tls": 465, "starttls": 587, "none": 25}
 
 
-def send(wanted: Notify, found: Mapping[str, Any], changed: Sequence[RunChange]) -> None:
+def send(wanted: Notify, found: Results, changed: Sequence[RunChange]) -> None:
     """Send what the plan asks for; a warning says what could not be sent, without the secrets."""
     tasks: list[Callable[[], None]] = []
     if wanted.webhook_env:
@@ -36,24 +41,18 @@ def send(wanted: Notify, found: Mapping[str, Any], changed: Sequence[RunChange])
             print(f"harness: warning: {error}", file=sys.stderr)
 
 
-def _webhook(variable: str, found: Mapping[str, Any], changed: Sequence[RunChange]) -> None:
+def _webhook(variable: str, found: Results, changed: Sequence[RunChange]) -> None:
     import httpx2
     from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential
 
     url = _secret(variable)
-    body = {
-        "text": brief.markdown(found, changed)[:MOST],
-        **{key: found[key] for key in ("run", "when", "plan", "exit")},
-        "cells": {row["id"]: row["status"] for row in found["cells"]},
-        "changes": [{"kind": one.kind, "text": one.text} for one in changed],
-    }
     try:
         for attempt in Retrying(
             stop=stop_after_attempt(TRIES), wait=wait_exponential(max=5), reraise=True,
             retry=retry_if_exception_type((httpx2.TransportError, _Busy)),
         ):  # fmt: skip
             with attempt:
-                status = httpx2.post(url, json=body, timeout=PATIENCE_S).status_code
+                status = httpx2.post(url, json=body(found, changed), timeout=PATIENCE_S).status_code
                 if status >= 500:
                     raise _Busy(str(status))
     except _Busy as busy:
@@ -68,11 +67,30 @@ class _Busy(Exception):  # noqa: N818 -- it is asked again
     pass
 
 
-def _email(wanted: Email, found: Mapping[str, Any], changed: Sequence[RunChange]) -> None:
-    message = EmailMessage()
-    message["Subject"] = f"{found['plan'] or 'a run'}: {brief.headline(found)}"
-    message["From"], message["To"] = wanted.from_, ", ".join(wanted.to)
-    message.set_content(brief.markdown(found, changed))
+def body(found: Results, changed: Sequence[RunChange]) -> dict[str, Any]:
+    """Return what a webhook gets; most chat rooms show its `text`."""
+    return {
+        "text": brief.markdown(found, changed)[:MOST],
+        "run": found.run,
+        "when": found.when,
+        "plan": found.plan,
+        "exit": found.exit,
+        "outcome": found.outcome.word,
+        "cells": {row.id: row.status for row in found.cells},
+        "changes": [{"kind": one.kind, "text": one.text} for one in changed],
+    }
+
+
+def message(wanted: Email, found: Results, changed: Sequence[RunChange]) -> EmailMessage:
+    """Return the mail."""
+    made = EmailMessage()
+    made["Subject"] = _line(f"{found.plan or 'a run'}: {found.outcome.headline}")
+    made["From"], made["To"] = wanted.from_, ", ".join(wanted.to)
+    made.set_content(brief.markdown(found, changed))
+    return made
+
+
+def _email(wanted: Email, found: Results, changed: Sequence[RunChange]) -> None:
     host, _, port = wanted.server.partition(":")
     password = _secret(wanted.password_env) if wanted.password_env else ""
     user = _secret(wanted.user_env) if wanted.user_env else ""
@@ -90,11 +108,25 @@ def _email(wanted: Email, found: Mapping[str, Any], changed: Sequence[RunChange]
                 server.starttls(context=ssl.create_default_context())
             if user:
                 server.login(user, password)
-            server.send_message(message)
+            server.send_message(message(wanted, found, changed))
     except smtplib.SMTPResponseException as error:
         raise HostError(f"the mail server {wanted.server} refuses: {error.smtp_code}") from None
     except (smtplib.SMTPException, OSError) as error:
         raise HostError(f"the mail server {wanted.server} cannot be used: {type(error).__name__}") from None
+
+
+def wanted_by(plan: Path) -> Notify:
+    """Return who is to be told of a plan's run, also where the rest of the plan is wrong; nobody where that is."""
+    try:
+        found = mapping_of(read(plan)).get("notify")
+        return Notify.model_validate(found) if isinstance(found, dict) else Notify()
+    except (HarnessError, ValidationError):
+        return Notify()
+
+
+def _line(text: str) -> str:
+    """Return what a header may hold."""
+    return "".join(letter if letter.isprintable() else " " for letter in text)
 
 
 def _secret(variable: str) -> str:

@@ -11,7 +11,7 @@ from harness import paths
 from harness.commands.host import clean
 from harness.errors import HostError, UserError
 from harness.retention import MB, entry, surplus
-from harness.run import folder as folder_
+from harness.run.folder import RunFolder
 from harness.spec.models.plan import DiskLimits
 from harness.store import Store
 
@@ -53,12 +53,12 @@ def runs(base: Path, limit: int, spared: Path | None = None, *, dry_run: bool = 
 
 
 def _is_run(path: Path) -> bool:
-    return bool(RUN.fullmatch(path.name)) and not path.is_symlink() and path.is_dir() and folder_.is_ours(path)
+    return bool(RUN.fullmatch(path.name)) and not path.is_symlink() and path.is_dir() and RunFolder(path).is_ours()
 
 
 def _remove(run: Path) -> bool:
     try:
-        with folder_.held(run):
+        with RunFolder(run).held():
             shutil.rmtree(run)
     except UserError:
         return False  # another process is at work in it

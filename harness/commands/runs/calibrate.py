@@ -87,7 +87,7 @@ def calibrate(
 def _keep(made: Calibration, images: Sequence[str], machine: str, where: str | None) -> None:
     from harness.history import History
     from harness.history.floors import set_floor
-    from harness.run.cells import shown
+    from harness.run.inputs import shown
 
     how = f"range of {len(made.boots)} boots: seeds, command line, order of files"
     with History.open(where) as opened:

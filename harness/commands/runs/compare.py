@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,10 @@ from harness.measure.compare import Comparison, ms, sentence
 from harness.measure.floor import Floors
 from harness.measure.gate import CellFigures, differing
 from harness.measure.phases import figures
+from harness.run import results
+from harness.run.folder import RESULTS, RunFolder
 from harness.show.frame import progress
+from harness.system.folder import RECORD, BootFolder
 from harness.system.marks import check
 from harness.system.record import BootRecord
 
@@ -28,7 +31,6 @@ if TYPE_CHECKING:
 
 SHOWN = 12
 LEAST_SHOWN_US = 20
-RECORD = "record.json"
 
 
 def run(request: CompareRequest, settings: Settings) -> int:
@@ -99,20 +101,20 @@ class Opened:
 
 def _cells(name: str, opened: Opened) -> list[CellFigures]:
     """Return the cells of a results folder, a boot's record, a run of the history, or a baseline."""
+    path = Path(name)
+    for file in (path, RunFolder(path).results, BootFolder(path).record):
+        if file.is_file() and file.suffix == ".json":
+            return _read(file)
+    if path.exists():
+        raise UserError(f"{name} is neither an image nor results", hint=f"it has no {MANIFEST}, {RESULTS} or {RECORD}")
     from harness.history import baselines
 
-    path = Path(name)
-    for file in (path, path / "results.json", path / RECORD):
-        if file.is_file() and file.suffix == ".json":
-            return _read(file, baselines.of_results)
-    if path.exists():
-        raise UserError(
-            f"{name} is neither an image nor results", hint=f"it has no {MANIFEST}, results.json or {RECORD}"
-        )
     return baselines.cells(opened.get(), name)
 
 
-def _read(file: Path, of_results: Callable[[Any], list[CellFigures]]) -> list[CellFigures]:
+def _read(file: Path) -> list[CellFigures]:
+    from harness.history import baselines
+
     try:
         data = json.loads(file.read_text())
     except (OSError, ValueError) as error:
@@ -123,7 +125,7 @@ def _read(file: Path, of_results: Callable[[Any], list[CellFigures]]) -> list[Ce
         if record.mode != "exact":
             raise UserError(f"{file} is the record of a wall boot", hint="harness boot --exact makes exact ones")
         return [CellFigures(record.image, record.machine, exact=figures(record), key=record.key)]
-    return of_results(data)
+    return baselines.of_results(results.of_json(data, str(file)))
 
 
 def _paired(

@@ -19,6 +19,7 @@ from harness.measure.floor import Floors
 from harness.measure.gate import differing
 from harness.measure.series import Series
 from harness.run import results
+from harness.run.folder import RESULTS, results_files
 from harness.show import history_text as text
 from harness.show import history_view as view
 from harness.show.history_view import ID, Shown
@@ -173,9 +174,9 @@ def _files(path: Path) -> list[Path]:
     if str(path) == "-":
         return [path]
     if path.is_dir():
-        found = [path / results.FILE] if (path / results.FILE).exists() else sorted(path.glob(f"*/{results.FILE}"))
+        found = results_files(path)
         if not found:
-            raise UserError(f"{path} has no {results.FILE}, nor has a folder in it")
+            raise UserError(f"{path} has no {RESULTS}, nor has a folder in it")
         return found
     try:
         with path.open("rb"):

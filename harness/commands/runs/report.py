@@ -6,6 +6,7 @@ from pathlib import Path
 
 from harness.errors import UserError
 from harness.report import files
+from harness.run.folder import RunFolder
 
 LATEST = Path("results/latest")
 
@@ -19,5 +20,5 @@ def report(folder: Path | None, output: Path | None, *, over_time: bool, where: 
     else:
         if where is not None:
             raise UserError("the page of a run takes nothing from a history", hint="harness report --over-time")
-        print(files.write(folder or LATEST, output))
+        print(files.write(RunFolder(folder or LATEST), output))
     return 0

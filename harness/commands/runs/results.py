@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness.commands.nights import outcome
+from harness.commands.nights import views
 from harness.run import merge
+from harness.run.folder import RunFolder
 
 
 def merge_results(folders: Sequence[Path], out: Path, *, partial: bool, as_json: bool) -> int:
     """Write the whole run to `out` and show it; return its exit code. UserError for parts that do not fit together."""
-    parts = [merge.read(folder) for folder in folders]
-    found = merge.write(parts, merge.merge(parts, partial=partial), out)
-    changed = outcome.show(found, out, as_json=as_json)
-    outcome.write(found, out, changed, sys.stderr if as_json else sys.stdout)
-    return int(found["exit"])
+    parts = [merge.read(RunFolder(folder)) for folder in folders]
+    folder = RunFolder(out)
+    found = merge.write(parts, merge.merge(parts, partial=partial), folder)
+    changed = views.since(found, folder)
+    views.write(found, folder, changed)
+    if not as_json:
+        views.show(found, changed, folder)
+    views.conclude(found, changed, folder, as_json=as_json)
+    return found.exit

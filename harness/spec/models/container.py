@@ -107,8 +107,16 @@ class _ResourcesSchema:
 def _check_resources(value: dict[str, Any]) -> dict[str, Any]:
     from harness.spec.models.resources import Resources
 
-    Resources.model_validate(value, by_alias=True, by_name=False)
-    return value
+    kept: dict[str, Any] = _frozen(value)
+    Resources.model_validate(kept, by_alias=True, by_name=False)
+    return kept
+
+
+def _frozen(value: Any) -> Any:
+    """Return plain data with tuples for lists: JSON, by which specs go to other processes, has no tuples."""
+    if isinstance(value, dict):
+        return {key: _frozen(one) for key, one in value.items()}
+    return tuple(map(_frozen, value)) if isinstance(value, list | tuple) else value
 
 
 class EntryConfig(Model):

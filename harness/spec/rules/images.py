@@ -11,7 +11,6 @@ from harness.spec.text.complaints import nearest
 
 MANIFEST = "manifest.json"  # what makes a folder a built image
 BOOTED = "image.json"  # what a boot leaves beside its record: which image it was
-RESULTS = "results.json"
 YAML = (".yml", ".yaml")
 PARTS = "+"  # between files that are merged
 LARGEST = 64 << 10  # bytes of BOOTED
@@ -71,7 +70,7 @@ def _built(folder: Path) -> Path:
         return folder
     if (folder / BOOTED).is_file():
         return _booted(folder / BOOTED)
-    if (folder / RESULTS).is_file():
+    if (folder / paths.RESULTS).is_file():
         raise UserError(f"{folder} holds the results of a run, not an image", hint=EXPECTED)
     inside = sorted(path.name for path in folder.iterdir() if (path / MANIFEST).is_file() or path.suffix in YAML)[:6]
     hint = f"it has {', '.join(inside)}" if inside else EXPECTED

@@ -99,14 +99,18 @@ def plain(node: YamlNode) -> Any:
 
 def read(path: Path) -> Document:
     """Read a YAML file. UserError when it cannot be opened, SpecError when it is no YAML within the bounds."""
+    return parse(content_of(path), path)
+
+
+def content_of(path: Path) -> bytes:
+    """Return a YAML file's bytes, as many as a document may have and one more; UserError when it cannot be opened."""
     try:
         with path.open("rb") as stream:
-            content = stream.read(MAX_BYTES + 1)
+            return stream.read(MAX_BYTES + 1)
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}") from None
     except ValueError as error:  # a NUL in the name
         raise UserError(f"cannot read {str(path)!r}: {error}") from None
-    return parse(content, path)
 
 
 def parse(content: bytes, file: Path) -> Document:

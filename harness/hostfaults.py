@@ -1,0 +1,107 @@
+"""What a failed system call says of this host, told as what it is: no disk, no memory, no process, no file to open.
+
+Such a failure says nothing about an image, whatever was under way when it came.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from harness.errors import HarnessError, HostError
+
+PROBE_BYTES = 64 << 10  # what a disk must take to count as one that is not full
+MOST_CAUSES = 10
+FULL = (errno.ENOSPC, errno.EDQUOT)
+# A call by any of these has asked for a process or a thread; elsewhere EAGAIN only says that there is nothing to read.
+STARTING = frozenset({"_fork_exec", "fork", "_execute_child", "posix_spawn", "forkpty", "start"})
+NO_PROCESS = "this host lets this user have no more processes"
+KINDS = {
+    errno.ENOMEM: ("this host has no memory left", "run fewer workers (-n), or give it more"),
+    errno.EMFILE: ("too many files are open in one process", "ulimit -n"),
+    errno.ENFILE: ("too many files are open on this host", "sysctl fs.file-max"),
+    errno.EIO: ("a disk of this host fails: input/output error", "dmesg"),
+    errno.EROFS: ("a disk of this host can only be read", "dmesg says whether it failed"),
+    errno.EFBIG: ("a file has reached the most that this host lets one have", "ulimit -f"),
+}
+
+
+def host_fault(error: BaseException, folders: Iterable[Path] = ()) -> HostError | None:
+    """Return what an error says of this host, None when it says nothing of it.
+
+    Of `folders`, those whose disk is full are named where the error names no file. What the harness has explained
+    already is not explained again.
+    """
+    for one in _causes(error):
+        if isinstance(one, HarnessError):
+            return one if isinstance(one, HostError) else None
+        if found := _of_one(one, folders):
+            return found
+    return None
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    now: BaseException | None = error
+    for _ in range(MOST_CAUSES):
+        if now is None:
+            return
+        yield now
+        now = now.__cause__ or (None if now.__suppress_context__ else now.__context__)
+
+
+def _of_one(error: BaseException, folders: Iterable[Path]) -> HostError | None:
+    starting = isinstance(error, OSError) and error.errno == errno.EAGAIN and STARTING & {*_functions(error)}
+    if starting or (isinstance(error, RuntimeError) and "can't start new thread" in str(error)):
+        return HostError(NO_PROCESS, hint="ulimit -u, or the unit's TasksMax", details=str(error))
+    number = errno.ENOMEM if isinstance(error, MemoryError) else error.errno if isinstance(error, OSError) else None
+    name = os.fsdecode(error.filename) if isinstance(error, OSError) and error.filename else ""
+    if number in FULL:
+        return full_disk([Path(name).parent] if name else full(folders), str(error))
+    if number in KINDS:
+        what, hint = KINDS[number]
+        return HostError(f"{what}: {name}" if name else what, hint=hint)
+    return None
+
+
+def full_disk(folders: Iterable[Path], details: str = "") -> HostError:
+    """Return the error that names whose disk is full."""
+    names = " and ".join(str(folder) for folder in folders)
+    what = f"the disk of {names} is full" if names else "a disk is full"
+    return HostError(what, hint="free space there, or `harness clean`", details=details)
+
+
+def full(folders: Iterable[Path]) -> list[Path]:
+    """Return those folders into which nothing more can be written."""
+    return [folder for folder in folders if _is_full(folder)]
+
+
+def _is_full(folder: Path) -> bool:
+    try:
+        with tempfile.TemporaryFile(dir=folder) as stream:
+            stream.write(b"\0" * PROBE_BYTES)
+            stream.flush()
+    except OSError as error:
+        return error.errno in FULL
+    return False
+
+
+def _functions(error: BaseException) -> Iterator[str]:
+    trace = error.__traceback__
+    while trace is not None:
+        yield trace.tb_frame.f_code.co_name
+        trace = trace.tb_next
+
+
+@contextlib.contextmanager
+def explained(*folders: Path) -> Iterator[None]:
+    """Raise what a failed system call within says of this host as HostError; everything else as it is."""
+    try:
+        yield
+    except (OSError, MemoryError, RuntimeError) as error:
+        if found := host_fault(error, folders):
+            raise found from error
+        raise

@@ -1,0 +1,204 @@
+"""What a run is of: plan, machines and images, each read once by whoever starts the run.
+
+Every other process of the run is handed what was read, as frozen objects that carry the digests of their files: who
+edits a file while the run goes on changes the next one.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pydantic import Field, ValidationError
+
+from harness import paths
+from harness.errors import UserError
+from harness.spec.foreign import describes_os, os_of, with_password
+from harness.spec.models.base import Model
+from harness.spec.models.foreign import OsSpec
+from harness.spec.models.image import ImageSpec
+from harness.spec.models.machine import MachineSpec
+from harness.spec.models.plan import Budget, Plan
+from harness.spec.text.reader import Document, content_of, parse
+
+DEFAULT_PLAN = paths.CASES / "matrix.yml"
+SIZE_BUDGET = 35.0  # MB, unless the plan says otherwise
+# in the environment of pytest: the file of what `harness matrix` has read
+HANDED = "HARNESS_INPUTS"
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What the options ask for: a plan, images and machines. Images and machines without a plan are their product.
+
+    ``library`` lets the library's components stand for images of others.
+    """
+
+    plan: Path | None = None
+    images: tuple[str, ...] = ()
+    machines: tuple[str, ...] = ()
+    library: bool = False
+
+
+class CellInputs(Model):
+    """An image (by its place among the run's) on a machine, with its budget."""
+
+    image: int
+    machine: MachineSpec
+    size: float
+    ready: float | None = None
+    phases: dict[str, float] = Field(default_factory=dict)
+    wall: float | None = None
+
+
+class RunInputs(Model):
+    """All that was read. ``texts`` are the images' YAML files by path, for images that more YAML is added to."""
+
+    plan: Plan | None = None
+    images: tuple[ImageSpec | OsSpec, ...] = ()
+    cells: tuple[CellInputs, ...] = ()
+    texts: dict[str, str] = Field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """An image's YAML files on one machine with its budget."""
+
+    sources: tuple[Path, ...]
+    machine: MachineSpec
+    size: float
+    ready: float | None
+    phases: Mapping[str, float] = field(default_factory=dict)
+    wall: float | None = None
+
+
+def read(wanted: Wanted) -> RunInputs:
+    """Read every file that is wanted; UserError or SpecError for what is wrong."""
+    from harness.spec import load_image
+
+    plan, pairs = _pairs(wanted)
+    images: dict[tuple[Path, ...], ImageSpec | OsSpec] = {}
+    texts: dict[str, str] = {}
+    for sources in dict.fromkeys(pair.sources for pair in pairs):
+        contents = {str(path.resolve()): content_of(path) for path in sources}
+        foreign = _os_document(sources[0], contents) if len(sources) == 1 else None
+        if foreign:
+            images[sources] = os_of(foreign)
+        else:
+            images[sources] = load_image(sources, library=wanted.library, contents=contents)
+            texts |= {name: data.decode() for name, data in contents.items()}
+    order = list(images)
+    cells = tuple(
+        CellInputs(image=order.index(pair.sources), machine=pair.machine, size=pair.size, ready=pair.ready,
+                   phases=dict(pair.phases), wall=pair.wall)
+        for pair in pairs
+    )  # fmt: skip
+    return RunInputs(plan=plan, images=tuple(images.values()), cells=cells, texts=texts)
+
+
+def _os_document(path: Path, contents: Mapping[str, bytes]) -> Document | None:
+    """Return the document of a foreign OS's YAML, None of any other: its own reader says what is wrong with that."""
+    try:
+        document = parse(contents[str(path.resolve())], path)
+    except UserError:
+        return None
+    return document if describes_os(document) else None
+
+
+def hand_over(inputs: RunInputs, path: Path) -> None:
+    """Write what was read for another process of the run; passwords stay in the environment."""
+    images = tuple(_without_password(one) if isinstance(one, OsSpec) else one for one in inputs.images)
+    path.write_text(inputs.model_copy(update={"images": images}).model_dump_json())
+
+
+def handed(path: Path) -> RunInputs:
+    """Return what `hand_over` wrote; UserError when it cannot be read."""
+    try:
+        found = RunInputs.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError) as error:
+        raise UserError(f"cannot read {path}: {error}", hint=f"unset {HANDED}") from None
+    images = (one.model_copy(update={"login": with_password(one)}) if isinstance(one, OsSpec) else one
+              for one in found.images)  # fmt: skip
+    return found.model_copy(update={"images": tuple(images)})
+
+
+def _without_password(spec: OsSpec) -> OsSpec:
+    if spec.login is None or spec.login.password_env is None:
+        return spec
+    return spec.model_copy(update={"login": spec.login.model_copy(update={"password": None})})
+
+
+def _pairs(wanted: Wanted) -> tuple[Plan | None, list[_Pair]]:
+    """Return the plan and what is to be run, in its order; UserError or SpecError when the files are wrong."""
+    from harness.spec import load_machine, load_plan
+
+    if wanted.plan is None and wanted.images and wanted.machines:
+        machines = [load_machine(name) for name in wanted.machines]
+        both = [(split(image), machine) for image in wanted.images for machine in machines]
+        return None, [_Pair(sources, machine, SIZE_BUDGET, None) for sources, machine in both]
+    plan = load_plan(wanted.plan or DEFAULT_PLAN)
+    found: list[_Pair] = []
+    for image in plan.images:
+        for name in image.machines or plan.machines:
+            machine = load_machine(name)
+            budget = [image.budgets.get(machine.name), image.budgets.get(machine.arch), image.budget, plan.budget]
+            phases = {name: ms for one in reversed(budget) if one is not None for name, ms in one.phases.items()}
+            size, wall = _first(budget, "size") or SIZE_BUDGET, _first(budget, "wall")
+            found.append(_Pair(split(str(image.path)), machine, size, _first(budget, "ready"), phases, wall))
+    return plan, _filtered(found, wanted, plan)
+
+
+def _first(budgets: Sequence[Budget | None], key: str) -> float | None:
+    return next((value for one in budgets if one is not None and (value := getattr(one, key)) is not None), None)
+
+
+def _filtered(found: list[_Pair], wanted: Wanted, plan: Plan) -> list[_Pair]:
+    """Keep the pairs that `--image` and `--machine` name, by name or by path."""
+    kept = found
+    for what, wants, names in (("image", wanted.images, _image_names), ("machine", wanted.machines, _machine_names)):
+        known = {name for pair in found for name in names(pair)}
+        for name in wants:
+            if _plain(name) not in known:
+                short = sorted(one for one in known if "/" not in one)
+                raise UserError(f"the plan {plan.path} has no {what} {name!r}", hint=f"it has: {', '.join(short)}")
+        chosen = {_plain(name) for name in wants}
+        kept = [pair for pair in kept if not chosen or chosen & names(pair)]
+    if found and not kept:
+        raise UserError(f"the plan {plan.path} has none of these images on any of these machines")
+    return kept
+
+
+def _plain(name: str) -> str:
+    """Return a name as it is, a path as one that can be compared."""
+    return str(Path(name).resolve()) if "/" in name or name.endswith((".yml", ".yaml")) else name
+
+
+def _image_names(pair: _Pair) -> set[str]:
+    return {pair.sources[0].stem, str(pair.sources[0].resolve())}
+
+
+def _machine_names(pair: _Pair) -> set[str]:
+    return {pair.machine.name, str(pair.machine.path.resolve())}
+
+
+def split(text: str) -> tuple[Path, ...]:
+    """Return the files of what `text` names; a built folder has none that a run could be of."""
+    from harness.spec.named import image_named
+
+    named = image_named(text)
+    if named.kind == "built":
+        raise UserError(
+            f"{text} is built already", hint="a run is of images' YAML: name that; harness boot takes a folder"
+        )
+    return named.paths
+
+
+def shown(path: Path) -> str:
+    """Return a path as results name it: relative to the current folder or to where the harness lies, if beneath."""
+    full = path.resolve()
+    for base in (Path.cwd(), paths.TOP):
+        if full.is_relative_to(base):
+            return str(full.relative_to(base))
+    return os.path.normpath(path)

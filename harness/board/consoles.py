@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 import serial
 
 from harness import proc
+from harness.board.connection import Connection
 from harness.board.kernellog import LogSource
 from harness.board.source import BoardSource
-from harness.board.ssh import Connection
 from harness.child import QemuProcess
 from harness.errors import MachineError, UserError
 from harness.spec.models.board import BoardConsole, SshConsole, SshTarget

@@ -12,13 +12,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness import proc
+from harness.board.connection import Connection
 from harness.board.loader import filled, unambiguous
-from harness.board.ssh import Connection, SshShell
+from harness.board.ssh import SshShell
 from harness.board.webserver import address_of, serving
 from harness.child import QemuProcess
 from harness.errors import HostError, MachineError
 from harness.spec.models.board import Board, Netboot
 from harness.system.segments import join
+from harness.system.shell import IncapableShellError
 
 SERVED_S = 5.0  # for dnsmasq to listen
 RESIDENT_S = 300.0  # for the system that runs on the board to come up
@@ -157,5 +159,9 @@ def kexec(bench: Deployment, files: BootFiles) -> None:
             )
         # answered first: what it starts ends the connection
         shell.run("(sleep 1; kexec -e) </dev/null >/dev/null 2>&1 &", check=True)
+    except IncapableShellError as error:  # of the system that is there, not of the image
+        raise MachineError(
+            f"the system on the board cannot be given the image: {error.message}", details=error.details
+        ) from error
     finally:
         shell.close()

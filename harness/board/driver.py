@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from harness.board import deploy, pool, proof
+from harness.board.connection import Connection
 from harness.board.consoles import open_console
 from harness.board.deploy import BootFiles, Deployment
 from harness.board.labgrid import resolved
@@ -18,7 +19,7 @@ from harness.board.loader import Dialogue, filled
 from harness.board.power import Switch
 from harness.board.shells import PerLife, Rooted
 from harness.board.source import BoardSource
-from harness.board.ssh import Connection, SshShell
+from harness.board.ssh import SshShell
 from harness.errors import UserError
 from harness.image import Bootable
 from harness.spec.models.base import Login

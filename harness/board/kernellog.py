@@ -12,8 +12,8 @@ import threading
 import time
 from contextlib import suppress
 
+from harness.board.connection import AGAIN_S, Connection, UnreachableError
 from harness.board.source import BoardSource
-from harness.board.ssh import AGAIN_S, Connection, UnreachableError
 from harness.errors import HarnessError, UserError
 
 # A container has the kernel's log for itself only where it is given; an image of ours leads out of one.

@@ -1,215 +1,221 @@
-"""A machine over SSH: host keys checked, keys from files and the agent, hosts to go over, commands and files."""
+"""A shell over SSH: commands and files, each proven to have arrived whole and each answer to be the command's own.
+
+SSH keeps bytes as they are, but between it and a shell stands the login: its shell may print words of its own, be csh,
+fish or a restricted one, or be none at all. So a session begins with one line that all shells read alike; it starts
+`sh`, which greets with a number of this session alone. Only then is the rest sent, and only what bears that number is
+an answer, in the frames of the probe's agent: ``done NUMBER …``, so many bytes, ``end NUMBER``.
+"""
 
 from __future__ import annotations
 
-import logging
-import os
+import hashlib
 import re
+import secrets
 import shlex
-import socket
 import time
-from base64 import b64encode
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
+from harness.board.connection import AGAIN_S, Connection, NoSessionError, UnreachableError
 from harness.errors import HarnessError, MachineError, UserError
-from harness.spec.models.board import SshTarget
-from harness.system.shell import MOST_COMMAND, MOST_OUTPUT, CommandResult, LineDeadError, judge, seconds
+from harness.system.shell import (
+    MOST_COMMAND,
+    MOST_OUTPUT,
+    CommandResult,
+    IncapableShellError,
+    LineDeadError,
+    judge,
+    seconds,
+)
 
 if TYPE_CHECKING:
-    from paramiko import Channel, SFTPClient, SSHClient
+    from paramiko import Channel
 
-SYSTEM_KEYS = Path("/etc/ssh/ssh_known_hosts")
-CONNECT_S = 20.0  # for each of a connection's steps
-KEEPALIVE_S = 10
 GRACE_S = 15.0  # for the answer to come once a command's time is over
 TICK_S = 0.2
-AGAIN_S = 0.5  # between attempts at a machine that does not answer yet
+TYPE_S = 5.0  # without a greeting, and the line is typed: the login may start a shell whatever it is asked to run
+CLOSED_S = 2.0  # for the server to end a session: it may allow one at a time
+CLOSING_S = 0.005  # between looks at whether it has
 PIECE = 1 << 20
-# Output goes to a file first: a program left in the background does not hold its end back.
-RUN = (
-    'd=$(mktemp -d /tmp/.shell.XXXXXX) || d=$(mktemp -d /run/.shell.XXXXXX) || exit 125; '
-    'printf %s {text} | base64 -d >"$d/cmd"; '
-    'timeout -s KILL {limit} /bin/sh "$d/cmd" </dev/null >"$d/out" 2>&1; code=$?; '
-    'head -c {most} "$d/out"; rm -rf "$d"; exit $code'
-)  # fmt: skip
-_JUMP = re.compile(r"(?:(?P<user>[^@]+)@)?(?:\[(?P<six>[^]]+)\]|(?P<host>[^:]+))(?::(?P<port>\d+))?")
+MOST_WORDS = 64 << 10  # bytes kept of what is no answer
+SHOWN = 500  # characters of them in an error
+
+# In these scripts @N@ is the session's number. Every shell takes GREET for the same: two words and a quoted one.
+GREET = """sh -c 'echo;echo hello @N@;IFS= read -r s&&eval "$s"'"""
+NEEDED = """
+m=;for p in @PROGRAMS@;do command -v $p >/dev/null 2>&1||m="$m $p";done
+[ "$m" ]&&{ echo;echo "lack @N@$m";exit;}
+c=$(printf %b_ @ENCODED@);c=${c%_}
+"""
+# The command comes in one line; output goes to a file first: a program left in the background holds nothing back, and
+# what it says later is not of the answer.
+RUN = """
+s=$(printf %s "$c"|md5sum);[ "${s%% *}" = @DIGEST@ ]||{ echo;echo spoilt @N@;exit;}
+d=;for t in /tmp /run /dev/shm /var/tmp "$HOME";do mkdir -m 700 "$t/.shell.@N@" 2>/dev/null&&d=$t/.shell.@N@&&break;done
+[ "$d" ]||{ echo;echo folderless @N@;exit;}
+timeout -s KILL @LIMIT@ sh -c "$c" </dev/null >"$d/out" 2>&1
+x=$?
+{ echo . >"$d/room"&&[ -s "$d/room" ];} 2>/dev/null||{ rm -rf "$d";echo;echo roomless @N@;exit;}
+z=$(($(wc -c <"$d/out")));s=$(head -c $z "$d/out"|md5sum)
+echo;echo done @N@ $x $z ${s%% *};[ $z -gt @MOST@ ]||head -c $z "$d/out";rm -rf "$d";echo;echo end @N@
+"""
+GET = """
+[ -r "$c" ]&&[ -f "$c" ]||{ echo;echo done @N@ 1 0 -;echo;echo end @N@;exit;}
+z=$(($(wc -c <"$c")));s=$(head -c $z "$c"|md5sum)
+echo;echo done @N@ 0 $z ${s%% *};[ $z -gt @MOST@ ]||head -c $z "$c";echo;echo end @N@
+"""
+PUT = """
+echo;echo go @N@
+cat >"$c";x=$?;s=;[ $x -gt 0 ]||s=$(md5sum <"$c");s=${s%% *}
+echo;echo done @N@ $x 0 ${s:--};echo;echo end @N@
+"""
+TO_RUN = ("md5sum", "timeout", "mkdir", "wc", "head", "rm")
+TO_GET, TO_PUT = ("md5sum", "wc", "head"), ("md5sum", "cat")
+ANSWER = (
+    rb"\n(?:done %b (?P<code>\d{1,3}) (?P<size>\d{1,12}) (?P<digest>[0-9a-f]{32}|-)"
+    rb"|lack %b (?P<lack>[a-z0-9 ]{1,200})|(?P<spoilt>spoilt) %b|(?P<trouble>folderless|roomless) %b)\n"
+)
+TROUBLES = {
+    b"folderless": "no folder to keep its output in can be written: /tmp, /run, /dev/shm, /var/tmp, its home",
+    b"roomless": "the folder that its output is kept in is full",
+}
 
 
-class UnreachableError(MachineError):
-    """A machine does not answer over SSH (yet)."""
+def md5(data: bytes) -> str:
+    """Return the MD5 (hex): against a login that takes or adds words, not against a bad person."""
+    return hashlib.md5(data, usedforsecurity=False).hexdigest()
 
 
-def jumps(target: SshTarget) -> tuple[SshTarget, ...]:
-    """Return the hosts to go over: with the target's own user and keys where nothing else is said."""
-    found = []
-    for text in target.jump:
-        match = _JUMP.fullmatch(text)
-        assert match, text  # `harness.spec.rules.board` lets no other through
-        host = match["six"] or match["host"]
-        user, port = match["user"] or target.user, int(match["port"] or 22)
-        found.append(target.model_copy(update={"host": host, "user": user, "port": port, "jump": ()}))
-    return tuple(found)
+def encoded(data: bytes) -> str:
+    """Return `data` as a word of sh in one line of ASCII, which ``printf %b`` decodes."""
+    return shlex.quote("".join(chr(byte) if 32 <= byte < 127 and byte != 92 else f"\\0{byte:03o}" for byte in data))
 
 
-def located(text: str, base: Path) -> Path:
-    """Return a file that the machine's YAML names: relative to the YAML's folder `base`, or to the home folder."""
-    path = Path(text).expanduser()
-    return path if path.is_absolute() else base / path
+def line(script: str, programs: tuple[str, ...], argument: str, **values: str) -> bytes:
+    """Return a script as one line: it looks for the `programs` that it needs, and then has `argument` in ``c``."""
+    values |= {"PROGRAMS": " ".join(programs), "MOST": str(MOST_OUTPUT), "ENCODED": encoded(argument.encode())}
+    text = ";".join(filter(None, (NEEDED + script).splitlines()))
+    return re.sub(r"@([A-Z]+)@", lambda match: values[match[1]], text).encode() + b"\n"
 
 
-def secret(variable: str, whose: str) -> str | None:
-    """Return a secret from the environment, None when no variable is named; UserError when it is not set."""
-    if not variable:
-        return None
-    value = os.environ.get(variable)
-    if value is None:
-        raise UserError(f"the password of {whose} is not in the environment", hint=f"set {variable}")
-    return value
+@dataclass
+class _Session:
+    """One session: what has come and is not taken yet."""
 
+    channel: Channel
+    number: str
+    check_machine: Callable[[], None]
+    deadline: float
+    heard: bytearray = field(default_factory=bytearray)
+    aside: bytes = b""  # of the standard error
 
-class Connection:
-    """A connection over SSH, made when it is first needed and again when it was lost."""
+    def send(self, data: bytes) -> None:
+        """Send all of `data`."""
+        view = memoryview(data)
+        while view:
+            try:
+                view = view[self.channel.send(view[:PIECE]) :]
+            except TimeoutError:
+                self._idle()
+            self._drain()
 
-    def __init__(self, target: SshTarget, base: Path) -> None:
-        self.target, self._base = target, base
-        self._clients: list[SSHClient] = []
+    def until(self, pattern: re.Pattern[bytes], patience: float = 0.0) -> re.Match[bytes] | None:
+        """Return what matches and take it with all before it; None when nothing does within `patience` seconds, if any.
 
-    def open(self) -> SSHClient:
-        """Return the connected client.
-
-        UnreachableError when nothing answers, MachineError when another host answers, UserError when the host's key is
-        unknown or the login is refused.
+        LineDeadError when nothing does by the deadline, IncapableShellError when the login's shell ended before.
         """
-        if self._clients and (transport := self._clients[-1].get_transport()) and transport.is_active():
-            return self._clients[-1]
-        self.close()
+        end = time.monotonic() + patience
+        while (match := pattern.search(bytes(self.heard))) is None:
+            del self.heard[: max(0, len(self.heard) - MOST_WORDS)]
+            if patience and time.monotonic() > end:
+                return None
+            if not self.more():
+                raise self._ended()
+        del self.heard[: match.end()]
+        return match
+
+    def take(self, size: int) -> bytes:
+        """Return the next `size` bytes."""
+        while len(self.heard) < size:
+            if not self.more():
+                raise self._ended()
+            self.deadline = max(self.deadline, time.monotonic() + GRACE_S)
+        data = bytes(self.heard[:size])
+        del self.heard[:size]
+        return data
+
+    def more(self) -> bool:
+        """Take what comes within a moment; False once nothing more can."""
+        self._drain()
         try:
-            for hop in (*jumps(self.target), self.target):
-                self._clients.append(self._connect(hop))
-        except BaseException:
-            self.close()
-            raise
-        return self._clients[-1]
+            piece = self.channel.recv(PIECE)
+        except TimeoutError:
+            self._idle()
+            return True
+        self.heard += piece
+        return bool(piece)
 
-    def channel(self) -> Channel:
-        """Return a new session; errors as `open`'s."""
-        import paramiko
-
-        transport = self.open().get_transport()
-        try:
-            assert transport is not None
-            return transport.open_session(timeout=CONNECT_S)
-        except (paramiko.SSHException, OSError) as error:
-            raise UnreachableError(f"{_name(self.target)} opens no session: {error}") from error
-
-    def sftp(self) -> SFTPClient:
-        """Return a file transfer; MachineError when the machine offers none."""
-        import paramiko
-
-        client = self.open()
-        try:
-            return client.open_sftp()
-        except (paramiko.SSHException, OSError) as error:
-            raise MachineError(
-                f"{_name(self.target)} takes no files: {error}", hint="has it an sftp-server?"
-            ) from error
-
-    def close(self) -> None:
-        """End it."""
-        while self._clients:
-            self._clients.pop().close()
-
-    def _connect(self, hop: SshTarget) -> SSHClient:
-        import paramiko
-
-        logging.getLogger("paramiko").setLevel(logging.CRITICAL)  # its errors are told here
-        client, name = paramiko.SSHClient(), _name(hop)
-        self._trust(client, hop)
-        key = located(hop.key, self._base) if hop.key else None
-        password = secret(hop.password_env, name)
-        own = key is None and password is None  # else too many keys are tried before it
-        if key and not key.is_file():
-            raise UserError(f"there is no key {hop.key!r} for {name}", hint="see `key` in the machine's YAML")
-        try:
-            client.connect(
-                hop.host,
-                hop.port,
-                hop.user,
-                password=password,
-                key_filename=str(key) if key else None,
-                passphrase=secret(hop.key_password_env, f"the key of {name}"),
-                look_for_keys=own,
-                allow_agent=own,
-                timeout=CONNECT_S,
-                banner_timeout=CONNECT_S,
-                auth_timeout=CONNECT_S,
-                sock=self._over(hop),
+    def answer(self) -> tuple[int, bytes, str]:
+        """Return an answer's code, its bytes, and its digest; an error where there is none that is whole."""
+        match = self.until(re.compile(ANSWER % ((self.number.encode(),) * 4)))
+        assert match is not None
+        if match["lack"]:
+            raise IncapableShellError(
+                f"the system over SSH lacks programs that a shell there needs: {match['lack'].decode()}",
+                hint="add them to the image (busybox and coreutils have them all), or use its console's shell",
             )
-            transport = client.get_transport()
-            assert transport is not None
-            transport.set_keepalive(KEEPALIVE_S)
-        except (paramiko.SSHException, OSError, EOFError, ValueError) as error:
-            client.close()
-            raise _explained(error, hop) from error
-        except HarnessError:
-            client.close()
-            raise
-        return client
+        if match["trouble"]:
+            why = TROUBLES[match["trouble"]]
+            raise IncapableShellError(f"the system over SSH cannot run a command: {why}", details=self.words())
+        if match["spoilt"]:
+            raise LineDeadError("a command did not arrive over SSH as it was sent", details=self.words())
+        code, size, digest = int(match["code"]), int(match["size"]), match["digest"].decode()
+        if size > MOST_OUTPUT:
+            raise LineDeadError(f"the shell over SSH said more than {MOST_OUTPUT >> 20} MiB")
+        output, end = self.take(size), b"\nend %b\n" % self.number.encode()
+        if self.take(len(end)) != end or (size and md5(output) != digest):
+            raise LineDeadError("an answer over SSH did not arrive as it was", details=self.words())
+        return code, output, digest
 
-    def _trust(self, client: SSHClient, hop: SshTarget) -> None:
-        import paramiko
+    def finish(self) -> None:
+        """Let the server end the session, so that the next one is not one too many."""
+        end = time.monotonic() + CLOSED_S
+        while not self.channel.closed and time.monotonic() < end:
+            self._drain()
+            try:
+                if not self.channel.recv(PIECE):
+                    time.sleep(CLOSING_S)
+            except TimeoutError:
+                continue
 
-        try:
-            if hop.known_hosts:
-                client.load_system_host_keys(str(located(hop.known_hosts, self._base)))
-            else:
-                client.load_system_host_keys()
-                if SYSTEM_KEYS.is_file():
-                    client.load_system_host_keys(str(SYSTEM_KEYS))
-        except OSError as error:
-            raise UserError(f"cannot read the known host keys: {error}") from error
-        client.set_missing_host_key_policy(paramiko.RejectPolicy())
+    def words(self) -> str:
+        """Return the end of what was said beside an answer."""
+        self._drain()
+        return (self.aside + bytes(self.heard)).decode(errors="replace").strip()[-SHOWN:]
 
-    def _over(self, hop: SshTarget) -> Channel | None:
-        if not self._clients:
-            return None
-        transport = self._clients[-1].get_transport()
-        assert transport is not None
-        return transport.open_channel("direct-tcpip", (hop.host, hop.port), ("127.0.0.1", 0), timeout=CONNECT_S)
+    def _drain(self) -> None:
+        while self.channel.recv_stderr_ready():
+            self.aside = (self.aside + self.channel.recv_stderr(PIECE))[-MOST_WORDS:]
 
+    def _idle(self) -> None:
+        self.check_machine()
+        if time.monotonic() > self.deadline:
+            raise LineDeadError("the shell over SSH does not answer", details=self.words())
 
-def _name(hop: SshTarget) -> str:
-    return f"{hop.user}@{hop.host}" + (f":{hop.port}" if hop.port != 22 else "")
-
-
-def _explained(error: Exception, hop: SshTarget) -> HarnessError:
-    import paramiko
-
-    name = _name(hop)
-    if isinstance(error, paramiko.BadHostKeyException):
-        return MachineError(
-            f"{name} shows another host key than the known one",
-            details=f"known: {error.expected_key.get_base64()[-24:]}, shown: {error.key.get_base64()[-24:]} (the ends)",
-            hint="another machine answers there, or it was installed anew: compare, then put its key into known_hosts",
+    def _ended(self) -> HarnessError:
+        self.check_machine()
+        self.channel.status_event.wait(CLOSED_S)
+        code = self.channel.recv_exit_status() if self.channel.exit_status_ready() else -1
+        if code < 0:
+            return LineDeadError("the connection was lost before the command's end", details=self.words())
+        return IncapableShellError(
+            f"the login over SSH runs no command: it ended with exit code {code} before its time",
+            details=self.words() or "it said nothing",
+            hint="is its shell one, and does the server let it run `sh`?",
         )
-    if isinstance(error, socket.gaierror):
-        return MachineError(f"there is no host {hop.host}: {error.strerror}")
-    reasons: dict[str | type[Exception], tuple[str, str]] = {
-        "not found in known_hosts": (
-            f"the host key of {name} is not known",
-            f"ssh-keyscan -p {hop.port} {hop.host}, compare it with the machine's own, and add it to known_hosts",
-        ),
-        paramiko.PasswordRequiredException: (f"the key for {name} has a password", "give `key_password_env`"),
-        paramiko.AuthenticationException: (f"{name} refuses the login: {error}", "see `user`, `key`, `password_env`"),
-        ValueError: (f"the key for {name} cannot be read: {error}", "a private key as ssh-keygen makes it"),
-    }
-    for what, (said, hint) in reasons.items():
-        if what in str(error) if isinstance(what, str) else isinstance(error, what):
-            return UserError(said, hint=hint)
-    return UnreachableError(f"{name} does not answer over SSH: {error or type(error).__name__}")
 
 
 @dataclass
@@ -225,7 +231,6 @@ class SshShell:
     check_machine: Callable[[], None] = lambda: None
     multiplier: float = 1.0
     enter: str = ""  # what leads from where the login is to where commands are to run, as a prefix
-    _dead: str = field(default="", init=False)
 
     def start(self, timeout: float = 60) -> None:
         """Wait until the machine lets us in; LineDeadError when it does not within `timeout` seconds."""
@@ -241,81 +246,88 @@ class SshShell:
             time.sleep(AGAIN_S)
 
     def run(self, cmd: str, timeout: float = 30, check: bool = False) -> CommandResult:
-        """Run `cmd` (see `Shell.run`)."""
+        """Run `cmd` (see `Shell.run`); IncapableShellError where the login cannot, naming what is missing."""
         if not cmd.strip() or len(cmd.encode()) > MOST_COMMAND or "\0" in cmd:
             raise UserError(f"not a command: empty, over {MOST_COMMAND >> 10} KiB, or with a NUL")
         limit = timeout * self.multiplier
-        self.start(limit + GRACE_S)
-        text = b64encode(cmd.encode()).decode()
-        script = RUN.format(text=text, limit=seconds(limit), most=MOST_OUTPUT)
-        began = time.monotonic()
-        words = f"exec {self.enter} /bin/sh -c {shlex.quote(script)}"
-        output, code = self._exec(words, limit + GRACE_S * self.multiplier)
-        late = time.monotonic() - began >= limit
+        with self._session(limit + GRACE_S * self.multiplier, self.enter) as session:
+            values = {"DIGEST": md5(cmd.encode()), "LIMIT": str(seconds(limit)), "N": session.number}
+            session.send(line(RUN, TO_RUN, cmd, **values))
+            began = time.monotonic()
+            code, output, _ = session.answer()
+            late = time.monotonic() - began >= limit
         return judge(CommandResult(cmd, output, code), late=late, timeout=limit, check=check)
 
     def put(self, local: Path, remote: str) -> None:
         """Copy a file onto the machine; MachineError when it does not arrive whole."""
-        with self.connection.sftp() as files:
-            try:
-                files.put(str(local), remote)
-            except OSError as error:
-                raise MachineError(f"{local.name} cannot be put to {remote}: {error}") from error
+        data = local.read_bytes()
+        with self._session(GRACE_S * self.multiplier) as session:
+            session.send(line(PUT, TO_PUT, remote, N=session.number))
+            session.until(re.compile(rb"\ngo %b\n" % session.number.encode()))
+            session.send(data)
+            session.channel.shutdown_write()
+            code, _, digest = session.answer()
+            if code or digest != md5(data):
+                raise MachineError(
+                    f"{local.name} cannot be put to {remote}", details=session.words() or "it did not arrive whole"
+                )
 
     def get(self, remote: str, local: Path) -> None:
         """Copy a file from the machine; MachineError when it cannot be read or is over 64 MiB."""
-        with self.connection.sftp() as files:
-            try:
-                if (files.stat(remote).st_size or 0) > MOST_OUTPUT:
-                    raise MachineError(f"{remote} is over {MOST_OUTPUT >> 20} MiB")
-                files.get(remote, str(local))
-            except OSError as error:
-                raise MachineError(f"{remote} cannot be got: {error}") from error
+        with self._session(GRACE_S * self.multiplier) as session:
+            session.send(line(GET, TO_GET, remote, N=session.number))
+            code, data, _ = session.answer()
+        if code:
+            raise MachineError(f"{remote} cannot be got: it is no file there that can be read")
+        local.write_bytes(data)
 
     def close(self) -> None:
         """End the connection."""
         self.connection.close()
 
-    def _exec(self, command: str, patience: float) -> tuple[bytes, int]:
+    @contextmanager
+    def _session(self, patience: float, enter: str = "") -> Iterator[_Session]:
+        """Give a session whose `sh` has greeted."""
         import paramiko
 
-        deadline = time.monotonic() + patience
-        output = bytearray()
-        with self._session(deadline) as channel:
+        self.start(patience)
+        deadline, number = time.monotonic() + patience, secrets.token_hex(16)
+        greet = f"{enter} {GREET}".strip().replace("@N@", number)
+        hello = re.compile(rb"\nhello %b\r?\n" % number.encode())
+        with self._channel(deadline) as channel:
+            session = _Session(channel, number, self.check_machine, deadline)
             try:
-                channel.exec_command(command)
+                channel.exec_command(greet)
                 channel.settimeout(TICK_S)
-                while True:
-                    try:
-                        piece = channel.recv(PIECE)
-                    except TimeoutError:
-                        self.check_machine()
-                        if time.monotonic() > deadline:
-                            raise LineDeadError("the shell over SSH does not answer") from None
-                        continue
-                    if not piece:
-                        break
-                    output += piece
-                    deadline = max(deadline, time.monotonic() + GRACE_S)
-                    if len(output) > MOST_OUTPUT:
-                        raise LineDeadError(f"the shell over SSH said more than {MOST_OUTPUT >> 20} MiB")
-                channel.status_event.wait(max(TICK_S, deadline - time.monotonic()))
+                if session.until(hello, TYPE_S * self.multiplier) is None:
+                    session.send(f"{greet}\n".encode())
+                    session.until(hello)
+                session.deadline = time.monotonic() + patience
+                yield session
+                session.finish()
             except (paramiko.SSHException, OSError, EOFError) as error:
                 self.check_machine()
                 raise LineDeadError(f"the connection was lost: {error or type(error).__name__}") from error
-            if not channel.exit_status_ready() or channel.recv_exit_status() < 0:
-                self.check_machine()
-                raise LineDeadError("the connection was lost before the command's end")
-            return bytes(output), channel.recv_exit_status()
 
-    def _session(self, deadline: float) -> Channel:
-        """Return a new session, of a new connection where the server of the old one has ended: nothing was run yet."""
+    def _channel(self, deadline: float) -> Channel:
+        """Return a new session: nothing was run yet.
+
+        A server that still counts the last one is asked again; where that does not help, or its connection has ended,
+        it is of a new connection.
+        """
+        patience = time.monotonic() + CLOSED_S
         while True:
             try:
                 return self.connection.channel()
+            except NoSessionError as error:
+                refused: UnreachableError = error
             except UnreachableError as error:
-                self.check_machine()
-                if time.monotonic() >= deadline:
-                    raise LineDeadError(error.message) from error
-            self.connection.close()
-            time.sleep(AGAIN_S)
+                refused, patience = error, 0.0
+            self.check_machine()
+            if time.monotonic() >= deadline:
+                raise LineDeadError(refused.message) from refused
+            if time.monotonic() >= patience:
+                self.connection.close()
+                time.sleep(AGAIN_S)
+            else:
+                time.sleep(CLOSING_S)

@@ -51,6 +51,10 @@ class AgentDeadError(ShellDeadError, ImageError):
     """That of a shell whose way to the guest cannot fail while QEMU runs: the guest hangs, or has restarted."""
 
 
+class IncapableShellError(ShellDeadError, ImageError):
+    """That of a system whose shell answers and cannot run commands: it lacks programs, or room, or is no shell."""
+
+
 class Shell(Protocol):
     """A shell in the booted system, as root in its own root folder."""
 

@@ -13,7 +13,8 @@ import pytest
 from tiers import needs
 
 from harness import tools
-from harness.board.ssh import Connection, SshShell, jumps
+from harness.board.connection import Connection, jumps
+from harness.board.ssh import SshShell
 from harness.errors import MachineError, UserError
 from harness.spec.models.board import SshTarget
 from harness.system.shell import CommandFailedError, CommandTimeoutError, ShellDeadError

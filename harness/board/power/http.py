@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.board.ssh import located, secret
+from harness.board.connection import located, secret
 from harness.errors import MachineError, UserError
 from harness.spec.models.board import PowerHttp
 from harness.text import one_line

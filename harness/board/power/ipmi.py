@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from harness.board.connection import secret
 from harness.board.power.command import told
-from harness.board.ssh import secret
 from harness.spec.models.board import PowerIpmi
 
 

@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from harness.board.connection import secret
 from harness.board.power.http import ask, trusted
-from harness.board.ssh import secret
 from harness.errors import MachineError
 from harness.spec.models.board import PowerRedfish
 

@@ -7,8 +7,8 @@ import re
 import tempfile
 from pathlib import Path
 
+from harness.board.connection import secret
 from harness.board.power.command import told
-from harness.board.ssh import secret
 from harness.errors import MachineError, UserError
 from harness.spec.models.board import PowerSnmp
 

@@ -114,10 +114,10 @@ class _Session:
 
     def send(self, data: bytes) -> None:
         """Send all of `data`."""
-        view = memoryview(data)
-        while view:
+        sent = 0
+        while sent < len(data):
             try:
-                view = view[self.channel.send(view[:PIECE]) :]
+                sent += self.channel.send(data[sent : sent + PIECE])
             except TimeoutError:
                 self._idle()
             self._drain()

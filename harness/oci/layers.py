@@ -130,7 +130,7 @@ def _diff_ids(image: OciImage) -> list[str]:
 
 
 def _unpack(work: Path, image: OciImage, blob: Blob, diff_id: str, limits: Limits, alive: Alive) -> None:
-    name = ""
+    name, size = "", 0
     try:
         with (
             blob.path.open("rb") as packed,
@@ -143,7 +143,8 @@ def _unpack(work: Path, image: OciImage, blob: Blob, diff_id: str, limits: Limit
             for member in reading.tar.members():
                 name = member.name
                 row = reading.take(member)
-                if row is not None and table.write(json.dumps(row) + "\n") and table.tell() > limits.table:
+                size += table.write(json.dumps(row) + "\n") if row is not None else 0
+                if size > limits.table:
                     raise BadTarError("more names than an image may have")
             name = ""
             source.finish()
@@ -296,7 +297,10 @@ def _parts(name: str) -> list[str]:
     """Return a path's parts, none for the root; BadTarError when no file may be called so."""
     if len(name.encode("utf-8", "surrogateescape")) >= MAX_PATH:
         raise BadTarError("has a path that is too long")
-    if any(letter < " " or "\x7f" <= letter <= "\x9f" for letter in name):
+    # most names are plain
+    if not (name.isascii() and name.isprintable()) and any(
+        letter < " " or "\x7f" <= letter <= "\x9f" for letter in name
+    ):
         raise BadTarError("has a control character in its name")
     parts = [part for part in name.split("/") if part not in ("", ".")]
     if ".." in parts:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import tarfile
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -142,9 +143,10 @@ def _number(field: bytes, what: str) -> int:
     digits = field.strip(b" \0")
     if not digits:
         return 0
-    if not re.fullmatch(rb"[0-7]+", digits):
-        raise BadTarError(f"a {what} that is no number: {digits.decode('latin-1')!r}")
-    return int(digits, 8)
+    with suppress(ValueError):
+        if digits.isdigit():
+            return int(digits, 8)
+    raise BadTarError(f"a {what} that is no number: {digits.decode('latin-1')!r}")
 
 
 def _records(data: bytes) -> dict[str, str]:

@@ -234,3 +234,24 @@ def test_a_folder_of_an_init_keeps_its_mode(spec) -> None:
     tree.put("srv", folder(0o711, 3, 4))
     root = made(spec(), {**PARTS, "init": ResolvedImage("init", tree)})
     assert (root.tree.nodes["srv"].mode, root.tree.nodes["srv"].uid) == (0o711, 3)
+
+
+@pytest.mark.parametrize("readonly", [True, False])
+def test_a_containers_root_folder_is_its_images_own(spec, readonly: bool) -> None:
+    tree = layer(usr__bin__sh=b"sh")
+    tree.top = folder(0o711, 7, 8)
+    image = ResolvedImage("own", tree, EntryConfig(command=("/bin/sh",), readonly=readonly))
+    root = made(spec("services: [{name: x, image: busybox}]"), {**PARTS, "busybox": image})
+    place = "containers/services/x"
+    node = root.tree.nodes[f"{place}/{'rootfs' if readonly else 'lower'}"]
+    assert (node.mode, node.uid, node.gid) == (0o711, 7, 8)
+    # an overlay's root is its upper folder's
+    script = [] if readonly else [f"chown 7:8 /{place}/rootfs", f"chmod 711 /{place}/rootfs"]
+    found = text(root, f"{place}/prepare").splitlines() if not readonly else ["set -e"]
+    assert found == ["set -e", *script]
+    assert ("prepare=1" in text(root, f"{place}/settings")) == (not readonly)
+
+
+def test_a_usual_root_folder_needs_no_script(spec) -> None:
+    root = made(spec("services: [{name: x, image: busybox}]"))
+    assert root.tree.get("containers/services/x/prepare") is None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import io
 import subprocess
 import tarfile
 from pathlib import Path
@@ -16,7 +17,7 @@ from harness.build import formats
 from harness.oci.layers import Limits
 from harness.oci.merge import merge
 from harness.store import Store, file_digest
-from harness.tree.tree import Tree, TreeNode, folder, write
+from harness.tree.tree import Tree, TreeNode, folder, plain, write
 
 BASE = (d("etc"), M("etc/passwd", b"root"), M("etc/old", b"old"), d("etc/deep"), M("etc/deep/x", b"x"), M("top", b"t"))
 
@@ -202,6 +203,16 @@ def test_owners_modes_links_and_capabilities_reach_the_squashfs(merged, tmp_path
     assert any("4000000000" in line and "100000" in line for line in listed)
     shown = subprocess.run(["rdsquashfs", "-x", "ping", tmp_path / "root.squashfs"], check=True, capture_output=True)
     assert shown.stdout.decode().strip() == f"security.capability=0x0100000200{'84'}{'00' * 14}"
+
+
+def test_times_reach_the_squashfs_and_what_is_ours_has_none(merged, tmp_path: Path) -> None:
+    tree = merged((M("usr/lib/x.py", b"x", pax={"mtime": "1600000000.5"}), M("d", type=tarfile.DIRTYPE, mode=0o755)))
+    tree.put("ours", plain(b"ours"))
+    formats.squashfs(tree, tmp_path / "root.squashfs", "lz4-fast")
+    back = subprocess.run(["sqfs2tar", tmp_path / "root.squashfs"], check=True, capture_output=True).stdout
+    with tarfile.open(fileobj=io.BytesIO(back)) as archive:
+        times = {one.name.rstrip("/"): one.mtime for one in archive}
+    assert times == {"usr": 0, "usr/lib": 0, "usr/lib/x.py": 1_600_000_000, "d": 0, "ours": 0}
 
 
 def test_the_same_layers_give_the_same_bytes_and_a_shared_one_is_unpacked_once(tmp_path: Path) -> None:

@@ -69,7 +69,8 @@ def test_dhcp(shell):
 @pytest.mark.needs("onboot/metadata")
 def test_metadata(shell, log):
     assert shell.run("cat /run/config/user-data", check=True).text == "from the cloud\n"
-    assert "from /dev/loop0p1" in log("onboot.metadata")
+    assert shell.run("cat /run/config/userdata", check=True).text == "from the cloud\n"
+    assert "from CDROM /dev/loop0p1" in log("onboot.metadata")
 
 
 @pytest.mark.needs("services/getty")

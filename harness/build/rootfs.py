@@ -111,7 +111,7 @@ def assemble(
             except UserError as error:
                 raise UserError(f"{section}: {entry.name}: {entry.image}: {error.message}", hint=error.hint) from error
             root.owners.append((section, entry.name, entry.image, prefix))
-    _add_files(tree, late, spec, ids)
+    _add_files(tree, [_in_container(tree, file) for file in late], spec, ids)
     _add_loads(tree, loads)
     if ours:
         _move_var(tree)
@@ -257,6 +257,19 @@ def _add_volume(tree: Tree, volume: Volume, files: Tree | None, *, ours: bool) -
 def _add_files(tree: Tree, files: Sequence[File], spec: ImageSpec, ids: Mapping[str, int]) -> None:
     for file in files:
         _add_file(tree, file, spec, ids)
+
+
+def _in_container(tree: Tree, file: File) -> File:
+    """Let a file that is meant for a container's layer arrive where its files are: `lower`, or of a read-only one `rootfs`.
+
+    LinuxKit's users know from an entry which it is; a component may be read-only where the entry says nothing.
+    """
+    parts = clean(file.path).split("/")
+    if len(parts) > 4 and parts[3] == "lower" and tree.get("/".join(parts[:4])) is None:
+        parts[3] = "rootfs"
+        if tree.get("/".join(parts[:4])) is not None:
+            return file.model_copy(update={"path": "/".join(parts)})
+    return file
 
 
 def _add_file(tree: Tree, file: File, spec: ImageSpec, ids: Mapping[str, int]) -> None:

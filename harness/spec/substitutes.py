@@ -6,6 +6,7 @@ each complaint still has its place.
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -64,7 +65,7 @@ def substitute(document: Document) -> tuple[Substitution, ...]:
 def _substituted(document: Document) -> Iterator[Substitution]:
     for path, written in list(image_references(mapping_of(document))):
         section = str(path[0])
-        found = component_for(written, section) if any(sign in written for sign in "/:@") else None
+        found = None if written in library() else component_for(written, section)
         if found is None:
             continue
         name, component = found
@@ -83,7 +84,15 @@ def _fitted(
     without = tuple(key for key in table["without"].get(name, ()) if key in entry)
     for key in without:
         del entry[key]
-    command = table["once"].get(name, ()) if section == "onboot" else ()
+    told = entry.get("command")
+    command = () if told else table["listens"].get(name, table["once"].get(name, ()) if section == "onboot" else ())
     if command:
         entry["command"] = YamlNode([YamlNode(word, place, raw=word) for word in command], place)
+    program = table["program"].get(name)
+    if program and told is not None and isinstance(told.value, list) and told.value:
+        first = told.value[0]
+        # another program of the image's stays, and is missed when the image is built
+        if posixpath.basename(str(first.value)) == name:
+            told.value[0] = YamlNode(program, first.place, raw=program)
+            command = tuple(str(word.value) for word in told.value)
     return done.model_copy(update={"without": without, "command": command})

@@ -3,5 +3,5 @@
 LAYER = 7
 OCI_LAYER = 3
 KERNEL = 5
-ROOT = 2
+ROOT = 3
 IMAGE = 18

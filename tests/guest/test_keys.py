@@ -53,3 +53,18 @@ def test_later_mounts_are_seen_as_each_bind_says(system: System) -> None:
 
 def test_limits_are_linuxkits(system: System) -> None:
     assert ask(system, "cat /var/log/early.log").splitlines()[:3] == ["1048576", "1048576", "unlimited"]
+
+
+def test_the_images_own_scripts_run_in_their_places(system: System) -> None:
+    assert ask(system, "cat /run/order").split() == ["first", "kept", "last"]
+
+
+def test_what_files_puts_into_a_containers_folder_arrives(system: System) -> None:
+    assert ask(system, "cat /var/log/filled.log") == "given"
+
+
+def test_the_power_button_takes_the_system_down_in_order(system: System) -> None:
+    system.driver.press()
+    system.wait_off()
+    assert [mark.name for mark in system.milestones][-2:] == ["shutdown", "off"]
+    assert "so long" in system.transcript.read_text()

@@ -102,7 +102,8 @@ def test_what_stands_in_one_section_only(section: str, name: str, component: str
 def test_the_table_names_what_is_there() -> None:
     table, known = mapping_of(read(TABLE)), library()
     others = [one for row in table["linuxkit"].values() for one in row.values()]
-    assert {*others, *table["public"].values(), *table["without"], *table["once"]} <= set(known)
+    assert {*others, *table["public"].values(), *table["without"], *table["once"], *table["program"]} <= set(known)
+    assert {table["public"].get(name, name) for name in table["listens"]} <= set(known)
 
 
 PROGRAMS = {
@@ -132,10 +133,30 @@ def test_a_command_that_stays_names_a_program_of_the_components(name: str, tmp_p
 
 def test_a_command_that_is_wrong_is_no_bug(tmp_path: Path) -> None:
     path = tmp_path / "x.yml"
-    for command in ("text", [1, {"a": 2}], {}, None):
+    for command in ("text", [1, {"a": 2}], {}):
         entry = {"name": "a", "image": "linuxkit/rngd:v1", "command": command}
         path.write_text(json.dumps({"kernel": {"image": "kernel"}, "services": [entry]}))
-        assert lint([path], library=True)[0].complaints == (), "it counts no more"
+        found = [one.key_path for one in lint([path], library=True)[0].complaints]
+        assert found and all(key.startswith("services[0].command") for key in found), command
+
+
+def test_bare_names_are_substituted_as_tagged_ones(tmp_path: Path) -> None:
+    path = tmp_path / "x.yml"
+    entries = [{"name": name, "image": name, "command": ["/bin/sh"]} for name in ("alpine", "postgres", "busybox")]
+    path.write_text(json.dumps({"kernel": {"image": "kernel"}, "services": entries}))
+    spec = load_image([path], library=True)
+    assert [entry.image for entry in spec.services] == ["busybox", "postgresql", "busybox"]
+    assert [one.reference for one in spec.substitutions] == ["alpine", "postgres"], "the last is a component's own name"
+    assert len(lint([path])[0].complaints) == 2
+
+
+def test_what_listens_to_others_listens_to_others_here(tmp_path: Path) -> None:
+    path = tmp_path / "x.yml"
+    images = ("redis:7", "linuxkit/node_exporter:v1", "memcached:1")
+    entries = [{"name": f"a{index}", "image": image} for index, image in enumerate(images)]
+    path.write_text(json.dumps({"kernel": {"image": "kernel"}, "services": entries}))
+    spec = load_image([path], library=True)
+    assert all(entry.command and "127.0.0.1" not in " ".join(entry.command) for entry in spec.services)
 
 
 def test_a_file_of_linuxkits_is_made_of_the_library(example: Path) -> None:
@@ -147,22 +168,23 @@ def test_a_file_of_linuxkits_is_made_of_the_library(example: Path) -> None:
     assert (spec.kernel.image, spec.kernel.ucode, spec.kernel.cmdline) == ("kernel", None, "console=tty0")
     assert set(spec.components) == set(spec.references)
     sysctl, rngd, dhcp = spec.onboot
-    assert rngd.command == ("/usr/bin/rngd-start", "--once") and dhcp.command is None and sysctl.command is None
+    assert rngd.command == ("/usr/bin/rngd-start", "-1") and sysctl.command is None
+    assert dhcp.command == ("/sbin/dhcpcd", "--nobackground", "-f", "/dhcpcd.conf", "-1")
     assert spec.services[1].command is None and spec.onshutdown[0].command == ("/bin/echo", "so long")
     assert spec.substitutions[0] == Substitution(
         key="kernel.image", reference="linuxkit/kernel:6.6.13", component="kernel", without=("ucode",)
     )
     assert spec.substitutions[7] == Substitution(
-        key="onboot[2].image", reference="linuxkit/dhcpcd:0123", component="dhcp", without=("command",)
+        key="onboot[2].image", reference="linuxkit/dhcpcd:0123", component="dhcp"
     )
-    assert spec.substitutions[6].without == ("command",) and spec.substitutions[6].command == rngd.command
+    assert spec.substitutions[6].without == () and spec.substitutions[6].command == rngd.command
     assert len(spec.substitutions) == 12
 
 
 def test_another_table_is_another_image(example: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = load_image([example], library=True).digest
     table = mapping_of(read(TABLE))
-    for change in ({"once": {}}, {"public": {**table["public"], "nginx": "busybox"}}):
+    for change in ({"program": {}}, {"public": {**table["public"], "nginx": "busybox"}}):
         monkeypatch.setattr(substitutes, "_table", lambda change=change: {**table, **change})
         assert load_image([example], library=True).digest != before, change
 
@@ -183,11 +205,13 @@ def test_entries_that_share_their_text_are_all_substituted(tmp_path: Path) -> No
     path = tmp_path / "shared.yml"
     path.write_text(
         "kernel: {image: kernel}\n"
-        "onboot:\n  - &one {name: a, image: &image 'linuxkit/dhcpcd:1', command: [x]}\n  - *one\n"
+        "onboot:\n  - &one {name: a, image: &image 'linuxkit/dhcpcd:1', command: [/sbin/dhcpcd]}\n  - *one\n"
         "  - {<<: *one, name: c}\n  - {name: d, image: *image}\n"
     )
     spec = load_image([path], library=True)
-    assert [(entry.image, entry.command) for entry in spec.onboot] == [("dhcp", None)] * 4
+    assert [(entry.image, entry.command) for entry in spec.onboot] == [("dhcp", ("/sbin/dhcpcd",))] * 3 + [
+        ("dhcp", None)
+    ]
 
 
 def test_complaints_keep_their_places(example: Path) -> None:

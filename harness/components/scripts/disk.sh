@@ -1,36 +1,7 @@
-# Sourced by components that write to devices: what a device holds, which drives there are, and options as Go's flag
-# package reads them. busybox sh, which prefers its own programs: those of packages that it has too are named in full.
+# Sourced by components that write to devices: what a device holds, and which drives there are. busybox sh, which prefers
+# its own programs: those of packages that it has too are named in full.
 
-die() { echo "$*" >&2; exit 1; }
-
-# flags TEXTS SWITCHES "$@": reads the options before the first argument. Each sets flag_NAME; `used` is how many words
-# they were.
-flags() {
-  texts=" $1 " switches=" $2 " used=0
-  shift 2
-  while [ $# -gt 0 ]; do
-    case $1 in
-      --) used=$((used + 1)) && return ;;
-      -?*) word=${1#-} word=${word#-} ;;
-      *) return 0 ;;
-    esac
-    value=true given=
-    case $word in *=*) value=${word#*=} word=${word%%=*} given=1 ;; esac
-    shift
-    used=$((used + 1))
-    case $texts in
-      *" $word "*)
-        if [ -z "$given" ]; then
-          [ $# -gt 0 ] || die "-$word: a value is missing"
-          value=$1 used=$((used + 1))
-          shift
-        fi
-        ;;
-      *) case $switches in *" $word "*) ;; *) die "-$word: no such option here" ;; esac ;;
-    esac
-    eval "flag_$(echo "$word" | tr - _)=\$value"
-  done
-}
+. /usr/lib/flags.sh
 
 # drives: prints the machine's drives, a line each; never loop, nbd or RAM devices, nor what lies on other devices.
 drives() {
@@ -115,3 +86,14 @@ make_fs() {
     *) die "$1: no such file system here" ;;
   esac
 }
+
+# all_blank DEVICES: ends the program, naming it, at the first that is not.
+all_blank() {
+  for one; do
+    appeared "$one" || die "$one is not there"
+    blank "$one" || die "$one holds $found: it is left as it is"
+  done
+}
+
+# type_of DEVICE: prints what is on it, as blkid names it.
+type_of() { blkid -p -o value -s TYPE "$1" 2>/dev/null; }

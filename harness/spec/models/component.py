@@ -60,6 +60,7 @@ class CommandLine(Model):
     options: tuple[CommandOption, ...] = Field((), description="its options")
     least: int = Field(0, ge=0, description="how many arguments there are at least")
     most: int | None = Field(None, ge=0, description="how many at most; any number unless said")
+    accepts: Strings = Field((), description="globs of the arguments that are honoured; all when empty")
 
 
 class ComponentSpec(Model):

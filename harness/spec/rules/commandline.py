@@ -8,6 +8,7 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 
 from harness.spec.models.component import CommandLine, CommandOption, ComponentSpec
 from harness.spec.text.complaints import KeyPath, Problem, nearest
@@ -57,6 +58,10 @@ def problems(words: Sequence[str], component: ComponentSpec, at: KeyPath, *, oth
     if table.most is not None and count > table.most:
         place = parsed.arguments[table.most]
         yield Problem((*at, place), f"{words[first - 1]} has {_arguments(count)}", f"at most {table.most}")
+
+    for place in parsed.arguments:
+        if table.accepts and not any(fnmatchcase(words[place], one) for one in table.accepts):
+            yield Problem((*at, place), _refused(words[place], component), f"one of: {', '.join(table.accepts)}")
 
 
 def _arguments(count: int) -> str:

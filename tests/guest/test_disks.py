@@ -1,0 +1,201 @@
+"""What writes to devices writes to blank ones and to its own: never over what it does not know.
+
+The components run in the booted system, each with the command and the devices that a test gives it.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from harness import paths
+from harness.image import Image
+from harness.launch import boot
+from harness.spec import load_machine
+from harness.system import BootOptions, CommandResult, System
+
+DISKS = Path(__file__).with_name("disks.yml")
+NAMES = ("format", "crypto", "swap", "btrfs", "xfs", "raid", "lvm", "verity", "extend", "mount")
+MIB = 1 << 20
+
+
+class Guest:
+    """The system, and its components as programs."""
+
+    def __init__(self, system: System) -> None:
+        self.system, self.number = system, 0
+
+    def ask(self, command: str) -> str:
+        return self.system.shell.run(command, timeout=600, check=True).text.strip()
+
+    def run(self, name: str, *argv: str, **env: str) -> CommandResult:
+        """Run a component's command, or another in its place, in its container."""
+        bundle = f"/containers/onshutdown/{NAMES.index(name):03d}-{name}"
+        config = json.loads(self.ask(f"cat {bundle}/config.json"))
+        config["root"]["path"] = f"{bundle}/rootfs"
+        if argv:
+            config["process"]["args"] = list(argv)
+        config["process"]["env"] += [f"{key}={value}" for key, value in env.items()]
+        packed = base64.b64encode(json.dumps(config).encode()).decode()
+        self.number += 1
+        place = f"/run/try{self.number}"
+        self.ask(f"mkdir {place}; echo {packed} | base64 -d >{place}/config.json")
+        crun = f"crun --root /run/crun --cgroup-manager=cgroupfs run --bundle {place} try{self.number}"
+        return self.system.shell.run(f"{crun} </dev/null 2>&1", timeout=600)
+
+    def done(self, name: str, *argv: str, **env: str) -> str:
+        found = self.run(name, *argv, **env)
+        assert found.code == 0, found.text
+        return found.text
+
+    def disk(self, name: str, mib: int = 24) -> str:
+        """Make a blank disk; return its device."""
+        self.ask(f"mkdir -p /var/disks; truncate -s {mib}M /var/disks/{name}")
+        device = self.ask("losetup -f")
+        self.ask(f"losetup -P {device} /var/disks/{name}")
+        return device
+
+    def sums(self) -> dict[str, str]:
+        """Return the sums of what the disks hold, by their names; of large ones of what lies at their beginning."""
+        said = self.ask("sync; cd /var/disks; for one in *; do echo $one $(head -c 24M $one | md5sum); done")
+        return {line.split()[0]: line.split()[1] for line in said.splitlines()}
+
+
+@pytest.fixture(scope="module")
+def guest(built: Callable[[Path], Image], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guest]:
+    """The system, at ready."""
+    options = BootOptions(mode="wall", out=tmp_path_factory.mktemp("disks"), probe=True, timeout_multiplier=8)
+    machine = load_machine(paths.CASES / "library/large-arm64.yml")
+    with boot(built(DISKS), machine, options) as system:
+        system.wait_ready()
+        yield Guest(system)
+
+
+@pytest.fixture(scope="module")
+def held(guest: Guest) -> dict[str, str]:
+    """Ten and more kinds of content, each on a disk: devices by kind."""
+    kinds = ("luks", "plain", "lvm", "raid", "swap", "ext4", "vfat", "dos", "gpt", "noise", "late")
+    disks = {kind: guest.disk(kind) for kind in kinds} | {kind: guest.disk(kind, 320) for kind in ("xfs", "btrfs")}
+    guest.done("crypto", "/usr/bin/crypto", "-l", "luks", disks["luks"])
+    guest.done("crypto", "/usr/bin/crypto", "plain", disks["plain"])
+    guest.done("crypto", "/bin/sh", "-c", "cryptsetup close luks; cryptsetup close plain")
+    guest.done("lvm", VG="group", DEVICES=disks["lvm"])
+    guest.done("lvm", "/bin/sh", "-c", "vgchange --activate n")
+    spare = guest.disk("raid-2")
+    guest.done("raid", DEVICES=f"{disks['raid']} {spare}")
+    guest.done("raid", "/bin/sh", "-c", "mdadm --stop /dev/md0")
+    guest.done("format", "/usr/bin/format", "-partition", "gpt", disks["gpt"])
+    guest.done("format", "/usr/bin/format", "-label", "OTHER", disks["dos"])
+    guest.done("xfs", DEVICE=disks["xfs"])
+    guest.done("btrfs", DEVICES=disks["btrfs"])
+    for kind, command in (
+        ("swap", "mkswap {0}"),
+        ("ext4", "mke2fs -F {0}"),
+        ("vfat", "mkdosfs {0}"),
+        ("noise", "dd if=/dev/urandom of={0} bs=1M 2>/dev/null || true"),
+        # a system of another kind, whose first megabyte says nothing
+        ("late", "dd if=/dev/urandom of={0} bs=1M seek=9 count=1 2>/dev/null"),
+    ):
+        guest.ask(command.format(disks[kind]))
+    return disks
+
+
+def test_what_is_on_a_disk_stays(guest: Guest, held: dict[str, str]) -> None:
+    before = guest.sums()
+    every = " ".join(held.values())
+    each = "for d in {every}; do {command} && echo done $d; done; true"
+
+    def on_each(name: str, command: str) -> list[str]:
+        said = guest.done(name, "/bin/sh", "-c", each.format(every=every, command=command))
+        return [line.split()[1] for line in said.splitlines() if line.startswith("done ")]
+
+    # it is formatted already: nothing to do
+    assert set(on_each("format", "/usr/bin/format $d")) == {held["dos"], held["gpt"]}
+    assert on_each("crypto", "/usr/bin/crypto -k other name $d") == []
+    assert on_each("crypto", "/usr/bin/crypto -l -k other name $d") == []
+    assert on_each("swap", "/swap.sh $d && swapoff $d") == [held["swap"]]
+    assert on_each("btrfs", "DEVICES=$d /usr/bin/btrfs-start") == [held["btrfs"]]
+    assert on_each("xfs", "DEVICE=$d /usr/bin/xfs-start") == [held["xfs"]]
+    assert on_each("raid", f'DEVICES="$d {held["late"]}" DEVICE=/dev/md9 /usr/bin/mdadm-start') == []
+    assert on_each("lvm", "VG=new DEVICES=$d /usr/bin/lvm-start") == []
+    assert on_each("verity", f"DATA={held['ext4']} HASH=$d ROOT=make /usr/bin/verity-start") == []
+    own = {"swap", "xfs", "btrfs"}  # what is its own is swapped to, mended, scanned
+    after = guest.sums()
+    assert {kind for kind in before if before[kind] != after[kind]} <= own
+
+
+def test_the_key_that_encrypted_a_disk_opens_it(guest: Guest, held: dict[str, str]) -> None:
+    for options, kind in (((), "plain"), (("-l",), "luks")):
+        assert "holds ext4" in guest.done("crypto", "/usr/bin/crypto", *options, f"again-{kind}", held[kind])
+        guest.done("crypto", "/bin/sh", "-c", f"cryptsetup close again-{kind}")
+    refused = guest.run("crypto", "/usr/bin/crypto", "no", held["luks"])
+    assert refused.code != 0 and "holds LUKS, which -l opens" in refused.text
+
+
+def test_why_is_said(guest: Guest, held: dict[str, str]) -> None:
+    for kind, holds in (("lvm", "LVM2_member"), ("raid", "linux_raid_member"), ("noise", "data of a kind"),
+                        ("late", "data of a kind"), ("swap", "swap")):  # fmt: skip
+        said = guest.run("format", "/usr/bin/format", held[kind])
+        assert said.code != 0 and f"{held[kind]} holds {holds}" in said.text, said.text
+    gone = guest.run("format", "/usr/bin/format", "/dev/nosuch")
+    assert gone.code != 0 and "/dev/nosuch is not there" in gone.text
+
+
+def test_force_is_what_destroys(guest: Guest) -> None:
+    device = guest.disk("forced")
+    guest.ask(f"mkswap {device}")
+    assert guest.run("format", "/usr/bin/format", device).code != 0
+    assert "is ext4" in guest.done("format", "/usr/bin/format", "-force", "-label", "FORCED", device)
+    assert "FORCED" in guest.done("format", "/bin/sh", "-c", f"blkid {device}p1")
+
+
+def test_mount_by_device_label_and_uuid(guest: Guest, held: dict[str, str]) -> None:
+    part = f"{held['dos']}p1"
+    uuid = guest.done("mount", "/bin/sh", "-c", f"blkid -o value -s UUID {part}").strip()
+    for index, argv in enumerate(
+        (["-label", "OTHER"], ["--label=OTHER"], [f"-uuid={uuid}"], ["-device", part], [part])
+    ):
+        guest.done("mount", "/usr/bin/mountie", *argv, f"/var/at{index}")
+        assert f"{part} /var/at{index} ext4 " in guest.ask("cat /proc/mounts")
+        guest.ask(f"umount /var/at{index}")
+    assert guest.ask(f"readlink -f /dev/disk/by-uuid/{uuid}") == part
+    # these are loop devices, which are nobody's choice
+    chosen = guest.run("mount", "/usr/bin/mountie", "/var/none")
+    assert chosen.code != 0 and "no drive has a Linux partition" in chosen.text
+
+
+def test_extend_knows_each_file_system(guest: Guest) -> None:
+    for kind, mib, more in (("ext4", 32, 64), ("xfs", 320, 400), ("btrfs", 128, 200)):
+        device = guest.disk(f"grow-{kind}", mib)
+        guest.done("format", "/usr/bin/format", "-type", kind, device)
+        guest.ask(f"truncate -s {more}M /var/disks/grow-{kind}; losetup -c {device}")
+        said = guest.done("extend", "/usr/bin/extend", "-type", kind, device)
+        assert f"{device}: extended" in said
+        size = int(guest.ask(f"blockdev --getsize64 {device}p1"))
+        assert size > (more - 4) * MIB
+        other = {"ext4": "xfs", "xfs": "btrfs", "btrfs": "ext4"}[kind]
+        refused = guest.run("extend", "/usr/bin/extend", "-type", other, device)
+        assert refused.code != 0 and f"holds {kind}, not {other}" in refused.text
+
+
+def test_swap_is_encrypted_and_has_conditions(guest: Guest) -> None:
+    guest.ask("mkdir -p /var/on && losetup -f >/dev/null")
+    device = guest.disk("fs", 64)
+    guest.ask(f"mke2fs -F {device} && mount -t ext2 {device} /var/on")
+    assert "smaller than 1G" in guest.done("swap", "/swap.sh", "--path", "/var/on/swap", "--size", "8M",
+                                            "--condition", "partsize:/var/on:1G:false")  # fmt: skip
+    unmet = guest.run("swap", "/swap.sh", "--path", "/var/on/swap", "--size", "8M", "--condition", "part:/nowhere:true")
+    assert unmet.code != 0 and "nothing is mounted at /nowhere" in unmet.text
+    assert "/var/on/swap" not in guest.ask("cat /proc/swaps")
+    for _ in range(2):  # and again after a boot, when only the file is left
+        guest.done("swap", "/swap.sh", "--path", "/var/on/swap", "--size", "8M", "--encrypt")
+        assert "/dev/dm-" in guest.ask("cat /proc/swaps")
+        guest.ask("swapoff /dev/mapper/swapfile")
+        guest.done("swap", "/bin/sh", "-c", "cryptsetup close swapfile")
+    guest.ask("echo mine >/var/on/file")
+    kept = guest.run("swap", "/swap.sh", "--path", "/var/on/file", "--size", "8M")
+    assert kept.code != 0 and guest.ask("cat /var/on/file") == "mine"

@@ -210,7 +210,8 @@ def _check(
 
     `wanted` are the modules, each with the component that names it.
     """
-    absent = [name for name in wanted if not index.knows(name)]
+    # what /etc/modules names may be missing: the boot says so
+    absent = [name for name, who in wanted.items() if not index.knows(name) and not who.startswith("files:")]
     elsewhere: set[str] = set()
     for other in ARCHES.values():
         if not absent or other is arch:
@@ -224,9 +225,13 @@ def _check(
     if unknown:
         near = {name: index.nearest(name) for name in unknown}
         raise UserError(
-            f"component {wanted[unknown[0]]}: no architecture's kernel has the module {', '.join(unknown)}",
+            f"{_asker(wanted[unknown[0]])}: no architecture's kernel has the module {', '.join(unknown)}",
             hint="; ".join(f"{name}: did you mean {' or '.join(names)}?" for name, names in near.items() if names),
         )
+
+
+def _asker(who: str) -> str:
+    return who if ":" in who else f"component {who}"
 
 
 def _carry(part: KernelPart, more: Iterable[str], index: ModuleIndex, scratch: Path, version: str, work: Path) -> int:

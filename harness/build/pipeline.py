@@ -193,6 +193,7 @@ class Builder:
         from harness.build.images import interface_modules, judge, make_part, record
         from harness.build.layer import make_layer
         from harness.build.modules import spelled
+        from harness.build.programs import judge_programs, named_modules
         from harness.build.root import make_root
         from harness.build.rootfs import assemble
         from harness.oci.layers import Limits
@@ -211,9 +212,12 @@ class Builder:
             self.progress(f"{spec.name} {arch.name}: {reference}")
             parts[reference] = make_part(images[reference], limits, self.store, self._together.check, self.progress)
         judge(spec, parts, images)
+        judge_programs(spec, parts, arch)
         self.progress(f"{spec.name} {arch.name}: kernel")
         asked = interface_modules(spec, parts) | modules_of(inputs)
-        kernel = self._kernel(inputs, images.get(spec.kernel.image), limits, asked | carried_of(inputs))
+        # an OCI image's kernel comes with all of its modules
+        more = asked if spec.kernel.image in images else {**named_modules(spec, parts), **carried_of(inputs), **asked}
+        kernel = self._kernel(inputs, images.get(spec.kernel.image), limits, more)
         held = {
             volume.name: [self.images.fetch(volume.image, one, spec.sources[0].parent) for one in arches]
             for volume, arches in volumes_of(spec, arch)

@@ -260,7 +260,7 @@ def _add_files(tree: Tree, files: Sequence[File], spec: ImageSpec, ids: Mapping[
 
 
 def _in_container(tree: Tree, file: File) -> File:
-    """Let a file that is meant for a container's layer arrive where its files are: `lower`, or of a read-only one `rootfs`.
+    """Let a file for a container's folder arrive where its files are: in `lower`, or in `rootfs` where it is read-only.
 
     LinuxKit's users know from an entry which it is; a component may be read-only where the entry says nothing.
     """

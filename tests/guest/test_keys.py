@@ -19,7 +19,7 @@ KEYS = Path(__file__).with_name("keys.yml")
 @pytest.fixture(scope="module")
 def system(built: Callable[[Path], Image], tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     """The system, at ready."""
-    options = BootOptions(mode="wall", out=tmp_path_factory.mktemp("keys"), probe=True)
+    options = BootOptions(mode="wall", out=tmp_path_factory.mktemp("keys"), probe=True, timeout_multiplier=8)
     with boot(built(KEYS), load_machine(paths.MACHINES / "qemu-arm64.yml"), options) as found:
         found.wait_ready()
         yield found

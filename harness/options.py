@@ -81,7 +81,7 @@ class Option:
         return f"{PYTEST_PREFIX}_{self.key}"
 
 
-BUILDERS = ("build", "boot", "matrix", "compare", "calibrate", "certify", "sbom", "machine", "library")
+BUILDERS = ("build", "boot", "matrix", "compare", "calibrate", "certify", "verify", "sbom", "machine", "library")
 JSON_TAKERS = (
     "build", "boot", "matrix", "compare", "calibrate", "certify", "sbom", "machine", "lint", "cache", "library", "add",
     "verify", "profile", "doctor", "clean", "results", "history", "baseline",
@@ -284,6 +284,8 @@ REST = (
     Option(name="no-waivers", commands=("verify",), kind="flag", help="Accept none that rests on a waiver."),
     Option(name="policy", commands=("verify",), kind="path", metavar="FILE", completes="files",
            help="A YAML file that says all of these."),
+    Option(name="rebuild", commands=("verify",), kind="flag",
+           help="Build the image again from the YAML and lock in it, and compare every byte."),
     Option(name="no-boot", commands=("verify",), kind="flag", help="Only check; boot nothing."),
     Option(name="qemu", commands=("verify",), kind="path", metavar="PATH", help="The QEMU that it was booted with."),
     Option(name="all", commands=("clean",), kind="flag", help="Downloads too: the next build needs the network."),

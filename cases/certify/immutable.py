@@ -6,12 +6,19 @@ import shlex
 import pytest
 
 from harness.image import Image
-from harness.suite import judge
+from harness.suite import control, judge
+from harness.suite.control import PLACE, Attempt
 
 MEASURED = "echo 3 >/proc/sys/vm/drop_caches; exec dd if=/dev/loop7 bs=64k 2>/dev/null"
 SQUASHFS = b"hsqs"
 MADE = 8  # where its superblock has the time at which it was made: four bytes that nobody reads
 WRITTEN = "of the image before"
+# That a remount makes writable what may be: without that, no remount shows anything.
+REMOUNT = Attempt(
+    "true >/.written",
+    f"mount -t tmpfs -o ro tmpfs {PLACE}/folder && mount -o remount,rw {PLACE}/folder && true >{PLACE}/folder/x; "
+    f"code=$?; umount {PLACE}/folder; exit $code",
+)
 
 
 def mounts(shell, pid="1"):
@@ -20,6 +27,7 @@ def mounts(shell, pid="1"):
 
 def test_no_mount_of_the_system_can_be_made_writable(shell, expect):
     declared = declared_places(expect)
+    assert control.succeeded(shell, [REMOUNT]) == []
     found = []
     for mount in mounts(shell):
         # what is read-only: the file system, this mount of it, or both; only that is tried, and made again

@@ -90,22 +90,35 @@ def trusted(path: Path) -> list[PublicKey]:
 
 
 def make(path: Path) -> PublicKey:
-    """Write a new private key to `path` (mode 0600) and its public half beside it (.pub); UserError: it exists."""
+    """Write a new private key to `path` (mode 0600) and its public half beside it (.pub); UserError: one exists."""
     from securesystemslib.signer import CryptoSigner
 
     signer = CryptoSigner.generate_ed25519()
     public = PublicKey(bytes.fromhex(signer.public_key.keyval["public"]))
+    beside = path.with_name(f"{path.name}.pub")
     try:
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as stream:
-            stream.write(signer.private_bytes)
-        path.with_name(f"{path.name}.pub").write_text(f"{public.ssh}\n")
-    except FileExistsError:
+        if beside.exists():  # it may be the half of a key that lies elsewhere
+            raise FileExistsError(0, "", str(beside))
+        for place, mode, content in ((path, 0o600, signer.private_bytes), (beside, 0o644, f"{public.ssh}\n".encode())):
+            with os.fdopen(os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as stream:
+                stream.write(content)
+    except FileExistsError as error:
         raise UserError(
-            f"{path} is there already", hint="a new name: a key that is lost cannot be made again"
+            f"{error.filename} is there already", hint="a new name: a key that is lost cannot be made again"
         ) from None
     except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror}") from error
+        raise UserError(f"cannot write {error.filename or path}: {error.strerror}") from error
     return public
+
+
+def is_key(path: Path) -> bool:
+    """Say whether a file looks like a key, private or public."""
+    try:
+        with path.open("rb") as stream:
+            start = stream.read(64)
+    except OSError:
+        return False
+    return start.startswith((b"-----BEGIN ", b"ssh-"))
 
 
 def load(source: str) -> SigningKey:

@@ -75,6 +75,8 @@ def verify(
     policy: Path | None,
     no_boot: bool,
     qemu: Path | None,
+    rebuild: bool,
+    settings: Settings,
     json: bool,
 ) -> int:
     """Check whether the evidence of a certificate is true.
@@ -89,11 +91,14 @@ def verify(
     Examples:
       harness verify evidence.tar.zst --key vendor.key.pub --profile base --image my-os.yml
       harness verify evidence.tar.zst --policy ours.yml
+      harness verify evidence.tar.zst --rebuild --policy ours.yml
       harness verify evidence.tar.zst --no-boot
     """
     from harness.certify.expect import Expectations
     from harness.commands.certificates import verify as module
 
     wanted = Expectations(profile=profile, image=image, machine=machine, max_age=max_age, waivers=not no_waivers)
-    request = module.VerifyRequest(not no_boot, qemu, key, policy, wanted, timeout_multiplier, as_json=json)
+    request = module.VerifyRequest(
+        not no_boot, rebuild, qemu, key, policy, wanted, timeout_multiplier, as_json=json, settings=settings
+    )
     return module.run(evidence, request)

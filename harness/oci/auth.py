@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import os
 import re
 import threading
 from collections.abc import Callable, Mapping
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from httpx2 import URL
 
 CLIENT = "bootharness"
+TOKEN_SERVERS = "HARNESS_TOKEN_SERVERS"  # hosts of token servers, beside registries' own, that may have a login
 _PARAMETER = re.compile(r'([A-Za-z0-9_.-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))')
 _SCHEME = re.compile(r"(?:^|,)\s*(basic|bearer)(?=\s|$)", re.IGNORECASE)
 
@@ -101,6 +103,12 @@ class Auth:
         if realm.scheme not in ("https", base.scheme):
             raise RegistryError(f"{self.place} wants its login sent to {realm.host} in the clear", kind="denied")
         login = self._login()
+        if login and not is_own(self.place.host, realm.host):
+            raise RegistryError(
+                f"{self.place} wants your login sent to {realm.host}, which is not its own token server: it was sent "
+                f"nowhere; {TOKEN_SERVERS}={realm.host} lists it as one that may have it",
+                kind="denied",
+            )
         fields: dict[str, str] = {"scope": f"repository:{self.place.repository}:pull", **challenge.parameters}
         query = {name: value for name, value in fields.items() if name in ("service", "scope")}
         if login and login.identity:
@@ -117,6 +125,19 @@ class Auth:
         if not token or not token.isascii() or not token.isprintable():
             raise RegistryError(f"the token server of {self.place.host} gave no token", kind="odd")
         return f"Bearer {token}"
+
+
+def is_own(registry: str, server: str) -> bool:
+    """Say whether a token server may have a login to a registry: it is on its host, in its domain, or listed."""
+    host = registry.rpartition(":")[0] if registry.rpartition(":")[2].isdigit() else registry
+    host, listed = host.strip("[]"), re.split(r"[\s,]+", os.environ.get(TOKEN_SERVERS, ""))
+    if server in (host, *filter(None, listed)):
+        return True
+    domain = host.partition(".")[2]
+    top = domain.split(".")
+    # a domain that anybody can register a name in, such as co.uk, is nobody's own
+    is_whole = len(top) >= 2 and len(top[-2]) > 3 and not top[-1].isdigit()
+    return is_whole and (server == domain or server.endswith(f".{domain}"))
 
 
 def _basic(login: RegistryLogin) -> str:

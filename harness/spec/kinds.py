@@ -36,7 +36,8 @@ MODELS: dict[FileKind, type[Model]] = {
     "policy": Policy,
 }
 # a key that no other kind has says what a file is
-_BY_KEY: dict[str, FileKind] = {OS_KEY: "os", PROFILE_KEY: "profile", WAIVERS_KEY: "waivers", POLICY_KEY: "policy"}
+# the first that is found counts: a policy speaks of waivers too
+_BY_KEY: dict[str, FileKind] = {OS_KEY: "os", PROFILE_KEY: "profile", POLICY_KEY: "policy", WAIVERS_KEY: "waivers"}
 # what a file of each kind is called, and what is done with it
 INSTEAD: dict[FileKind, tuple[str, str]] = {
     "image": ("an image", "harness build, boot and lint take it"),

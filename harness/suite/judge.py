@@ -10,7 +10,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+from harness.patterns import compiled
+
 if TYPE_CHECKING:
+    from harness.image import Bootable
     from harness.system.milestones import Milestone
 
 # Bit numbers of linux/capability.h.
@@ -21,6 +24,8 @@ _NAMES = (
     "MAC_ADMIN SYSLOG WAKE_ALARM BLOCK_SUSPEND AUDIT_READ PERFMON BPF CHECKPOINT_RESTORE"
 )
 CAPABILITIES = tuple(_NAMES.split())
+_KMSG = re.compile(r"(?P<level>\d+),\d+,(?P<us>\d+),[^;]*;(?P<words>.*)")
+READY = "ready"
 WARNING = 4  # kernel log levels up to this one are a finding
 # States in /proc/net/tcp and its likes (linux/net/tcp_states.h). A UDP or raw socket without a peer takes what anybody
 # sends; one that is connected hears its peer alone, as a client does.
@@ -32,6 +37,8 @@ _VOLATILE = (
     "pstore configfs fusectl binfmt_misc nsfs rpc_pipefs autofs selinuxfs efivarfs"
 )
 VOLATILE = frozenset(_VOLATILE.split())
+# Those that hold nothing that an OS has put there.
+KERNELS_OWN = VOLATILE - {"tmpfs", "ramfs", "rootfs", "devtmpfs", "hugetlbfs"}
 READ_ONLY = frozenset(("squashfs", "erofs", "iso9660"))
 
 
@@ -189,6 +196,26 @@ class Noise:
     why: str
     arch: str = ""
     machine: str = ""
+
+
+def kernel_log(kmsg: str) -> str:
+    """Return what /dev/kmsg gave as `dmesg -r` shows it: ``<LEVEL>[SECONDS] words``, its fields' lines left out."""
+    rows = (_KMSG.match(line) for line in kmsg.splitlines())
+    return "\n".join(f"<{row['level']}>[{int(row['us']) / 1e6:12.6f}] {row['words']}" for row in rows if row)
+
+
+def up_to_ready(log: str, image: Bootable) -> str:
+    """Return a kernel log up to the line that says that the system is ready; all of it where that is not in it."""
+    ready = next((row.pattern for row in image.milestones if row.name == READY), None)
+    if image.milestones and not ready:
+        return log
+    found = compiled(ready or r"harness: ready( |$)")
+    kept: list[str] = []
+    for line in log.splitlines():
+        kept.append(line)
+        if found.search(line.partition(">")[2].encode()):
+            break
+    return "\n".join(kept)
 
 
 def complaints(dmesg: str, noise: Iterable[Noise], *, arch: str, machine: str) -> list[str]:

@@ -167,6 +167,20 @@ services: [{{name: talker, image: busybox, command: [/bin/sh, -c, "while :; do n
 """
 SETUID = f"{HARD}\nfiles: [{{path: usr/bin/mine, contents: '#!/bin/sh', mode: '4755'}}]"
 UNSIGNED = f"{HARD}\nfiles: [{{path: usr/lib/modules/mine.ko, contents: nobody signed this}}]"
+# What keeps a case from looking: it must not be called passed.
+BLIND = {
+    # a setuid file where only a look at every mounted file system finds it
+    ("hardened", "no-setuid"): on_host(
+        "hidden", "mkdir -p /run/x && mount -t ramfs ramfs /run/x && cp /usr/bin/busybox /run/x/mine && "
+        "chmod 4755 /run/x/mine", first=SETTINGS,
+    ),
+    # a `mount` that says no to everybody
+    ("immutable", "never-writable"): on_host("no-mount", 'printf "#!/bin/sh\\nexit 1\\n" >/run/mount && '
+                                             "chmod 755 /run/mount && mount -o bind /run/mount /usr/bin/mount"),
+    # a `find` that finds nothing
+    ("base", "root-read-only"): on_host("no-find", 'printf "#!/bin/sh\\nexit 0\\n" >/run/find && '
+                                        "chmod 755 /run/find && mount -o bind /run/find /usr/bin/find"),
+}  # fmt: skip
 # By profile and requirement: what breaks it.
 BROKEN = {
     ("base", "boots"): MARK,
@@ -257,3 +271,10 @@ def test_each_requirement_has_its_broken_os() -> None:
            if load_profile(name).written[one.id] == profiles()[name]}  # fmt: skip
     others = {("base", name) for name in {"as-built", *UNCOUNTED}}
     assert set(BROKEN) | set(FOREIGN) | others == own
+
+
+@pytest.mark.parametrize(("profile", "requirement"), BLIND, ids=map("-".join, BLIND))
+def test_what_keeps_a_case_from_looking_does_not_pass(certify: Certify, profile: str, requirement: str) -> None:
+    found = certify(BLIND[profile, requirement], profile=profile)
+    whys = {row["id"]: (row["verdict"], row["why"]) for row in found.certificate["requirements"]}
+    assert requirement in judged(found), whys

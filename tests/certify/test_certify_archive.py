@@ -153,6 +153,12 @@ def test_a_keys_file_is_private_and_made_once(tmp_path: Path) -> None:
     assert keys.trusted(tmp_path / "key.pub") == [public]
     with pytest.raises(UserError, match="is there already"):
         keys.make(tmp_path / "key")
+    content = (tmp_path / "key.pub").read_bytes()
+    (tmp_path / "key").unlink()
+    with pytest.raises(UserError, match=r"key\.pub is there already"):
+        keys.make(tmp_path / "key")
+    assert (tmp_path / "key.pub").read_bytes() == content and not (tmp_path / "key").exists()
+    assert keys.is_key(tmp_path / "key.pub")
 
 
 def test_an_openssh_key_signs_with_a_file_and_through_an_agent(

@@ -19,6 +19,7 @@ from servers import (
 from tiers import needs
 
 from harness.errors import HostError, UserError
+from harness.oci.auth import is_own
 from harness.oci.trouble import RegistryError
 
 pytestmark = pytest.mark.servers
@@ -157,3 +158,26 @@ def test_logins_that_cannot_be_understood(
     with pytest.raises((UserError, HostError), match=words.replace("HOST", basic)) as caught:
         images().fetch(f"{basic}/app:1", ARM64, HERE)
     assert "c2VjcmV0" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("registry", "server", "own"),
+    [
+        ("127.0.0.1:5000", "127.0.0.1", True),
+        ("registry.example.com", "auth.example.com", True),
+        ("registry.example.com:5000", "example.com", True),
+        ("registry.example.com", "example.org", False),
+        ("registry.example.com", "notexample.com", False),
+        ("registry.co.uk", "thief.co.uk", False),
+        ("127.0.0.1:5000", "9.0.0.1", False),
+        ("localhost:5000", "thief", False),
+    ],
+)
+def test_a_login_goes_to_the_registrys_own_token_server(registry: str, server: str, own: bool) -> None:
+    assert is_own(registry, server) == own
+
+
+def test_a_token_server_that_is_listed_may_have_a_login(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HARNESS_TOKEN_SERVERS", "tokens.example.org, other.example.org")
+    assert is_own("registry.example.com", "tokens.example.org")
+    assert not is_own("registry.example.com", "thief.example.org")

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json as json_
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from harness import paths
 from harness.arch import by_name
 from harness.build.settings import Settings
-from harness.certify import archive, contents, derive, evidence, identity, judge, keys, statement
+from harness.certify import archive, contents, derive, evidence, identity, judge, keys, rebuild, statement
 from harness.certify.certificate import Certificate
 from harness.certify.evidence import ArchiveFiles, RunOfCell, Staged
 from harness.certify.show import WORDS, badge, facts, lines
@@ -65,6 +65,7 @@ class Order:
     profile: Profile
     waivers: Waivers | None
     holds: Sequence[str]
+    ingredients: ArchiveFiles  # what its image is built from again
 
     @property
     def budget(self) -> Budget:
@@ -85,6 +86,8 @@ def certify(name: str, machine: str, profile: str, request: CertifyRequest) -> i
     order = _order(name, machine, profile, request)
     key = _key(request.key)
     out = request.output or Path(f"{order.image.name}-{order.machine.name}-{order.profile.name}.tar.zst")
+    if keys.is_key(out):
+        raise UserError(f"{out} is a key: evidence is not written over one", hint="-o FILE.tar.zst")
     wanted = judge.applicable(order.profile.requirements, order.machine.arch, order.holds)
     nodes = list(dict.fromkeys(node for one in wanted for node in order.profile.nodes(one)))
     folder = matrix.results_folder(request.results)
@@ -106,6 +109,7 @@ def _order(name: str, machine_name: str, profile_name: str, request: CertifyRequ
     waivers = load_waivers(request.waivers, [one.id for one in profile.requirements]) if request.waivers else None
     image: Image | ForeignImage
     spec: ImageSpec | OsSpec
+    ingredients: ArchiveFiles = {}
     named = image_named(name)
     if named.kind == "os":
         spec = load_os(named.paths[0])
@@ -115,8 +119,14 @@ def _order(name: str, machine_name: str, profile_name: str, request: CertifyRequ
     else:
         settings = request.settings
         spec = read_image(name, settings)
-        image = Builder(settings, progress=progress).build(spec, by_name(machine.arch))
-    return Order(named.paths, image, spec, machine, profile, waivers, derive.conditions(machine, image))
+        with tempfile.TemporaryDirectory(prefix="harness-lock-") as scratch:
+            lock = settings.lock or Path(scratch) / contents.LOCK
+            builder = Builder(replace(settings, lock=lock), progress=progress)
+            image = builder.build(spec, by_name(machine.arch))
+            builder.save_lock()
+            ingredients = rebuild.ingredients(spec, settings, lock)
+    holds = derive.conditions(machine, image)
+    return Order(named.paths, image, spec, machine, profile, waivers, holds, ingredients)
 
 
 def _key(given: str | None) -> keys.SigningKey:
@@ -152,6 +162,7 @@ def _packed(order: Order, run: RunOfCell, key: keys.SigningKey, out: Path) -> Ce
         **evidence.image_files(order.image),
         **evidence.written(order.spec.sources, order.machine, order.profile, order.waivers),
         **(cases := evidence.case_files(order.profile)),
+        **order.ingredients,
     }
     if isinstance(order.image, Image):
         sbom = json_.dumps(sbom_of(order.image), indent=1, ensure_ascii=False)

@@ -11,7 +11,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from harness import __version__
-from harness.certify import again, contents, expect, judge, verify
+from harness.build.settings import Settings
+from harness.certify import again, contents, expect, judge, rebuild, verify
 from harness.certify.derive import Derived
 from harness.certify.expect import Expectations
 from harness.certify.show import WORDS, about, badge
@@ -19,23 +20,26 @@ from harness.certify.verify import CheckResult, Unpacked
 from harness.commands.certificates.certify import rendered
 from harness.errors import EXIT_NOT_REPEATED, EXIT_OK, EXIT_REFUSED, EvidenceError
 from harness.report.words import visible
+from harness.show.frame import progress
 from harness.spec.policy import load_policy
 
 
 @dataclass(frozen=True)
 class VerifyRequest:
-    """What is expected, and how far to go: ``boot`` the image again, by the QEMU ``qemu``.
+    """What is expected, and how far to go: ``boot`` the image again, by the QEMU ``qemu``; ``rebuild`` it.
 
     ``key`` lists the public keys that are trusted, ``policy`` a file says what is not said here.
     """
 
     boot: bool = True
+    rebuild: bool = False
     qemu: Path | None = None
     key: Path | None = None
     policy: Path | None = None
     wanted: Expectations = field(default_factory=Expectations)
     patience: float = 1.0
     as_json: bool = False
+    settings: Settings = field(default_factory=Settings)
 
 
 def run(path: Path, request: VerifyRequest) -> int:
@@ -45,6 +49,8 @@ def run(path: Path, request: VerifyRequest) -> int:
     7 when something was not checked, which the last line names. EvidenceError (exit code 1): it is not true.
     """
     wanted = expectations(request)
+    if request.policy and load_policy(request.policy).rebuild:
+        request = replace(request, rebuild=True)
     with tempfile.TemporaryDirectory(prefix="harness-verify-") as scratch:
         found = verify.unpack(path, Path(scratch) / "evidence", wanted.keys)
         try:
@@ -90,6 +96,9 @@ def _findings(
         findings.append(again.execute(made, scratch / "boot", qemu_path=request.qemu, multiplier=request.patience))
     else:
         findings.append(again.not_done("--no-boot"))
+    if request.rebuild:
+        progress("building the image again")
+        findings.append(rebuild.execute(made, found.files, scratch / "rebuild", request.settings))
     findings += verify.expired(made.certificate, now.date().isoformat())
     return [*findings, *verify.vendors_word(made.certificate)], made
 

@@ -1,0 +1,149 @@
+"""Builds an archive's image again from the YAML, the lock and the files in it, and compares every byte.
+
+What the YAML names is a stranger's: nothing of this host is put into the image but the library's own components.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+
+from pydantic import ValidationError
+
+from harness.arch import by_name
+from harness.build.settings import COMPRESSIONS, Settings
+from harness.certify import contents
+from harness.certify.contents import EvidenceFiles
+from harness.certify.derive import Derived
+from harness.certify.verify import CheckResult
+from harness.errors import EvidenceError, HarnessError
+from harness.image import MANIFEST, ForeignImage, Image
+from harness.spec import load_image
+from harness.spec.models.base import Model
+from harness.spec.models.image import ImageSpec
+from harness.spec.rules.references import host_file, kind_of
+from harness.store import file_digest
+
+REBUILT = "the rebuild (--rebuild)"
+DEPTH = 4  # folders that a source may lie above the YAML
+
+
+class Recipe(Model):
+    """With which settings an image was built, and which file of the archive each `source` of its YAML is."""
+
+    suite: str
+    compression: str
+    library: bool
+    sources: dict[str, str]
+
+
+def ingredients(spec: ImageSpec, settings: Settings, lock: Path) -> dict[str, Path | bytes]:
+    """Return what an archive needs for its image to be built again: the lock, the settings, and the YAML's files."""
+    files: dict[str, Path | bytes] = {}
+    sources: dict[str, str] = {}
+    for source in dict.fromkeys(file.source for file in spec.files if file.source):
+        path = host_file(source, spec.sources[0])
+        if path.is_file():
+            sources[source] = f"{contents.SOURCES}/{len(sources) + 1}"
+            files[sources[source]] = path
+    made = Recipe(suite=settings.suite, compression=settings.compression, library=settings.library, sources=sources)
+    recipe = json.dumps(made.model_dump(mode="json"), indent=1).encode() + b"\n"
+    return {**files, contents.REBUILD: recipe, **({contents.LOCK: lock.read_bytes()} if lock.is_file() else {})}
+
+
+def execute(made: Derived, files: EvidenceFiles, scratch: Path, settings: Settings) -> CheckResult:
+    """Build the image again, and compare; EvidenceError names the first file that is another one.
+
+    Where it cannot be built here, the finding says why.
+    """
+    if isinstance(made.sources.image, ForeignImage):
+        return _not("the harness has not built it")
+    try:
+        why, recipe = _recipe(made, files)
+        if why or recipe is None:
+            return _not(why)
+        yamls = _laid_out(made, files, recipe, scratch)
+        spec = load_image(yamls, library=recipe.library)
+        if strange := _strange(spec):
+            return _not(strange)
+        wanted = replace(settings, suite=recipe.suite, compression=recipe.compression, library=recipe.library,
+                         lock=files.path(contents.LOCK), refresh=False, turn=0)  # fmt: skip
+        from harness.build.pipeline import Builder
+
+        again = Builder(wanted).build(spec, by_name(made.certificate.image.arch))
+    except EvidenceError:
+        raise
+    except HarnessError as error:
+        return _not(f"{error.message} {error.details}".strip()[:300])
+    return _compared(again, made, files)
+
+
+def _not(why: str) -> CheckResult:
+    return CheckResult("not checked", f"the rebuild: {why}", REBUILT)
+
+
+def _recipe(made: Derived, files: EvidenceFiles) -> tuple[str, Recipe | None]:
+    missing = [name for name in (contents.LOCK, contents.REBUILD) if name not in files.members]
+    if missing:
+        return f"the archive has no {missing[0]}", None
+    content = files.content(contents.REBUILD)
+    contents.loads(content, contents.REBUILD)
+    try:
+        recipe = Recipe.model_validate_json(content)
+    except ValidationError as error:
+        raise EvidenceError(f"{contents.REBUILD} is none of this harness's", details=str(error)[:500]) from None
+    manifest = made.sources.image.manifest if isinstance(made.sources.image, Image) else {}
+    said = (manifest.get("suite"), manifest.get("compression"))
+    if said != (recipe.suite, recipe.compression) or recipe.compression not in COMPRESSIONS:
+        raise EvidenceError(f"{contents.REBUILD} says of suite and compression what the manifest does not")
+    return "", recipe
+
+
+def _laid_out(made: Derived, files: EvidenceFiles, recipe: Recipe, scratch: Path) -> list[Path]:
+    """Lay YAML and sources out in a folder as they lay then; EvidenceError when a source would lie elsewhere."""
+    folder = scratch.joinpath(*(str(number) for number in range(DEPTH)), "image")
+    folder.mkdir(parents=True, exist_ok=True)
+    yamls = []
+    for name, plain in zip(files.below(contents.SPEC), made.sources.yamls, strict=True):
+        (folder / plain).write_bytes(files.content(name))
+        yamls.append(folder / plain)
+    for source, name in recipe.sources.items():
+        parts = PurePosixPath(source).parts
+        if source.startswith(("/", "~")) or parts.count("..") > DEPTH or name not in files.members:
+            raise EvidenceError(f"the image's YAML takes {source!r}, which evidence cannot hold in its place")
+        target = folder / source
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if not target.parent.resolve().is_relative_to(scratch.resolve()):
+            raise EvidenceError(f"{contents.REBUILD} names a source outside of the archive: {source!r}")
+        target.write_bytes(files.content(name))
+    return yamls
+
+
+def _strange(spec: ImageSpec) -> str:
+    """Return why a stranger's YAML is not built here; empty when it names nothing of a host."""
+    folder = spec.sources[0].parent
+    for source in (file.source for file in spec.files if file.source):
+        if source.startswith(("/", "~")) or not (folder / source).is_file():
+            return f"its YAML takes {source!r} of the vendor's host, which the archive does not hold"
+    for reference in spec.references:
+        if kind_of(reference) == "package" or reference.startswith(
+            (".", "/", "oci:", "oci-archive:", "docker-archive:")
+        ):
+            return f"its YAML names {reference}, which lies on the vendor's host"
+    return ""
+
+
+def _compared(again: Image, made: Derived, files: EvidenceFiles) -> CheckResult:
+    names = files.below(contents.IMAGE)
+    for name in names:
+        path = again.folder / name.removeprefix(f"{contents.IMAGE}/")
+        if not path.is_file() or file_digest(path) != files.members[name].sha256:
+            raise EvidenceError(
+                f"the image was built again, and {name} is another one",
+                details=f"in the archive: {files.members[name].sha256}\nbuilt here:     "
+                + (file_digest(path) if path.is_file() else "nothing"),
+                hint=f"by harness {made.certificate.harness} it was built; another version may build other bytes",
+            )
+    listed = ", ".join(name.removeprefix(f"{contents.IMAGE}/") for name in names if not name.endswith(MANIFEST))
+    return CheckResult("rebuilt", f"the image, from its YAML and lock: every byte of {listed} and of its manifest")

@@ -15,6 +15,7 @@ import serial
 
 from harness import proc
 from harness.board.connection import Connection
+from harness.board.faults import ConsoleServerError
 from harness.board.kernellog import LogSource
 from harness.board.source import BoardSource
 from harness.child import QemuProcess
@@ -37,7 +38,7 @@ class SerialSource(BoardSource):
     """A serial line, near or far."""
 
     def __init__(self, console: BoardConsole) -> None:
-        """Open ``console.serial``; MachineError when it cannot be had, UserError when pySerial knows no such line."""
+        """Open ``console.serial``; ConsoleServerError when it cannot be, UserError when pySerial knows no such line."""
         self._name, self.why = console.serial or "", ""
         near = "://" not in self._name
         # few servers answer for lines that have no modem control, and a console needs none
@@ -57,7 +58,7 @@ class SerialSource(BoardSource):
         except (serial.SerialException, OSError) as error:
             if "expected a string in the form" in str(error):
                 raise UserError(f"the console {self._name} is no line of pySerial's: {error}") from error
-            raise MachineError(
+            raise ConsoleServerError(
                 f"the console {self._name} cannot be opened: {_reason(error)}",
                 hint="is it plugged in, this user's to open (group dialout), and in no other program's hands?"
                 if near
@@ -84,7 +85,7 @@ class SerialSource(BoardSource):
         except serial.SerialTimeoutException as error:
             raise MachineError(f"the console takes no input for {SEND_S:g} s") from error
         except (serial.SerialException, OSError) as error:
-            raise MachineError(f"the console takes no input: {_reason(error)}") from error
+            raise ConsoleServerError(f"the console takes no input: {_reason(error)}") from error
 
     def close(self) -> None:
         self._port.close()
@@ -123,7 +124,7 @@ class SshSource(BoardSource):
         try:
             self._channel.sendall(data)
         except OSError as error:
-            raise MachineError(f"the console takes no input: {error or 'it is full'}") from error
+            raise ConsoleServerError(f"the console takes no input: {error or 'it is full'}") from error
 
     def close(self) -> None:
         self._channel.close()
@@ -167,7 +168,8 @@ class CommandSource(PipeSource, BoardSource):
 def open_console(console: BoardConsole, base: Path, out: Path, ssh: SshTarget | None = None) -> BoardSource:
     """Open a board's console. `base` is the folder of its YAML, `out` the boot's, `ssh` the way into the system.
 
-    MachineError when it cannot be reached, UserError when the YAML is wrong about it, HostError without the program.
+    ConsoleServerError when it cannot be reached, UserError when the YAML is wrong about it, HostError without the
+    program.
     """
     if console.serial is not None:
         return SerialSource(console)
@@ -180,6 +182,9 @@ def open_console(console: BoardConsole, base: Path, out: Path, ssh: SshTarget | 
     connection = Connection(console.ssh, base)
     try:
         return SshSource(connection, console.ssh.command)
+    except MachineError as error:
+        connection.close()
+        raise ConsoleServerError(f"the console: {error.message}", hint=error.hint, details=error.details) from error
     except BaseException:
         connection.close()
         raise

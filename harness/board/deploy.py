@@ -13,6 +13,7 @@ from pathlib import Path
 
 from harness import proc
 from harness.board.connection import Connection
+from harness.board.faults import DeliveryError
 from harness.board.loader import filled, unambiguous
 from harness.board.ssh import SshShell
 from harness.board.webserver import address_of, serving
@@ -70,7 +71,7 @@ def gather(kernel: Path | None, segments: list[Path], cmdline: str, folder: Path
 
 
 def bring(bench: Deployment, files: BootFiles) -> BootFiles:
-    """Do what has to be done before the board is switched on; HostError or MachineError when it cannot be.
+    """Do what has to be done before the board is switched on; HostError or DeliveryError when it cannot be.
 
     Returns the files, with their URL where they are served by HTTP.
     """
@@ -80,7 +81,7 @@ def bring(bench: Deployment, files: BootFiles) -> BootFiles:
         try:
             proc.run(argv, cwd=bench.base, timeout=deploy.timeout)
         except proc.CommandError as error:
-            raise MachineError(f"the image cannot be brought there: {error.message}", details=error.details) from error
+            raise DeliveryError(f"the image cannot be brought there: {error.message}", details=error.details) from error
     elif deploy.http is not None:
         return _web(bench, files, deploy.http.address, deploy.http.port)
     elif deploy.netboot is not None:

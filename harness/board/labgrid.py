@@ -8,7 +8,8 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,24 +17,31 @@ from typing import Any
 import yaml
 
 from harness import proc
-from harness.errors import HostError, MachineError
+from harness.board.faults import BusyError, LabError, announce
+from harness.errors import HostError
 from harness.proc import CommandError
 from harness.spec.models.board import BoardConsole, LabgridPlace, PowerCommands
 from harness.spec.models.machine import MachineSpec
 
 CLIENT = "labgrid-client"
 TIMEOUT_S = 60.0
+WAIT_S = 3600.0  # for a place to be free
+POLL_S = 2.0
 MINE = "You have already acquired place"  # by a process that died: the host's own lock says that it is ours
 SCHEMES = {"rfc2217": "rfc2217", "raw": "socket"}  # of a NetworkSerialPort's `protocol`
+# the client's words: place NAME is already acquired by HOST/USER (or by another place); is reserved for TOKEN
+_TAKEN = re.compile(r"(?:already acquired by|is reserved for) (place '[^']*'|[^\s',)]+)")
 _TOKEN = re.compile(r"^export LG_TOKEN=([A-Z0-9]{4,32})$", re.MULTILINE)
 
 
 @contextmanager
-def resolved(machine: MachineSpec, wait_s: float = 3600.0) -> Iterator[MachineSpec]:
+def resolved(
+    machine: MachineSpec, wait_s: float = WAIT_S, say: Callable[[str], None] = announce
+) -> Iterator[MachineSpec]:
     """Give the machine with the console and power of its labgrid place, acquired as long as the block lasts.
 
-    A machine without ``lab`` is given as it is. HostError without labgrid's client, MachineError when the place cannot
-    be had or lacks what is asked of it; `wait_s` is how long a reservation by tags may take.
+    A machine without ``lab`` is given as it is. HostError without labgrid's client, LabError when the place cannot be
+    had or lacks what is asked of it, BusyError when somebody else has it for `wait_s` seconds; `say` is told who.
     """
     board = machine.board
     if board is None or board.lab is None:
@@ -42,11 +50,7 @@ def resolved(machine: MachineSpec, wait_s: float = 3600.0) -> Iterator[MachineSp
     place = board.lab.labgrid
     with ExitStack() as stack:
         name = place.place or f"+{_reserve(place, stack, wait_s)}"
-        try:
-            _client(place, name, "acquire")
-        except MachineError as error:
-            if MINE not in error.details:
-                raise
+        _acquire(place, name, machine.name, wait_s, say)
         stack.callback(_client, place, name, "release")
         changes: dict[str, Any] = {"lab": None}  # it has been asked
         if board.console.labgrid:
@@ -56,12 +60,35 @@ def resolved(machine: MachineSpec, wait_s: float = 3600.0) -> Iterator[MachineSp
         yield machine.driven(**changes)
 
 
+def _acquire(place: LabgridPlace, name: str, machine: str, wait_s: float, say: Callable[[str], None]) -> None:
+    """Acquire a place as soon as whoever has it gives it back."""
+    deadline, told = time.monotonic() + wait_s, ""
+    while True:
+        try:
+            _client(place, name, "acquire")
+            return
+        except LabError as error:
+            if MINE in error.details:
+                return
+            if (taken := _TAKEN.search(error.details)) is None:
+                raise
+            if time.monotonic() >= deadline:
+                raise BusyError(
+                    f"{machine} is not free within {wait_s:g} s: {taken[1]} has its labgrid place {name}",
+                    details=error.details,
+                ) from error
+        if taken[1] != told:
+            told = taken[1]
+            say(f"waiting for {machine}, for {wait_s:g} s at most: {told} has its labgrid place {name}")
+        time.sleep(POLL_S)
+
+
 def _reserve(place: LabgridPlace, stack: ExitStack, wait_s: float) -> str:
     tags = [f"{key}={value}" for key, value in place.tags.items()]
     said = _client(place, "", "reserve", "--wait", "--shell", *tags, timeout=wait_s)
     match = _TOKEN.search(said)
     if match is None:
-        raise MachineError("labgrid gave no reservation", details=said[-500:])
+        raise LabError("labgrid gave no reservation", details=said[-500:])
     stack.callback(_client, place, "", "cancel-reservation", match[1])
     return match[1]
 
@@ -70,7 +97,7 @@ def _client(place: LabgridPlace, name: str, *words: str, timeout: float = TIMEOU
     try:
         done = proc.run([*_argv(place, name), *words], env=dict(os.environ), timeout=timeout)
     except CommandError as error:
-        raise MachineError(
+        raise LabError(
             f"labgrid refuses to {words[0]} {name or 'a place'}",
             details=error.stderr.strip()[-1000:],
             hint="labgrid-client who and labgrid-client places show how the lab stands",
@@ -98,7 +125,7 @@ def _resources(text: str) -> Mapping[str, Mapping[str, Any]]:
             for kind, params in row.items():
                 found.setdefault(str(kind), dict(params))
     except (yaml.YAMLError, KeyError, TypeError, AttributeError, ValueError) as error:
-        raise MachineError("labgrid's client describes no place", details=text[-500:]) from error
+        raise LabError("labgrid's client describes no place", details=text[-500:]) from error
     return found
 
 
@@ -106,7 +133,7 @@ def _console(resources: Mapping[str, Mapping[str, Any]], name: str) -> BoardCons
     port = resources.get("NetworkSerialPort", {})
     scheme, host = SCHEMES.get(str(port.get("protocol", "rfc2217"))), str(port.get("host", ""))
     if scheme is None or not host or not isinstance(port.get("port"), int):
-        raise MachineError(
+        raise LabError(
             f"the labgrid place of {name} has no serial line to be used",
             hint=f"it has: {', '.join(resources) or 'nothing'}",
         )

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 import time
 
+from harness.board.faults import ConsoleServerError
 from harness.board.loader import Dialogue
 from harness.board.source import BoardSource
 from harness.board.wire import Wire
-from harness.errors import MachineError
 from harness.system.milestones import STAMP
 from harness.system.text import clean
 
@@ -45,12 +45,12 @@ class ConsoleLine:
         self.heard, self._mark = False, False
 
     def read(self, timeout: float) -> bytes | None:
-        """Return what has come; None once the board is off and silent. MachineError when the line was lost."""
+        """Return what has come; None once the board is off and silent. ConsoleServerError when the line was lost."""
         data = self._source.read(timeout)
         if data is None:
             if self.off:
                 return None
-            raise MachineError(self._source.why or "the console was lost")
+            raise ConsoleServerError(self._source.why or "the console was lost")
         now = time.monotonic()
         if data:
             self._last_s = now

@@ -19,6 +19,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from harness import files
+from harness.board.faults import BusyError, LabError, announce
 from harness.errors import HostError, ImageError, MachineError, UserError
 from harness.spec.models.machine import MachineSpec
 from harness.store import digest_of
@@ -114,12 +115,13 @@ def reserved(
     avoid: Collection[str] = (),
     what: str = "",
     wait_s: float = WAIT_S,
-    say: Callable[[str], None] = lambda _: None,
+    say: Callable[[str], None] = announce,
 ) -> Iterator[MachineSpec]:
     """Give `machine`, or a board that may take its place, for oneself as long as the block lasts.
 
-    A MachineError that leaves the block is noted as the board's fault; a good end, or an ImageError, as its good work.
-    Boards named in `avoid` are taken last. MachineError when all are set aside or none is free within `wait_s` seconds.
+    A MachineError that leaves the block is noted as the board's fault unless it is a LabError; a good end, or an
+    ImageError, as its good work. Boards named in `avoid` are taken last. BusyError when none is free within `wait_s`
+    seconds, MachineError when all are set aside.
     What is no board is given at once.
     """
     if machine.board is None:
@@ -128,6 +130,8 @@ def reserved(
     taken = _wait(equals(machine), avoid, what, wait_s, say)
     try:
         yield taken
+    except LabError:
+        raise  # nothing is known of the board itself
     except MachineError as error:
         _note(taken, error.message)
         raise
@@ -141,15 +145,23 @@ def reserved(
 
 
 @contextmanager
-def held(machine: MachineSpec, *, what: str = "", wait_s: float = WAIT_S) -> Iterator[None]:
-    """Have a board for oneself, also one that is set aside; nothing to wait for where this process has it already."""
+def held(
+    machine: MachineSpec, *, what: str = "", wait_s: float = WAIT_S, say: Callable[[str], None] = announce
+) -> Iterator[None]:
+    """Have a board for oneself, also one that is set aside; nothing to wait for where this process has it already.
+
+    `say` is told at once who has it. BusyError when it is not free within `wait_s` seconds.
+    """
     if machine.board is None or _lock_path(machine) in _mine:
         yield
         return
-    deadline = time.monotonic() + wait_s
+    deadline, told = time.monotonic() + wait_s, False
     while not _take(_lock_path(machine)):
         if time.monotonic() >= deadline:
-            raise MachineError(f"{machine.name} is not free within {wait_s:g} s", details=_taken([machine]))
+            raise BusyError(f"{machine.name} is not free within {wait_s:g} s", details=_taken([machine]))
+        if not told:
+            told = True
+            say(f"waiting for a board, for {wait_s:g} s at most:\n{_taken([machine])}")
         time.sleep(POLL_S)
     try:
         _own(machine, what)
@@ -208,10 +220,10 @@ def _wait(
                 _own(one, what)
                 return one
         if time.monotonic() >= deadline:
-            raise MachineError(f"no board is free within {wait_s:g} s", details=_taken(left))
+            raise BusyError(f"no board is free within {wait_s:g} s", details=_taken(left))
         if not told:
             told = True
-            say(f"waiting for a board:\n{_taken(left)}")
+            say(f"waiting for a board, for {wait_s:g} s at most:\n{_taken(left)}")
         time.sleep(POLL_S)
 
 

@@ -16,9 +16,10 @@ import pytest
 import yaml
 
 from harness.board.consoles import open_console
+from harness.board.faults import BusyError, LabError
 from harness.board.labgrid import resolved
 from harness.board.power import Switch
-from harness.errors import HostError, MachineError
+from harness.errors import HostError
 from harness.spec import load_machine
 from harness.spec.models.machine import MachineSpec
 from harness.spec.rules.board import board as judged
@@ -66,6 +67,46 @@ def test_without_its_client_it_is_said(tmp_path: Path, monkeypatch: pytest.Monke
     ):
         pass
     assert "[labgrid]" in error.value.hint
+
+
+# what labgrid-client says to who acquires a place: the file `held` names who has it
+STAND_IN = """#!/bin/sh
+case "$*" in
+  *acquire) [ ! -s held ] || { echo "place rpi is already acquired by $(cat held)" >&2; exit 1; } ;;
+  *env) echo "targets: {main: {resources: [{NetworkSerialPort: {host: h, port: 1, speed: 9600}}]}}" ;;
+esac
+"""
+
+
+def test_a_place_that_is_taken_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "labgrid-client").write_text(STAND_IN)
+    (tmp_path / "labgrid-client").chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    monkeypatch.setattr("harness.board.labgrid.POLL_S", 0.01)
+    monkeypatch.chdir(tmp_path)
+    held = tmp_path / "held"
+    held.write_text("desk/ana")
+    told: list[str] = []
+
+    def say(words: str) -> None:
+        told.append(words)
+        held.write_text("desk/bo" if len(told) == 1 else "")
+
+    with resolved(machine(tmp_path, place="rpi"), 30, say) as spec:
+        assert spec.board and spec.board.console.serial == "rfc2217://h:1"
+    assert [words.partition("most: ")[2] for words in told] == [
+        "desk/ana has its labgrid place rpi",
+        "desk/bo has its labgrid place rpi",
+    ]
+    held.write_text("desk/ana")
+    with (
+        pytest.raises(BusyError, match="not free within 0 s: desk/ana has"),
+        resolved(machine(tmp_path, place="rpi"), 0),
+    ):
+        pass
+    (tmp_path / "labgrid-client").write_text("#!/bin/sh\necho no such place >&2; exit 1\n")
+    with pytest.raises(LabError, match="refuses to acquire"), resolved(machine(tmp_path, place="rpi"), 30):
+        pass
 
 
 @dataclass
@@ -132,10 +173,18 @@ def test_a_place_is_acquired_used_and_released(tmp_path: Path, monkeypatch: pyte
         with resolved(machine(tmp_path, coordinator=there.coordinator, place="rpi")):
             pass
         there.ask("acquire", user="another")
-        with pytest.raises(MachineError, match="labgrid refuses to acquire rpi") as error:
-            with resolved(machine(tmp_path, coordinator=there.coordinator, place="rpi")):
-                pass
-        assert "already acquired by" in error.value.details
+        taken = machine(tmp_path, coordinator=there.coordinator, place="rpi")
+        with pytest.raises(BusyError, match=r"rpi is not free within 0 s: .*/another has"), resolved(taken, 0):
+            pass
+        told: list[str] = []
+
+        def say(words: str) -> None:
+            told.append(words)
+            assert there.ask("release", user="another").returncode == 0
+
+        with resolved(taken, 30, say):
+            assert "already acquired" in there.ask("acquire", user="another").stderr
+        assert len(told) == 1 and "/another has its labgrid place rpi" in told[0]
 
 
 def answers(spec: MachineSpec, tmp_path: Path) -> None:

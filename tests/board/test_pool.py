@@ -14,9 +14,21 @@ import pytest
 import yaml
 
 from harness.board import pool
+from harness.board.consoles import open_console
+from harness.board.faults import (
+    BusyError,
+    ConsoleServerError,
+    DeliveryError,
+    LabError,
+    OtherImageError,
+    SwitchError,
+)
+from harness.board.power import Switch
 from harness.errors import ImageError, MachineError
 from harness.spec import load_machine
 from harness.spec.models.machine import MachineSpec
+
+from .lab_servers import free_port
 
 
 @pytest.fixture(autouse=True)
@@ -110,6 +122,46 @@ def test_an_images_fault_is_none_of_the_board_and_good_work_clears_it(tmp_path: 
         pass
     fail(one)
     assert not pool.is_aside(one)
+
+
+@pytest.mark.parametrize("kind", [BusyError, ConsoleServerError, SwitchError, DeliveryError, OtherImageError])
+def test_what_leads_to_a_board_is_not_held_against_it(tmp_path: Path, kind: type[LabError]) -> None:
+    one = board(tmp_path, "one", pool=[])
+    fail(one)
+    fail(one, kind)
+    fail(one, kind)
+    assert not pool.is_aside(one) and pool.faults(one).count == 1
+    fail(one)  # nor is it good work of the board
+    assert pool.is_aside(one)
+
+
+def test_a_console_server_that_is_down_is_not_the_board(tmp_path: Path) -> None:
+    one = board(tmp_path, "one", pool=[], console={"serial": f"rfc2217://127.0.0.1:{free_port()}"})
+    for _ in range(3):
+        with pytest.raises(ConsoleServerError), pool.reserved(one) as taken:
+            assert taken.board
+            open_console(taken.board.console, tmp_path, tmp_path)
+    assert not pool.is_aside(one)
+
+
+def test_a_switch_that_cannot_be_reached_is_not_the_board(tmp_path: Path) -> None:
+    one = board(tmp_path, "one", pool=[], power={"command": {"on": ["false"], "off": ["false"]}})
+    for _ in range(3):
+        with pytest.raises(SwitchError), pool.reserved(one) as taken:
+            assert taken.board
+            Switch(taken.board.power, tmp_path).on()
+    assert not pool.is_aside(one)
+
+
+def test_who_has_a_board_is_said_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    one = board(tmp_path, "one", pool=[])
+    with subprocess.Popen([sys.executable, "-c", OWNER, str(one.path)], stdout=subprocess.PIPE, text=True) as owner:
+        assert owner.stdout and owner.stdout.readline() == "mine\n"
+        with pytest.raises(BusyError), pool.held(one, wait_s=0.3):
+            pass
+        owner.kill()
+    said = capsys.readouterr().err
+    assert "for 0.3 s at most" in said and f"process {owner.pid}" in said and said.count("waiting") == 1
 
 
 def test_another_one_is_taken_once_it_has_failed(tmp_path: Path) -> None:

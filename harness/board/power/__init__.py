@@ -10,6 +10,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeVar
 
+from harness.board.faults import SwitchError
 from harness.board.power import command
 from harness.errors import HarnessError, MachineError
 from harness.spec.models.board import BoardPower
@@ -40,8 +41,8 @@ def way_called(name: str) -> Way:
 class Switch:
     """The power switch of one board.
 
-    Every method raises MachineError when the switch fails, HostError when a program for it is missing, UserError when a
-    secret is not in the environment.
+    Every method raises SwitchError when the switch fails, MachineError when the board is not as it was told to be,
+    HostError when a program for it is missing, UserError when a secret is not in the environment.
     """
 
     def __init__(self, power: BoardPower, base: Path, name: str = "the board", confirm_s: float = CONFIRM_S) -> None:
@@ -88,7 +89,7 @@ class Switch:
         try:
             return action()
         except MachineError as error:
-            raise MachineError(
+            raise SwitchError(
                 f"{self._name} cannot be {what}: {error.message}", hint=error.hint, details=error.details
             ) from error
 

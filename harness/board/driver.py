@@ -13,6 +13,7 @@ from harness.board import deploy, pool, proof
 from harness.board.connection import Connection
 from harness.board.consoles import open_console
 from harness.board.deploy import BootFiles, Deployment
+from harness.board.guard import guarded
 from harness.board.labgrid import resolved
 from harness.board.line import ConsoleLine
 from harness.board.loader import Dialogue, filled
@@ -40,6 +41,7 @@ from harness.system.shell import Shell
 PROBE_WORD = "harness.probe=console"  # asks the probe for a root shell on the console
 TICK_S = 0.1
 FOLDER = "deploy"
+GUARD_LOG = "guard.log"
 SSH = 22
 SILENT = "its console is silent since power-on (is it the right line, and the power on?)"
 UNANSWERED = "nothing has answered over SSH since power-on, and without a console nobody knows how far it came"
@@ -55,7 +57,8 @@ class BoardDriver:
 
     def __init__(self, bench: Deployment, files: BootFiles, line: ConsoleLine, switch: Switch, probed: bool) -> None:
         self._bench, self._files, self._line, self._switch, self._probed = bench, files, line, switch, probed
-        self._on_s = time.monotonic()
+        self._asked_s, self._answered_s = time.monotonic(), 0.0  # the switch's; 0: it has not answered yet
+        self.facts: dict[str, str | int | float] = {}
         self._is_on = False
         self._shell: Shell | None = None
         self.by_hand = ""
@@ -73,15 +76,35 @@ class BoardDriver:
         return self._line
 
     def clock(self) -> float:
-        """Return the seconds since power-on."""
+        """Return the seconds since power-on: the switch's answer, or the board's first byte if that came before.
+
+        What the switch took to answer is no part of it. Neither moves once a byte was heard: no mark's time does.
+        """
         return time.monotonic() - self._on_s
+
+    @property
+    def _on_s(self) -> float:
+        known = [moment for moment in (self._line.first_s, self._answered_s) if moment]
+        return min(known, default=self._asked_s)
 
     def frames(self) -> Sequence[Frame]:
         """Return none: nobody writes down what a board sends."""
         return ()
 
     def timed(self, marks: list[Milestone]) -> list[Milestone]:
-        """Say of each milestone what the console's line took of its time."""
+        """Say of each milestone what the console's line took of its time; keep the other moments among the facts.
+
+        ``switch_s`` is what the switch took; since power-on: ``first_byte_s``, ``loader_left_s`` (the dialogue was
+        over), ``kernel_zero_s`` (its clock's).
+        """
+        if self._answered_s:
+            self.facts["switch_s"] = round(self._answered_s - self._asked_s, 6)
+        moments = {
+            "first_byte_s": self._line.first_s,
+            "loader_left_s": self._line.left_s,
+            "kernel_zero_s": self._line.wire.zero_s(self._on_s),
+        }
+        self.facts.update({name: round(at - self._on_s, 6) for name, at in moments.items() if at is not None})
         return self._line.wire.timed(marks, self._on_s)
 
     def meet(self) -> None:
@@ -91,9 +114,10 @@ class BoardDriver:
         self._is_on = True  # whatever becomes of it
         self._begin()
         self._switch.on()
+        self._answered_s = time.monotonic()
         if self._bench.board.deploy.kexec:
             deploy.kexec(self._bench, self._files)
-            self._begin()
+            self._begin(dialogue=False)
 
     def again(self) -> ConsoleSource | None:
         """Return None: the console ends when the board is off."""
@@ -135,8 +159,13 @@ class BoardDriver:
             self._switch.off()
 
     def close(self) -> None:
-        """Switch it off."""
-        self.off()
+        """Leave it as `after` says."""
+        if self._bench.board.after == "off":
+            self.off()
+            return
+        self._line.off = True
+        if not self._is_on:
+            self._switch.on()
 
     def shell(self, system: Booted) -> Shell | None:
         """Return the shell over SSH, of a login on the console, or of the probe there: the first that there is."""
@@ -172,9 +201,10 @@ class BoardDriver:
             return PerLife(logged_in, life)
         return None
 
-    def _begin(self) -> None:
-        self._line.begin()
-        self._on_s = time.monotonic()
+    def _begin(self, *, dialogue: bool = True) -> None:
+        self._line.begin(dialogue=dialogue)
+        self._line.first_s, self._line.left_s = None, None
+        self._asked_s, self._answered_s = time.monotonic(), 0.0
 
 
 def serves_ssh(image: Bootable) -> bool:
@@ -201,6 +231,7 @@ def prepare(image: Bootable, machine: MachineSpec, options: BootOptions, stack: 
     """
     stack.enter_context(pool.held(machine, what=image.name))
     left = pool.was_left(machine)
+    owner, lock = pool.owner_file(machine), pool.lock_descriptor(machine)
     machine = stack.enter_context(resolved(machine))
     board = machine.board
     assert board is not None
@@ -222,10 +253,13 @@ def prepare(image: Bootable, machine: MachineSpec, options: BootOptions, stack: 
     dialogue = Dialogue(board.loader, files.names)
     line = ConsoleLine(source, dialogue, restarts=options.reboot, baud=board.console.speed)
     driver = BoardDriver(bench, files, line, switch, probed)
+    stack.enter_context(guarded(machine, owner, lock, options.out / GUARD_LOG))
     stack.callback(driver.close)
     driver.by_hand = f"harness boot {image.path} -m {machine.path}"
     driver.forwards = {port: reached(board, port) for port in options.forwards}
-    return Prepared(driver, _blank(image, machine, cmdline, probed), {"board": machine.description or machine.name})
+    blank = _blank(image, machine, cmdline, probed)
+    driver.facts = blank.host
+    return Prepared(driver, blank, {"board": machine.description or machine.name})
 
 
 def _console(machine: MachineSpec, files: BootFiles, out: Path) -> BoardSource:

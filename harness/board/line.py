@@ -35,13 +35,17 @@ class ConsoleLine:
         self.wire = Wire(baud)  # its times are of `time.monotonic`
         self.off = False
         self.heard = False  # a byte since power-on
+        self.first_s: float | None = None  # when the first byte was heard since the switch was asked
+        self.left_s: float | None = None  # when the dialogue was over
         self._rest = b""
         self._last_s = time.monotonic()
         self._mark = False  # the image's last mark is the last thing heard
 
-    def begin(self) -> None:
-        """The board is switched on, or off and on."""
+    def begin(self, *, dialogue: bool = True) -> None:
+        """The board is switched on, or off and on; or another kernel is started without its boot loader."""
         self.dialogue.begin()
+        if not dialogue:
+            self.dialogue.skip()
         self.heard, self._mark = False, False
 
     def read(self, timeout: float) -> bytes | None:
@@ -54,6 +58,7 @@ class ConsoleLine:
         now = time.monotonic()
         if data:
             self._last_s = now
+            self.first_s = self.first_s or now
             self.wire.hear(data, now)
             self._hear(data)
         elif self.off and now - self._last_s >= QUIET_S:
@@ -81,6 +86,8 @@ class ConsoleLine:
             # A board that restarts may say so and greet in one breath: what comes after belongs to the new dialogue.
             if answer := self.dialogue.hear(piece):
                 self._source.write(answer)
+            if self.left_s is None and not self.dialogue.awaited:
+                self.left_s = time.monotonic()
             self._rest += piece
             if piece.endswith(b"\n"):
                 self._judge(clean(self._rest[-LONGEST_LINE:]))

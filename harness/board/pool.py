@@ -184,6 +184,17 @@ def _give_back(machine: MachineSpec) -> None:
     _release(path)
 
 
+def owner_file(machine: MachineSpec) -> Path:
+    """Return the file that says whose a board is, while it is somebody's."""
+    return _file(machine, "owner")
+
+
+def lock_descriptor(machine: MachineSpec) -> int | None:
+    """Return the open file of a board's lock, where this process has it: it is locked until all copies are closed."""
+    lock = _mine.get(_lock_path(machine))
+    return lock._context.lock_file_fd if lock is not None else None
+
+
 def was_left(machine: MachineSpec) -> bool:
     """Say to who has a board now whether the owner before died with it: it may be on."""
     return _lock_path(machine) in _left

@@ -69,6 +69,10 @@ class Wire:
         boot = self._boots[-1]
         boot.zero_s = zero_s if boot.zero_s is None else min(boot.zero_s, zero_s)
 
+    def zero_s(self, since_s: float) -> float | None:
+        """Return when the clock of the first boot heard after `since_s` was zero; None when that is not known."""
+        return next((boot.zero_s for boot in self._boots if boot.since_s >= since_s), None)
+
     def timed(self, marks: Iterable[Milestone], on_s: float) -> list[Milestone]:
         """Return `marks`, heard since `on_s`, each with what the line took of its time where that is known."""
         return [replace(mark, line_s=self._took(mark, on_s)) for mark in marks]

@@ -214,3 +214,18 @@ def test_a_person_is_asked(tmp_path: Path) -> None:
 def test_nobody_can_be_asked() -> None:
     done = subprocess.run([sys.executable, "-c", BY_HAND], capture_output=True, check=False, start_new_session=True)
     assert b"desk-1 is switched by hand, and nobody can be asked" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("says", "state"), [("1", True), ("0", False), ("on", True), ("true", True), ("Outlet 1: OFF", False)]
+)
+def test_what_a_status_says(tmp_path: Path, says: str, state: bool) -> None:
+    command = {"on": ("true",), "off": ("true",), "status": ("echo", says)}
+    assert switch(tmp_path, command=command).status() is state
+
+
+def test_a_status_that_says_neither_is_refused_in_its_words(tmp_path: Path) -> None:
+    for says in ("2", "outlet 1 of 2", ""):
+        command = {"on": ("true",), "off": ("true",), "status": ("echo", says)}
+        with pytest.raises(MachineError, match=f"says neither on nor off: '{says}'"):
+            switch(tmp_path, command=command).status()

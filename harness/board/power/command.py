@@ -11,7 +11,9 @@ from harness.errors import HostError, MachineError
 from harness.spec.models.board import PowerCommands
 
 TIMEOUT_S = 60.0
-_STATE = re.compile(rb"\b(on|off)\b", re.IGNORECASE)
+# as a word, or as all that is said: most switches print 1 or 0
+_STATE = re.compile(rb"\b(on|off|true|false)\b|\A\s*([01])\s*\Z", re.IGNORECASE)
+_ON = (b"on", b"true", b"1")
 
 
 def put(spec: PowerCommands, base: Path, on: bool) -> None:
@@ -20,11 +22,20 @@ def put(spec: PowerCommands, base: Path, on: bool) -> None:
 
 
 def get(spec: PowerCommands, base: Path) -> bool | None:
-    """Return what `status` prints: on or off; None when there is no such program or it says neither."""
+    """Return what `status` prints: on or off, 1 or 0; None when there is no such program.
+
+    MachineError with its text when it says neither.
+    """
     if not spec.status:
         return None
-    found = _STATE.findall(told(spec.status, base))
-    return found[-1].lower() == b"on" if found else None
+    said = told(spec.status, base)
+    found = _STATE.findall(said)
+    if not found:
+        text = said.decode(errors="replace").strip()[:200]
+        raise MachineError(
+            f"`status` says neither on nor off: {text!r}", hint="a program that prints `on` or `off`, or 1 or 0"
+        )
+    return "".join(map(bytes.decode, found[-1])).lower().encode() in _ON
 
 
 def cycle(spec: PowerCommands, base: Path) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from harness.board import pool
 from harness.board.consoles import open_console
+from harness.board.guard import guarded
 from harness.board.labgrid import resolved
 from harness.board.power import Switch, powered
 from harness.errors import EXIT_MACHINE, EXIT_OK, HarnessError, UserError
@@ -58,8 +59,10 @@ class Check:
         """Yield each step as it was tried; after one that failed the others are not."""
         with ExitStack() as stack:
             stack.enter_context(pool.held(self.machine, what="machine check"))
+            owner, lock = pool.owner_file(self.machine), pool.lock_descriptor(self.machine)
             self.machine = stack.enter_context(resolved(self.machine))
             self.board = self.machine.board or self.board
+            stack.enter_context(guarded(self.machine, owner, lock, self.out / "guard.log"))
             tries: tuple[tuple[tuple[str, ...], Callable[[], Iterator[Step]]], ...] = (
                 (STEPS[:3], self._line_and_power),
                 (STEPS[3:], lambda: self._boot(images, settings)),

@@ -82,7 +82,9 @@ class PowerCommands(Model):
     cycle: Strings | None = Field(
         None, description="one that switches it off and on; the two with a pause unless given"
     )
-    status: Strings | None = Field(None, description="one that prints a line with the word `on` or `off`")
+    status: Strings | None = Field(
+        None, description="one that prints a line with the word `on` or `off`, or just 1 or 0"
+    )
 
 
 class PowerHttp(Model):
@@ -275,6 +277,10 @@ class Board(Model):
     )
     lab: Lab | None = Field(None, description="the lab that is asked for it before each boot")
     pool: Strings = Field((), description="tags: boards beside this file that have them all may take its place")
+    after: Literal["off", "on"] = Field(
+        "off",
+        description="how the board is left, whatever ends the harness (a kill included): its power cut, or on",
+    )
     tries: Annotated[
         int,
         Field(

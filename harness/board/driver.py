@@ -13,6 +13,7 @@ from harness.board import deploy, pool, proof
 from harness.board.connection import Connection
 from harness.board.consoles import open_console
 from harness.board.deploy import BootFiles, Deployment
+from harness.board.faults import LoaderRefusedError
 from harness.board.guard import guarded
 from harness.board.labgrid import resolved
 from harness.board.line import ConsoleLine
@@ -45,6 +46,7 @@ GUARD_LOG = "guard.log"
 SSH = 22
 SILENT = "its console is silent since power-on (is it the right line, and the power on?)"
 UNANSWERED = "nothing has answered over SSH since power-on, and without a console nobody knows how far it came"
+UNSTARTED = "its boot loader was answered to the end, and no kernel has said a word since"
 GETTY = "getty"
 # from a container of ours with the host's process ids and every capability
 OUT_OF_CONTAINER = "/usr/bin/busybox nsenter -t 1 -m"
@@ -69,6 +71,8 @@ class BoardDriver:
         """What the board has still to do before its image has a word."""
         if not self._line.heard:
             return UNANSWERED if self._bench.board.console.log else SILENT
+        if self._bench.board.loader and not self._line.kernel:
+            return self._line.dialogue.awaited or UNSTARTED
         return self._line.dialogue.awaited
 
     def open(self) -> ConsoleSource:
@@ -174,7 +178,15 @@ class BoardDriver:
         return self._shell
 
     def prove(self, system: Booted) -> None:
-        """Compare the digest of the running root with the built one's; nothing to compare where there is no shell."""
+        """Compare the digest of the running root with the built one's; nothing to compare where there is no shell.
+
+        LoaderRefusedError where the dialogue with the boot loader did not come to its end, whatever came up.
+        """
+        if self._line.dialogue.awaited:
+            raise LoaderRefusedError(
+                f"{system.machine.name} came up, and what it booted is not known: {self._line.dialogue.awaited}",
+                hint="see `loader` in the machine's YAML",
+            )
         if system.image.manifest and (shell := self.shell(system)):
             proof.prove(shell, system.image.manifest, system.machine.name)
 
@@ -251,7 +263,7 @@ def prepare(image: Bootable, machine: MachineSpec, options: BootOptions, stack: 
     files = deploy.bring(bench, files)
     source = _console(machine, files, options.out)
     dialogue = Dialogue(board.loader, files.names)
-    line = ConsoleLine(source, dialogue, restarts=options.reboot, baud=board.console.speed)
+    line = ConsoleLine(source, dialogue, restarts=options.reboot, baud=board.console.speed, typing=board.typing)
     driver = BoardDriver(bench, files, line, switch, probed)
     stack.enter_context(guarded(machine, owner, lock, options.out / GUARD_LOG))
     stack.callback(driver.close)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 import time
 
-from harness.board.faults import ConsoleServerError
+from harness.board.faults import ConsoleServerError, LoaderRefusedError
 from harness.board.loader import Dialogue
 from harness.board.source import BoardSource
-from harness.board.wire import Wire
+from harness.board.wire import BITS, Wire
+from harness.spec.models.board import Typing
 from harness.system.milestones import STAMP
 from harness.system.text import clean
 
@@ -18,8 +19,13 @@ SILENT_S = 10.0  # of silence after the image's last mark, and it is off: not ev
 GONE_S = 10.0
 RESTART_S = 120.0  # where it may have restarted
 LONGEST_LINE = 4096  # bytes
+PRESS_S = 0.05  # how often a key may be pressed
+SLOW_BAUD = 9600  # of a line whose speed is not known
 # kernel/reboot.c says these at its highest level, so that no `quiet` hides them
 _END = re.compile(STAMP + rb"reboot: (?P<how>Power down|System halted|Restarting system)\b", re.MULTILINE)
+_BEGUN = re.compile(STAMP + rb"Linux version ", re.MULTILINE)  # the first line of all
+# from here on the words are no boot loader's: a kernel says one of these also where it is quiet
+_KERNEL = re.compile(rb"^(?:\[ *\d{1,9}\.\d{6}\]|EFI stub:|Starting kernel|harness:)", re.MULTILINE)
 _OFF = re.compile(STAMP + rb"harness: off\s*$", re.MULTILINE)
 _PIECES = re.compile(rb"[^\n]*\n|[^\n]+")
 
@@ -30,8 +36,13 @@ class ConsoleLine:
     ``restarts``: a restart is part of the boot, else it ends it.
     """
 
-    def __init__(self, source: BoardSource, dialogue: Dialogue, *, restarts: bool, baud: int | None = None) -> None:
+    def __init__(
+        self, source: BoardSource, dialogue: Dialogue, *, restarts: bool, baud: int | None = None,
+        typing: Typing | None = None,
+    ) -> None:  # fmt: skip
         self._source, self.dialogue, self._restarts = source, dialogue, restarts
+        self._typing, self._baud = typing or Typing(), baud or SLOW_BAUD
+        self.kernel = False  # its words since power-on or the last restart
         self.wire = Wire(baud)  # its times are of `time.monotonic`
         self.off = False
         self.heard = False  # a byte since power-on
@@ -46,11 +57,18 @@ class ConsoleLine:
         self.dialogue.begin()
         if not dialogue:
             self.dialogue.skip()
-        self.heard, self._mark = False, False
+        self.heard, self._mark, self.kernel = False, False, False
 
     def read(self, timeout: float) -> bytes | None:
-        """Return what has come; None once the board is off and silent. ConsoleServerError when the line was lost."""
-        data = self._source.read(timeout)
+        """Return what has come; None once the board is off and silent.
+
+        ConsoleServerError when the line was lost, LoaderRefusedError when the boot loader refuses, or starts a kernel
+        before its dialogue is over.
+        """
+        if press := self.dialogue.press(time.monotonic()):
+            self._type(press)
+        self._refused()
+        data = self._source.read(min(timeout, PRESS_S) if self.dialogue.presses else timeout)
         if data is None:
             if self.off:
                 return None
@@ -84,8 +102,9 @@ class ConsoleLine:
         self.heard = True
         for piece in _PIECES.findall(data):
             # A board that restarts may say so and greet in one breath: what comes after belongs to the new dialogue.
-            if answer := self.dialogue.hear(piece):
-                self._source.write(answer)
+            if answer := self.dialogue.hear(piece, time.monotonic()):
+                self._type(answer)
+            self._refused()
             if self.left_s is None and not self.dialogue.awaited:
                 self.left_s = time.monotonic()
             self._rest += piece
@@ -94,11 +113,40 @@ class ConsoleLine:
                 self._rest = b""
         self._rest = self._rest[-LONGEST_LINE:]
 
+    def _type(self, data: bytes) -> None:
+        """Type at the speed that the boot loader takes it."""
+        pace = self._typing
+        size = 1 if pace.character else pace.fifo or len(data)
+        pause = pace.character or (size * BITS / self._baud if pace.fifo else 0.0)
+        if pace.line:
+            time.sleep(pace.line)
+        for at in range(0, len(data), size):
+            if at and pause:
+                time.sleep(pause)
+            self._source.write(data[at : at + size])
+
+    def _refused(self) -> None:
+        if self.dialogue.refused:
+            raise LoaderRefusedError(
+                f"the boot loader does not do what it was asked: {self.dialogue.refused}",
+                details=clean(self._rest).decode(errors="replace").strip()[-500:],
+                hint="see `loader` in the machine's YAML, and whether it takes the kernel in this form",
+            )
+
     def _judge(self, line: bytes) -> None:
-        """Look whether a whole line says that the board goes off or restarts."""
+        """Look whether a whole line says that the board goes off or restarts, or whose words they are."""
+        if not self.kernel and _KERNEL.search(line):
+            self.kernel = True
+            self.dialogue.left()
+        if self.dialogue.awaited and _BEGUN.search(line):
+            raise LoaderRefusedError(
+                f"a kernel started before the dialogue with the boot loader was over: {self.dialogue.awaited}",
+                hint="see `loader` in the machine's YAML: what it waits for must come before the kernel's first words",
+            )
         end = _END.search(line)
         self._mark = bool(_OFF.search(line)) or (self._mark and not end)
         if end and end["how"] == b"Restarting system" and self._restarts:
             self.dialogue.begin()
+            self.kernel = False
         elif end:
             self.off = True

@@ -175,6 +175,25 @@ class BoardPower(Model):
     pause: Limit = Field(2.0, description="seconds between off and on")
 
 
+# what keys send on a VT220, which boot loaders take their terminals for
+KEYS = {
+    "enter": "\r", "esc": "\x1b", "tab": "\t", "space": " ", "backspace": "\x7f", "delete": "\x1b[3~",
+    "up": "\x1b[A", "down": "\x1b[B", "right": "\x1b[C", "left": "\x1b[D", "home": "\x1b[1~", "end": "\x1b[4~",
+    "f1": "\x1bOP", "f2": "\x1bOQ", "f3": "\x1bOR", "f4": "\x1bOS", "f5": "\x1b[15~", "f6": "\x1b[17~",
+    "f7": "\x1b[18~", "f8": "\x1b[19~", "f9": "\x1b[20~", "f10": "\x1b[21~", "f11": "\x1b[23~", "f12": "\x1b[24~",
+}  # fmt: skip
+
+
+class Typing(Model):
+    """How fast a boot loader can take what is typed: some have a FIFO of a few bytes and no flow control."""
+
+    character: Limit | None = Field(None, description="seconds between two characters")
+    line: Limit | None = Field(None, description="seconds before each line")
+    fifo: Annotated[int, Field(ge=1, le=4096)] | None = Field(
+        None, description="bytes that are sent at once; the next ones follow when the line has carried them"
+    )
+
+
 class LoaderStep(Model):
     """One step of the dialogue with a boot loader: words of its, and what is typed then."""
 
@@ -187,6 +206,20 @@ class LoaderStep(Model):
         "`{folder}` filled in",
     )
     enter: bool = Field(True, description="the return key follows what is sent")
+    key: str = Field(
+        "", description=f"a key that is pressed then, in place of `send`: {', '.join(KEYS)}, or `ctrl-` and a letter"
+    )
+    repeat: Limit | None = Field(
+        None, description="seconds: `key` or `send` is pressed as often until `wait` is seen, instead of once it is"
+    )
+    fail: Strings | None = Field(
+        None,
+        description="patterns of RE2's that end the boot at once after this step; what U-Boot, GRUB, iPXE, EDK2 and "
+        "barebox are known to say unless given",
+    )
+    echo: bool = Field(
+        False, description="the return key follows once what was sent came back right; else it is typed again"
+    )
 
 
 class Netboot(Model):
@@ -260,6 +293,7 @@ class Board(Model):
     loader: tuple[LoaderStep, ...] = Field(
         (), description="the dialogue with its boot loader, step by step, from power-on and from each reset"
     )
+    typing: Typing = Field(default_factory=Typing, description="how fast the boot loader takes what is typed")
     deploy: Deploy = Field(
         default_factory=lambda: Deploy(installed=True),
         description="how the image gets there; it is installed already unless said",

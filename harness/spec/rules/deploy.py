@@ -8,7 +8,7 @@ from typing import Any
 
 from harness.patterns import LONGEST, compiled
 from harness.spec.models import forms
-from harness.spec.models.board import Deploy
+from harness.spec.models.board import KEYS, Deploy
 from harness.spec.models.packet import PROTOCOLS, packet_pattern
 from harness.spec.rules import common as checks
 from harness.spec.text.complaints import KeyPath, Problem, nearest
@@ -21,6 +21,7 @@ _INTERFACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,14}")
 _RANGE = re.compile(r"[0-9A-Fa-f.:]{2,45},[0-9A-Fa-f.:]{2,45}")
 _NUMBERS = re.compile(r"[0-9A-Fa-f.:]{2,45}")
 _FILE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
+_CONTROL = re.compile(r"ctrl-[a-z]")
 _PORT = re.compile(r"[1-9][0-9]{0,4}")
 _ADDRESS = re.compile(forms.HOST)
 
@@ -42,6 +43,7 @@ def board(data: Mapping[str, Any], at: KeyPath = ("board",)) -> Iterator[Problem
             yield from _filled(step["send"], (*where, "send"))
             if not step["send"].isprintable():
                 yield Problem((*where, "send"), "has characters that cannot be typed", "one line of text")
+        yield from _keys(step, where)
     console = data.get("console")
     if isinstance(console, dict):
         for index, word in checks.texts(console, "command"):
@@ -50,6 +52,23 @@ def board(data: Mapping[str, Any], at: KeyPath = ("board",)) -> Iterator[Problem
         yield from login(data["login"], (*at, "login"))
     if isinstance(data.get("deploy"), dict):
         yield from _deploy(data["deploy"], (*at, "deploy"), data)
+
+
+def _keys(step: Mapping[str, Any], at: KeyPath) -> Iterator[Problem]:
+    key = step.get("key")
+    if isinstance(key, str) and key and key not in KEYS and not _CONTROL.fullmatch(key):
+        near = nearest(key, (*KEYS, "ctrl-c"))
+        yield Problem(
+            (*at, "key"), f"there is no key {key!r}", "" if near else "one of enter, esc, f1, ctrl-c, …", near
+        )
+    if key and "send" in step:
+        yield Problem((*at, "key"), "there is 'send' already", "one of the two", at_key=True)
+    if "repeat" in step and not key and "send" not in step:
+        yield Problem((*at, "repeat"), "means nothing without `key` or `send`", at_key=True)
+    if step.get("echo") is True and ("send" not in step or "repeat" in step):
+        yield Problem((*at, "echo"), "is for what is sent once", at_key=True)
+    for index, text in checks.texts(step, "fail"):
+        yield from pattern(text, (*at, "fail", index))
 
 
 def _ports(data: Mapping[str, Any], at: KeyPath) -> Iterator[Problem]:

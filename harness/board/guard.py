@@ -63,6 +63,8 @@ def guarded(machine: MachineSpec, owner: Path, lock: int | None, log: Path) -> I
         yield
     finally:
         guard.communicate(DONE)
+        if not log.stat().st_size:
+            log.unlink()
 
 
 def main(text: str) -> int:

@@ -20,6 +20,7 @@ from harness.spec.models.board import (
     Netboot,
     SshConsole,
     SshTarget,
+    Typing,
     Web,
 )
 from harness.spec.models.component import ComponentSpec, Concatenate, KernelPart, User
@@ -95,6 +96,7 @@ PARTS: dict[str, tuple[tuple[str, type[Model]], ...]] = {
         ("`board.console`", BoardConsole),
         ("`board.console.ssh`", SshConsole),
         ("each of `board.loader`", LoaderStep),
+        ("`board.typing`", Typing),
         ("`board.deploy`", Deploy),
         ("`board.deploy.netboot`", Netboot),
         ("`board.deploy.http`", Web),

@@ -111,6 +111,9 @@ class Connection:
         own = key is None and password is None  # else too many keys are tried before it
         if key and not key.is_file():
             raise UserError(f"there is no key {hop.key!r} for {name}", hint="see `key` in the machine's YAML")
+        passphrase = secret(hop.key_password_env, f"the key of {name}")
+        if key:
+            _see_key(key, passphrase, hop)
         try:
             client.connect(
                 hop.host,
@@ -118,7 +121,7 @@ class Connection:
                 hop.user,
                 password=password,
                 key_filename=str(key) if key else None,
-                passphrase=secret(hop.key_password_env, f"the key of {name}"),
+                passphrase=passphrase,
                 look_for_keys=own,
                 allow_agent=own,
                 timeout=CONNECT_S,
@@ -157,6 +160,27 @@ class Connection:
         transport = self._clients[-1].get_transport()
         assert transport is not None
         return transport.open_channel("direct-tcpip", (hop.host, hop.port), ("127.0.0.1", 0), timeout=CONNECT_S)
+
+
+def _see_key(key: Path, passphrase: str | None, hop: SshTarget) -> None:
+    """See, before anything is reached, that a key is a private one and its password right; else UserError."""
+    import paramiko
+
+    if key.read_bytes()[:4096].startswith((b"ssh-", b"ecdsa-", b"sk-")):
+        raise UserError(
+            f"{hop.key!r} is a public key", hint=f"`key` is the private one: {hop.key.removesuffix('.pub')}?"
+        )
+    if passphrase is None:
+        return  # what has a password is told of when it is used
+    try:
+        paramiko.PKey.from_path(key, passphrase.encode())
+    except (paramiko.SSHException, ValueError) as error:
+        raise UserError(
+            f"the key {hop.key!r} for {_name(hop)} does not open with its password",
+            hint=f"see {hop.key_password_env}",
+        ) from error
+    except (TypeError, UnicodeError):
+        return  # one without a password, or of a kind that is judged when it is used
 
 
 def _name(hop: SshTarget) -> str:

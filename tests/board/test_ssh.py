@@ -114,10 +114,18 @@ def test_a_key_with_a_password(server: Sshd, monkeypatch: pytest.MonkeyPatch) ->
         shell(server, key="locked").run("true")
     with pytest.raises(UserError, match="not in the environment"):
         shell(server, key="locked", key_password_env="LAB_KEY").run("true")
+    monkeypatch.setenv("LAB_KEY", "dull-heron-8")
+    with pytest.raises(UserError, match="does not open with its password"):
+        shell(server, key="locked", key_password_env="LAB_KEY", port=free_port()).run("true")  # nothing is reached
     monkeypatch.setenv("LAB_KEY", "brisk-heron-7")
     on = shell(server, key="locked", key_password_env="LAB_KEY")
     assert on.run("echo open").text == "open\n"
     on.close()
+
+
+def test_a_public_key_in_place_of_a_private_one_is_told_at_once(server: Sshd) -> None:
+    with pytest.raises(UserError, match=r"'id\.pub' is a public key"):
+        shell(server, key="id.pub", port=free_port()).run("true")
 
 
 def test_the_agents_keys(server: Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -173,7 +173,7 @@ def _see_key(key: Path, passphrase: str | None, hop: SshTarget) -> None:
     if passphrase is None:
         return  # what has a password is told of when it is used
     try:
-        paramiko.PKey.from_path(key, passphrase.encode())
+        paramiko.PKey.from_path(key, passphrase.encode())  # type: ignore[arg-type]  # it takes bytes alone
     except (paramiko.SSHException, ValueError) as error:
         raise UserError(
             f"the key {hop.key!r} for {_name(hop)} does not open with its password",

@@ -16,8 +16,8 @@ from harness.errors import UserError
 from harness.spec import image_reference as oci
 from harness.spec.models.image import Substitution
 from harness.spec.rules.image import image_references
-from harness.spec.rules.references import library
-from harness.spec.text.complaints import spell
+from harness.spec.rules.references import PACKAGE, PACKAGE_FILE, library, package_folder
+from harness.spec.text.complaints import SpecError, spell
 from harness.spec.text.reader import Document, YamlNode, YamlPosition, mapping_of, read
 
 TABLE = Path(__file__).with_suffix(".yml")
@@ -65,7 +65,10 @@ def substitute(document: Document) -> tuple[Substitution, ...]:
 def _substituted(document: Document) -> Iterator[Substitution]:
     for path, written in list(image_references(mapping_of(document))):
         section = str(path[0])
-        found = None if written in library() else component_for(written, section)
+        if written.startswith(PACKAGE):
+            found = _of_package(package_folder(written, document.file), section)
+        else:
+            found = None if written in library() else component_for(written, section)
         if found is None:
             continue
         name, component = found
@@ -74,6 +77,18 @@ def _substituted(document: Document) -> Iterator[Substitution]:
         parent[path[-1]] = YamlNode(component, place)
         done = Substitution(key=spell(path), reference=written, component=component)
         yield _fitted(done, parent, name, section, place) if isinstance(parent, dict) else done
+
+
+def _of_package(folder: Path, section: str) -> tuple[str, str] | None:
+    """Return what stands for the package that a folder of LinuxKit's sources makes; None where it is none, or ours."""
+    build = folder / "build.yml"
+    if (folder / PACKAGE_FILE).exists() or not build.is_file():
+        return None
+    try:
+        name = mapping_of(read(build)).get("image")
+    except SpecError:
+        return None
+    return component_for(f"{LINUXKIT}/{name}:v1", section) if isinstance(name, str) else None
 
 
 def _fitted(

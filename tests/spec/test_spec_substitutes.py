@@ -233,3 +233,24 @@ def test_lint_says_what_stands_for_what(example: Path) -> None:
     assert {one.component for one in plain.references} == {""}
     assert plain.notes == ("components of the library do the job of 12 of its images: --library takes them",)
     assert finding.notes == ()
+
+
+def test_a_package_of_linuxkits_sources_is_the_component_of_its_name(tmp_path: Path) -> None:
+    for folder, name in (("sysctl", "sysctl"), ("mine", "nosuch")):
+        (tmp_path / "pkg" / folder).mkdir(parents=True)
+        (tmp_path / "pkg" / folder / "build.yml").write_text(f"image: {name}\n")
+    path = tmp_path / "x.yml"
+    path.write_text("kernel: {image: kernel}\nonboot:\n  - {name: a, image: '@pkg:pkg/sysctl'}\n")
+    assert load_image([path], library=True).onboot[0].image == "sysctl"
+    assert [one.key_path for one in lint([path])[0].complaints] == ["onboot[0].image"]
+    path.write_text("kernel: {image: kernel}\nonboot:\n  - {name: a, image: '@pkg:pkg/mine'}\n")
+    assert [one.key_path for one in lint([path], library=True)[0].complaints] == ["onboot[0].image"]
+
+
+def test_what_configures_linuxkits_containerd_is_refused_where_none_runs(tmp_path: Path) -> None:
+    path = tmp_path / "x.yml"
+    files = "files:\n  - {path: /etc/containerd/runtime-config.toml, contents: 'cliopts=\"--log-level debug\"'}\n"
+    path.write_text(f"kernel: {{image: kernel}}\ninit: ['linuxkit/init:v1']\n{files}")
+    (complaint,) = lint([path], library=True)[0].complaints
+    assert complaint.key_path == "files[0].path"
+    assert lint([path])[0].complaints == ()

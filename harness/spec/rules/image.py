@@ -15,6 +15,7 @@ from harness.spec.rules.common import Around, problem
 from harness.spec.text.complaints import Fault, KeyPath, Problem, nearest, spell
 
 YamlData = Mapping[str, Any]
+CONTAINERDS = "etc/containerd/runtime-config.toml"
 CPIO = b"070701"  # how an uncompressed cpio begins
 
 
@@ -61,6 +62,7 @@ def file_problems(
     for index, item in checks.mappings(data, "files"):
         yield from checks.file(item, ("files", index), whole.around.names)
         yield from problem(("files", index, "source"), _source(item, yaml))
+    yield from _containerds(data, components)
     yield from _in_the_way(data)
     for index, volume in checks.mappings(data, "volumes"):
         yield from _volume(volume, ("volumes", index))
@@ -122,6 +124,17 @@ def _source(item: YamlData, yaml: Path) -> Fault | None:
     if not isinstance(source, str) or not source or item.get("optional") is True:
         return None
     return references.unreadable(references.host_file(source, yaml), source)
+
+
+def _containerds(data: YamlData, components: Mapping[str, ComponentSpec | None]) -> Iterator[Problem]:
+    """Refuse what LinuxKit's init tells its containerd, where our own runs the containers without one."""
+    inits = (components.get(reference) for _, reference in checks.texts(data, "init"))
+    if not any(one is not None and one.guest for one in inits):
+        return
+    for index, item in checks.mappings(data, "files"):
+        if isinstance(item.get("path"), str) and _clean(item["path"]) == CONTAINERDS:
+            what = "configures LinuxKit's containerd, and the library's init runs the services without one"
+            yield Problem(("files", index, "path"), what, "no such file, or LinuxKit's own init")
 
 
 def _in_the_way(data: YamlData) -> Iterator[Problem]:

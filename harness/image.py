@@ -178,7 +178,7 @@ class Image:
     @property
     def expect(self) -> dict[str, Any]:
         """What its YAML declares of onboot, onshutdown and services, by name."""
-        return dict(self.manifest["expect"])
+        return dict(self.manifest.get("expect", {}))
 
 
 @dataclass(frozen=True)

@@ -43,8 +43,7 @@ def opened(launch: Launch, folder: Path) -> set[str]:
                    capture_output=True, env={"PATH": "/usr/bin:/bin"}, input=b"", timeout=60)  # fmt: skip
     own = {str(path.resolve()) for path in lookup_folders(launch.program)[1:]}
     found = re.findall(r'openat\([^"]*"([^"]+)"[^\n]* = \d', log.read_text(errors="replace"))
-    places = [Path(one).resolve() for one in found]
-    return {one.name for one in places if str(one.parent) in own and not _DATA.search(str(one))}
+    return {Path(one).name for one in found if str(Path(one).parent.resolve()) in own and not _DATA.search(one)}
 
 
 @pytest.mark.boots

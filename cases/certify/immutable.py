@@ -1,11 +1,12 @@
 """The profile `immutable`: nothing makes the system writable, a changed root shows, state lies where it is declared."""
 
 import hashlib
+import json
 import shlex
 
 import pytest
 
-from harness.image import Image
+from harness.image import MANIFEST, Image
 from harness.suite import control, judge
 from harness.suite.control import PLACE, Attempt
 
@@ -44,12 +45,16 @@ def test_no_mount_of_the_system_can_be_made_writable(shell, expect):
 
 def test_a_changed_root_is_detected(boot, image, tmp_path):
     """One bit of the root is other than it was built: the system boots, and the root's digest tells."""
-    for name in ("manifest.json", "kernel", "probe"):
+    for name in ("kernel", "probe"):
         (tmp_path / name).symlink_to(image.folder / name)
     content = bytearray(image.initrd.read_bytes())
     root = content.index(SQUASHFS, content.index(b"root.squashfs\0"))
     content[root + MADE] ^= 1
     (tmp_path / "initrd").write_bytes(content)
+    # whoever changes a root changes what the manifest says of its file, too; what is measured is compared with the root
+    digest = hashlib.sha256(content).hexdigest()
+    files = [row | ({"sha256": digest} if row["name"] == "initrd" else {}) for row in image.manifest["files"]]
+    (tmp_path / MANIFEST).write_text(json.dumps(image.manifest | {"files": files}))
     system = boot(image=Image(tmp_path))
     measured = system.shell.run(MEASURED, timeout=120, check=True).stdout[: image.manifest["root"]["size"]]
     assert hashlib.sha256(measured).hexdigest() == hashlib.sha256(content[root : root + len(measured)]).hexdigest()

@@ -19,6 +19,7 @@ from harness.bench import (
     boottime,
     builds,
     certificates,
+    evidence,
     histories,
     images,
     page,
@@ -60,6 +61,9 @@ BENCHES = {
         Measurement("repeats", "distinct exact boots among a hundred, the host overloaded", boots.repeats),
         Measurement(
             "certify", "changed evidence accepted, true evidence that does not boot again", certificates.certify
+        ),
+        Measurement(
+            "evidence", "changed fields accepted, hostile archives, images built again from evidence", evidence.evidence
         ),
         Measurement("serial", "wrong results accepted of commands over a serial line that lies", serial.serial),
         Measurement("pool", "runs of a shared lab whose boards fail at random that do not end right", pools.pool),

@@ -158,7 +158,7 @@ def events(word: Word, sources: Sources, records: Mapping[str, BootRecord]) -> l
             "budget": {"size": budget.size, "ready": budget.ready, "phases": dict(budget.phases)}}  # fmt: skip
     failed = any(one.outcome == "failed" for one in word.cases)
     return [
-        {"event": "run", "harness": word.harness, "when": word.when, "cells": [head]},
+        {"event": "run", "harness": word.harness, "when": word.when, "run": "", "cells": [head]},
         {"event": "built", "cell": cell, **_built(sources), "problem": ""},
         {"event": "collected", "cases": {cell: len(word.cases)}},
         *_booted(cell, records),
@@ -207,4 +207,4 @@ def as_lines(rows: Sequence[Mapping[str, Any]]) -> bytes:
 
 def folded(rows: Sequence[Mapping[str, Any]]) -> bytes:
     """Return ``results.json`` of some events."""
-    return json.dumps(results.fold(rows), indent=1).encode() + b"\n"
+    return results.dumped(results.fold(rows)).encode()

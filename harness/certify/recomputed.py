@@ -9,6 +9,7 @@ from harness.certify.derive import Derived
 from harness.errors import EvidenceError
 from harness.image import ForeignImage
 from harness.launch.exact import compare
+from harness.measure.fit import misfits
 from harness.measure.phases import figures
 from harness.suite import judge
 from harness.system.listener import READY
@@ -72,6 +73,18 @@ def _twice(made: Derived, files: EvidenceFiles) -> str:
     return _false(made) or ("" if same else found.verdict)
 
 
+def _alike(made: Derived, files: EvidenceFiles) -> str:
+    """Compare the boots in wall time that had the exact ones' command line with the first of those."""
+    if not _pair(made):
+        return "it was not booted twice"
+    exact = _pair(made)[0]
+    same = [one for one in made.records.values() if one.mode == "wall" and not one.probed]
+    same = [one for one in same if one.cmdline == exact.cmdline and one.ready_us is not None]
+    if not same:
+        return "no boot in wall time has the exact one's command line and a stamp at ready"
+    return "; ".join(fault for one in same for fault in misfits(exact, one))
+
+
 def _told(made: Derived, files: EvidenceFiles) -> str:
     if not made.sources.machine.network or not made.sources.image.manifest:
         return ""
@@ -103,6 +116,7 @@ FINDINGS: dict[str, Finding] = {
     "test_boot.py::test_exact_boots_are_unprobed": _nothing,
     "test_boot.py::test_power_off_is_clean_and_runs_onshutdown": _off,
     "certify/alike.py::test_the_emulator_tells_when_ready_was": _told,
+    "certify/alike.py::test_wall_time_fits_exact_time": _alike,
 }
 # That ask for what only an image of the harness's own making has.
 OF_BUILT = frozenset(FINDINGS) - {
@@ -111,6 +125,7 @@ OF_BUILT = frozenset(FINDINGS) - {
     "test_boot.py::test_exact_time_twice_the_same",
     "test_boot.py::test_exact_boots_are_unprobed",
     "certify/alike.py::test_the_emulator_tells_when_ready_was",
+    "certify/alike.py::test_wall_time_fits_exact_time",
 }
 
 

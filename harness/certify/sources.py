@@ -96,6 +96,7 @@ class ManifestFacts(_Row):
     expect: dict[str, dict[str, DeclaredContainer]]
     substitutions: tuple[Substitution, ...] = ()
     files: tuple[ManifestFile, ...]
+    boot: dict[str, str] = Field(default_factory=dict)
     root: ManifestRoot
     components: tuple[ManifestComponent, ...]
 
@@ -251,6 +252,10 @@ def _declared(documents: Iterable[Document]) -> dict[str, Any]:
 
 def _same_files(files: EvidenceFiles, facts: ManifestFacts) -> None:
     shipped = {f"{contents.IMAGE}/{row.name}": row for row in facts.files if row.shipped}
+    names = {row.name for row in facts.files}
+    for part, name in facts.boot.items():
+        if part not in (*SHIPPED, "probe") or name not in names or "/" in name:
+            raise EvidenceError(f"the manifest boots {part} {name[:100]!r}, which is none of its files")
     there = set(files.below(contents.IMAGE)) - {f"{contents.IMAGE}/{MANIFEST}"}
     if there != set(shipped) or f"{contents.IMAGE}/kernel" not in there:
         raise EvidenceError("the manifest lists other files than the archive has of the image")

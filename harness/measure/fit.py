@@ -32,9 +32,12 @@ def misfits(exact: BootRecord, wall: BootRecord) -> tuple[str, ...]:
 
 
 def scale(counted: dict[str, int], taken: dict[str, int]) -> float:
-    """Return how many times as long the first stretch took in wall time: it is the kernel's, which no program slows."""
-    first = next(iter(counted))
-    return taken.get(first, 0) / max(1, counted[first])
+    """Return how many times as long the first stretch took in wall time: it is the kernel's, which no program slows.
+
+    What comes before the kernel's clock is known of counted boots alone.
+    """
+    first = next(name for name in counted if name in taken)
+    return taken[first] / max(1, counted[first])
 
 
 def _late(counted: dict[str, int], taken: dict[str, int], scale: float) -> Iterator[str]:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import pty
 import re
+import signal
 import time
 import tty
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,20 +19,27 @@ from harness import proc
 from harness.board.connection import Connection
 from harness.board.faults import ConsoleServerError
 from harness.board.kernellog import LogSource
+from harness.board.programs import located_argv
 from harness.board.source import BoardSource
 from harness.child import QemuProcess
-from harness.errors import MachineError, UserError
+from harness.errors import HostError, MachineError, UserError
+from harness.patterns import Pattern, compiled
 from harness.spec.models.board import BoardConsole, SshConsole, SshTarget
 from harness.system.channels import GATHER_S, PIECE, SEND_S, PipeSource
+from harness.system.text import clean
 
 if TYPE_CHECKING:
     from paramiko import Channel
 
 POLL_S = 0.05  # how long a serial port is waited for at once: changing that later would set the line up anew
 # the program's terminal becomes its controlling one: it is hung up when the harness lets go
-ON_TERMINAL = 'exec "$@" <"$0" >"$0" 2>&1'
+ON_TERMINAL = 'cd "$1" && shift && exec "$@" <"$0" >"$0" 2>&1'
 WIDTH, HEIGHT = 200, 50
 END_S = 1.0  # for a command that has closed its output to end
+TERM_S = 3.0  # for a program to end its session once it is asked to
+READY_S = 30.0  # for a program to say that it is connected
+AFTER_S = 30.0  # for the program that runs after it
+MOST_TAIL = 500  # bytes of its last words
 _ERRNO = re.compile(r"\[Errno -?\d+\] ([^:\[]+)")
 
 
@@ -134,13 +143,21 @@ class SshSource(BoardSource):
 class CommandSource(PipeSource, BoardSource):
     """A program's terminal; the program ends with it, and with the harness however that ends."""
 
-    def __init__(self, argv: tuple[str, ...], log: Path) -> None:
-        """Start the program; HostError when it is not there. `log` takes what goes wrong before it has its terminal."""
+    def __init__(
+        self, argv: Sequence[str], log: Path, base: Path = Path(), *, ready: str = "", after: Sequence[str] = ()
+    ) -> None:
+        """Start the program in the folder `base`; HostError when it is not there.
+
+        `log` takes what goes wrong before it has its terminal. Until it has said `ready` nothing is the board's word:
+        ConsoleServerError when it does not. `after` is run once it has ended.
+        """
         ours, its = pty.openpty()
         try:
             tty.setraw(its)
-            program = [proc.resolve(argv[0]), *argv[1:]]
-            self._process = QemuProcess(["/bin/sh", "-c", ON_TERMINAL, os.ttyname(its), *program], log)
+            located = located_argv(argv, base)
+            program = [proc.resolve(located[0]), *located[1:]]
+            place = str(base.absolute())
+            self._process = QemuProcess(["/bin/sh", "-c", ON_TERMINAL, os.ttyname(its), place, *program], log)
         except BaseException:
             os.close(ours)
             os.close(its)
@@ -148,21 +165,55 @@ class CommandSource(PipeSource, BoardSource):
         self._its = its  # kept while it is open: before the program has opened it, reading would find nobody there
         super().__init__(ours, ours)
         self.alive = lambda: self._process.poll() is None
-        self._argv, self.why = argv, ""
+        self._argv, self.why, self._tail, self._first = argv, "", b"", b""
+        self._base, self._after = base, after
+        if ready:
+            self._await(compiled(ready), ready)
+
+    def _await(self, pattern: Pattern, ready: str) -> None:
+        """Wait for the program's word that it is connected; what follows it is the board's."""
+        said, end = b"", time.monotonic() + READY_S
+        while (found := pattern.search(said)) is None:
+            data = self.read(POLL_S)
+            if data is None or time.monotonic() > end:
+                why = self.why or f"{self._argv[0]} did not say {ready!r} within {READY_S:g} s"
+                self.close()
+                raise ConsoleServerError(
+                    f"the console is not connected: {why}", details=clean(said[-MOST_TAIL:]).decode(errors="replace")
+                )
+            said = (said + data)[-PIECE:]
+        self._first = said[found.end() :]
 
     def read(self, timeout: float) -> bytes | None:
+        if self._first:
+            data, self._first = self._first, b""
+            return data
         alive = self.alive()
         data = super().read(timeout)
         if data is None or (not data and not alive):
             code = self._process.wait(END_S)
+            last = clean(self._tail).decode(errors="replace").strip().splitlines()[-1:]
             self.why = f"{self._argv[0]} ended" + (f" with exit code {code}" if code is not None else "")
+            self.why += f"; the last words were {last[0]!r}" if last else ""
             return None
+        self._tail = (self._tail + data)[-MOST_TAIL:]
         return data
 
     def close(self) -> None:
+        """End the program as its terminal's end would, then by force; run what comes after it."""
+        if self._process.poll() is None:
+            os.kill(self._process.pid, signal.SIGTERM)
+            self._process.wait(TERM_S)
         self._process.kill()
         os.close(self._its)
         super().close()
+        if self._after:
+            try:
+                proc.run(located_argv(self._after, self._base), cwd=self._base, timeout=AFTER_S)
+            except HostError as error:
+                raise ConsoleServerError(
+                    f"the console was not closed as `after` says: {error.message}", details=error.details
+                ) from error
 
 
 def open_console(console: BoardConsole, base: Path, out: Path, ssh: SshTarget | None = None) -> BoardSource:
@@ -174,7 +225,7 @@ def open_console(console: BoardConsole, base: Path, out: Path, ssh: SshTarget | 
     if console.serial is not None:
         return SerialSource(console)
     if console.command is not None:
-        return CommandSource(console.command, out / "console.log")
+        return CommandSource(console.command, out / "console.log", base, ready=console.ready, after=console.after or ())
     if console.log:
         assert ssh is not None  # `harness.spec.rules.board` asks for it
         return LogSource(Connection(ssh, base))

@@ -15,6 +15,7 @@ from harness import proc
 from harness.board.connection import Connection
 from harness.board.faults import DeliveryError
 from harness.board.loader import filled, unambiguous
+from harness.board.programs import located_argv
 from harness.board.ssh import SshShell
 from harness.board.webserver import address_of, serving
 from harness.child import QemuProcess
@@ -79,7 +80,7 @@ def bring(bench: Deployment, files: BootFiles) -> BootFiles:
     if deploy.command is not None:
         argv = [filled(word, files.names) for word in deploy.command]
         try:
-            proc.run(argv, cwd=bench.base, timeout=deploy.timeout)
+            proc.run(located_argv(argv, bench.base), cwd=bench.base, timeout=deploy.timeout)
         except proc.CommandError as error:
             raise DeliveryError(f"the image cannot be brought there: {error.message}", details=error.details) from error
     elif deploy.http is not None:

@@ -7,6 +7,7 @@ import shlex
 from pathlib import Path
 
 from harness import proc
+from harness.board.programs import located_argv
 from harness.errors import HostError, MachineError
 from harness.spec.models.board import PowerCommands
 
@@ -48,10 +49,10 @@ def told(argv: tuple[str, ...], base: Path, env: dict[str, str] | None = None) -
 
     HostError when it is missing, MachineError when it fails or takes over a minute.
     """
-    program = base / argv[0] if "/" in argv[0] else argv[0]
-    path = proc.resolve(str(program))
+    located = located_argv(argv, base)
+    proc.resolve(located[0])
     try:
-        return proc.run([path, *argv[1:]], cwd=base, env=env, timeout=TIMEOUT_S).stdout
+        return proc.run(located, cwd=base, env=env, timeout=TIMEOUT_S).stdout
     except HostError as error:
         hint = f"try it by hand: {shlex.join(argv)}"
         raise MachineError(error.message, details=error.details, hint=hint) from error

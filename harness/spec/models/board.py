@@ -62,6 +62,13 @@ class BoardConsole(Model):
     command: Strings | None = Field(
         None, description="a program whose output and input are the console; it is given a terminal"
     )
+    ready: str = Field(
+        "",
+        description="a pattern of RE2's that `command` says once it is connected; only then the board is switched on",
+    )
+    after: Strings | None = Field(
+        None, description="a program that is run once `command` has ended, to close what that leaves open"
+    )
     labgrid: bool = Field(False, description="the serial line of the labgrid place")
     log: bool = Field(
         False, description="there is no console: the kernel's log is read over the board's `ssh`, once that answers"

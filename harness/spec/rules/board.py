@@ -83,7 +83,11 @@ def _console(console: Mapping[str, Any], at: KeyPath) -> Iterator[Problem]:
                           "" if near else f"a device, or one of: {', '.join(SCHEMES)}", near)  # fmt: skip
     elif "serial" not in console and "rtscts" in console:
         yield Problem((*at, "rtscts"), "means nothing without `serial`", at_key=True)
-    yield from _argv(console, "command", at)
+    for key in ("command", "after"):
+        yield from _argv(console, key, at)
+    for key in ("ready", "after"):
+        if key in console and "command" not in console:
+            yield Problem((*at, key), "means nothing without `command`", at_key=True)
     if isinstance(console.get("ssh"), dict):
         yield from _target(console["ssh"], (*at, "ssh"))
 

@@ -48,6 +48,8 @@ def board(data: Mapping[str, Any], at: KeyPath = ("board",)) -> Iterator[Problem
     if isinstance(console, dict):
         for index, word in checks.texts(console, "command"):
             yield from _filled(word, (*at, "console", "command", index))
+        if isinstance(console.get("ready"), str) and console["ready"]:
+            yield from pattern(console["ready"], (*at, "console", "ready"))
     if isinstance(data.get("login"), dict):
         yield from login(data["login"], (*at, "login"))
     if isinstance(data.get("deploy"), dict):

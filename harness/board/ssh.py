@@ -14,7 +14,7 @@ import secrets
 import shlex
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -264,8 +264,9 @@ class SshShell:
         with self._session(GRACE_S * self.multiplier) as session:
             session.send(line(PUT, TO_PUT, remote, N=session.number))
             session.until(re.compile(rb"\ngo %b\n" % session.number.encode()))
-            session.send(data)
-            session.channel.shutdown_write()
+            with suppress(OSError):  # it ends before it has taken all where it cannot: its answer says why
+                session.send(data)
+                session.channel.shutdown_write()
             code, _, digest = session.answer()
             if code or digest != md5(data):
                 raise MachineError(

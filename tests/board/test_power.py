@@ -188,7 +188,7 @@ def test_ipmi(tmp_path: Path) -> None:
 BY_HAND = """
 from pathlib import Path
 from harness.board.power import Switch
-from harness.spec.board import BoardPower
+from harness.spec.models.board import BoardPower
 Switch(BoardPower(manual=True), Path(), "desk-1").on()
 print("done", flush=True)
 """

@@ -186,8 +186,8 @@ class CommandSource(PipeSource, BoardSource):
 
     def read(self, timeout: float) -> bytes | None:
         if self._first:
-            data, self._first = self._first, b""
-            return data
+            first, self._first = self._first, b""
+            return first
         alive = self.alive()
         data = super().read(timeout)
         if data is None or (not data and not alive):

@@ -41,7 +41,7 @@ def matrix(
     and no PLAN, an image's YAML (A.yml+B.yml are merged) on a machine.
 
     Exit 0 when all passed, 1 when cases failed or something became worse (--against), 4 when only machines or this
-    host failed, 3 when some cells were not run, 130 when interrupted.
+    host failed, 3 when some cells were not run, 8 when not all could be judged, 130 when interrupted.
 
     \b
     Examples:

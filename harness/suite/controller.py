@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from harness.spec.models.plan import Plan
 
 MESSAGE_CHARS = 8000
+MOST_RESTARTS = "100000"
 
 
 def start(config: pytest.Config) -> None:
@@ -48,6 +49,8 @@ def start(config: pytest.Config) -> None:
     if config.getoption("dist", "no") != "no":
         config.option.dist = "loadscope"
         config.option.loadscopereorder = False
+        # each case is tried twice at the most, so that no loss of workers goes on for ever
+        config.option.maxworkerrestart = config.option.maxworkerrestart or MOST_RESTARTS
         config.pluginmanager.register(Distribution(), "harness-distribution")
     config.pluginmanager.register(Controller(config), "harness-controller")
 

@@ -329,6 +329,7 @@ def test_what_an_error_says_of_this_host() -> None:
 def test_where_a_disk_is_full_is_found_by_writing(tmp_path: Path) -> None:
     assert hostfaults.full([tmp_path]) == []
     with small_disk(tmp_path / "small", "64k") as disk:
+        (disk / "file").write_bytes(b"x" * 8192)
         assert hostfaults.full([tmp_path, disk]) == [disk]
 
 

@@ -18,6 +18,7 @@ from inner_pytest import environment
 from test_matrix import FAKE, HARNESS
 from tiers import needs
 
+from harness.commands.nights import watch
 from harness.commands.nights.watch import deadline
 from harness.errors import UserError
 from harness.run import results
@@ -109,6 +110,17 @@ def ran(folder: Path) -> list[str]:
 )
 def test_when_a_deadline_is(text: str, at: datetime) -> None:
     assert deadline(text, NOW).at == at
+
+
+def test_a_span_follows_no_clock_that_somebody_sets(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1000.0
+    monkeypatch.setattr(watch, "_uptime", lambda: now)
+    span = deadline("8h", datetime(2000, 1, 1))
+    made = watch.Deadline(span.text, span.at, span.seconds, now)
+    assert not made.has_come()  # though by the wall clock its moment has passed long ago
+    now += 8 * 3600
+    assert made.has_come()
+    assert watch.Deadline("06:30", datetime(2000, 1, 1)).has_come()
 
 
 @pytest.mark.parametrize("text", ["", "soon", "25:00", "8", "8 h", "06:61", "2026-11-24T22:00"])

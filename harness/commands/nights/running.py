@@ -125,6 +125,8 @@ def _early_end(told: Sequence[Event], folder: RunFolder, code: int) -> HarnessEr
     if code == EXIT_INTERRUPTED or any(event["event"] == "case" for event in told):
         return None
     last = told[-1] if told else {}
+    if last.get("interrupted"):  # by a signal that pytest itself was sent
+        return None
     if last.get("error"):
         return events.to_error(last["error"])
     own = last.get("code", code)  # before the results had their say

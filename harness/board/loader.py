@@ -84,7 +84,8 @@ class Dialogue:
         """Start from the first step: the board has been switched on, or restarts."""
         self._next, self._heard, self._stripper = 0, b"", Stripper()
         self._echo, self._times, self._due = b"", 0, 0.0  # what is to come back, how often typed, when it is late
-        self._pressed_s: float | None = None
+        self._repeated: _Row | None = None  # the step whose key is pressed until the next one's words are seen
+        self._pressed_s = 0.0
         self._judging = False  # a refusal is one only of what was asked
         self.refused = ""
 
@@ -94,7 +95,7 @@ class Dialogue:
 
     def left(self) -> None:
         """The kernel speaks: what comes now are no boot loader's words."""
-        self._judging = False
+        self._judging, self._repeated = False, None
 
     @property
     def over(self) -> bool:
@@ -115,10 +116,8 @@ class Dialogue:
         """Return what to type though nothing came: a key that is pressed again and again, a line that came not back."""
         if self._echo and now_s >= self._due:
             return self._type_again(now_s)
-        row = self._rows[self._next] if self._next < len(self._rows) else None
-        if row is None or row.step.repeat is None:
-            return b""
-        if self._pressed_s is not None and now_s - self._pressed_s < row.step.repeat:
+        row = self._repeated
+        if row is None or row.step.repeat is None or now_s - self._pressed_s < row.step.repeat:
             return b""
         self._pressed_s = now_s
         return row.data + row.end
@@ -126,7 +125,7 @@ class Dialogue:
     @property
     def presses(self) -> bool:
         """Whether `press` is to be asked often."""
-        return bool(self._echo) or (self._next < len(self._rows) and self._rows[self._next].step.repeat is not None)
+        return bool(self._echo) or self._repeated is not None
 
     def hear(self, data: bytes, now_s: float = 0.0) -> bytes:
         """Return what to type now that `data` has come at `now_s`; `refused` has the loader's words once it refuses."""
@@ -147,10 +146,13 @@ class Dialogue:
         return answer
 
     def _step(self, row: _Row, now_s: float) -> bytes:
-        self._next, self._pressed_s = self._next + 1, None
-        if row.step.repeat is not None or not (row.data + row.end):
+        self._next, self._repeated = self._next + 1, None
+        if not (row.data + row.end):
             return b""
-        self._judging = True
+        if row.step.repeat is None:
+            self._judging = True
+        else:
+            self._repeated, self._pressed_s = row, now_s
         if row.step.echo and row.data and row.step.send:
             self._echo, self._times, self._due = row.data, 1, now_s + ECHO_S
             return row.data

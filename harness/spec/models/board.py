@@ -217,7 +217,7 @@ class LoaderStep(Model):
         "", description=f"a key that is pressed then, in place of `send`: {', '.join(KEYS)}, or `ctrl-` and a letter"
     )
     repeat: Limit | None = Field(
-        None, description="seconds: `key` or `send` is pressed as often until `wait` is seen, instead of once it is"
+        None, description="seconds: `key` or `send` is pressed again as often until the next step's `wait` is seen"
     )
     fail: Strings | None = Field(
         None,

@@ -44,6 +44,8 @@ def board(data: Mapping[str, Any], at: KeyPath = ("board",)) -> Iterator[Problem
             if not step["send"].isprintable():
                 yield Problem((*where, "send"), "has characters that cannot be typed", "one line of text")
         yield from _keys(step, where)
+        if "repeat" in step and index == steps[-1][0]:
+            yield Problem((*where, "repeat"), "has no next step, whose `wait` would end it", at_key=True)
     console = data.get("console")
     if isinstance(console, dict):
         for index, word in checks.texts(console, "command"):

@@ -3,7 +3,6 @@ and one manifest, and whoever wrote a short YAML beside the files of a foreign O
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from harness.arch import Arch, by_name
 from harness.errors import UserError
+from harness.files import read_json
 from harness.spec.models.base import SHIPPED
 from harness.spec.rules.images import MANIFEST
 
@@ -102,12 +102,9 @@ class Image:
     def manifest(self) -> dict[str, Any]:
         """The manifest; its keys are described in docs/manifest.md."""
         path = self.folder / MANIFEST
-        try:
-            data = json.loads(path.read_text())
-        except FileNotFoundError:
-            raise UserError(f"{self.folder} is no image: it has no {MANIFEST}") from None
-        except ValueError as error:
-            raise UserError(f"{path}: not a manifest: {error}") from None
+        if not path.exists():
+            raise UserError(f"{self.folder} is no image: it has no {MANIFEST}")
+        data = read_json(path)
         if not isinstance(data, dict) or data.get("schema") != SCHEMA:
             raise UserError(f"{path}: manifest of another schema than {SCHEMA}", hint="build the image again")
         return data

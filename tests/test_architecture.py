@@ -27,3 +27,10 @@ def test_no_two_public_classes_have_one_name() -> None:
             if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
                 where[node.name].append(str(path.relative_to(paths.TOP)))
     assert {name: files for name, files in where.items() if len(files) > 1} == {}
+
+
+def test_no_file_passes_400_lines() -> None:
+    files = [path for folder in ("harness", "tests", "cases") for path in (paths.TOP / folder).rglob("*.py")]
+    assert len(files) > 100
+    lengths = {str(path.relative_to(paths.TOP)): len(path.read_text().splitlines()) for path in files}
+    assert {name: lines for name, lines in lengths.items() if lines > 400} == {}

@@ -5,12 +5,17 @@ from __future__ import annotations
 import ast
 import errno
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from harness import files, paths
+from harness.build.lock import PackageLock
+from harness.commands.images import sbom
+from harness.commands.runs import compare
 from harness.errors import EvidenceError, HostError, UserError
+from harness.image import Image
 
 
 def test_a_file_is_replaced_whole_and_keeps_its_mode(tmp_path: Path) -> None:
@@ -105,7 +110,7 @@ MAY_RENAME = {
     "harness/exports.py": "a hard link of the store's, or a copy of it",
     "harness/oci/blobs.py": "a download, checked while it came",
     "harness/run/folder.py": "the results of the run before, out of the way",
-    "harness/commands/runs/history.py": "a stream of text whose writer counts",
+    "harness/bench/stacks.py": "files of a scratch folder that get other names",
 }
 
 
@@ -130,3 +135,18 @@ def test_nobody_else_spells_out_what_cannot_be_printed() -> None:
             if chosen is not node and "isprintable" in ast.unparse(chosen):
                 found.add(str(path.relative_to(paths.TOP)))
     assert found <= {"harness/text.py"}
+
+
+@pytest.mark.parametrize("content", ["{", "[" * 100_000, "\udc80"])
+@pytest.mark.parametrize("place", ["image", "lock", "record", "sbom"])
+def test_broken_json_ends_in_a_sentence_wherever_it_lies(tmp_path: Path, place: str, content: str) -> None:
+    path = tmp_path / ("manifest.json" if place == "image" else "a.json")
+    path.write_bytes(content.encode("utf-8", "surrogateescape"))
+    readers: dict[str, Callable[[], object]] = {
+        "image": lambda: Image(tmp_path).manifest,
+        "lock": lambda: PackageLock(path),
+        "record": lambda: compare._read(path),
+        "sbom": lambda: sbom.read(path),
+    }
+    with pytest.raises(UserError, match="not JSON"):
+        readers[place]()

@@ -22,6 +22,7 @@ from harness.bench import (
     evidence,
     histories,
     images,
+    mutants,
     page,
     pools,
     reports,
@@ -67,6 +68,7 @@ BENCHES = {
         ),
         Measurement("serial", "wrong results accepted of commands over a serial line that lies", serial.serial),
         Measurement("pool", "runs of a shared lab whose boards fail at random that do not end right", pools.pool),
+        Measurement("mutants", "wrong versions of the pure judges that their quick tests let pass", mutants.survivors),
         Measurement("wall", "a boot slower by a tenth, found by wall time on a loaded host; false alarms", wall.wall),
     )
 }

@@ -20,6 +20,7 @@ from harness.board.ssh import SshShell
 from harness.board.webserver import address_of, serving
 from harness.child import QemuProcess
 from harness.errors import HostError, MachineError
+from harness.files import write
 from harness.spec.models.board import Board, Netboot
 from harness.system.segments import join
 from harness.system.shell import IncapableShellError
@@ -65,7 +66,7 @@ def gather(kernel: Path | None, segments: list[Path], cmdline: str, folder: Path
             shutil.copyfile(kernel, folder / "kernel")
         if segments:
             join(segments, folder / "initrd")
-        (folder / CMDLINE).write_text(f"{cmdline}\n")
+        write(folder / CMDLINE, f"{cmdline}\n")
     except OSError as error:
         raise HostError(f"cannot put the image's files together: {error}") from error
     return BootFiles(folder, cmdline, here.absolute())
@@ -95,7 +96,7 @@ def bring(bench: Deployment, files: BootFiles) -> BootFiles:
 def _web(bench: Deployment, files: BootFiles, address: str, port: int) -> BootFiles:
     """Serve the files by HTTP until the boot is over, with a script for iPXE that starts them."""
     script = f"#!ipxe\nkernel kernel {unambiguous(CMDLINE, files.cmdline)}\ninitrd initrd\nboot\n"
-    (files.folder / IPXE).write_text(script)
+    write(files.folder / IPXE, script)
     url = bench.stack.enter_context(serving(files.folder, address, port, bench.out / "http.log"))
     return replace(files, url=url)
 

@@ -6,7 +6,6 @@ All users of a host share one folder (HARNESS_LAB). A lock is the kernel's, so t
 from __future__ import annotations
 
 import getpass
-import json
 import os
 import random
 import time
@@ -309,8 +308,8 @@ def _write(machine: MachineSpec, kind: str, facts: dict[str, Any]) -> None:
 
 def _read(machine: MachineSpec, kind: str) -> dict[str, Any]:
     try:
-        found = json.loads(_file(machine, kind).read_text())
-    except (OSError, ValueError):
+        found = files.read_json(_file(machine, kind), HostError)
+    except HostError:
         return {}
     return found if isinstance(found, dict) else {}
 

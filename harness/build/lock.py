@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -38,9 +37,7 @@ class PackageLock:
 
     def _read(self) -> None:
         try:
-            if self.path.stat().st_size > MAX_BYTES:
-                raise UserError(f"the lock {self.path} is larger than {MAX_BYTES >> 20} MiB")
-            data = json.loads(self.path.read_text(encoding="utf-8"))
+            data = files.read_json(self.path, limit=MAX_BYTES)
             if data["format"] != FORMAT:
                 raise UserError(f"the lock {self.path} has format {data['format']}, this harness writes {FORMAT}")
             self._suite = data["suite"]
@@ -48,8 +45,6 @@ class PackageLock:
             self._requests = {arch: dict(requests) for arch, requests in data["requests"].items()}
             # a lock from before there were OCI images lists none
             self._images = {arch: dict(images) for arch, images in data.get("images", {}).items()}
-        except OSError as error:
-            raise UserError(f"cannot read the lock: {error}") from error
         except UserError as error:
             raise UserError(f"the lock {self.path} is not usable: {error.message}", hint=REMOVE) from error
         except (ValueError, KeyError, TypeError, AttributeError) as error:

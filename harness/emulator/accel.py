@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import tempfile
@@ -96,9 +95,9 @@ def verdict(arch: Arch, kernel: Path | None, device: Path | None = None, *, tria
 
 def _load(path: Path) -> dict[str, Choice]:
     try:
-        rows = json.loads(path.read_text())
+        rows = files.read_json(path, HostError)
         return {key: Choice(**row) for key, row in rows.items()}
-    except (OSError, ValueError, TypeError, AttributeError):
+    except (HostError, TypeError, AttributeError):
         return {}  # no verdict, or not ours: it is made anew
 
 

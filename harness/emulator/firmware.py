@@ -6,7 +6,6 @@ name in a folder after; where several fit, the first by name is meant.
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ from typing import Any
 
 from harness.arch import ARCHES
 from harness.errors import HostError, UserError
+from harness.files import read_json
 from harness.spec.models.machine import MachineSpec
 from harness.store import file_digest
 
@@ -97,8 +97,8 @@ def _descriptors() -> Iterator[Any]:
         files |= {path.name: path for path in folder.glob("*.json")}
     for _, path in sorted(files.items()):
         try:
-            yield json.loads(path.read_bytes())
-        except (OSError, ValueError):
+            yield read_json(path, HostError)
+        except HostError:
             continue
 
 

@@ -169,7 +169,7 @@ def parse(data: bytes, what: str) -> OciManifest | Index:
 
 def _check_types(manifest: OciManifest, what: str) -> None:
     if manifest.config.media_type not in CONFIGS:
-        raise ImageError(f"{what} is no container image: its config is {_plain(manifest.config.media_type)!r}")
+        raise ImageError(f"{what} is no container image: its config is '{_plain(manifest.config.media_type)}'")
     if manifest.config.size > LARGEST:
         raise ImageError(f"{what}: its config is larger than {LARGEST} bytes")
     for layer in manifest.layers:
@@ -180,7 +180,7 @@ def _check_types(manifest: OciManifest, what: str) -> None:
             )
         if layer.media_type not in LAYERS:
             raise ImageError(
-                f"{what}: the layer {layer.digest} is {_plain(layer.media_type)!r}",
+                f"{what}: the layer {layer.digest} is '{_plain(layer.media_type)}'",
                 hint="layers are tar files, plain or packed with gzip or zstd; others cannot be used",
             )
 

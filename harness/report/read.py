@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from harness.errors import ImageError, UserError
+from harness.files import read_json
 from harness.image import MANIFEST
 from harness.measure import account, trace
 from harness.measure.phases import Phase, phases
@@ -93,14 +94,7 @@ def folder(run: RunFolder) -> RunContents:
 
 def _json(path: Path) -> Any:
     hint = "the folder of a run: harness matrix --results DIR"
-    try:
-        if path.stat().st_size > LARGEST:
-            raise UserError(f"{path} is larger than {LARGEST >> 20} MiB", hint=hint)
-        return json.loads(path.read_bytes())
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}", hint=hint) from None
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{path}: not JSON: {error}", hint=hint) from None
+    return read_json(path, partial(UserError, hint=hint), LARGEST)
 
 
 def _gate(path: Path) -> model.Gate | None:

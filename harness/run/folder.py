@@ -6,7 +6,6 @@ It is made ready, but never at the price of what somebody else keeps there. What
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ from pathlib import Path
 
 from harness import __version__, paths
 from harness.errors import UserError
+from harness.files import read_json
 from harness.run import events as events_
 from harness.run import results as results_
 from harness.run.events import Event, Events
@@ -259,8 +259,8 @@ def _remove(path: Path) -> None:
 
 def _data(path: Path) -> dict[str, object]:
     try:
-        found = json.loads(path.read_text())
-    except (OSError, ValueError):
+        found = read_json(path)
+    except UserError:
         return {}
     return found if isinstance(found, dict) else {}
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from harness.errors import HarnessError, ImageError, MachineError, UserError
+from harness.files import write
 from harness.image import Bootable
 from harness.spec.models.machine import MachineSpec
 from harness.system import marks
@@ -253,7 +254,7 @@ class System:
     def _let_go(self) -> None:
         self.console.close()
         self.listener.transcript.close()
-        BootFolder(self.options.out).record.write_text(self.record.dumps())
+        write(BootFolder(self.options.out).record, self.record.dumps())
 
     def _find(self, name: str, after: int) -> Milestone | None:
         return next((mark for mark in self.listener.milestones[after:] if mark.name == name), None)

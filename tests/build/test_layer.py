@@ -32,27 +32,24 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Repository
     repository = Repository(tmp_path_factory.mktemp("repository") / "mirror")
     repository.make_key()
     loader = "/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2"
-    repository.add(
-        "tool",
-        "1",
-        [
-            Item("./", type=tarfile.DIRTYPE, mode=0o755),
-            Item("./bin/", type=tarfile.DIRTYPE, mode=0o755),
-            Item("./bin/tool", b"#!/bin/sh\n", mode=0o4755),
-            Item("./sbin/other", b"other", mode=0o755),
-            Item("./usr/bin/twin", type=tarfile.LNKTYPE, target="./sbin/other"),
-            Item("./usr/bin/link", type=tarfile.SYMTYPE, target="../sbin/other"),
-            Item("./usr/share/doc/tool/copyright", COPYRIGHT),
-            Item("./usr/share/man/man1/tool.1.gz", b"man"),
-            Item("./usr/share/locale/de/x.mo", b"de"),
-            Item("./etc/init.d/tool", b"sysv"),
-            Item("./etc/tool.conf", b"conf", mode=0o640, uid=7),
-            Item("./lib/systemd/system/tool.service", b"unit"),
-            Item("./var/lib/tool/", type=tarfile.DIRTYPE, mode=0o750, uid=7),
-            Item("./usr/share/certs/b.crt", b"B"),
-            Item("./usr/share/certs/a.crt", b"A\n"),
-        ],
-    )
+    tool = [
+        Item("./", type=tarfile.DIRTYPE, mode=0o755),
+        Item("./bin/", type=tarfile.DIRTYPE, mode=0o755),
+        Item("./bin/tool", b"#!/bin/sh\n", mode=0o4755),
+        Item("./sbin/other", b"other", mode=0o755),
+        Item("./usr/bin/twin", type=tarfile.LNKTYPE, target="./sbin/other"),
+        Item("./usr/bin/link", type=tarfile.SYMTYPE, target="../sbin/other"),
+        Item("./usr/share/doc/tool/copyright", COPYRIGHT),
+        Item("./usr/share/man/man1/tool.1.gz", b"man"),
+        Item("./usr/share/locale/de/x.mo", b"de"),
+        Item("./etc/init.d/tool", b"sysv"),
+        Item("./etc/tool.conf", b"conf", mode=0o640, uid=7),
+        Item("./lib/systemd/system/tool.service", b"unit"),
+        Item("./var/lib/tool/", type=tarfile.DIRTYPE, mode=0o750, uid=7),
+        Item("./usr/share/certs/b.crt", b"B"),
+        Item("./usr/share/certs/a.crt", b"A\n"),
+    ]
+    repository.add("tool", "1", tool)
     repository.add("elf", "1", [Item("./usr/bin/elf", ELF, mode=0o755)], "amd64", Depends="libc6, unrelated")
     repository.add("orphan", "1", [Item("./usr/bin/orphan", ELF, mode=0o755)], "amd64")
     repository.add("unrelated", "1", [Item("./usr/lib/x86_64-linux-gnu/libunrelated.so.1", b"no")], "amd64")

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.measure.compare import causes, compare, decides, is_step, sentence
+from harness.measure.compare import Comparison, causes, compare, decides, is_step, sentence
 from harness.measure.floor import LEAST_US, WHOLE_US, Floors, measure
 
 BASE = {"ready": 500_000, "total": 590_000, "kernel": 180_000, "drivers": 80_000, "services": 160_000,
@@ -67,6 +67,103 @@ def test_a_rename_with_more_work_beside_it_is_two() -> None:
     assert {(one.owner, one.renamed) for one in causes(BASE, renamed, 11_000)} == {
         ("services/wob", ""), ("services/web", ""),
     }  # fmt: skip
+
+
+def changed(total: int, **owners: int) -> Comparison:
+    """Compare BASE with a boot whose whole and owners take so much more."""
+    more = {f"cpu/services/{name}": BASE[f"cpu/services/{name}"] + us for name, us in owners.items()}
+    return compare(BASE, BASE | {"total": BASE["total"] + total} | more, FLOORS)
+
+
+@pytest.mark.parametrize(
+    ("total", "web", "db", "culprit"),
+    [
+        (1_000, 300, -2_000, "services/web"),  # the largest change goes the other way
+        (-1_000, 2_000, -300, "services/db"),
+        (1_000, 300, 400, "services/db"),
+        (1_000, 100, 0, "services/web"),  # just enough of it
+        (1_000, 99, 0, None),
+        (-1_000, -100, 0, "services/web"),
+        (-1_000, -99, 0, None),
+        (500, 500, 0, None),  # the floor is not passed
+        (501, 500, 0, "services/web"),
+        (-501, -500, 0, "services/web"),
+    ],
+)
+def test_the_culprit_has_most_of_the_change_the_same_way(total: int, web: int, db: int, culprit: str | None) -> None:
+    found = changed(total, web=web, db=db)
+    assert (found.culprit.owner if found.culprit else None) == culprit
+
+
+def test_a_renamed_owner_is_no_culprit() -> None:
+    renamed = {name.replace("services/web", "services/wob"): us for name, us in BASE.items()}
+    found = compare(BASE, renamed | {"total": 591_000, "cpu/services/wob": 60_000, "cpu/services/db": 75_200}, FLOORS)
+    assert [one.owner for one in found.causes] == ["services/wob", "services/db"]
+    assert found.culprit is not None and found.culprit.owner == "services/db"
+
+
+@pytest.mark.parametrize(
+    ("was", "now", "renamed"),
+    [(1_000, 1_060, True), (1_000, 1_061, False), (1_000, 940, True), (1_000, 939, False), (100_000, 102_000, True),
+     (100_000, 102_001, False), (100_000, 98_000, True), (100_000, 97_999, False)],
+)  # fmt: skip
+def test_how_alike_one_under_another_name_is(was: int, now: int, renamed: bool) -> None:
+    found = causes({"cpu/idle": 1, "cpu/work/a": was}, {"cpu/idle": 1, "cpu/work/b": now}, 1_000)
+    assert any(one.renamed for one in found) is renamed
+    other = causes({"cpu/idle": 1, "cpu/work/a": was}, {"cpu/idle": 1, "cpu/thread/b": now}, 1_000)
+    assert not any(one.renamed for one in other), "of another kind"
+
+
+def test_who_is_gone_is_taken_for_one_new_name_only() -> None:
+    old, new = {"cpu/work/a": 1_000}, {"cpu/work/b": 1_000, "cpu/work/c": 1_010}
+    assert [(one.owner, one.before, one.after, one.renamed) for one in causes(old, new, 1_000)] == [
+        ("work/b", None, 1_000, ""), ("work/c", 1_000, 1_010, "work/a"),
+    ]  # fmt: skip
+
+
+def test_shares_are_of_the_whole_and_of_nothing_there_are_none() -> None:
+    old, new = {"cpu/a": 1_000, "cpu/b": 5}, {"cpu/a": 1_500, "cpu/c": 900}
+    assert [(one.owner, one.us, one.share) for one in causes(old, new, 2_000)] == [
+        ("c", 900, 0.45), ("a", 500, 0.25), ("b", -5, -0.0025),
+    ]  # fmt: skip
+    assert {one.share for one in causes(old, new, 0)} == {None}
+
+
+def test_without_a_total_ready_decides_and_with_one_it_does_not() -> None:
+    old, new = {"ready": 1_000, "kernel": 10}, {"ready": 2_000, "kernel": 10}
+    found = compare(old, new, FLOORS)
+    assert found.answer == "worse" and found.total is not None and found.total.figure == "ready"
+    assert compare(old | {"total": 9_000}, new | {"total": 9_000}, FLOORS).answer == "same"
+    one_side = compare(old | {"total": 9_000}, new, FLOORS)
+    assert one_side.answer == "worse" and one_side.total is not None and one_side.total.figure == "ready"
+    for pair in (({"total": 9_000}, {"ready": 1}), ({"ready": 1}, {"total": 9_000}), ({}, {"total": 1}), ({}, {})):
+        nothing = compare(*pair, FLOORS)
+        assert (nothing.answer, nothing.total, nothing.culprit) == ("same", None, None)
+
+
+def test_the_floor_is_that_of_both_sides_values() -> None:
+    (kernel,) = (one for one in compare({"kernel": 10**6}, {"kernel": 10}, Floors()).changes)
+    assert (kernel.floor, kernel.us, kernel.counts) == (5_000, 10 - 10**6, True)
+    (new,) = compare({}, {"kernel": 10**6}, Floors()).changes
+    assert (new.before, new.after, new.us, new.floor) == (None, 10**6, 10**6, 5_000)
+    (gone,) = compare({"kernel": 10**6}, {}, Floors()).changes
+    assert (gone.before, gone.after, gone.us, gone.floor) == (10**6, None, -(10**6), 5_000)
+
+
+def test_a_microsecond_counts_where_nothing_moves_without_a_cause() -> None:
+    for by, answer in ((1, "worse"), (-1, "better")):
+        after = BASE | {"total": BASE["total"] + by, "cpu/services/web": BASE["cpu/services/web"] + by}
+        found = compare(BASE, after, Floors({"total": 0}))
+        assert (found.answer, found.culprit and found.culprit.owner) == (answer, "services/web")
+
+
+def test_without_a_whole_there_are_no_shares() -> None:
+    assert [one.share for one in compare({"cpu/a": 1}, {"cpu/a": 9}, FLOORS).causes] == [None]
+
+
+def test_a_change_of_a_part_alone_is_the_same_and_said_so() -> None:
+    found = compare({"kernel": 10}, {"kernel": 20}, FLOORS)
+    assert sentence(found, "A", "B") == "B boots as A does."
 
 
 def test_who_has_little_of_a_change_is_not_blamed_for_it() -> None:

@@ -32,12 +32,16 @@ def test_a_host_of_any_speed_fits(factor: float) -> None:
     assert misfits(record(EXACT), record(slowed(factor), "wall")) == ()
 
 
+# by the mark from which on all is late: the stretch that it ends
+NAMED = {"onboot/one done": "onboot/one", "services/two ready": "services/two", "drivers": "drivers"}
+
+
 @pytest.mark.parametrize("factor", [0.2, 5])
-@pytest.mark.parametrize("since", ["onboot/one done", "services/two ready", "drivers"])
+@pytest.mark.parametrize("since", NAMED)
 def test_what_is_slow_only_where_nobody_counts_is_named(factor: float, since: str) -> None:
     late = round(EXACT["init"] * factor * FACTOR) + 2 * SLACK_US
     found = misfits(record(EXACT), record(slowed(factor, late, since), "wall"))
-    assert found and since.partition(" ")[0] in found[0]
+    assert any(one.startswith(f"{NAMED[since]}: ") for one in found)
 
 
 def test_what_a_busy_host_adds_is_allowed() -> None:
@@ -56,7 +60,7 @@ def test_foreign_oses_are_judged_by_their_milestones() -> None:
     exact = {"kernel": 300_000, "basic": 500_000, "ready": 700_000}
     wall = {name: us * 6 for name, us in exact.items()}
     assert misfits(record(exact, foreign=True), record(wall, "wall", foreign=True)) == ()
-    wall["ready"] += 30_000_000
+    wall["ready"] += 40_000_000
     found = misfits(record(exact, foreign=True), record(wall, "wall", foreign=True))
     assert [one.partition(":")[0] for one in found] == ["to ready", "ready"]
 

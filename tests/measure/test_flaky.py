@@ -25,6 +25,13 @@ def runs(text: str) -> list[CellOutcome]:
         ("a- a a- a", (2, 4)),
         ("a- a a- a" + " a" * 10, None),  # steady again
         ("a- a a- a" + " a" * 8, (2, 12)),
+        ("a- a a- a" + " a" * 7, (2, 11)),
+        ("a- a a- a" + " a" * 9, None),
+        ("a a a a a- a-", (2, 6)),
+        ("a a a a-", None),
+        ("a a- a-", None),  # passed once alone
+        ("a a b b- b-", None),
+        ("a a- a b b b-", (2, 6)),
         ("", None),
     ],
 )

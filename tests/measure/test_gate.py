@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.measure.floor import Floors
-from harness.measure.gate import CellFigures, Regression, judge, size_floor, verdicts
+from harness.measure.gate import CellFigures, Regression, differing, judge, size_floor, verdicts
 
 KEY = {"qemu": "7.2", "cmdline": "quiet"}
 MEASURED = Floors({"ready": 100, "kernel": 100})
@@ -114,3 +115,62 @@ def test_parts_decide_nothing_but_who_uses_the_processor_is_named() -> None:
 def test_a_cell_that_the_baseline_lacks_is_not_judged() -> None:
     found = only(cell(machine="other"), cell())
     assert (found.compared, found.answer, found.unjudged) == (0, "not judged", "the baseline has no such cell")
+
+
+def test_only_what_both_have_is_compared() -> None:
+    old, new = cell(exact={"ready": 1, "total": 2}, sizes={"a": 1, "b": 2}), cell(sizes={"a": 1, "c": 2})
+    found = only(old, new)
+    assert found.compared == 2
+    assert found.notes == ("size of c: not in the baseline", "size of b: only in the baseline")
+
+
+def test_a_size_has_its_floor_both_ways() -> None:
+    for more, answer in ((20_000, "same"), (20_041, "worse"), (-20_000, "same"), (-20_001, "better")):
+        assert only(cell(), cell(sizes={"total": 10_000_000 + more})).answer == answer
+
+
+def test_what_moved_within_the_floor_is_said_both_ways() -> None:
+    for by, notes in ((100, ("exact ready +0.100 ms, within the floor of 0.100 ms",)), (0, ()), (101, ()),
+                      (-100, ("exact ready -0.100 ms, within the floor of 0.100 ms",)), (-101, ())):  # fmt: skip
+        assert only(cell(), cell(exact={"ready": 300_000 + by})).notes == notes
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "why"),
+    [
+        ({}, {"exact": {}, "why": "x"}, "no exact times: x"),
+        ({"exact": {}, "why": "y"}, {}, "no exact times in the baseline: y"),
+        ({"exact": {}}, {}, "no exact times in the baseline"),
+        ({}, {"exact": {}}, "no exact times: nothing measured them"),
+        ({"exact": {}, "why": "y"}, {"exact": {}}, "no exact times: y"),
+        ({"exact": {}}, {"exact": {}, "sizes": {}}, "no exact times: "),
+        ({"exact": {}, "sizes": {}}, {"exact": {}}, "no exact times: "),
+        ({"exact": {}}, {"exact": {}}, ""),
+    ],
+)
+def test_why_exact_times_are_not_compared(old: dict[str, object], new: dict[str, object], why: str) -> None:
+    assert only(cell(**old), cell(**new)).unjudged == why
+
+
+def test_causes_are_of_the_whole_and_of_nothing_else() -> None:
+    old = cell(exact={"total": 10_000, "ready": 9_000, "cpu/a": 1_000})
+    new = cell(exact={"total": 12_000, "ready": 9_000, "cpu/a": 2_000})
+    assert [(one.owner, one.share) for one in only(old, new).causes] == [("a", 0.5)]
+    assert only(old, cell(exact=new.exact, key={**KEY, "qemu": "8.2"})).causes == ()
+
+
+def test_the_image_is_another_only_where_both_were_booted() -> None:
+    other = {**KEY, "cmdline": "quiet other"}
+    assert only(cell(exact={}), cell(exact={}, key=other)).notes == ()
+    assert only(cell(), cell(exact={}, key=other)).notes == ()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "text"),
+    [
+        ({"a": "1"}, {"a": "1"}, ""),
+        ({"a": "1", "b": "2"}, {"b": "3", "c": "4"}, "b: 2 → 3, c: none → 4, a: 1 → none"),
+    ],
+)
+def test_in_what_two_keys_differ(old: dict[str, str], new: dict[str, str], text: str) -> None:
+    assert differing(old, new) == text

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from harness.measure.medians import fewest, median
+from harness.measure.medians import Median, fewest, median
 
 
 @pytest.mark.parametrize(
@@ -34,6 +34,11 @@ def test_how_narrow_it_is() -> None:
     found = median([100.0, 98, 99, 101, 102, 110])
     assert (found.low, found.high) == (98, 110)
     assert found.within(0.10) and not found.within(0.08)
+
+
+def test_either_end_decides_how_narrow_it_is() -> None:
+    assert Median(100, 90, 101, 6, 0.95).within(0.10) and not Median(100, 89, 101, 6, 0.95).within(0.10)
+    assert Median(100, 99, 110, 6, 0.95).within(0.10) and not Median(100, 99, 111, 6, 0.95).within(0.10)
 
 
 def test_the_true_one_is_in_it_as_often_as_said() -> None:

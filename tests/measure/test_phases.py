@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from itertools import pairwise
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.measure.phases import Phase, figures, phases, total_us
+from harness.measure.phases import NO_FIRMWARE_US, Phase, alone, figures, phases, total_us
 from harness.system.milestones import Milestone
 from harness.system.record import BootRecord
 
@@ -70,6 +71,50 @@ def test_a_hung_onboot_is_a_phase_too() -> None:
 def test_a_service_that_came_back_counts_once() -> None:
     marks = {"services/a start": 5, "services/a exited": 6, "services/a ready": 9, "ready": 10}
     assert [phase.us for phase in phases(record(marks)) if phase.under] == [4]
+
+
+def test_a_foreign_os_has_the_stretches_between_its_milestones() -> None:
+    marks = {"kernel": 300, "lost": None, "login": 700, "ready": 900}
+    one = replace(record(marks), foreign=True)  # type: ignore[arg-type]
+    assert phases(one) == [
+        Phase("to kernel", 0, 300), Phase("to login", 300, 400), Phase("to ready", 700, 200),
+    ]  # fmt: skip
+    sent = replace(one, ready_clock="emulator", milestones=tuple(
+        replace(mark, emulator_us=(mark.guest_us or 0) + 50) for mark in one.milestones if mark.name != "login"
+    ))  # fmt: skip
+    assert phases(sent) == [
+        Phase("to kernel", 0, 350), Phase("to lost", 350, -300), Phase("to ready", 50, 900),
+    ]  # fmt: skip
+
+
+def test_firmware_begins_beyond_what_the_counter_rounds() -> None:
+    for power_on, first in ((NO_FIRMWARE_US, "kernel"), (NO_FIRMWARE_US + 1, "firmware"), (None, "kernel")):
+        assert phases(record(MARKS, power_on=power_on))[0].name == first
+
+
+def test_a_whole_needs_both_its_parts() -> None:
+    assert total_us(record(MARKS)) == 351_000
+    assert total_us(record(MARKS, ready=None)) is None
+    assert total_us(record(MARKS, power_on=None)) is None
+    assert "total" not in figures(record(MARKS, power_on=None))
+
+
+def test_services_alone_are_named_so() -> None:
+    assert alone(record(MARKS)) == {"services/web alone": 40_000, "services/db alone": 18_000}
+
+
+def test_marks_without_a_stamp_and_services_after_ready_are_no_phases() -> None:
+    marks = {"init": 5, "services/a start": 6, "services/b start": None, "services/b ready": 7, "services/a ready": 9,
+             "services/c ready": 9, "ready": 10, "services/d start": 11, "services/d ready": 12}  # fmt: skip
+    found = phases(record(marks))  # type: ignore[arg-type]
+    assert [phase.name for phase in found if phase.under] == ["services/a"]
+
+
+@pytest.mark.parametrize("said", ["", "x1", "-5"])
+def test_what_is_no_number_is_not_told(said: str) -> None:
+    one = record(MARKS)
+    marks = tuple(replace(mark, values={"cpu": said}) for mark in one.milestones)
+    assert not any(name.endswith(" cpu") for name in figures(replace(one, milestones=marks)))
 
 
 @given(st.lists(st.integers(1, 10**7), min_size=1, max_size=8, unique=True), st.integers(11, 10**7))

@@ -19,6 +19,15 @@ def test_a_component_has_its_share_of_the_compressed_root() -> None:
     assert sizes(manifest(50, [75, 25])) == {"kernel": 100, "first stage": 30, "services/s0": 38, "services/s1": 12}
 
 
+def test_what_has_nothing_of_its_own_is_no_part_and_one_name_is_one_part() -> None:
+    made = manifest(100, [0, 75, 25])
+    assert sizes(made) == {"kernel": 100, "first stage": 30, "services/s1": 75, "services/s2": 25}
+    rows = made["components"]
+    assert isinstance(rows, list)
+    rows[2]["name"] = "s1"
+    assert sizes(made) == {"kernel": 100, "first stage": 30, "services/s1": 100}
+
+
 @given(st.integers(1, 10**8), st.lists(st.integers(1, 10**8), min_size=1, max_size=20))
 def test_they_add_up(root: int, own: list[int]) -> None:
     assert sum(sizes(manifest(root, own)).values()) == 100 + root + 30

@@ -1,12 +1,16 @@
-"""Budgets: what a plan allows of a cell, and whether its figures keep to it."""
+"""What a plan allows of a cell, and facts that cases judge by: pure."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from harness import paths
 from harness.run.inputs import Wanted, read
-from harness.suite.judge import over_budget
+from harness.suite import judge
+from harness.suite.judge import Noise, over_budget
+from harness.system import Milestone
 
 
 def test_what_takes_longer_than_allowed_is_named_and_so_is_what_does_not_exist() -> None:
@@ -32,3 +36,114 @@ def test_budgets_of_phases_add_up_and_the_nearest_counts(tmp_path: Path) -> None
     arm64, s390x = read(Wanted(plan)).cells
     assert (arm64.ready, arm64.phases) == (400, {"kernel": 200, "init": 5})
     assert (s390x.ready, s390x.phases) == (400, {"kernel": 2200, "init": 5, "services": 50})
+
+
+@pytest.mark.parametrize(
+    ("mark", "is_trouble"),
+    [
+        ("unready", True),
+        ("services/web unready", True),
+        ("onboot/net failed", True),
+        ("onboot/net timeout", True),
+        ("ready", False),
+        ("services/web ready", False),
+        ("onboot/net done", False),
+        ("failed", True),
+        ("services/failed start", False),
+    ],
+)
+def test_marks_of_something_going_wrong_are_found_among_good_ones(mark: str, is_trouble: bool) -> None:
+    assert judge.troubles(["init", mark, "ready"]) == ([mark] if is_trouble else [])
+
+
+def test_the_marks_that_a_boot_must_show() -> None:
+    expect = {"onboot": {"a": {}, "b": {}}, "services": {"x": {}, "y": {}}, "onshutdown": {"bye": {}, "off": {}}}
+    assert list(judge.steps(expect)) == [
+        ("init", "root"), ("root", "boot"),
+        ("boot", "onboot/a start"), ("onboot/a start", "onboot/a done"),
+        ("onboot/a done", "onboot/b start"), ("onboot/b start", "onboot/b done"),
+        ("onboot/b done", "services/x start"), ("services/x start", "services/x ready"), ("services/x ready", "ready"),
+        ("onboot/b done", "services/y start"), ("services/y start", "services/y ready"), ("services/y ready", "ready"),
+        ("onboot/b done", "ready"),
+    ]  # fmt: skip
+    assert judge.down(expect) == ["shutdown", "onshutdown/bye done", "onshutdown/off done", "off"]
+
+
+@pytest.mark.parametrize(
+    ("names", "faults"),
+    [
+        (["a", "b"], []),
+        (["a", "x", "b"], []),
+        (["b", "a"], ["'b' came before 'a'"]),
+        (["b", "a", "b"], ["'b' came before 'a'"]),  # the first of each counts
+        (["a", "b", "a"], []),
+        (["b"], ["no mark 'a'"]),
+        (["x", "a"], ["no mark 'b'"]),
+        ([], ["no mark 'a'", "no mark 'b'"]),
+    ],
+)
+def test_a_mark_is_missing_or_came_too_early(names: list[str], faults: list[str]) -> None:
+    assert judge.disorder(names, [("a", "b"), ("a", "b")]) == faults
+
+
+def test_failures_are_those_of_services_alone() -> None:
+    marks = [Milestone(name, 1, 0.0, {"code": code}) for name, code in (
+        ("services/web exited", "1"), ("services/web exited", "0"), ("onboot/net exited", "1"),
+        ("services/web failed", "1"), ("services/db exited", "9"),
+    )]  # fmt: skip
+    assert judge.failures(marks) == {"web": 1, "db": 1}
+
+
+@pytest.mark.parametrize(
+    ("path", "below"),
+    [("/var", True), ("/var/x", True), ("/variety", False), ("/", False), ("/srv", True), ("/srv/a/b", True)],
+)
+def test_what_lies_below_some_places(path: str, below: bool) -> None:
+    assert judge.is_below(path, ["/var", "/srv"]) is below
+    assert not judge.is_below(path, [])
+
+
+def test_a_kernel_knows_capabilities_up_to_its_last() -> None:
+    assert judge.known(["CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_DAC_READ_SEARCH", "CAP_FOWNER", "CAP_NONSENSE"], 1) == {
+        "CAP_CHOWN", "CAP_DAC_OVERRIDE",
+    }  # fmt: skip
+    assert judge.capabilities("7", 1) == {"CAP_CHOWN", "CAP_DAC_OVERRIDE"}
+    assert judge.capabilities("0", 40) == set()
+
+
+def test_ports_of_short_and_foreign_lines() -> None:
+    table = "0: 00000000:0050 00000000:0000 0A\n1: 00000000:0051 00000000:0000\n2 00000000:0052 0:0 0A\n3: 0A\n\n"
+    assert judge.ports(table, judge.LISTEN) == {0x50}
+
+
+def test_noise_is_of_its_architecture_and_machine() -> None:
+    log = "<4>[    0.1] odd\n<5>[    0.2] fine\n<4>without a stamp\nno level\n<4>[ 1.0]no blank"
+    every = ["odd", "without a stamp", "no blank"]
+
+    def left(*noise: Noise) -> list[str]:
+        return judge.complaints(log, noise, arch="arm64", machine="board-7")
+
+    assert left() == every
+    assert left(Noise("odd", "why")) == every[1:]
+    assert left(Noise("odd", "why", machine="board-.*")) == every[1:]
+    assert left(Noise("odd", "why", machine="board")) == every  # all of the name, not its beginning
+    assert left(Noise("odd", "why", arch="arm64", machine="qemu-.*")) == every
+    assert left(Noise("odd", "why", arch="s390x", machine="board-7")) == every
+    assert left(Noise("odd", "one"), Noise("stamp", "other")) == every[2:]
+
+
+def newc(name: str, content: bytes) -> bytes:
+    fields = [0] * 13
+    fields[6], fields[11] = len(content), len(name) + 1
+    head = b"070701" + b"".join(b"%08X" % field for field in fields) + name.encode() + b"\0"
+    return head + bytes(-len(head) % 4) + content + bytes(-len(content) % 4)
+
+
+def test_names_in_a_cpio_of_several_segments() -> None:
+    files = [("a", b""), ("bc", b"x"), ("def", b"070701"), ("ghij", b"1234"), ("TRAILER!!!", b"")]
+    segment = b"".join(newc(*one) for one in files)
+    names = [name for name, _ in files]
+    assert judge.cpio_names(segment) == names
+    assert judge.cpio_names(segment + bytes(512) + segment) == names * 2
+    assert judge.cpio_names(b"070701" + b"z" * 110 + newc("a", b"1")) == ["a"]
+    assert judge.cpio_names(b"") == []

@@ -14,11 +14,11 @@ from inner_pytest import environment
 from test_matrix import FAKE, HARNESS
 from tiers import needs
 
+from harness.measure.flaky import Flaky
 from harness.run import known
 from harness.run.cells import Cell
 from harness.run.known import Excuse
-
-pytestmark = pytest.mark.slow
+from harness.spec.models.plan import KnownFailure
 
 TODAY = date(2026, 11, 24)
 CASES = """
@@ -68,6 +68,31 @@ def test_an_excuse_ends_after_its_day_and_the_one_that_lasts_longest_is_taken() 
 def test_an_excuse_about_nothing_is_found() -> None:
     misspelt = excuse(case="test_z")
     assert known.idle((excuse(), misspelt), [("a.py::test_x[web]", cell())]) == [misspelt]
+
+
+def test_an_excuse_that_fits_one_of_several_cases_is_not_idle() -> None:
+    pairs = [("a.py::test_y[web]", cell()), ("a.py::test_x[web]", cell())]
+    flaky = excuse(case="test_z", what=known.FLAKY)
+    assert known.idle((excuse(), excuse(case="test_y"), flaky), pairs) == []
+    assert known.idle((excuse(), flaky), []) == [excuse()]
+    assert known.idle((excuse(machine="*-s390x"),), pairs) == [excuse(machine="*-s390x")]
+
+
+def test_what_is_said_of_an_excuse() -> None:
+    assert excuse().text == "known until 2026-11-24: #1"
+
+
+def test_rows_of_a_plan_are_excuses() -> None:
+    row = KnownFailure(case="test_x", image="web", machine="*-arm64", issue="#1", until="2026-11-24")
+    assert known.excuses([row]) == (excuse(image="web", machine="*-arm64"),)
+
+
+def test_what_is_flaky_is_excused_on_its_cell_for_the_day() -> None:
+    (one,) = known.flaky([Flaky("test_x", 2, 9)], cell(), TODAY)
+    assert one.covers("a.py::test_x[web]", cell())
+    assert not one.covers("a.py::test_x[web]", cell(machine="qemu-s390x"))
+    assert one.text == "flaky until 2026-11-24: failed in 2 of 9 runs of the same image"
+    assert one.holds(TODAY) and not one.holds(TODAY + timedelta(days=1))
 
 
 @pytest.fixture

@@ -13,6 +13,13 @@ VAR = "31 22 254:2 / /var\\040data rw - ext4 /dev/vda2 rw"
 LEFT = "32 22 254:3 / /srv ro - ext4 /dev/vda3 rw"
 ON_TMP = "33 22 0:26 / /etc rw - overlay overlay rw,lowerdir=/etc,upperdir=/tmp/up,workdir=/tmp/work"
 ON_DISK = "34 22 0:27 / /opt rw - overlay overlay rw,lowerdir=/opt,upperdir=/var\\040data/up,workdir=/var\\040data/w"
+# the upper layer is named after something else that has a "="
+LATER = "35 22 0:28 / /usr rw - overlay overlay rw,lowerdir=/var/usr,upperdir=/tmp/up"
+VAR_RW = "36 22 254:2 / /data rw - ext4 /dev/vda2 rw"
+LATER_BELOW = "37 22 0:29 / /usr rw - overlay overlay rw,lowerdir=/usr,upperdir=/data/up"
+NOWHERE = "38 22 0:30 / /usr rw - overlay overlay rw,lowerdir=/usr"
+BESIDE = "39 22 254:2 / /tmpfiles rw - ext4 /dev/vda2 rw"
+ON_BESIDE = "40 22 0:31 / /usr rw - overlay overlay rw,lowerdir=/usr,upperdir=/tmpfiles/up"
 
 
 def test_a_line_is_taken_apart() -> None:
@@ -33,6 +40,11 @@ def test_a_line_is_taken_apart() -> None:
         ([ROOT, VAR], ["/var"], ["/var data (ext4)"]),
         ([ROOT, TMP, ON_TMP], [], []),
         ([ROOT, VAR, ON_DISK], ["/opt"], ["/var data (ext4)"]),
+        ([ROOT, TMP, LATER], [], []),
+        ([VAR_RW, RAM, LATER_BELOW], ["/data"], []),
+        ([RAM, NOWHERE], [], ["/usr (overlay)"]),
+        ([RAM, BESIDE, ON_BESIDE], ["/tmpfiles"], []),
+        ([RAM, TMP, BESIDE, ON_BESIDE], [], ["/tmpfiles (ext4)", "/usr (overlay)"]),
         ([ROOT, LEFT, VAR.replace(" rw ", " ro "), ON_DISK], [], ["/opt (overlay)"]),
     ],
 )

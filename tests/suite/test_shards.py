@@ -84,7 +84,42 @@ def test_what_is_known_of_a_cell_counts_and_else_its_architecture() -> None:
     assert len(set(shard.costs(made, None).values())) == 1
 
 
-@pytest.mark.parametrize("text", ["", "0/2", "3/2", "1/0", "1", "a/b", "-1/2", "1/9999"])
+def test_seconds_of_another_architecture_tell_nothing_where_its_own_are_known() -> None:
+    made = [Cell(id=name, image="", sources=(), machine="", spec=None, arch=arch, size=1, ready=None)
+            for name, arch in (("new", "arm64"), ("other", "s390x"), ("a", "arm64"))]  # fmt: skip
+    rows = [
+        {"id": "a", "arch": "arm64", "seconds": 4.0}, {"id": "b", "arch": "s390x", "seconds": 90.0},
+        {"id": "c", "arch": "arm64", "seconds": 6.0}, {"id": "none", "arch": "arm64", "seconds": 0.0},
+    ]  # fmt: skip
+    assert shard.costs(made, results.of_json({"cells": rows}, "past")) == {"new": 5.0, "other": 90.0, "a": 4.0}
+
+
+def test_the_costliest_goes_first_to_whom_has_least() -> None:
+    assert shard.split({"a": 1.0, "b": 5.0, "c": 3.0, "d": 2.0}, 2) == [["b", "a"], ["c", "d"]]
+    assert shard.split({"b": 1.0, "a": 1.0}, 3) == [["a"], ["b"], []]
+
+
+def test_a_shard_has_its_cells_in_the_plans_order() -> None:
+    made = [Cell(id=name, image="", sources=(), machine="", spec=None, arch="arm64", size=1, ready=None)
+            for name in "edcba"]  # fmt: skip
+    both = [shard.part(made, None, shard.Shard(number, 2)) for number in (1, 2)]
+    assert [[cell.id for cell in mine] for mine, _ in both] == [["e", "c", "a"], ["d", "b"]]
+    assert [facts["number"] for _, facts in both] == [1, 2]
+    assert both[0][1]["every"] == list("edcba")
+    assert both[0][1]["split"] == both[1][1]["split"] != shard.part(made, None, shard.Shard(1, 3))[1]["split"]
+
+
+@pytest.mark.parametrize(
+    ("text", "number", "of"),
+    [("1/1", 1, 1), ("2/5", 2, 5), ("5/5", 5, 5), (f"1/{shard.MOST}", 1, shard.MOST), ("0010/0020", 10, 20)],
+)
+def test_what_is_a_shard(text: str, number: int, of: int) -> None:
+    assert shard.parse(text) == shard.Shard(number, of)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "0/2", "0/0", "3/2", "1/0", "1", "a/b", "-1/2", "1/9999", f"1/{shard.MOST + 1}", "1/2/3", "1/2\n"]
+)
 def test_what_is_no_shard(text: str) -> None:
     with pytest.raises(UserError, match="is no shard"):
         shard.parse(text)

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
 
+from harness import files
 from harness.arch import Arch, parse_list
 from harness.build.copyrights import FOLDER
 from harness.build.settings import Settings
@@ -104,7 +105,7 @@ def _write(text: str, out: Path | None) -> None:
         return
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(text, encoding="utf-8")
+        files.write(out, text)
     except OSError as error:
         raise UserError(f"cannot write {out}: {error.strerror}", hint="-o names a file in a folder that you may write"
                         ) from error  # fmt: skip
@@ -135,14 +136,7 @@ def _document(text: str, settings: Settings, arches: str) -> dict[str, Any]:
 
 def read(path: Path) -> dict[str, Any]:
     """Return the SPDX 2 or CycloneDX document of a JSON file; UserError when it is none."""
-    try:
-        with path.open("rb") as stream:
-            content = stream.read(MAX_BYTES + 1)
-        document = json.loads(content) if len(content) <= MAX_BYTES else None
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{path} is no JSON: {error}") from error
+    document = files.read_json(path, limit=MAX_BYTES)
     rows = document.get(diff.rows_of(document)) if isinstance(document, dict) else None
     if not isinstance(rows, list) or not all(
         isinstance(one, dict) and isinstance(one.get("name"), str) for one in rows

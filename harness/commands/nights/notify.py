@@ -20,6 +20,7 @@ from harness.run.changes import RunChange
 from harness.run.results_model import Results
 from harness.spec.models.plan import Email, Notify
 from harness.spec.text.reader import mapping_of, read
+from harness.text import one_line
 
 PATIENCE_S = 20.0
 TRIES = 3
@@ -126,7 +127,7 @@ def wanted_by(plan: Path) -> Notify:
 
 def _line(text: str) -> str:
     """Return what a header may hold."""
-    return "".join(letter if letter.isprintable() else " " for letter in text)
+    return one_line(text)
 
 
 def _secret(variable: str) -> str:

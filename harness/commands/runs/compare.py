@@ -14,6 +14,7 @@ from harness.build.settings import Settings
 from harness.commands.runs import compare_exact
 from harness.commands.runs.sides import EXITS, CellComparison, CompareRequest, bootable
 from harness.errors import UserError
+from harness.files import read_json
 from harness.image import MANIFEST
 from harness.measure.compare import Comparison, ms, sentence
 from harness.measure.floor import Floors
@@ -115,10 +116,7 @@ def _cells(name: str, opened: Opened) -> list[CellFigures]:
 def _read(file: Path) -> list[CellFigures]:
     from harness.history import baselines
 
-    try:
-        data = json.loads(file.read_text())
-    except (OSError, ValueError) as error:
-        raise UserError(f"{file} cannot be read: {error}") from None
+    data = read_json(file)
     if isinstance(data, dict) and "milestones" in data:
         record = BootRecord.from_json(data)
         check(record)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import io
 import json
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -11,6 +11,7 @@ from itertools import groupby
 from pathlib import Path
 
 from harness.errors import UserError
+from harness.files import replacing
 from harness.history import History, store
 from harness.history.floors import floors_of
 from harness.history.trends import to_json, trend
@@ -135,15 +136,13 @@ def export(opened: History, files: Sequence[str]) -> int:
         lines.export(opened, sys.stdout)
         return 0
     path = Path(files[0])
-    scratch = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with scratch.open("w", encoding="utf-8") as stream:
-            count = lines.export(opened, stream)
-        scratch.replace(path)
+        with replacing(path) as stream:
+            written = io.TextIOWrapper(stream, encoding="utf-8")
+            count = lines.export(opened, written)
+            written.detach()
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror}") from None
-    finally:
-        scratch.unlink(missing_ok=True)
     print(f"{count} lines in {path}", file=sys.stderr)
     return 0
 

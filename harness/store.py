@@ -194,7 +194,7 @@ class Store:
 
     def remember(self, key: str, value: object) -> None:
         """Keep a JSON-like value, an answer of a mirror or registry, with its digest."""
-        path = self.root / RECORDS / f"{key}.json"
+        path = self._private() / RECORDS / f"{key}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
         files.write_json(path, {"sha256": digest_of(value), "value": value})
 
@@ -273,8 +273,13 @@ class Store:
                 ) from None
             yield
 
+    def _private(self) -> Path:
+        """Return the store's folder, made for its user alone: private registries' and hosts' files lie in it."""
+        self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return self.root
+
     def _users(self) -> IO[str]:
-        locks = self.root / "locks"
+        locks = self._private() / "locks"
         locks.mkdir(parents=True, exist_ok=True)
         return (locks / "users").open("a")
 
@@ -314,7 +319,7 @@ class Store:
     def _make(self, final: Path, kind: str, key: str, maker: Callable[[Path], None]) -> Path:
         from filelock import FileLock  # here, for a build of nothing must start quickly
 
-        locks, scratch = self.root / "locks", self.root / "tmp"
+        locks, scratch = self._private() / "locks", self.root / "tmp"
         for folder in (final.parent, locks, scratch):
             folder.mkdir(parents=True, exist_ok=True)
         with FileLock(locks / f"{kind}-{key}.lock"):

@@ -162,3 +162,9 @@ def test_usage_counts_a_hardlink_once(tmp_path: Path) -> None:
     alone = usage(tmp_path)
     (tmp_path / "two").hardlink_to(tmp_path / "one")
     assert usage(tmp_path) == alone >= 1_000_000
+
+
+def test_a_new_store_is_its_users_alone(tmp_path: Path) -> None:
+    store = Store(tmp_path / "new" / "cache")
+    store.make("images", "0" * 64, lambda folder: (folder / "file").write_text("private"))
+    assert (tmp_path / "new" / "cache").stat().st_mode & 0o777 == 0o700

@@ -193,10 +193,12 @@ def test_a_local_component_is_built_in_and_counts(tmp_path: Path, warm: Path, of
     spec, mine = tmp_path / "image.yml", tmp_path / "os" / "mine"
     mine.mkdir(parents=True)
     (mine / "component.yml").write_text(
-        "description: x\nfiles: [{path: usr/bin/mine, source: mine}]\n"
+        "description: x\nfiles: [{path: usr/bin/mine, source: mine}, {path: usr/lib/helper, source: helper}]\n"
         "config: {readonly: true, command: [/usr/bin/mine]}\n"
     )
     (mine / "mine").write_text("one")
+    (mine / "mine").chmod(0o755)
+    (mine / "helper").write_text("x")
     spec.write_text(f"{MINIMAL.read_text()}  - {{name: mine, image: '@pkg:os/mine'}}\n")
     cache = tmp_path / "cache"
     shutil.copytree(warm, cache, copy_function=os.link, ignore=shutil.ignore_patterns("locks", "tmp"))
@@ -214,7 +216,7 @@ def test_a_local_component_is_built_in_and_counts(tmp_path: Path, warm: Path, of
     (mine / "mine").write_text("two")
     two = built()
     assert two.folder != one.folder, "its files are in the image's key"
-    (mine / "mine").chmod(0o755)
+    (mine / "helper").chmod(0o755)
     assert built().folder != two.folder, "and whether they are programs"
 
 

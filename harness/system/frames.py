@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 
 from harness.spec.models.packet import WITH_PORT
 
-# `mark` sends the words of a mark to everybody on this port (discard), docs/architecture.md
-WITNESS = ("udp", 9)
+# `mark` sends the words of a mark to everybody in frames of this kind (IEEE 802: for local experiments). It is no IP,
+# so nobody on the way opens a socket for it or answers, and who sends one needs CAP_NET_RAW (docs/architecture.md).
+WITNESS = "mark"
 _WORDS = re.compile(rb"harness: (?P<name>[a-z]{1,20})(?P<values>(?: [a-z_]+=[0-9a-f]{1,16}){0,4})\n")
-_ARP, _IPV4, _IPV6 = 0x0806, 0x0800, 0x86DD
+_ARP, _IPV4, _IPV6, _MARK = 0x0806, 0x0800, 0x86DD, 0x88B5
 _IP_PROTOCOLS = {(_IPV4, 1): "icmp", (_IPV4, 6): "tcp", (_IPV4, 17): "udp",
                  (_IPV6, 58): "icmp6", (_IPV6, 6): "tcp", (_IPV6, 17): "udp"}  # fmt: skip
 MOST_WITNESSED = 100  # frames kept: one is right, a hundred are a lie as well as a thousand
@@ -50,6 +51,8 @@ def packet_of(frame: bytes) -> Packet | None:
         (kind,) = struct.unpack_from(">H", frame, 12)
         if kind == _ARP:
             return Packet("arp", None)
+        if kind == _MARK:
+            return Packet(WITNESS, None, frame[14:])
         if kind == _IPV4:
             size, number = (frame[14] & 15) * 4, frame[23]
             fragment = struct.unpack_from(">H", frame, 20)[0] & 0x1FFF
@@ -75,7 +78,7 @@ def _transport(protocol: str | None, frame: bytes, at: int) -> Packet | None:
 def witness_of(frame: Frame) -> WitnessFrame | None:
     """Return the mark that a frame carries; None when it carries none."""
     packet = packet_of(frame.data)
-    if packet is None or (packet.protocol, packet.port) != WITNESS:
+    if packet is None or packet.protocol != WITNESS:
         return None
     words = _WORDS.match(packet.payload)
     if words is None or frame.at_us is None:

@@ -28,21 +28,27 @@ from harness.system.milestones import Patterns
 EVERYBODY = bytes(12)
 
 
-def udp(payload: bytes, port: int = 9, options: bytes = b"") -> bytes:
-    header = struct.pack(">BBHHHBBH4s4s", 0x45 + len(options) // 4, 0, 0, 0, 0, 64, 17, 0, bytes(4), b"\xff" * 4)
-    return EVERYBODY + b"\x08\x00" + header + options + struct.pack(">HHHH", 1, port, 8 + len(payload), 0) + payload
+def udp(payload: bytes, port: int = 9) -> bytes:
+    header = struct.pack(">BBHHHBBH4s4s", 0x45, 0, 0, 0, 0, 64, 17, 0, bytes(4), b"\xff" * 4)
+    return EVERYBODY + b"\x08\x00" + header + struct.pack(">HHHH", 1, port, 8 + len(payload), 0) + payload
+
+
+def mark(words: bytes, kind: bytes = b"\x88\xb5") -> bytes:
+    return EVERYBODY + kind + words
 
 
 def test_a_mark_is_read_of_its_frame_alone() -> None:
-    found = witness_of(Frame(7, udp(b"harness: ready counter=1f\n")))
+    found = witness_of(Frame(7, mark(b"harness: ready counter=1f\n")))
     assert found is not None
     assert (found.name, found.emulator_us, found.values) == ("ready", 7, {"counter": "1f"})
-    assert witness_of(Frame(7, udp(b"harness: ready counter=1f\n", options=bytes(4)))) == found
+    assert witness_of(Frame(7, mark(b"harness: ready counter=1f\n" + bytes(8)))) == found, "a card may fill it up"
     for other in (
-        udp(b"harness: ready counter=1f\n", port=10),
-        udp(b"harness: ready counter=1f"),
-        udp(b"harness: READY\n"),
-        udp(b"harness: ready counter=1f\n")[:30],
+        mark(b"harness: ready counter=1f\n", kind=b"\x88\xb6"),
+        # what any process may send, without the right to raw frames
+        udp(b"harness: ready counter=1f\n"),
+        mark(b"harness: ready counter=1f"),
+        mark(b"harness: READY\n"),
+        mark(b"harness: ready counter=1f\n")[:30],
         b"",
         bytes(60),
     ):

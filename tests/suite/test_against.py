@@ -16,6 +16,7 @@ from tiers import needs
 
 from harness import paths
 from harness.history import History, baselines
+from harness.run.folder import RunFolder
 
 pytestmark = pytest.mark.slow
 
@@ -57,25 +58,27 @@ def test_a_run_lands_in_the_history_and_fails_when_it_is_worse(matrix: Matrix, w
     with History.open(where) as history:
         (head,) = history.runs()
         assert (head.run, head.when) == (found["run"], found["when"])
-        assert history.cells(head) == baselines.of_results(found)
+        assert history.cells(head) == baselines.of_results(RunFolder(tmp_path / "out").read_results())
     found["cells"][0]["boot"]["exact"]["figures"]["ready"] = 600_123
     file.write_text(json.dumps(found))
     # the folder that it writes to is what it is compared with: read before it is replaced
     done = matrix("out", "--against", "out", "--no-history")
     assert done.returncode == 1
-    assert "a.yml on a: 1 of 6 figures worse\n  exact ready  600.123 ms  →  700.123 ms  +100.000 ms" in done.stdout
+    assert "a.yml on a: 1 of 5 figures worse\n  exact ready  600.123 ms  →  700.123 ms  +100.000 ms" in done.stdout
     assert not json.loads((tmp_path / "out/gate.json").read_text())["passed"]
-    assert json.loads(file.read_text())["exit"] == 0
+    assert json.loads(file.read_text())["outcome"]["word"] == "worse"
     with History.open(where) as history:
         assert len(history.runs()) == 1
 
 
-def test_a_history_that_cannot_be_written_is_a_warning(matrix: Matrix, where: str, tmp_path: Path) -> None:
+def test_a_history_that_cannot_be_written_is_an_outcome_of_its_own(matrix: Matrix, where: str, tmp_path: Path) -> None:
     Path(where).write_text("not a database\n" * 100)
     done = matrix("out")
-    assert done.returncode == 0
-    assert f"harness: warning: this run is not in the history: cannot open the history {where}: file is" in done.stderr
-    assert json.loads((tmp_path / "out/results.json").read_text())["exit"] == 0
+    assert done.returncode == 8
+    assert f"this run is not in the history: cannot open the history {where}: file is" in done.stdout
+    found = json.loads((tmp_path / "out/results.json").read_text())
+    assert (found["exit"], found["outcome"]["word"]) == (8, "no history")
+    assert "no history" in (tmp_path / "out/summary.md").read_text()
     assert "a.yml" in done.stdout
 
 
@@ -83,4 +86,5 @@ def test_what_cannot_be_compared_with_ends_it_before_anything_boots(matrix: Matr
     done = matrix("out", "--against", "no/such/folder")
     assert done.returncode == 2
     assert "cannot read no/such/folder/results.json" in done.stderr
-    assert not (tmp_path / "out").exists()
+    assert json.loads((tmp_path / "out/results.json").read_text())["outcome"]["word"] == "could not begin"
+    assert not (tmp_path / "out/cells").exists()

@@ -188,7 +188,8 @@ def test_an_error_while_building_is_told_as_what_it_is(run, tmp_path: Path, erro
 def test_what_goes_to_the_build(run, tmp_path: Path) -> None:
     run("def test_x(image): pass\n", "--lock", "my.lock", "--offline", cells=[["a", ""]])
     said = (tmp_path / "log").read_text().splitlines()[0]
-    assert f'"lock": "{tmp_path}/my.lock", "offline": true' in said
+    settings = json.loads(said.removeprefix("how ").rpartition("}")[0] + "}")
+    assert (settings["lock"], settings["offline"]) == (f"{tmp_path}/my.lock", True)
 
 
 def test_two_runs_that_begin_in_the_same_second_have_folders_of_their_own(
@@ -214,7 +215,8 @@ def test_a_wrong_plan_is_explained(tmp_path: Path) -> None:
     for place in (":1:", ":3:", ":4:"):
         assert f"plan.yml{place}" in done.stderr
     assert "Traceback" not in done.stderr
-    assert not (tmp_path / "results").exists()
+    found = json.loads((tmp_path / "results/latest/results.json").read_text())
+    assert (found["exit"], found["outcome"]["word"], found["cells"]) == (2, "could not begin", [])
 
 
 def test_no_qemu_for_an_architecture(tmp_path: Path) -> None:
@@ -300,7 +302,8 @@ def test_interrupted_while_images_are_built(tmp_path: Path, plan: Path, command:
     settings = {"cells": [["a", ""], ["b", ""], ["c", "no qemu"]], "hanging": ["b"]}
     own = [str(plan)] if command is HARNESS else []
     process = subprocess.Popen(
-        [*command, *own, "--results", str(tmp_path / "out"), *(FAKE if own else FAKE[1:])], cwd=tmp_path,
+        [*command, *own, "--results" if own else "--harness-results", str(tmp_path / "out"),
+         *(FAKE if own else FAKE[1:])], cwd=tmp_path,
         env=environment(tmp_path, settings), stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
     waiting(lambda: log.exists() and '"built"' in log.read_text())

@@ -104,7 +104,8 @@ def test_services_alone_are_named_so() -> None:
 
 
 def test_marks_without_a_stamp_and_services_after_ready_are_no_phases() -> None:
-    marks = {"init": 5, "services/a start": 6, "services/b start": None, "services/b ready": 7, "services/a ready": 9,
+    marks = {"init": 5, "root": None, "own start": 5, "own ready": 6,
+             "services/a start": 6, "services/b start": None, "services/b ready": 7, "services/a ready": 9,
              "services/c ready": 9, "ready": 10, "services/d start": 11, "services/d ready": 12}  # fmt: skip
     found = phases(record(marks))  # type: ignore[arg-type]
     assert [phase.name for phase in found if phase.under] == ["services/a"]

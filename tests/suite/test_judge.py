@@ -147,3 +147,14 @@ def test_names_in_a_cpio_of_several_segments() -> None:
     assert judge.cpio_names(segment + bytes(512) + segment) == names * 2
     assert judge.cpio_names(b"070701" + b"z" * 110 + newc("a", b"1")) == ["a"]
     assert judge.cpio_names(b"") == []
+    long = "n" * 300
+    assert judge.cpio_names(newc(long, b"070701" * 50) + newc("b", b"")) == [long, "b"]
+
+
+@pytest.mark.parametrize("place", [54, 94])
+def test_a_cpio_that_is_shorter_than_it_says(place: int) -> None:
+    """Its size, or that of its name, reaches beyond the end: what follows is no file of its own."""
+    whole = newc("big", b"")
+    made = whole[:place] + b"10000000" + whole[place + 8 :] + newc("next", b"")
+    found = judge.cpio_names(made)
+    assert len(found) == 1 and found[0].startswith("big")

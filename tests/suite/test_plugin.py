@@ -113,7 +113,9 @@ def test_z(system): pass
     ran = inner(text, cells=["a", "b"], args=("-n2",))
     assert ran.code == 1
     assert ran.cells["a"]["cases"] == {"passed": 2, "failed": 1, "skipped": 0, "known": 0}
-    assert "crashed" in ran.cells["a"]["failures"][0]["message"]
+    (failure,) = ran.cells["a"]["failures"]
+    assert failure["message"].startswith("the worker that ran it ended with exit code 9, twice")
+    assert (failure["whose"], ran.cells["a"]["status"]) == ("this host", "lab failed")
     assert ran.cells["b"]["status"] == "passed"
 
 

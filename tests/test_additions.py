@@ -70,6 +70,7 @@ ROW = """\
             counter_per_us=10.0,
             counter_since_1900=False,
             exact_cost=1.3,
+            layout_us=600,
         ),
 """
 MACHINE = "arch: riscv64\nconsole: ttyS0\nqemu: {machine: virt, cpu: rv64}\n"

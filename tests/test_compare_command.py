@@ -14,8 +14,8 @@ from harness.cli import app
 def results(folder: Path, name: str, *, ready: int, repeats: bool = True, image: str = "a.yml", qemu: str = "7") -> str:
     exact = {"ready": ready / 1000, "power_on": 0.0, "figures": {"ready": ready, "total": ready, "kernel": ready},
              "key": {"qemu": qemu}, "moved": "" if repeats else "init"}  # fmt: skip
-    cell = {"image": image, "machine": "m", "arch": "arm64", "size": 5, "sizes": {}, "spec": "x", "files": {},
-            "boot": {"exact": exact, "wall": {}}, "exact_repeats": repeats, "reason": ""}  # fmt: skip
+    cell = {"id": "a-m", "image": image, "machine": "m", "arch": "arm64", "size": 5, "sizes": {}, "spec": "x",
+            "files": {}, "boot": {"exact": exact, "wall": {}}, "exact_repeats": repeats, "reason": ""}  # fmt: skip
     path = folder / name
     path.mkdir()
     (path / "results.json").write_text(json.dumps({"schema": 1, "run": name, "cells": [cell]}))

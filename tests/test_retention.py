@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from harness.commands.host.clean import clean
 from harness.commands.nights import retain
 from harness.retention import Removable, surplus
-from harness.run import folder as folders
+from harness.run.folder import RunFolder
 from harness.spec.models.plan import DiskLimits
 from harness.store import Store, digest_of
 
@@ -34,7 +34,7 @@ def test_no_more_goes_than_must_and_the_oldest_first(rows: list[tuple[int, int]]
 
 
 def run(base: Path, name: str, size: int = 100_000) -> Path:
-    folder = folders.take(base / name)
+    folder = RunFolder(base / name).take().path
     (folder / "cells").mkdir()
     (folder / "cells/transcript").write_bytes(b"x" * size)
     os.utime(folder, (len(list(base.iterdir())),) * 2)  # each later than the one before
@@ -59,7 +59,7 @@ def test_older_runs_go_and_what_is_no_run_stays(tmp_path: Path) -> None:
 
 def test_the_run_that_has_ended_the_newest_and_one_at_work_stay(tmp_path: Path) -> None:
     ended, working, old, newest = (run(tmp_path, f"2026010{day}-000000") for day in range(1, 5))
-    with folders.held(working):
+    with RunFolder(working).held():
         assert retain.runs(tmp_path, 0, ended) == [old.name]
     assert there(tmp_path) == {ended.name, working.name, newest.name}
 

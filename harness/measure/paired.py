@@ -12,12 +12,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from harness.arch import ARCHES
+
 PairedAnswer = Literal["better", "same", "worse"]
 
 LEAST_US = 50  # what nobody cares about
-# The most that causeless edits (files, names, orders, texts) were seen to move the time from power-on to ready, and a
-# margin. Beyond it a change counts however it comes about.
-LAYOUT_US: Mapping[str, int] = {"x86_64": 1000, "arm64": 600, "s390x": 600}
 STEADY = 0.25  # a cause of its own differs between pairs by at most this share of it, layout by more
 FEWEST, MOST = 4, 12  # pairs
 # Student's t, two-sided 99 %, by degrees of freedom
@@ -49,6 +48,11 @@ class PairedJudgement:
         return (self.high_us - self.low_us) / 2
 
 
+def layout_us(arch: str) -> int:
+    """Return what layout alone can do to an exact boot, in µs: beyond it a change counts however it comes about."""
+    return ARCHES[arch].layout_us if arch in ARCHES else max(row.layout_us for row in ARCHES.values())
+
+
 def judge_pairs(differences: Sequence[int], arch: str) -> PairedJudgement:
     """Judge the differences of pairs, in µs; an unknown architecture has the widest layout.
 
@@ -66,7 +70,7 @@ def judge_pairs(differences: Sequence[int], arch: str) -> PairedJudgement:
     if low >= -LEAST_US and high <= LEAST_US:
         return PairedJudgement("same", mean, low, high, count, certain=True)
     seen = (low > 0 or high < 0) and abs(mean) >= LEAST_US
-    large = abs(mean) >= LAYOUT_US.get(arch, max(LAYOUT_US.values()))
+    large = abs(mean) >= layout_us(arch)
     steady = deviation <= STEADY * abs(mean)
     if seen and (large or steady):
         return PairedJudgement("worse" if mean > 0 else "better", mean, low, high, count, certain=True)

@@ -32,6 +32,7 @@ TITLES: dict[FileKind, str] = {
     "os": "Foreign OS",
     "profile": "Profile",
     "waivers": "Waivers",
+    "policy": "Policy of a verifier",
 }
 
 

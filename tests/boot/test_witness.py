@@ -229,6 +229,8 @@ def liar(section: str, lie: str) -> str:
     return LIAR.format(**{"onboot": "", "services": "", section: f"  - {json.dumps(entry)}"})
 
 
+@pytest.mark.boots
+@pytest.mark.builds
 @pytest.mark.parametrize("how", list(LIES))
 def test_no_image_is_believed_another_time_than_the_true_one(how: str, tmp_path: Path) -> None:
     (tmp_path / "liar.yml").write_text(liar(*LIES[how]))

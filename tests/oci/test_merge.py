@@ -205,6 +205,7 @@ def test_owners_modes_links_and_capabilities_reach_the_squashfs(merged, tmp_path
     assert shown.stdout.decode().strip() == f"security.capability=0x0100000200{'84'}{'00' * 14}"
 
 
+@pytest.mark.builds
 def test_times_reach_the_squashfs_and_what_is_ours_has_none(merged, tmp_path: Path) -> None:
     tree = merged((M("usr/lib/x.py", b"x", pax={"mtime": "1600000000.5"}), M("d", type=tarfile.DIRTYPE, mode=0o755)))
     tree.put("ours", plain(b"ours"))

@@ -15,7 +15,7 @@ from harness.launch.perturb import PERTURBATIONS, PLAIN, Perturbation, perturbed
 from harness.measure.compare import TOTAL, Comparison, blamed, compare, signed
 from harness.measure.floor import Floors
 from harness.measure.gate import differing
-from harness.measure.paired import LAYOUT_US, PairedJudgement, judge_boots
+from harness.measure.paired import PairedJudgement, judge_boots, layout_us
 from harness.measure.phases import figures, phases, total_us
 from harness.scratch import scratch
 from harness.show.frame import progress
@@ -44,7 +44,8 @@ def booted(request: CompareRequest, settings: Settings) -> CellComparison:
                 into.update(step_figures(found))
         comparison = _judged(compare(made[0], made[1], Floors()), paired)
     cell = " and ".join(dict.fromkeys(f"{image.name} on {machine.name}" for image, machine in both))
-    return CellComparison(cell, names, comparison, "; ".join(_inputs(both, records)), paired=paired)
+    arch = both[0][0].arch.name
+    return CellComparison(cell, names, comparison, "; ".join(_inputs(both, records)), paired=paired, arch=arch)
 
 
 def _names(request: CompareRequest, both: tuple[CompareSide, CompareSide]) -> tuple[str, str]:
@@ -120,7 +121,7 @@ def verdict(found: CellComparison) -> str:
     if paired.answer != "same":
         return f"{after} takes {moved} against {before}{blamed(one.culprit)}."
     if paired.layout:
-        most = max(LAYOUT_US.values()) / 1000
+        most = layout_us(found.arch) / 1000
         why = f"another difference each time, as where things lie in an image alone makes it (up to {most:.1f} ms)"
         return f"{after} boots as {before} does: {moved}, {why}."
     return f"{after} boots as {before} does: {moved}."

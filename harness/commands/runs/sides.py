@@ -58,6 +58,7 @@ class CellComparison:
     differ: str
     calibrated: bool = False
     paired: PairedJudgement | None = None
+    arch: str = ""
 
 
 def bootable(name: str) -> bool:

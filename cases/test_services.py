@@ -17,6 +17,7 @@ MOUNTED = dict.fromkeys(("onboot", "onshutdown", "services"), ("tmp", "rootfs"))
 SYSTEM_PROCESSES = (
     r"(/sbin/)?init",
     r"/bin/sh /usr/lib/harness/supervise /containers/services/\S+ \S+",
+    r"/usr/lib/harness/power",  # hears the power button
     r"crun .* run --pid-file /run/harness/\S+ --bundle /containers/services/\S+ \S+",
     r"(/busybox )?sh /agent",
     r"(/busybox )?timeout -s KILL .*",

@@ -19,10 +19,11 @@ if TYPE_CHECKING:
     from harness.spec.models.base import Login
     from harness.spec.models.foreign import MilestonePattern, OsSpec
 
-__all__ = ["MANIFEST", "OFF_WORDS", "Bootable", "ForeignImage", "Image", "Parts"]
+__all__ = ["MANIFEST", "OFF_WORDS", "OWN_INIT", "Bootable", "ForeignImage", "Image", "Parts"]
 SCHEMA = 1
 _KERNEL_AND_INITRD = {part: part for part in ("kernel", "initrd", "probe")}  # of manifests that say nothing of it
 OFF_WORDS = ("harness.then=poweroff",)
+OWN_INIT = "harness"
 
 
 @dataclass(frozen=True)

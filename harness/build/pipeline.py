@@ -17,7 +17,7 @@ from harness.build.lock import PackageLock
 from harness.build.settings import COMPRESSIONS, Settings
 from harness.build.together import Together
 from harness.errors import UserError
-from harness.image import MANIFEST, Image
+from harness.image import MANIFEST, OWN_INIT, Image
 from harness.spec import executable, host_file, library, load_component
 from harness.spec.models.component import ComponentSpec
 from harness.spec.models.image import ImageSpec, Volume
@@ -250,6 +250,7 @@ class Builder:
             "spec": {"files": [path.name for path in spec.sources], "sha256": spec.digest},
             "cmdline": spec.kernel.cmdline,
             "kernel": kernel.version,
+            "init": OWN_INIT if root.ours else "image",
             "compression": inputs.compression,
             "suite": self.settings.suite,
             "expect": expectations(spec, parts),

@@ -29,6 +29,7 @@ from harness.spec.models.machine import MachineSpec
 from harness.store import file_digest
 from harness.system.cmdline import PROBE_INIT
 from harness.system.cmdline import cmdline as whole_cmdline
+from harness.system.driver import expected
 from harness.system.listener import Listener
 from harness.system.milestones import Finder, Milestone, Patterns, finder
 from harness.system.record import READY, SCHEMA, BootRecord, completed
@@ -139,7 +140,7 @@ def archived(record: BootRecord, boot: str, image: Bootable, machine: MachineSpe
         host={key: record.host[key] for key in HOST_FACTS if key in record.host},
         console_sha256=heard.sha256 if heard and exact else "",
         console_sha256_ready=heard.sha256_ready if heard and exact else "",
-        expected={} if foreign else {part: tuple(names) for part, names in image.expect.items()},
+        expected=expected(image),
         memory=machine.qemu.memory if machine.qemu else 0,
         extra_args=machine.qemu.args if machine.qemu else (),
         seed=1 if exact else None,

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from harness.image import Bootable
+from harness.image import OWN_INIT, Bootable
 from harness.spec.models.machine import MachineSpec
 from harness.system.channels import ConsoleSource
 from harness.system.console import Console
@@ -118,8 +118,14 @@ class Driver(Protocol):
 
 
 def expected(image: Bootable) -> dict[str, tuple[str, ...]]:
-    """Return the names that an image of the harness's own declares, by section, for its record; {} of a foreign OS."""
-    return {} if image.milestones else {part: tuple(names) for part, names in image.expect.items()}
+    """Return the names of the containers whose steps an image's init marks, by section, for its record.
+
+    They are those that it declares; {} where another init than the harness's own runs them, as in a foreign OS: what
+    that one writes before ``ready`` is its own affair.
+    """
+    if image.milestones or image.manifest.get("init", OWN_INIT) != OWN_INIT:
+        return {}
+    return {part: tuple(names) for part, names in image.expect.items()}
 
 
 @dataclass(frozen=True)

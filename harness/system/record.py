@@ -31,7 +31,8 @@ class BootRecord:
     empty where ready is a packet.
     ``foreign``: the milestones are those of a foreign OS's YAML, not boot marks; those without a stamp of the kernel's
     have no guest's time, and where ready has none the second digest ends before its line.
-    ``expected`` are the names that an image of the harness declares, of ``onboot``, ``services`` and ``onshutdown``.
+    ``expected`` are the names of ``onboot``, ``services`` and ``onshutdown`` that an image with the harness's own init
+    declares; empty of any other.
 
     What it was made with: ``memory`` in MiB, ``devices`` and ``extra_args`` as QEMU was given them, ``seed`` of its
     random numbers in exact mode, and ``inputs``, the SHA-256 of every file that decides what happens: ``kernel``,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from harness.errors import ImageError
+from harness.image import Image
+from harness.system.driver import expected
 from harness.system.frames import WitnessFrame
 from harness.system.listener import Listener
 from harness.system.marks import DRIFT_US, WITNESS_US, check, complaints
@@ -188,3 +191,14 @@ def test_a_stamp_below_that_of_any_line_before_is_noticed(heard: Callable[..., l
     # what a program prints of the past takes nothing from marks after it
     past = b"[    1.000000] a line of dmesg\r\n"
     assert [one.higher_us for one in heard(b"[    2.000000] x\n" + past + b"[    2.000001] harness: ready\n")] == [None]
+
+
+@pytest.mark.parametrize(
+    ("said", "wanted"), [({}, EXPECTED), ({"init": "harness"}, EXPECTED), ({"init": "image"}, {})], ids=str
+)
+def test_only_the_harness_s_own_init_must_mark_its_containers(
+    tmp_path: Path, said: dict[str, str], wanted: dict[str, tuple[str, ...]]
+) -> None:
+    manifest = {"schema": 1, "expect": {part: {key: {} for key in names} for part, names in EXPECTED.items()}, **said}
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+    assert expected(Image(tmp_path)) == wanted

@@ -167,3 +167,10 @@ def test_systemd_s_phases_and_units() -> None:
 @pytest.mark.parametrize("said", ["", "sh: systemctl: not found\n", "\n\n\n", "UserspaceTimestampMonotonic=x\n"])
 def test_what_is_not_systemd_s_gives_nothing(said: str) -> None:
     assert systemd.phases(said) == []
+
+
+@pytest.mark.parametrize(("digits", "read"), [(18, True), (19, False), (20, False)])
+def test_a_time_that_no_clock_of_64_bits_can_count_is_none(digits: int, read: bool) -> None:
+    us = int("9" * digits)
+    found = systemd.phases(f"UserspaceTimestampMonotonic={us}\n")
+    assert [(one.name, one.us) for one in found] == ([("kernel", us)] if read else [])

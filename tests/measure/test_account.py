@@ -69,49 +69,52 @@ def trace(text: str = BOOT) -> bytes:
     return (head + "".join(lines)).encode()
 
 
-FOUND = stretches(events(trace()), READY_US)
+@pytest.fixture
+def booted() -> list[Stretch]:
+    """The stretches of `BOOT`; made in each test, so that a change of the code shows there."""
+    return list(stretches(events(trace()), READY_US))
 
 
-def test_every_microsecond_has_one_owner() -> None:
-    assert sum(one.us for one in FOUND) == READY_US
+def test_every_microsecond_has_one_owner(booted: list[Stretch]) -> None:
+    assert sum(one.us for one in booted) == READY_US
     at = 0
-    for one in FOUND:
+    for one in booted:
         assert one.start_us == at and one.us > 0
         at += one.us
 
 
-def test_a_thread_that_runs_while_an_initcall_sleeps_is_not_the_initcall() -> None:
-    found = totals(FOUND)
+def test_a_thread_that_runs_while_an_initcall_sleeps_is_not_the_initcall(booted: list[Stretch]) -> None:
+    found = totals(booted)
     assert found["work/heavy_work"] == 79
     assert found["initcall/innocent"] == 10 + 4
     assert found["thread/kworker/0"] == 1 + 1
 
 
-def test_each_owner_has_its_own() -> None:
-    found = totals(FOUND)
+def test_each_owner_has_its_own(booted: list[Stretch]) -> None:
+    found = totals(booted)
     assert (found[EARLY], found["module/loop"], found["idle"], found[ASKING]) == (100, 20, 30, 15)
     assert (found["onboot/prep"], found["services/web"], found["first stage"]) == (54, 50, 40)
     assert found[BETWEEN] == 10 + 5  # before the first initcall, and after the last one
 
 
-def test_a_containers_programs_are_its_parts_and_a_busyboxs_applet_has_its_own_name() -> None:
-    found = parts(FOUND)
+def test_a_containers_programs_are_its_parts_and_a_busyboxs_applet_has_its_own_name(booted: list[Stretch]) -> None:
+    found = parts(booted)
     assert found["onboot/prep"] == {"crun": 40, "prep": 10, "boot": 4}
     assert found["services/web"] == {"supervise": 15 + 5, "applet": 20, "boot": 10}
     assert found["idle"] == {f"until {ASKING} goes on": 30}
 
 
-def test_rows_add_up_to_their_phase() -> None:
+def test_rows_add_up_to_their_phase(booted: list[Stretch]) -> None:
     line = [Phase("kernel", 0, 220), Phase("init", 220, 80), Phase("services", 300, 200)]
-    found = rows(FOUND, line)
+    found = rows(booted, line)
     for phase in line:
         assert sum(one.us for one in found if one.under == phase.name) == phase.us
 
 
-def test_what_the_trace_costs_is_a_row_of_its_own() -> None:
+def test_what_the_trace_costs_is_a_row_of_its_own(booted: list[Stretch]) -> None:
     traced = [Phase("kernel", 0, 300), Phase("services", 300, 200)]
     plain = [Phase("kernel", 0, 280), Phase("services", 280, 190)]
-    found = explained(plain, traced, rows(FOUND, traced))
+    found = explained(plain, traced, rows(booted, traced))
     for phase in plain:
         assert sum(one.us for one in found if one.under == phase.name) == phase.us
     assert [one.us for one in found if one.name == TRACING] == [-20, -10]

@@ -60,6 +60,20 @@ def test_a_step_that_only_wall_time_has_is_named() -> None:
     assert misfits(record(EXACT), record(more, "wall"))[0].startswith("onboot/more: ")
 
 
+def test_a_misfit_is_told_in_milliseconds() -> None:
+    exact = {"kernel": 2_000_000, "ready": 5_000_000}
+    wall = {"kernel": 10_000_000, "ready": 210_000_000}
+    host = "on a host where the kernel's start takes 5.0 times as long"
+    assert misfits(record(exact, foreign=True), record(wall, "wall", foreign=True)) == (
+        f"to ready: takes 200000 ms in wall time and 3000 ms when it is counted, {host}; 123000 ms would fit",
+        f"ready: takes 210000 ms in wall time and 5000 ms when it is counted, {host}; 203000 ms would fit",
+    )
+    more = {"kernel": 10_000_000, "more": 15_000_000, "ready": 30_000_000}
+    assert misfits(record(exact, foreign=True), record(more, "wall", foreign=True)) == (
+        "to more: takes 5000 ms in wall time, and is not there when it is counted",
+    )
+
+
 def test_foreign_oses_are_judged_by_their_milestones() -> None:
     exact = {"kernel": 300_000, "basic": 500_000, "ready": 700_000}
     wall = {name: us * 6 for name, us in exact.items()}

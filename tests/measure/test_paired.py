@@ -26,6 +26,13 @@ def test_what_was_seen_is_told_right(differences: tuple[int, ...], answer: str, 
     assert found.low_us <= found.mean_us <= found.high_us
 
 
+def test_the_margin_is_half_of_what_the_mean_may_lie_in() -> None:
+    found = judge_pairs(WEB_100, "arm64")
+    assert found.margin_us == pytest.approx(found.high_us - found.mean_us)
+    assert found.margin_us == pytest.approx(found.mean_us - found.low_us)
+    assert found.margin_us > 0
+
+
 def test_one_equal_pair_is_enough_and_one_that_differs_is_not() -> None:
     assert judge_pairs([0], "arm64").certain
     for count in range(1, FEWEST):

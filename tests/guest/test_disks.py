@@ -1,6 +1,7 @@
 """What writes to devices writes to blank ones and to its own: never over what it does not know.
 
-The components run in the booted system, each with the command and the devices that a test gives it.
+The components run in the booted system, each with the command and the devices that a test gives it. Every kind of
+content takes a quarter of an hour under emulation: without ``--long`` a sample of the kinds is tried.
 """
 
 from __future__ import annotations
@@ -21,6 +22,9 @@ from harness.system import BootOptions, CommandResult, System
 DISKS = Path(__file__).with_name("disks.yml")
 NAMES = ("format", "crypto", "swap", "btrfs", "xfs", "raid", "lvm", "verity", "extend", "mount")
 MIB = 1 << 20
+SAMPLE = ("plain", "swap", "ext4", "dos", "late")
+KINDS = (*SAMPLE, "luks", "lvm", "raid", "vfat", "gpt", "noise", "xfs", "btrfs")
+MIB_OF = {"xfs": 320, "btrfs": 320}  # the least that they take
 
 
 class Guest:
@@ -75,32 +79,48 @@ def guest(built: Callable[[Path], Image], tmp_path_factory: pytest.TempPathFacto
         yield Guest(system)
 
 
+def fill_with_components(guest: Guest, kind: str, device: str) -> None:
+    """Let the component of a kind write its content, and let go of the device."""
+    if kind in ("luks", "plain"):
+        guest.done("crypto", "/usr/bin/crypto", *(["-l"] if kind == "luks" else []), kind, device)
+        guest.done("crypto", "/bin/sh", "-c", f"cryptsetup close {kind}")
+    elif kind == "lvm":
+        guest.done("lvm", VG="group", DEVICES=device)
+        guest.done("lvm", "/bin/sh", "-c", "vgchange --activate n")
+    elif kind == "raid":
+        guest.done("raid", DEVICES=f"{device} {guest.disk('raid-2')}")
+        guest.done("raid", "/bin/sh", "-c", "mdadm --stop /dev/md0")
+    elif kind == "gpt":
+        guest.done("format", "/usr/bin/format", "-partition", "gpt", device)
+    elif kind == "dos":
+        guest.done("format", "/usr/bin/format", "-label", "OTHER", device)
+    elif kind == "xfs":
+        guest.done("xfs", DEVICE=device)
+    else:
+        assert kind == "btrfs"
+        guest.done("btrfs", DEVICES=device)
+
+
+FILLED_BY_COMMAND = {
+    "swap": "mkswap {0}",
+    "ext4": "mke2fs -F {0}",
+    "vfat": "mkdosfs {0}",
+    "noise": "dd if=/dev/urandom of={0} bs=1M 2>/dev/null || true",
+    # a system of another kind, whose first megabyte says nothing
+    "late": "dd if=/dev/urandom of={0} bs=1M seek=9 count=1 2>/dev/null",
+}
+
+
 @pytest.fixture(scope="module")
-def held(guest: Guest) -> dict[str, str]:
-    """Ten and more kinds of content, each on a disk: devices by kind."""
-    kinds = ("luks", "plain", "lvm", "raid", "swap", "ext4", "vfat", "dos", "gpt", "noise", "late")
-    disks = {kind: guest.disk(kind) for kind in kinds} | {kind: guest.disk(kind, 320) for kind in ("xfs", "btrfs")}
-    guest.done("crypto", "/usr/bin/crypto", "-l", "luks", disks["luks"])
-    guest.done("crypto", "/usr/bin/crypto", "plain", disks["plain"])
-    guest.done("crypto", "/bin/sh", "-c", "cryptsetup close luks; cryptsetup close plain")
-    guest.done("lvm", VG="group", DEVICES=disks["lvm"])
-    guest.done("lvm", "/bin/sh", "-c", "vgchange --activate n")
-    spare = guest.disk("raid-2")
-    guest.done("raid", DEVICES=f"{disks['raid']} {spare}")
-    guest.done("raid", "/bin/sh", "-c", "mdadm --stop /dev/md0")
-    guest.done("format", "/usr/bin/format", "-partition", "gpt", disks["gpt"])
-    guest.done("format", "/usr/bin/format", "-label", "OTHER", disks["dos"])
-    guest.done("xfs", DEVICE=disks["xfs"])
-    guest.done("btrfs", DEVICES=disks["btrfs"])
-    for kind, command in (
-        ("swap", "mkswap {0}"),
-        ("ext4", "mke2fs -F {0}"),
-        ("vfat", "mkdosfs {0}"),
-        ("noise", "dd if=/dev/urandom of={0} bs=1M 2>/dev/null || true"),
-        # a system of another kind, whose first megabyte says nothing
-        ("late", "dd if=/dev/urandom of={0} bs=1M seek=9 count=1 2>/dev/null"),
-    ):
-        guest.ask(command.format(disks[kind]))
+def held(guest: Guest, request: pytest.FixtureRequest) -> dict[str, str]:
+    """Kinds of content, each on a disk: devices by kind; every kind with ``--long``, else the sample."""
+    kinds = KINDS if request.config.getoption("--long") else SAMPLE
+    disks = {kind: guest.disk(kind, MIB_OF.get(kind, 24)) for kind in kinds}
+    for kind, device in disks.items():
+        if kind in FILLED_BY_COMMAND:
+            guest.ask(FILLED_BY_COMMAND[kind].format(device))
+        else:
+            fill_with_components(guest, kind, device)
     return disks
 
 
@@ -113,13 +133,16 @@ def test_what_is_on_a_disk_stays(guest: Guest, held: dict[str, str]) -> None:
         said = guest.done(name, "/bin/sh", "-c", each.format(every=every, command=command))
         return [line.split()[1] for line in said.splitlines() if line.startswith("done ")]
 
+    def of(*kinds: str) -> set[str]:
+        return {held[kind] for kind in kinds if kind in held}
+
     # it is formatted already: nothing to do
-    assert set(on_each("format", "/usr/bin/format $d")) == {held["dos"], held["gpt"]}
+    assert set(on_each("format", "/usr/bin/format $d")) == of("dos", "gpt")
     assert on_each("crypto", "/usr/bin/crypto -k other name $d") == []
     assert on_each("crypto", "/usr/bin/crypto -l -k other name $d") == []
     assert on_each("swap", "/swap.sh $d && swapoff $d") == [held["swap"]]
-    assert on_each("btrfs", "DEVICES=$d /usr/bin/btrfs-start") == [held["btrfs"]]
-    assert on_each("xfs", "DEVICE=$d /usr/bin/xfs-start") == [held["xfs"]]
+    assert set(on_each("btrfs", "DEVICES=$d /usr/bin/btrfs-start")) == of("btrfs")
+    assert set(on_each("xfs", "DEVICE=$d /usr/bin/xfs-start")) == of("xfs")
     assert on_each("raid", f'DEVICES="$d {held["late"]}" DEVICE=/dev/md9 /usr/bin/mdadm-start') == []
     assert on_each("lvm", "VG=new DEVICES=$d /usr/bin/lvm-start") == []
     assert on_each("verity", f"DATA={held['ext4']} HASH=$d ROOT=make /usr/bin/verity-start") == []
@@ -128,17 +151,25 @@ def test_what_is_on_a_disk_stays(guest: Guest, held: dict[str, str]) -> None:
     assert {kind for kind in before if before[kind] != after[kind]} <= own
 
 
-def test_the_key_that_encrypted_a_disk_opens_it(guest: Guest, held: dict[str, str]) -> None:
-    for options, kind in (((), "plain"), (("-l",), "luks")):
-        assert "holds ext4" in guest.done("crypto", "/usr/bin/crypto", *options, f"again-{kind}", held[kind])
-        guest.done("crypto", "/bin/sh", "-c", f"cryptsetup close again-{kind}")
+@pytest.mark.parametrize(("kind", "options"), [("plain", ()), pytest.param("luks", ("-l",), marks=pytest.mark.long)])
+def test_the_key_that_encrypted_a_disk_opens_it(
+    guest: Guest, held: dict[str, str], kind: str, options: tuple[str, ...]
+) -> None:
+    assert "holds ext4" in guest.done("crypto", "/usr/bin/crypto", *options, f"again-{kind}", held[kind])
+    guest.done("crypto", "/bin/sh", "-c", f"cryptsetup close again-{kind}")
+
+
+@pytest.mark.long
+def test_luks_is_not_opened_as_plain(guest: Guest, held: dict[str, str]) -> None:
     refused = guest.run("crypto", "/usr/bin/crypto", "no", held["luks"])
     assert refused.code != 0 and "holds LUKS, which -l opens" in refused.text
 
 
 def test_why_is_said(guest: Guest, held: dict[str, str]) -> None:
-    for kind, holds in (("lvm", "LVM2_member"), ("raid", "linux_raid_member"), ("noise", "data of a kind"),
-                        ("late", "data of a kind"), ("swap", "swap")):  # fmt: skip
+    reasons = {"lvm": "LVM2_member", "raid": "linux_raid_member", "noise": "data of a kind", "late": "data of a kind",
+               "swap": "swap"}  # fmt: skip
+    for kind in reasons.keys() & held.keys():
+        holds = reasons[kind]
         said = guest.run("format", "/usr/bin/format", held[kind])
         assert said.code != 0 and f"{held[kind]} holds {holds}" in said.text, said.text
     gone = guest.run("format", "/usr/bin/format", "/dev/nosuch")
@@ -153,6 +184,7 @@ def test_force_is_what_destroys(guest: Guest) -> None:
     assert "FORCED" in guest.done("format", "/bin/sh", "-c", f"blkid {device}p1")
 
 
+@pytest.mark.long
 def test_mount_by_device_label_and_uuid(guest: Guest, held: dict[str, str]) -> None:
     part = f"{held['dos']}p1"
     uuid = guest.done("mount", "/bin/sh", "-c", f"blkid -o value -s UUID {part}").strip()
@@ -168,6 +200,7 @@ def test_mount_by_device_label_and_uuid(guest: Guest, held: dict[str, str]) -> N
     assert chosen.code != 0 and "no drive has a Linux partition" in chosen.text
 
 
+@pytest.mark.long
 def test_extend_knows_each_file_system(guest: Guest) -> None:
     for kind, mib, more in (("ext4", 32, 64), ("xfs", 320, 400), ("btrfs", 128, 200)):
         device = guest.disk(f"grow-{kind}", mib)
@@ -182,6 +215,7 @@ def test_extend_knows_each_file_system(guest: Guest) -> None:
         assert refused.code != 0 and f"holds {kind}, not {other}" in refused.text
 
 
+@pytest.mark.long
 def test_swap_is_encrypted_and_has_conditions(guest: Guest) -> None:
     guest.ask("mkdir -p /var/on && losetup -f >/dev/null")
     device = guest.disk("fs", 64)

@@ -130,7 +130,8 @@ def test_cells_this_host_cannot_run_are_named_and_the_rest_runs(inner) -> None:
     assert "qemu-system-misc" in ran.text
 
 
-def test_what_a_cell_cannot_satisfy_is_skipped_before_it_boots(inner) -> None:
+@pytest.mark.parametrize("workers", [(), ("-n2",)])
+def test_what_a_cell_cannot_satisfy_is_skipped_before_it_boots(inner, workers: tuple[str, ...]) -> None:
     text = """
 import pytest
 @pytest.mark.arch("s390x")
@@ -140,10 +141,12 @@ def test_service(system): pass
 @pytest.mark.needs("onboot")
 def test_section(system): pass
 """
-    ran = inner(text, cells=["a"], args=("-rs",))
+    ran = inner(text, cells=["a"], args=("-rs", *workers))
     assert ran.cells["a"]["cases"] == {"passed": 0, "failed": 0, "skipped": 3, "known": 0}
-    for reason in ("only on s390x", "the image has no services/db", "the image has no onboot"):
-        assert reason in ran.text
+    events = [json.loads(line) for line in (ran.folder / "results/events.jsonl").read_text().splitlines()]
+    reasons = {one["message"] for one in events if one.get("event") == "case"}
+    assert reasons == {"only on s390x", "the image has no services/db", "the image has no onboot"}
+    assert all(reason in ran.text for reason in reasons)
     assert ran.count("boot") == 0
 
 

@@ -16,7 +16,8 @@ from pathlib import Path
 
 from harness.board.power import Switch
 from harness.errors import HarnessError
-from harness.spec.models.board import BoardPower
+from harness.secrets import hide
+from harness.spec.models.board import BoardPower, variables
 from harness.spec.models.machine import MachineSpec
 
 # no signal that ends the harness, or its terminal, or its login, ends the guard before its work is done
@@ -26,15 +27,20 @@ DONE = b"done\n"
 
 @dataclass(frozen=True)
 class Watch:
-    """What a guard does: a board's power, the folder of its YAML, and the file that says whose the board is."""
+    """What a guard does: a board's power, the folder of its YAML, and the file that says whose the board is.
+
+    `secrets` names the environment's variables whose values it writes nowhere.
+    """
 
     name: str
     power: str
     base: str
     owner: str
+    secrets: list[str]
 
     def end(self) -> None:
         """Switch the board off; whoever has it next switches it off again where that fails."""
+        hide(self.secrets)
         switch = Switch(BoardPower.model_validate_json(self.power), Path(self.base), self.name)
         switch.off()
         Path(self.owner).unlink(missing_ok=True)
@@ -52,7 +58,8 @@ def guarded(machine: MachineSpec, owner: Path, lock: int | None, log: Path) -> I
     if board.after != "off" or board.power.manual:
         yield
         return
-    watch = Watch(machine.name, board.power.model_dump_json(), str(machine.path.parent.absolute()), str(owner))
+    base = str(machine.path.parent.absolute())
+    watch = Watch(machine.name, board.power.model_dump_json(), base, str(owner), sorted(variables(board)))
     argv = ["/bin/sh", "-c", WAIT, "harness-guard", sys.executable, "-m", __name__, json.dumps(vars(watch))]
     with log.open("wb") as stream:
         guard = subprocess.Popen(

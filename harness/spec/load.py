@@ -8,11 +8,9 @@ from types import MappingProxyType
 
 from harness.arch import ALIASES, ARCHES
 from harness.errors import UserError
-from harness.secrets import hide
 from harness.spec.components import Checked, Components, ModelT, checked, digest_of_bytes
 from harness.spec.kinds import refuse_other_kinds
 from harness.spec.merge import judge, merge
-from harness.spec.models.board import variables
 from harness.spec.models.image import ImageSpec, Substitution
 from harness.spec.models.machine import MachineFile, MachineSpec, machine_of
 from harness.spec.models.plan import Plan
@@ -114,8 +112,6 @@ def check_machine(document: Document) -> Checked[MachineSpec]:
     made, complaints = checked(MachineFile, document, given, checks_library.machine(data))
     if made is None or complaints or arch is None:
         return None, complaints
-    if made.board is not None:
-        hide(variables(made.board))
     return machine_of(made.model_copy(update={"arch": arch.name})), []
 
 

@@ -78,7 +78,7 @@ def end_of(source: BoardSource) -> tuple[bytes, str]:
 def test_how_a_program_ends_is_told(tmp_path: Path) -> None:
     assert end_of(opened(tmp_path, command=("sh", "-c", "echo last; exit 3"))) == (
         b"last\n",
-        "sh ended with exit code 3",
+        "sh ended with exit code 3; the last words were 'last'",
     )
 
 

@@ -14,7 +14,7 @@ from harness.board import pool
 from harness.spec import load_machine
 from harness.spec.models.machine import MachineSpec
 
-from .power_servers import script
+from .power_servers import PASSWORD, script
 
 OWNER = """
 import sys, time
@@ -39,10 +39,10 @@ def _lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def board(tmp_path: Path, after: str = "off") -> MachineSpec:
+def board(tmp_path: Path, after: str = "off", **more: object) -> MachineSpec:
     script(tmp_path / "put", 'echo "$1" >state; echo "$1" >>asked\n')
     command = {"on": ["./put", "on"], "off": ["./put", "off"], "status": ["cat", "state"]}
-    described = {"console": {"serial": "/dev/tty-one"}, "power": {"command": command}, "after": after}
+    described = {"console": {"serial": "/dev/tty-one"}, "power": {"command": command}, "after": after, **more}
     (tmp_path / "one.yml").write_text(yaml.safe_dump({"arch": "arm64", "console": "ttyS0", "board": described}))
     return load_machine(tmp_path / "one.yml")
 
@@ -84,3 +84,15 @@ def test_a_guard_that_fails_leaves_it_to_the_next_owner(tmp_path: Path) -> None:
     with pool.held(one, wait_s=60):
         assert pool.was_left(one)
     assert "cannot be switched off" in (tmp_path / "log").read_text()
+
+
+def test_a_guard_writes_no_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PDU_TOKEN", PASSWORD)
+    one = board(tmp_path, secrets_env=["PDU_TOKEN"])
+    with subprocess.Popen([sys.executable, "-c", OWNER, str(one.path), "stay"], stdout=subprocess.PIPE) as owner:
+        assert owner.stdout and owner.stdout.readline() == b"on\n"
+        script(tmp_path / "put", 'echo "refused: $PDU_TOKEN" >&2; exit 1\n')
+        owner.kill()
+    with pool.held(one, wait_s=60):
+        log = (tmp_path / "log").read_text()
+    assert "refused: [secret]" in log and PASSWORD not in log

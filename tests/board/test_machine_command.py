@@ -123,7 +123,7 @@ def test_what_was_heard_is_judged(tmp_path: Path) -> None:
     assert judged(b"", spec, 5).seen == "nothing was heard for 5 s after power-on"
 
 
-def steps(machine: MachineSpec, tmp_path: Path, images: list[Path], listen_s: float = 1.0) -> dict[str, Step]:
+def steps(machine: MachineSpec, tmp_path: Path, images: list[str], listen_s: float = 1.0) -> dict[str, Step]:
     assert machine.board is not None
     looked = Check(machine, machine.board, tmp_path / "out", listen_s)
     (tmp_path / "out").mkdir()
@@ -132,7 +132,7 @@ def steps(machine: MachineSpec, tmp_path: Path, images: list[Path], listen_s: fl
 
 def test_a_board_that_is_well(tmp_path: Path, minimal: Image) -> None:
     with standin(tmp_path / "board", firmware="loader") as there:
-        found = steps(there.machine(loader=DIALOGUE), tmp_path, [minimal.folder], 10.0)
+        found = steps(there.machine(loader=DIALOGUE), tmp_path, [str(minimal.folder)], 10.0)
         assert not there.is_on
     assert [name for name, step in found.items() if not step.ok] == []
     assert "it says it is on" in found["power"].seen and "stop autoboot" in found["speed"].seen
@@ -140,7 +140,7 @@ def test_a_board_that_is_well(tmp_path: Path, minimal: Image) -> None:
 
 
 def test_a_console_that_does_not_open(tmp_path: Path, minimal: Image) -> None:
-    found = steps(board(tmp_path, console={"serial": "/dev/no-such-line"}), tmp_path, [minimal.folder])
+    found = steps(board(tmp_path, console={"serial": "/dev/no-such-line"}), tmp_path, [str(minimal.folder)])
     assert "No such file" in found["console"].seen and "plugged in" in found["console"].change
     assert [step.ok for step in found.values()] == [False, None, None, None, None, None]
 

@@ -14,6 +14,8 @@ from harness import paths, secrets
 from harness.errors import MachineError
 from harness.run.events import Events, of_error
 from harness.secrets import SHOWN, hide, redact, redact_bytes
+from harness.spec import load_machine
+from harness.spec.models.machine import MachineSpec
 from harness.system.transcript import Transcript
 
 from .standins import standin
@@ -50,11 +52,21 @@ def test_a_secret_within_another(monkeypatch: pytest.MonkeyPatch) -> None:
     assert redact(f"{SECRET}-and-more") == SHOWN
 
 
+def test_a_machine_from_another_process_brings_its_secrets(tmp_path: Path) -> None:
+    path = tmp_path / "desk.yml"
+    described = {"console": {"serial": "/dev/ttyUSB0"}, "secrets_env": ["LAB_PASSWORD"]}
+    path.write_text(json.dumps({"arch": "arm64", "console": "ttyAMA0", "board": described}))
+    handed = load_machine(path).model_dump_json()
+    secrets.forget()
+    MachineSpec.model_validate_json(handed)
+    assert redact(SECRET) == SHOWN
+
+
 def test_no_file_and_no_error_has_it(tmp_path: Path) -> None:
     with Transcript(tmp_path / "transcript.txt", {"command": f"tool -P {SECRET}"}) as transcript:
         transcript.write(b"Password: " + SECRET.encode() + b"\nlogin: ", 1.0)
     error = MachineError(f"no {SECRET}", details=f"it said {SECRET}", hint=f"not {SECRET}")
-    Events(tmp_path).tell("boot", error=of_error(error), words=[SECRET])
+    Events(tmp_path / "events.jsonl").tell("boot", error=of_error(error), words=[SECRET])
     assert "heron" not in str(error)
     for file in tmp_path.iterdir():
         assert "heron" not in file.read_text() and SHOWN in file.read_text()

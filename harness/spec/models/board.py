@@ -3,10 +3,11 @@
 Secrets are never in the file: a key that ends in ``_env`` names the environment's variable that holds one.
 """
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
+from harness.secrets import hide
 from harness.spec.models.base import Limit, Login, Model, NonEmptyText, Strings
 from harness.spec.models.forms import PortPair, VariableName
 
@@ -337,6 +338,10 @@ class Board(Model):
 
     why_not_exact: ClassVar[str] = "a board has no instruction counter"
     host_memory: ClassVar[int] = 0
+
+    def model_post_init(self, context: Any, /) -> None:
+        """Keep its secrets out of what this process writes, whether its YAML was read here or by another process."""
+        hide(variables(self))
 
     @property
     def network(self) -> bool:

@@ -62,7 +62,9 @@ class Check:
             owner, lock = pool.owner_file(self.machine), pool.lock_descriptor(self.machine)
             self.machine = stack.enter_context(resolved(self.machine))
             self.board = self.machine.board or self.board
-            stack.enter_context(guarded(self.machine, owner, lock, self.out / "guard.log"))
+            stack.enter_context(
+                guarded(self.machine, owner, lock, self.out / "check-guard.log")
+            )  # the boot has its own
             tries: tuple[tuple[tuple[str, ...], Callable[[], Iterator[Step]]], ...] = (
                 (STEPS[:3], self._line_and_power),
                 (STEPS[3:], lambda: self._boot(images, settings)),

@@ -6,10 +6,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.errors import HostError
+from harness.errors import HostError, ImageError
 from harness.image import Bootable, Parts
 from harness.launch.exact import exact_boot
 from harness.spec.models.machine import MachineSpec
+from harness.store import file_digest
 from harness.system.record import BootRecord
 from harness.system.segments import join
 from harness.tree import cpio
@@ -73,7 +74,10 @@ class Ballasted:
     @property
     def parts(self) -> Parts:
         """The image's files, but for the initrd."""
-        return replace(self.image.parts, initrd=self.initrd)
+        parts = self.image.parts
+        # the image's own was compared with its manifest before; what it was joined with is not the image's
+        rest = {part: digest for part, digest in parts.digests.items() if part != "initrd"}
+        return replace(parts, initrd=self.initrd, digests=rest)
 
     @property
     def cmdline(self) -> str:
@@ -118,6 +122,11 @@ def perturbed_boot(image: Bootable, machine: MachineSpec, out: Path, how: Pertur
     """
     words = how.words if image.parts.kernel else ()
     if how.ballast and image.parts.initrd:
+        wanted = image.parts.digests.get("initrd")
+        if wanted is not None and file_digest(image.parts.initrd) != wanted:
+            raise ImageError(
+                f"{image.parts.initrd} is not the file that its manifest names", hint="build the image again"
+            )
         image = Ballasted(image, _with_ballast(image.parts.initrd, out, how.ballast))
     record = exact_boot(image, machine, out, append=words, seed=how.seed)
     if isinstance(image, Ballasted):

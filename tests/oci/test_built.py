@@ -25,6 +25,7 @@ pytestmark = pytest.mark.builds
 ARM = by_name("arm64")
 BASE = packed(tar(d("bin"), M("bin/tool", b"tool" * 1000, mode=0o4755), M("etc/old", b"old")))
 TOP = packed(tar(M("etc/.wh.old"), M("etc/new", b"new")))
+X = M("x", mode=0o755)  # the program of an image whose command is /x
 YAML = "kernel: {image: kernel}\ninit: [init]\nservices: [{name: a, image: 'oci:img:1'}]\n"
 
 
@@ -89,7 +90,7 @@ def test_whatever_carries_it_the_root_is_the_same(yaml: Path, tmp_path: Path) ->
 
 def test_files_of_several_folders_each_name_their_own_layout(yaml: Path, tmp_path: Path) -> None:
     (tmp_path / "sub").mkdir()
-    layout(tmp_path / "sub/img", TOP, Cmd=["/x"])
+    layout(tmp_path / "sub/img", TOP, tar(X), Cmd=["/x"])
     more = tmp_path / "sub/more.yml"
     more.write_text("services: [{name: b, image: 'oci:img:1'}]\n")
     image = Builder(Settings()).build(load_image([yaml, more]), ARM)
@@ -97,7 +98,7 @@ def test_files_of_several_folders_each_name_their_own_layout(yaml: Path, tmp_pat
 
 
 def test_names_that_are_no_text_are_built_and_can_be_shown(yaml: Path) -> None:
-    layout(yaml.parent / "img", tar(M("x\udcff\u202e", b"odd" * 9000)), Cmd=["/x"])
+    layout(yaml.parent / "img", tar(X, M("x\udcff\u202e", b"odd" * 9000)), Cmd=["/x"])
     image = build(yaml)
     assert files_of(image)["x\\udcff\\u202e"] == 27_000
     assert any("x\\udcff" in line for line in lines(image.manifest, 100))
@@ -106,9 +107,9 @@ def test_names_that_are_no_text_are_built_and_can_be_shown(yaml: Path) -> None:
 
 
 def test_the_folder_that_it_starts_in_is_made_and_odd_roots_end_in_plain_words(yaml: Path) -> None:
-    layout(yaml.parent / "img", tar(M("x")), Cmd=["/x"], WorkingDir="/srv/app")
+    layout(yaml.parent / "img", tar(X), Cmd=["/x"], WorkingDir="/srv/app")
     assert (unpacked(build(yaml), yaml.parent) / "containers/services/a/lower/srv/app").is_dir()
-    for layer, words in ((tar(M("etc")), "/etc is in the way"), (tar(ln("etc", "etc")), "links go in a circle")):
+    for layer, words in ((tar(X, M("etc")), "/etc is in the way"), (tar(X, ln("etc", "etc")), "links go in a circle")):
         layout(yaml.parent / "img", layer, Cmd=["/x"])
         with pytest.raises(UserError, match="services: a: oci:img:1: /etc") as caught:
             build(yaml)

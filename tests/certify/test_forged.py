@@ -43,7 +43,7 @@ def one(certified: Certified, tmp_path_factory: pytest.TempPathFactory) -> Hones
 
 def look(found: Unpacked, one: Honest) -> None:
     """Look at evidence as `harness verify` does, but boot nothing."""
-    wanted = Expectations(keys=(one.key.public,), profile="base", image="minimal")
+    wanted = Expectations(keys=(one.key.public,), profile="base", image="image")
     made = verify.check(found, wanted.keys).derived
     assert all(finding.how == "checked" for finding in expect.check(made, found.files, wanted, datetime.now(UTC)))
     command._pages(found)
@@ -175,7 +175,7 @@ def test_another_profile_is_not_the_one_that_is_expected(one: Honest, tmp_path: 
 @pytest.mark.parametrize("lie", [another_machine, another_case], ids=lambda lie: lie.__name__)
 def test_what_is_not_the_harnesss_own_is_said_to_be_none(one: Honest, tmp_path: Path, lie: Any) -> None:
     found = careful(one, lie, tmp_path)
-    wanted = Expectations(keys=(one.key.public,), profile="base", image="minimal")
+    wanted = Expectations(keys=(one.key.public,), profile="base", image="image")
     made = verify.check(found, wanted.keys).derived
     hows = [
         finding.text

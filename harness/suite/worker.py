@@ -112,7 +112,7 @@ class Worker(Lister):
         if not item.path.is_relative_to(root):
             _rename(item, f"{os.path.relpath(item.path, root)}::{item.nodeid.partition('::')[2]}")
 
-    @pytest.hookimpl(tryfirst=True)
+    # not first: another plugin that runs cases in its own way, and says so by being first, is left to it
     def pytest_runtest_protocol(self, item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
         """Run a case of a cell, once more where a machine or this host has failed; a plugin that repeats cases does so.
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from certifying import MINIMAL, PATIENCE, Certified, harness
+from certifying import PATIENCE, Certified, harness
 from forging import Change, honest, rederived, signed
 
 from harness.certify import contents, verify
@@ -30,7 +30,7 @@ def hows(ran: dict[str, Any]) -> dict[str, list[str]]:
 
 
 def expected(certified: Certified) -> list[str]:
-    return ["--key", f"{certified.key_file}.pub", "-p", "base", "--image", str(MINIMAL.parent / "minimal.yml")]
+    return ["--key", f"{certified.key_file}.pub", "-p", "base", "--image", str(certified.path.with_name("image.yml"))]
 
 
 def test_minimal_is_certified(certified: Certified) -> None:
@@ -127,7 +127,8 @@ def hostile_machine(files: dict[str, bytes], made: dict[str, Any]) -> None:
     files["machine/qemu-arm64.yml"] += b'  args: ["-drive", "file=/etc/passwd"]\n'
     for name in [name for name in files if name.endswith("/record.json")]:
         record = json.loads(files[name])
-        record["argv"] += ["-drive", "file=/etc/passwd"]
+        for key in ("argv", "extra_args"):
+            record[key] += ["-drive", "file=/etc/passwd"]
         files[name] = json.dumps(record, indent=1).encode() + b"\n"
 
 

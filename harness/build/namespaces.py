@@ -20,6 +20,8 @@ _TWIN = (
     "twin=${twin##*/}",
 )
 
+# a mount namespace is kept on a private mount alone: on a shared one the kernel refuses it (mount_namespaces(7))
+_MOUNTS = "mnt"
 
 # kinds of interfaces whose kernel module has another name
 MODULES = {"vlan": "8021q", "bond": "bonding", "gre": "ip_gre", "gretap": "ip_gre", "vti": "ip_vti"}
@@ -41,7 +43,7 @@ def lines(runtime: Runtime) -> list[str]:
     kept = runtime.bind_ns.model_dump() if runtime.bind_ns else {}
     places = {space: shlex.quote(f"/{clean(path)}") for space, path in kept.items() if path}
     # what a service that starts again has kept would keep its interfaces, too
-    found = [f"umount {place} 2>/dev/null || :" for place in places.values()]
+    found = [line for space, place in places.items() for line in _release(space, place)]
     found += [line for one in runtime.interfaces for line in _interface(one)]
     found += [line for space, place in places.items() for line in _bind(space, place)]
     return [*_BEGIN, *found] if found else []
@@ -69,7 +71,15 @@ def _interface(interface: Interface) -> Iterator[str]:
         yield f'ip link set {name} netns "$pid"'
 
 
+def _release(space: str, place: str) -> Iterator[str]:
+    # the private mount lies below a mount namespace's own
+    yield from [f"umount {place} 2>/dev/null || :"] * (2 if space == _MOUNTS else 1)
+
+
 def _bind(space: str, place: str) -> Iterator[str]:
     yield f'mkdir -p "$(dirname {place})"'
     yield f"[ -e {place} ] || : >{place}"
+    if space == _MOUNTS:
+        yield f"mount -o bind {place} {place}"
+        yield f"mount --make-private {place}"
     yield f'mount -o bind "/proc/$pid/ns/{space}" {place}'

@@ -7,8 +7,10 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
-from harness.run.results_model import CellResult
+if TYPE_CHECKING:
+    from harness.run.results_model import CellResult
 
 SHORT = 16  # hexadecimal digits of a key's digest
 WHEN = "%Y-%m-%dT%H:%M:%SZ"

@@ -97,12 +97,12 @@ KINDS: Mapping[str, OutcomeKind] = {
 Finding = tuple[str, str]  # a word of KINDS, and the line that says why
 
 
-def concluded(found: Results, end: RunEnd) -> Results:
-    """Return results with how they ended and with their outcome."""
+def concluded(found: Results, end: RunEnd, *, began: bool) -> Results:
+    """Return results with how they ended and with their outcome; `began`: its cases were collected."""
     failed = any(one.failed for one in found.every_count)
     badly = "" if end.code in PYTEST_OK or (failed and end.code == PYTEST_FAILED) else f"{_PYTEST_ENDED} {end.code}"
     found = found.model_copy(update={"interrupted": end.interrupted, "error": end.error or badly})
-    findings = sorted(_findings(found, end, badly), key=lambda one: RANKS.index(one[0]))
+    findings = sorted(_findings(found, end, badly, began), key=lambda one: RANKS.index(one[0]))
     word = findings[0][0] if findings else PASSED
     exit_ = end.exit if word in (COULD_NOT_BEGIN, ENDED_EARLY) and end.exit else KINDS[word].exit
     reasons = tuple(dict.fromkeys(text for _, text in findings))
@@ -113,11 +113,10 @@ def concluded(found: Results, end: RunEnd) -> Results:
 RANKS = tuple(KINDS)
 
 
-def _findings(found: Results, end: RunEnd, badly: str) -> Iterator[Finding]:
+def _findings(found: Results, end: RunEnd, badly: str, began: bool) -> Iterator[Finding]:
     """Yield what keeps a run from having passed."""
-    ran = any(one.total for one in found.every_count)
     if end.error:
-        yield (ENDED_EARLY if ran else COULD_NOT_BEGIN), _line(end.error)
+        yield (ENDED_EARLY if began else COULD_NOT_BEGIN), _line(end.error)
     elif end.interrupted:
         yield INTERRUPTED, "interrupted: this is what was found until then"
     elif badly:

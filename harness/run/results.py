@@ -78,7 +78,7 @@ def fold(events: Iterable[Mapping[str, Any]]) -> Results:
         row["passes"] = [one for one in row["passes"] if one["known"] not in failing]
     after = {"against": gate.get("against"), "history": last.get("history", {}).get("problem", "")}
     found = made({**head, **after, "notes": notes, "cells": list(cells.values()), "other": other}, "events")
-    return outcome.concluded(found, end)
+    return outcome.concluded(found, end, began=collected is not None)
 
 
 def case_of(nodeid: str, cell: str = "") -> str:

@@ -62,7 +62,7 @@ def test_a_server_that_refuses_is_quoted(postgres: Server, tmp_path: Path) -> No
 
 
 def test_a_bug_s_report_has_no_password(tmp_path: Path) -> None:
-    code = "from harness.commands.frame import guarded; guarded(lambda: 1 // 0)"
+    code = "from harness.show.frame import guarded; guarded(lambda: 1 // 0)"
     url = f"postgresql://me:{PASSWORD}@host/db"
     subprocess.run([sys.executable, "-c", code, "--history", url, f"--history={url}"], check=True, capture_output=True,
                    env={**os.environ, "HARNESS_CACHE": str(tmp_path)})  # fmt: skip

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import io
 import json
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from pathlib import Path
 
 from harness.errors import UserError
-from harness.files import replacing
 from harness.history import History, store
 from harness.history.floors import floors_of
 from harness.history.trends import to_json, trend
@@ -19,8 +16,6 @@ from harness.measure.compare import is_step
 from harness.measure.floor import Floors
 from harness.measure.gate import differing
 from harness.measure.series import Series
-from harness.run import results
-from harness.run.folder import RESULTS, results_files
 from harness.show import history_text as text
 from harness.show import history_view as view
 from harness.show.history_view import ID, Shown
@@ -49,15 +44,17 @@ def history(words: Sequence[str], request: HistoryRequest, where: str | None) ->
     if request.mode not in (None, *store.MODES):
         raise UserError(f"there is no mode {request.mode}", hint=f"one of: {', '.join(store.MODES)}")
     first, *rest = words or [""]
+    if first in ("import", "export"):  # only these read runs: what shows the history starts without them
+        from harness.commands.runs import history_lines
     if first == "import":
-        return import_(rest, where)
+        return history_lines.import_(rest, where)
     if len(rest) > (first == "export"):
         raise UserError(
             f"too many words: {' '.join(words)}", hint="harness history [IMAGE | import FILE… | export [FILE]]"
         )
     with History.open(where, create=False) as opened:
         if first == "export":
-            return export(opened, rest)
+            return history_lines.export(opened, rest)
         return _runs(opened, request) if request.runs else _show(opened, first or None, request)
 
 
@@ -126,65 +123,3 @@ def _runs(opened: History, request: HistoryRequest) -> int:
     for line in text.table(rows):
         print(page.fit(line, page.width))
     return 0
-
-
-def export(opened: History, files: Sequence[str]) -> int:
-    """Write the history as JSON Lines to a file, by one rename, or to standard output."""
-    from harness.history import lines
-
-    if not files or files[0] == "-":
-        lines.export(opened, sys.stdout)
-        return 0
-    path = Path(files[0])
-    try:
-        with replacing(path) as stream:
-            written = io.TextIOWrapper(stream, encoding="utf-8")
-            count = lines.export(opened, written)
-            written.detach()
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror}") from None
-    print(f"{count} lines in {path}", file=sys.stderr)
-    return 0
-
-
-def import_(files: Sequence[str], where: str | None) -> int:
-    """Take in exports (- is standard input), results.json files, folders of a run, and folders of those."""
-    from harness.history import lines
-
-    if not files:
-        raise UserError("nothing to import", hint="harness history import FILE…")
-    with History.open(where) as opened:
-        for file in (one for name in files for one in _files(Path(name))):
-            if str(file) == "-":
-                taken = lines.import_(opened, sys.stdin.buffer, "standard input")
-            elif _is_results(file):
-                new = opened.add(results.read(file))
-                taken = lines.Taken(int(new), int(not new), 0)
-            else:
-                with file.open("rb") as stream:
-                    taken = lines.import_(opened, stream, str(file))
-            floors = f", {taken.floors} floors" if taken.floors else ""
-            print(f"{file}: {taken.runs} new, {taken.known} known or empty{floors}", file=sys.stderr)
-    return 0
-
-
-def _files(path: Path) -> list[Path]:
-    """Return the files that a word stands for; UserError when it stands for none."""
-    if str(path) == "-":
-        return [path]
-    if path.is_dir():
-        found = results_files(path)
-        if not found:
-            raise UserError(f"{path} has no {RESULTS}, nor has a folder in it")
-        return found
-    try:
-        with path.open("rb"):
-            return [path]
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}") from None
-
-
-def _is_results(file: Path) -> bool:
-    """A line of an export is whole and says its kind; a results.json spreads over many."""
-    with file.open("rb") as stream:
-        return b'"kind"' not in stream.readline(results.LARGEST) and file.suffix != ".jsonl"

@@ -4,7 +4,7 @@ and one manifest, and whoever wrote a short YAML beside the files of a foreign O
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -14,6 +14,7 @@ from harness.errors import UserError
 from harness.files import read_json
 from harness.spec.models.base import SHIPPED
 from harness.spec.rules.images import MANIFEST
+from harness.store import file_digest
 
 if TYPE_CHECKING:
     from harness.spec.models.base import Login
@@ -92,12 +93,20 @@ class Bootable(Protocol):
     def path(self) -> Path:
         """What names it on the command line: the folder of a built image, a foreign OS's YAML."""
 
+    @property
+    def foreign(self) -> bool:
+        """Whether another than the harness's build has made it."""
+
 
 @dataclass(frozen=True)
 class Image:
-    """A folder with ``manifest.json`` and the files it lists (``kernel``, ``initrd``, ``probe``)."""
+    """A folder with ``manifest.json`` and the files it lists (``kernel``, ``initrd``, ``probe``).
+
+    ``qemu``: the program that boots it, in the place of its architecture's.
+    """
 
     folder: Path
+    qemu: str = ""
 
     @cached_property
     def manifest(self) -> dict[str, Any]:
@@ -116,6 +125,11 @@ class Image:
         return self.folder
 
     @property
+    def foreign(self) -> bool:
+        """No: the harness has built it."""
+        return False
+
+    @property
     def name(self) -> str:
         """The image's name: its first YAML's file name without the ending."""
         return str(self.manifest["name"])
@@ -123,7 +137,7 @@ class Image:
     @property
     def arch(self) -> Arch:
         """The architecture it was built for."""
-        return by_name(self.manifest["arch"])
+        return _booted_by(self.manifest["arch"], self.qemu)
 
     @property
     def kernel(self) -> Path:
@@ -174,6 +188,21 @@ class Image:
         return sum(int(row["size"]) for row in self.manifest["files"] if row["shipped"])
 
     @property
+    def evidence(self) -> dict[str, Path]:
+        """What it takes to boot it again elsewhere: its files, by their names in evidence."""
+        return {name: self.folder / name for name in (*self.digests, MANIFEST)}
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """The SHA-256 of each file that is shipped, by its name."""
+        return {row["name"]: row["sha256"] for row in self.manifest["files"] if row["shipped"]}
+
+    @property
+    def spec_digest(self) -> str:
+        """The digest of the YAML that it was built from."""
+        return str(self.manifest["spec"]["sha256"])
+
+    @property
     def expect(self) -> dict[str, Any]:
         """What its YAML declares of onboot, onshutdown and services, by name."""
         return dict(self.manifest.get("expect", {}))
@@ -181,9 +210,15 @@ class Image:
 
 @dataclass(frozen=True)
 class ForeignImage:
-    """A foreign OS as its YAML describes it."""
+    """A foreign OS as its YAML describes it; ``qemu`` as of an `Image`."""
 
     spec: OsSpec
+    qemu: str = ""
+
+    @property
+    def foreign(self) -> bool:
+        """Yes."""
+        return True
 
     @property
     def manifest(self) -> dict[str, Any]:
@@ -203,7 +238,7 @@ class ForeignImage:
     @property
     def arch(self) -> Arch:
         """The architecture in its YAML."""
-        return by_name(self.spec.os.arch)
+        return _booted_by(self.spec.os.arch, self.qemu)
 
     @property
     def parts(self) -> Parts:
@@ -237,6 +272,25 @@ class ForeignImage:
         return sum(path.stat().st_size for path in self.parts.shipped.values())
 
     @property
+    def evidence(self) -> dict[str, Path]:
+        """What it takes to boot it again elsewhere: its files, which evidence names by their part."""
+        return {str(part): path for part, path in self.parts.shipped.items()}
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """The SHA-256 of each of its files, by its own name."""
+        return {path.name: file_digest(path) for path in self.parts.shipped.values()}
+
+    @property
+    def spec_digest(self) -> str:
+        """The digest of its YAML."""
+        return self.spec.digest
+
+    @property
     def expect(self) -> dict[str, Any]:
         """Nothing: its YAML declares no containers."""
         return {"onboot": {}, "onshutdown": {}, "services": {}}
+
+
+def _booted_by(arch: str, qemu: str) -> Arch:
+    return replace(by_name(arch), qemu=qemu) if qemu else by_name(arch)

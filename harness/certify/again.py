@@ -4,7 +4,7 @@ stranger's: QEMU is started in a sandbox, and only as a machine that is plain.""
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 from harness import proc
@@ -13,7 +13,6 @@ from harness.certify import contents, identity, records, sandbox
 from harness.certify.derive import Derived
 from harness.certify.verify import CheckResult, unlike
 from harness.errors import EvidenceError, HarnessError, ImageError
-from harness.image import ForeignImage, Image
 from harness.launch.exact import exact_boot, moved
 from harness.spec import machines
 from harness.spec.models.machine import MachineSpec, Qemu
@@ -28,30 +27,6 @@ _CPU = re.compile(r"[A-Za-z0-9][\w.-]*(,([+-][\w.-]+|[\w.-]+=(on|off)))*")
 PROCESSOR = "the host's processor"
 OTHER_PROCESSOR = """between processors x86_64's times were seen to differ by some µs (docs/tutorial-performance.md): \
 before you call it false, verify on a host with the processor of then"""
-
-
-@dataclass(frozen=True)
-class Kept(Image):
-    """The image of an archive, booted by a QEMU that was named."""
-
-    program: str = ""
-
-    @property
-    def arch(self) -> Arch:
-        """Its architecture, with that QEMU."""
-        return replace(by_name(self.manifest["arch"]), qemu=self.program)
-
-
-@dataclass(frozen=True)
-class KeptForeign(ForeignImage):
-    """The foreign OS of an archive, likewise."""
-
-    program: str = ""
-
-    @property
-    def arch(self) -> Arch:
-        """Its architecture, with that QEMU."""
-        return replace(by_name(self.spec.os.arch), qemu=self.program)
 
 
 def execute(made: Derived, out: Path, *, qemu_path: Path | None = None, multiplier: float = 1.0) -> CheckResult:
@@ -76,7 +51,7 @@ def execute(made: Derived, out: Path, *, qemu_path: Path | None = None, multipli
     assert machine.qemu is not None
     files = tuple(image.parts.shipped.values())
     box = sandbox.prepare(proc.resolve(arch.qemu), out, files, machine.qemu.memory << 20)
-    kept = KeptForeign(image.spec, box.program) if isinstance(image, ForeignImage) else Kept(image.folder, box.program)
+    kept = replace(image, qemu=box.program)
     try:
         record = exact_boot(kept, machine, out, timeout=TIMEOUT_S, multiplier=multiplier)
     except ImageError as error:

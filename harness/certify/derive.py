@@ -89,7 +89,7 @@ def derive(
             "size": image.size,
             "digest": image_digest(image, files, sources.spec),
             "spec": sources.spec,
-            "foreign": isinstance(image, ForeignImage),
+            "foreign": image.foreign,
             "files": files.described(files.below(contents.IMAGE)),
         },
         "machine": {"name": machine.name, "arch": machine.arch, "digest": machine.digest},

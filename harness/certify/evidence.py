@@ -18,7 +18,7 @@ from harness.certify.contents import ArchiveMember, EvidenceFiles
 from harness.certify.derive import Derived
 from harness.certify.sources import Sources
 from harness.errors import HarnessError, UserError
-from harness.image import MANIFEST, ForeignImage, Image
+from harness.image import ForeignImage, Image
 from harness.run.folder import RunFolder
 from harness.spec.models.machine import MachineSpec
 from harness.spec.models.profile import Waivers
@@ -53,10 +53,7 @@ class RunOfCell:
 
 def image_files(image: Image | ForeignImage) -> ArchiveFiles:
     """Return what is needed to boot an image again: a foreign OS's files are named by their part."""
-    if isinstance(image, ForeignImage):
-        return {f"{contents.IMAGE}/{part}": path for part, path in image.parts.shipped.items()}
-    shipped = [row["name"] for row in image.manifest["files"] if row["shipped"]]
-    return {f"{contents.IMAGE}/{name}": image.folder / name for name in (*shipped, MANIFEST)}
+    return {f"{contents.IMAGE}/{name}": path for name, path in image.evidence.items()}
 
 
 def written(yamls: Iterable[Path], machine: MachineSpec, profile: Profile, waivers: Waivers | None) -> ArchiveFiles:

@@ -20,7 +20,6 @@ from harness.certify.contents import EvidenceFiles
 from harness.certify.judge import CaseOutcome
 from harness.certify.sources import Sources, case_name
 from harness.errors import EvidenceError, HostError, ImageError, MachineError, UserError
-from harness.image import Image
 from harness.launch.exact import compare
 from harness.measure.phases import figures
 from harness.measure.sizes import sizes
@@ -169,9 +168,7 @@ def events(word: Word, sources: Sources, records: Mapping[str, BootRecord]) -> l
 
 def _built(sources: Sources) -> dict[str, Any]:
     image = sources.image
-    if not isinstance(image, Image):
-        return {"size": image.size, "sizes": {}, "spec": sources.spec, "files": {}}
-    files = {row["name"]: row["sha256"] for row in image.manifest["files"] if row["shipped"]}
+    files = {} if image.foreign else image.digests  # a foreign OS's are named by their part here, not by their names
     return {"size": image.size, "sizes": sizes(image.manifest), "spec": sources.spec, "files": files}
 
 

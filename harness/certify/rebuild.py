@@ -18,7 +18,7 @@ from harness.certify.contents import EvidenceFiles
 from harness.certify.derive import Derived
 from harness.certify.verify import CheckResult
 from harness.errors import EvidenceError, HarnessError
-from harness.image import MANIFEST, ForeignImage, Image
+from harness.image import MANIFEST, Image
 from harness.spec import load_image
 from harness.spec.models.base import Model
 from harness.spec.models.image import ImageSpec
@@ -57,7 +57,7 @@ def execute(made: Derived, files: EvidenceFiles, scratch: Path, settings: Settin
 
     Where it cannot be built here, the finding says why.
     """
-    if isinstance(made.sources.image, ForeignImage):
+    if made.sources.image.foreign:
         return _not("the harness has not built it")
     try:
         why, recipe = _recipe(made, files)
@@ -93,7 +93,7 @@ def _recipe(made: Derived, files: EvidenceFiles) -> tuple[str, Recipe | None]:
         recipe = Recipe.model_validate_json(content)
     except ValidationError as error:
         raise EvidenceError(f"{contents.REBUILD} is none of this harness's", details=str(error)[:500]) from None
-    manifest = made.sources.image.manifest if isinstance(made.sources.image, Image) else {}
+    manifest = made.sources.image.manifest
     said = (manifest.get("suite"), manifest.get("compression"))
     if said != (recipe.suite, recipe.compression) or recipe.compression not in COMPRESSIONS:
         raise EvidenceError(f"{contents.REBUILD} says of suite and compression what the manifest does not")

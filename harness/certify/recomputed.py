@@ -7,7 +7,6 @@ from collections.abc import Callable
 from harness.certify.contents import CASES, IMAGE, MIB, EvidenceFiles
 from harness.certify.derive import Derived
 from harness.errors import EvidenceError
-from harness.image import ForeignImage
 from harness.launch.exact import compare
 from harness.measure.fit import misfits
 from harness.measure.phases import figures
@@ -137,7 +136,7 @@ def check(made: Derived, files: EvidenceFiles) -> int:
         finding = FINDINGS.get(name)
         if finding is None or row.outcome != "passed":
             continue
-        foreign = isinstance(made.sources.image, ForeignImage) and name in OF_BUILT
+        foreign = made.sources.image.foreign and name in OF_BUILT
         if why := "no such OS has what it asks for" if foreign else finding(made, files):
             raise EvidenceError(f"the evidence says that {name} passed, but by its files: {why}")
         count += 1

@@ -128,7 +128,7 @@ def archived(record: BootRecord, boot: str, image: Bootable, machine: MachineSpe
     """
     exact = is_exact(boot)
     marks = record.milestones if heard is None else _timed(_whole(heard.marks, record, image), record.milestones)
-    foreign, probed = isinstance(image, ForeignImage), record.probed and not exact
+    foreign, probed = image.foreign, record.probed and not exact
     blank = replace(
         record,
         image=image.name,
@@ -290,7 +290,7 @@ def hear(files: EvidenceFiles, boot: str, image: Bootable) -> Heard | None:
     where = f"{contents.BOOTS}/{boot}"
     if is_exact(boot):
         return read_console(files.path(f"{where}/{contents.CONSOLE}"), image)
-    if f"{where}/{contents.TRANSCRIPT}" not in files.members or isinstance(image, ForeignImage):
+    if f"{where}/{contents.TRANSCRIPT}" not in files.members or image.foreign:
         return None  # a foreign OS's prompts were found before their lines had ended
     return read_transcript(files.path(f"{where}/{contents.TRANSCRIPT}"), image)
 

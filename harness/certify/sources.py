@@ -283,6 +283,6 @@ def _foreign(files: EvidenceFiles, documents: list[Document], digest: str) -> Fo
 
 def image_digest(image: Image | ForeignImage, files: EvidenceFiles, spec: str) -> str:
     """Return what stands for all of an image: its manifest's SHA-256, or one over a foreign OS's files and YAML."""
-    if isinstance(image, Image):
-        return files.members[f"{contents.IMAGE}/{MANIFEST}"].sha256
-    return digest_of([spec, files.described(files.below(contents.IMAGE))])
+    if image.foreign:
+        return digest_of([spec, files.described(files.below(contents.IMAGE))])
+    return files.members[f"{contents.IMAGE}/{MANIFEST}"].sha256

@@ -114,6 +114,11 @@ class Ballasted:
         """The image's."""
         return self.image.path
 
+    @property
+    def foreign(self) -> bool:
+        """The image's."""
+        return self.image.foreign
+
 
 def perturbed_boot(image: Bootable, machine: MachineSpec, out: Path, how: Perturbation) -> BootRecord:
     """Boot once in exact time under a perturbation, as far as the image can be perturbed so; raises as `exact_boot`.

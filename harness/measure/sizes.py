@@ -13,8 +13,10 @@ def sizes(manifest: Mapping[str, Any]) -> dict[str, int]:
     """Return the bytes of each part of what is shipped; they add up to the whole.
 
     A component has the share of the compressed root that its own unpacked bytes have of all: content that an earlier
-    component has too is stored once, and counted there.
+    component has too is stored once, and counted there. Of what has no manifest no part is known.
     """
+    if not manifest:
+        return {}
     shipped = {row["name"]: int(row["size"]) for row in manifest["files"] if row["shipped"]}
     root = int(manifest["root"]["size"])
     found = {KERNEL: shipped.pop("kernel"), FIRST_STAGE: sum(shipped.values()) - root}

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from harness.build.settings import Settings
     from harness.image import Image
     from harness.run.cells import Cell, Planned
+    from harness.run.inputs import BuiltInput
     from harness.spec.models.foreign import OsSpec
     from harness.spec.models.image import ImageSpec
 
@@ -29,9 +30,10 @@ def build(planned: Sequence[Planned], settings: Settings, progress: BuildProgres
     `told` hears of each cell once that is known. Raises UserError for what shows only while building.
     """
     from harness.build.pipeline import Builder
+    from harness.run.inputs import BuiltInput
     from harness.spec.models.foreign import OsSpec
 
-    wants: dict[tuple[tuple[str, ...], str], ImageSpec | OsSpec] = {}
+    wants: dict[tuple[tuple[str, ...], str], ImageSpec | OsSpec | BuiltInput] = {}
     for one in planned:
         if not one.cell.problem:
             wants.setdefault(_key(one.cell), one.spec)
@@ -40,8 +42,10 @@ def build(planned: Sequence[Planned], settings: Settings, progress: BuildProgres
     def make(key: tuple[tuple[str, ...], str]) -> tuple[str, str]:
         spec = wants[key]
         try:
-            # of a foreign OS there is nothing to build
-            there = spec.path.parent if isinstance(spec, OsSpec) else builder.build(spec, by_name(key[1])).folder
+            if isinstance(spec, BuiltInput):
+                there = spec.path.resolve()
+            else:  # of a foreign OS there is nothing to build
+                there = spec.path.parent if isinstance(spec, OsSpec) else builder.build(spec, by_name(key[1])).folder
             made = str(there), ""
         except HostError as error:
             made = "", str(error)

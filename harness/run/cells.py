@@ -16,13 +16,12 @@ from harness.arch import Arch, by_name
 from harness.errors import HarnessError
 from harness.image import ForeignImage, Image
 from harness.measure.sizes import sizes
-from harness.run.inputs import RunInputs, shown
+from harness.run.inputs import BuiltInput, RunInputs, shown
 from harness.run.results import BUILT
 from harness.run.results_model import CellBudget
 from harness.spec.models.foreign import OsSpec
 from harness.spec.models.image import ImageSpec
 from harness.spec.models.machine import MachineSpec
-from harness.store import file_digest
 
 
 @dataclass(frozen=True)
@@ -79,16 +78,12 @@ class Cell:
         """Return what results.json says of the cell once its image is built, or why that could not be."""
         if not self.folder:
             return {**BUILT, "problem": self.problem}
-        if isinstance(self.built, ForeignImage):
-            files = {path.name: file_digest(path) for path in self.built.parts.shipped.values()}
-            about = {"size": self.built.size, "spec": self.built.spec.digest, "files": files}
-            return {**BUILT, **about, "problem": self.problem}
-        manifest = self.built.manifest
+        image = self.built
         return {
-            "size": self.built.size,
-            "sizes": sizes(manifest),
-            "spec": manifest["spec"]["sha256"],
-            "files": {row["name"]: row["sha256"] for row in manifest["files"] if row["shipped"]},
+            "size": image.size,
+            "sizes": sizes(image.manifest),
+            "spec": image.spec_digest,
+            "files": image.digests,
             "problem": self.problem,
         }
 
@@ -111,7 +106,7 @@ class Planned:
     """A cell to come, and what its image is made of."""
 
     cell: Cell
-    spec: ImageSpec | OsSpec
+    spec: ImageSpec | OsSpec | BuiltInput
 
 
 def planned(inputs: RunInputs) -> list[Planned]:
@@ -132,8 +127,8 @@ def planned(inputs: RunInputs) -> list[Planned]:
             phases=one.phases,
             wall=one.wall,
             os=spec if isinstance(spec, OsSpec) else None,
-            texts={str(path.resolve()): inputs.texts[str(path.resolve())] for path in spec.sources
-                   if not isinstance(spec, OsSpec)},
+            texts={name: inputs.texts[name] for name in (str(path.resolve()) for path in spec.sources)
+                   if name in inputs.texts},
             problem=problems[one.machine.arch] if one.machine.qemu else "",
         )
         for one, spec in found

@@ -15,6 +15,7 @@ from pydantic import Field, ValidationError
 
 from harness import paths
 from harness.errors import UserError
+from harness.image import Image
 from harness.spec.foreign import describes_os, os_of, with_password
 from harness.spec.models.base import Model
 from harness.spec.models.foreign import OsSpec
@@ -53,11 +54,25 @@ class CellInputs(Model):
     wall: float | None = None
 
 
+class BuiltInput(Model):
+    """An image that is built already: its folder, and what its manifest says. Nothing of it is built again."""
+
+    path: Path
+    name: str
+    arch: str
+    substitutions: tuple[str, ...] = ()
+
+    @property
+    def sources(self) -> tuple[Path, ...]:
+        """What it was read from: its folder."""
+        return (self.path,)
+
+
 class RunInputs(Model):
     """All that was read. ``texts`` are the images' YAML files by path, for images that more YAML is added to."""
 
     plan: Plan | None = None
-    images: tuple[ImageSpec | OsSpec, ...] = ()
+    images: tuple[ImageSpec | OsSpec | BuiltInput, ...] = ()
     cells: tuple[CellInputs, ...] = ()
     texts: dict[str, str] = Field(default_factory=dict)
 
@@ -79,9 +94,12 @@ def read(wanted: Wanted) -> RunInputs:
     from harness.spec import load_image
 
     plan, pairs = _pairs(wanted)
-    images: dict[tuple[Path, ...], ImageSpec | OsSpec] = {}
+    images: dict[tuple[Path, ...], ImageSpec | OsSpec | BuiltInput] = {}
     texts: dict[str, str] = {}
     for sources in dict.fromkeys(pair.sources for pair in pairs):
+        if sources[0].is_dir():
+            images[sources] = _built(sources[0])
+            continue
         contents = {str(path.resolve()): content_of(path) for path in sources}
         foreign = _os_document(sources[0], contents) if len(sources) == 1 else None
         if foreign:
@@ -89,6 +107,8 @@ def read(wanted: Wanted) -> RunInputs:
         else:
             images[sources] = load_image(sources, library=wanted.library, contents=contents)
             texts |= {name: data.decode() for name, data in contents.items()}
+    for pair in pairs:
+        _refuse_other_arch(images[pair.sources], pair.machine)
     order = list(images)
     cells = tuple(
         CellInputs(image=order.index(pair.sources), machine=pair.machine, size=pair.size, ready=pair.ready,
@@ -96,6 +116,21 @@ def read(wanted: Wanted) -> RunInputs:
         for pair in pairs
     )  # fmt: skip
     return RunInputs(plan=plan, images=tuple(images.values()), cells=cells, texts=texts)
+
+
+def _built(folder: Path) -> BuiltInput:
+    image = Image(folder)
+    return BuiltInput(path=folder, name=image.name, arch=image.arch.name)
+
+
+def _refuse_other_arch(image: ImageSpec | OsSpec | BuiltInput, machine: MachineSpec) -> None:
+    """What is made already is for one architecture; what is built here is built for the machine's."""
+    arch = "" if isinstance(image, ImageSpec) else image.arch
+    if arch and arch != machine.arch:
+        raise UserError(
+            f"{image.name} is for {arch}, but {machine.name} is {machine.arch}",
+            hint="an image of a plan may name its own `machines`",
+        )
 
 
 def _os_document(path: Path, contents: Mapping[str, bytes]) -> Document | None:
@@ -184,15 +219,10 @@ def _machine_names(pair: _Pair) -> set[str]:
 
 
 def split(text: str) -> tuple[Path, ...]:
-    """Return the files of what `text` names; a built folder has none that a run could be of."""
+    """Return the files of what `text` names, or its one folder when it is built already."""
     from harness.spec.named import image_named
 
-    named = image_named(text)
-    if named.kind == "built":
-        raise UserError(
-            f"{text} is built already", hint="a run is of images' YAML: name that; harness boot takes a folder"
-        )
-    return named.paths
+    return image_named(text).paths
 
 
 def shown(path: Path) -> str:

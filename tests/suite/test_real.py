@@ -71,6 +71,30 @@ def test_one_lock_holds_the_packages_of_all_images(tmp_path: Path) -> None:
     assert (again, lock.read_bytes()) == (built, before)
 
 
+def test_a_plan_takes_what_is_built_already(tmp_path: Path) -> None:
+    """By its folder, and by the folder that a boot of it has left; nothing is built, and the files are those."""
+    (cell,) = builds.build(
+        cells.planned(inputs.read(inputs.Wanted(images=(str(MINIMAL),), machines=("qemu-arm64",)))),
+        Settings(), lambda _: None, lambda _: None,
+    )  # fmt: skip
+    (tmp_path / "built").symlink_to(cell.folder)
+    (tmp_path / "left").mkdir()
+    (tmp_path / "left/image.json").write_text(json.dumps({"image": cell.folder}))
+    plan = tmp_path / "plan.yml"
+    plan.write_text("machines: [qemu-arm64]\nimages: [{path: built}, {path: left, budget: {size: 1}}]\n")
+    argv = [*HARNESS, "plan.yml", "--results", "out", "-k", "test_size", "--cache", str(tmp_path / "no-cache")]
+    done = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, timeout=600, check=False)
+    assert done.returncode == 1, done.stdout + done.stderr
+    one, two = json.loads((tmp_path / "out/results.json").read_text())["cells"]
+    assert (one["status"], two["status"]) == ("passed", "failed")
+    assert one["files"] == two["files"] == dict(cell.built.digests)
+    assert one["spec"] == cell.built.spec_digest
+    assert not list((tmp_path / "no-cache").glob("images/*"))
+    plan.write_text("machines: [qemu-arm64, qemu-x86_64]\nimages: [{path: built}]\n")
+    done = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, timeout=600, check=False)
+    assert done.returncode == 2 and "minimal is for arm64, but qemu-x86_64 is x86_64" in done.stderr
+
+
 def test_a_lock_that_would_lack_something_is_not_written(tmp_path: Path) -> None:
     plan = cells.planned(inputs.read(inputs.Wanted(images=(str(MINIMAL),), machines=("qemu-arm64",))))
     how = Settings(cache=tmp_path / "empty", lock=tmp_path / "my.lock", offline=True)

@@ -70,6 +70,11 @@ class OsSpec(Model):
         return self.os.name
 
     @property
+    def arch(self) -> str:
+        """The architecture it is for."""
+        return self.os.arch
+
+    @property
     def sources(self) -> tuple[Path, ...]:
         """The files it was read from."""
         return (self.path,)

@@ -30,7 +30,10 @@ class Budget(Model):
 class PlanImage(Model):
     """An image of a plan, with the machines it boots on (all of the plan's when empty) and its budgets."""
 
-    path: LoosePath = Field(description="the image's YAML, relative to the plan")
+    path: LoosePath = Field(
+        description="the image, as every command takes it, relative to the plan: a YAML, `A.yml+B.yml`, a built "
+        "folder, the folder that a boot has left, or a shipped image's name"
+    )
     machines: Strings = Field((), description="machines it boots on; all of the plan's when empty")
     budget: Budget = Field(default_factory=Budget, description="limits for this image")
     budgets: dict[str, Budget] = Field(

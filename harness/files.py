@@ -69,7 +69,7 @@ def write_json(path: Path, value: object, *, mode: int | None = None, indent: in
 
 
 def read(path: Path, limit: int, error: ErrorKind = UserError) -> bytes:
-    """Return a file's bytes; `error` when it cannot be read, is no regular file, or is larger than `limit` bytes."""
+    """Return a file's bytes; `error` when it cannot be read, is not a regular file, or is larger than `limit` bytes."""
     try:
         # a pipe would be waited for without an end
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)

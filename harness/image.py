@@ -113,7 +113,7 @@ class Image:
         """The manifest; its keys are described in docs/manifest.md."""
         path = self.folder / MANIFEST
         if not path.exists():
-            raise UserError(f"{self.folder} is no image: it has no {MANIFEST}")
+            raise UserError(f"{self.folder} is not an image: it has no {MANIFEST}")
         data = read_json(path)
         if not isinstance(data, dict) or data.get("schema") != SCHEMA:
             raise UserError(f"{path}: manifest of another schema than {SCHEMA}", hint="build the image again")

@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterable
 from urllib.parse import quote
 
-LEAST = 4  # characters: a shorter one would be found everywhere, and is no secret
+LEAST = 4  # characters: a shorter one would be found everywhere, and is not a secret
 SHOWN = "[secret]"
 _hidden: list[str] = []  # the longest first, for one may hold another
 

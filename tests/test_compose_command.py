@@ -86,7 +86,7 @@ def test_new_of_local_parts_writes_them_as_the_file_must(tmp_path: Path, monkeyp
     [
         (("new", "ngnix"), "the library has no component 'ngnix'\nwhat to do: did you mean nginx?"),
         (("new", "@pkg:gone"), "there is no local component 'gone'"),
-        (("new", "Not:A:Reference"), "is no image reference"),
+        (("new", "Not:A:Reference"), "is not an image reference"),
         (("new",), "NAME"),
         (("add", "nginx", "gone.yml"), "cannot read gone.yml"),
     ],
@@ -147,7 +147,7 @@ def test_what_would_be_wrong_is_not_written(file: Path, words: tuple[str, ...], 
 
 def test_only_an_image_is_added_to(tmp_path: Path) -> None:
     code, said = run("add", "nginx", paths.MACHINES / "qemu-arm64.yml")
-    assert code == 2 and "is no image's YAML" in said
+    assert code == 2 and "is not an image's YAML" in said
     broken = tmp_path / "broken.yml"
     broken.write_text("services: [\n")
     assert run("add", "nginx", broken)[0] == 2

@@ -87,7 +87,7 @@ def test_nothing_makes_the_root_writable(shell):
     found = [way for way, seen in WAYS.items() if shell.run(f"{way}; {seen}").code == 0]
     shell.run(BACK)
     assert not found, f"made writable: {'; '.join(found)}"
-    if not device.startswith("0:"):  # which is no device
+    if not device.startswith("0:"):  # which is not a device
         tried = shell.run(DEVICE.format(device=device.replace(":", " ")))
         written = tried.code == 0
         if not written and "read it" not in tried.text:

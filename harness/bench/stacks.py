@@ -84,7 +84,7 @@ def _mounted(lower: Sequence[Path], work: Path) -> Iterator[tuple[Path, Path]]:
     merged, upper = work / "merged", work / "upper"
     for path in (*lower, merged, upper, work / "work"):
         path.mkdir(parents=True, exist_ok=True)
-    root = lower[0].stat()  # what is made for the mount is no change
+    root = lower[0].stat()  # what is made for the mount is not a change
     os.chown(upper, root.st_uid, root.st_gid)
     upper.chmod(stat.S_IMODE(root.st_mode))
     os.utime(upper, ns=(root.st_mtime_ns, root.st_mtime_ns))

@@ -63,10 +63,10 @@ class SerialSource(BoardSource):
                     exclusive=near or None,
                 )
         except ValueError as error:
-            raise UserError(f"the console {self._name} is no line of pySerial's: {error}") from error
+            raise UserError(f"the console {self._name} is not a line of pySerial's: {error}") from error
         except (serial.SerialException, OSError) as error:
             if "expected a string in the form" in str(error):
-                raise UserError(f"the console {self._name} is no line of pySerial's: {error}") from error
+                raise UserError(f"the console {self._name} is not a line of pySerial's: {error}") from error
             raise ConsoleServerError(
                 f"the console {self._name} cannot be opened: {_reason(error)}",
                 hint="is it plugged in, this user's to open (group dialout), and in no other program's hands?"

@@ -82,7 +82,7 @@ class BoardDriver:
     def clock(self) -> float:
         """Return the seconds since power-on: the switch's answer, or the board's first byte if that came before.
 
-        What the switch took to answer is no part of it. Neither moves once a byte was heard: no mark's time does.
+        What the switch took to answer is not part of it. Neither moves once a byte was heard: no mark's time does.
         """
         return time.monotonic() - self._on_s
 

@@ -121,7 +121,7 @@ def reserved(
     A MachineError that leaves the block is noted as the board's fault unless it is a LabError; a good end, or an
     ImageError, as its good work. Boards named in `avoid` are taken last. BusyError when none is free within `wait_s`
     seconds, MachineError when all are set aside.
-    What is no board is given at once.
+    What is not a board is given at once.
     """
     if machine.board is None:
         yield machine

@@ -40,7 +40,7 @@ TYPE_S = 5.0  # without a greeting, and the line is typed: the login may start a
 CLOSED_S = 2.0  # for the server to end a session: it may allow one at a time
 CLOSING_S = 0.005  # between looks at whether it has
 PIECE = 1 << 20
-MOST_WORDS = 64 << 10  # bytes kept of what is no answer
+MOST_WORDS = 64 << 10  # bytes kept of what is not an answer
 SHOWN = 500  # characters of them in an error
 
 # In these scripts @N@ is the session's number. Every shell takes GREET for the same: two words and a quoted one.
@@ -279,7 +279,7 @@ class SshShell:
             session.send(line(GET, TO_GET, remote, N=session.number))
             code, data, _ = session.answer()
         if code:
-            raise MachineError(f"{remote} cannot be got: it is no file there that can be read")
+            raise MachineError(f"{remote} cannot be got: it is not a file there that can be read")
         local.write_bytes(data)
 
     def close(self) -> None:

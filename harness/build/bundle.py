@@ -196,7 +196,7 @@ def _resources(config: EntryConfig) -> dict[str, Any]:
             {**row, "pageSize": _page_size(row["pageSize"])} if "pageSize" in row else row
             for row in resources["hugepageLimits"]
         ]
-    # a device must be let through by the device cgroup as well; a pipe is no device to it, and `u` is its `c`
+    # a device must be let through by the device cgroup as well; a pipe is not a device to it, and `u` is its `c`
     rules = list(resources.get("devices", ()))
     for device in config.devices or ():
         if device.type == "p":

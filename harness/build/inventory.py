@@ -177,7 +177,7 @@ def _rpms(data: bytes) -> Iterator[InstalledPackage]:
 def _rpm(blob: object) -> dict[str, str]:
     """Read a header of rpm: counts, an index of tags, and what they hold, all in network byte order."""
     if not isinstance(blob, bytes):
-        raise ValueError("a row that is no header")
+        raise ValueError("a row that is not a header")
     tags, size = struct.unpack_from(">II", blob)
     start = 8 + 16 * tags
     if start + size > len(blob):

@@ -71,7 +71,7 @@ class PackageLock:
         """Remember an answer for `save`."""
         with self._lock:
             if resolution.suite != self._suite:
-                # a lock is of one suite: what it said of another one is no answer any more
+                # a lock is of one suite: what it said of another one is not an answer any more
                 self._suite, self._requests = resolution.suite, {}
             self._packages.update((package.sha256, package) for package in resolution.packages)
             answers = self._requests.setdefault(resolution.arch, {})

@@ -85,7 +85,7 @@ def _shown(path: str) -> str:
 
 
 def _by_prefix(root: RootTree) -> dict[str, list[tuple[str, int, str]]]:
-    """Return path, bytes and digest of every file by the prefix that it lies under, "" where it is no bundle's."""
+    """Return path, bytes and digest of every file by the prefix that it lies under, "" where it is not a bundle's."""
     bundles = {prefix for *_, prefix in root.owners if prefix}
     found: dict[str, list[tuple[str, int, str]]] = {}
     for path, node in root.tree.files():

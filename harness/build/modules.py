@@ -12,7 +12,7 @@ ENDINGS = (".ko", ".ko.xz", ".ko.gz", ".ko.zst")
 
 
 def module_name(path: str) -> str:
-    """Return a module's name as the kernel spells it; "" when `path` is no module."""
+    """Return a module's name as the kernel spells it; "" when `path` is not a module."""
     base = posixpath.basename(path)
     ending = next((one for one in ENDINGS if base.endswith(one)), "")
     return spelled(base.removesuffix(ending)) if ending else ""

@@ -42,7 +42,7 @@ class DebianPackage:
 class Resolution:
     """What apt would install for a request on one architecture, in name order.
 
-    ``uris`` says where each package (by digest) was offered; it is no part of the record, for mirrors differ.
+    ``uris`` says where each package (by digest) was offered; it is not part of the record, for mirrors differ.
     """
 
     suite: str

@@ -89,7 +89,7 @@ def _program(at: str, config: EntryConfig, part: ResolvedImage, arch: Arch) -> N
         raise UserError(f"{at}: {part.reference} has no {program}", hint=has)
     place, node = found
     if node.is_dir or not node.mode & 0o111:
-        raise UserError(f"{at}: /{place} of {part.reference} is no program", hint="a file that may be executed")
+        raise UserError(f"{at}: /{place} of {part.reference} is not a program", hint="a file that may be executed")
     _machine(f"{at}: /{place} of {part.reference}", node, arch)
 
 

@@ -64,7 +64,7 @@ def from_mirror(setting: str, suite: str, keyring: Path | None = None) -> tuple[
     for part in filter(str.strip, setting.split(",")):
         uri, *suites = part.split()
         if not re.match(r"[a-z+]+:/", uri):
-            raise UserError(f"the mirror setting {uri!r} is no URL", hint="such as https://mirror.example/debian")
+            raise UserError(f"the mirror setting {uri!r} is not a URL", hint="such as https://mirror.example/debian")
         default = f"{suite}-security" if uri.rstrip("/").endswith("-security") else suite
         found.append(
             PackageSource(

@@ -67,7 +67,7 @@ class _Super(NamedTuple):
 
 
 def set_link_counts(image: Path, counts: Mapping[str, int]) -> None:
-    """Set the link counts of files by their paths. Raises BadSquashfsError when a path is no file of several names."""
+    """Set the link counts of files by their paths. BadSquashfsError: a path is not a file of several names."""
     if not counts:
         return
     data = image.read_bytes()

@@ -130,11 +130,11 @@ def join(envelope: bytes, body: Path, out: Path) -> None:
 def opened(path: Path) -> Iterator[tuple[bytes, IO[bytes]]]:
     """Give an archive's envelope and, where its second frame begins, the file.
 
-    UserError: it cannot be read, or is no evidence archive at all; EvidenceError: it is not as it was written.
+    UserError: it cannot be read, or is not an evidence archive at all; EvidenceError: it is not as it was written.
     """
     try:
         if not stat.S_ISREG(path.stat().st_mode):  # a pipe would be waited for
-            raise UserError(f"{path} is no evidence archive: it is no file")
+            raise UserError(f"{path} is not an evidence archive: it is not a file")
         with path.open("rb") as stream:
             yield _envelope(stream), stream
     except OSError as error:
@@ -145,7 +145,9 @@ def _envelope(stream: IO[bytes]) -> bytes:
     start = stream.read(_HEAD)
     name = start[_HEAD - BLOCK :][: len(ENVELOPE) + 1]
     if len(start) < _HEAD or start[:5] != _MAGIC + bytes([_DESCRIPTOR]) or name != f"{ENVELOPE}\0".encode():
-        raise UserError(f"{stream.name} is no evidence archive", hint="harness verify takes what harness certify wrote")
+        raise UserError(
+            f"{stream.name} is not an evidence archive", hint="harness verify takes what harness certify wrote"
+        )
     size: int = struct.unpack("<Q", start[5:13])[0]
     if not BLOCK < size <= MAX_ENVELOPE or size % BLOCK:
         raise changed(ENVELOPE, f"it says that it takes {size} bytes")

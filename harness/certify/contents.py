@@ -103,11 +103,11 @@ def loads(content: bytes, name: str) -> Any:
     try:
         return json.loads(content, parse_constant=_no_number)
     except (ValueError, RecursionError) as error:
-        raise EvidenceError(f"{name} is no JSON that this harness writes", details=str(error)[:200]) from None
+        raise EvidenceError(f"{name} is not JSON that this harness writes", details=str(error)[:200]) from None
 
 
 def _no_number(text: str) -> None:
-    raise ValueError(f"{text} is no number of JSON")
+    raise ValueError(f"{text} is not a number of JSON")
 
 
 @dataclass(frozen=True)

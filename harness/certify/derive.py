@@ -109,7 +109,7 @@ def _day(when: str) -> str:
 
         return date.fromisoformat(day).isoformat()
     except ValueError:
-        raise EvidenceError(f"it says that it was made at {when[:40]!r}, which is no time") from None
+        raise EvidenceError(f"it says that it was made at {when[:40]!r}, which is not a time") from None
 
 
 def _host(found: Mapping[str, BootRecord]) -> dict[str, Any]:

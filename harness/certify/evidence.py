@@ -98,7 +98,7 @@ def changed_cases(files: ArchiveFiles) -> list[str] | None:
 
 
 def _committed() -> dict[Path, str] | None:
-    """Return the digests of the case files that git has no changes of; None where it is no checkout."""
+    """Return the digests of the case files that git has no changes of; None where it is not a checkout."""
     try:
         tracked = proc.run(["git", "-C", str(paths.CASES), "ls-files", "-z"], timeout=20).stdout
         changed = proc.run(
@@ -191,7 +191,7 @@ def as_files(staged: Staged) -> ArchiveFiles:
 def own_label(names: Sequence[str] | None) -> str:
     """Say which case files are not as they were released."""
     if names is None:
-        return "nobody can tell whether the cases are the harness's own: it is no checkout and no installed package"
+        return "nobody can tell whether the cases are the harness's own: it is not a checkout and no installed package"
     return f"cases that are not as they were released: {', '.join(names)}" if names else ""
 
 

@@ -50,7 +50,7 @@ def keys_of(texts: tuple[str, ...]) -> tuple[PublicKey, ...]:
         try:
             found.append(public_key(text))
         except ValueError as error:
-            raise UserError(f"{text[:60]!r} is no public key: {error}", hint=f"a line as '{LINE}AAAA…'") from None
+            raise UserError(f"{text[:60]!r} is not a public key: {error}", hint=f"a line as '{LINE}AAAA…'") from None
     return tuple(found)
 
 
@@ -170,7 +170,7 @@ def _age(made: Derived, most: int | None, now: datetime) -> Iterator[CheckResult
     try:
         when = datetime.strptime(made.certificate.when, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
     except ValueError:
-        raise EvidenceError(f"it says that it was made at {made.certificate.when}, which is no time") from None
+        raise EvidenceError(f"it says that it was made at {made.certificate.when}, which is not a time") from None
     if when > now + EARLY:
         raise EvidenceError(f"it says that it was made on {made.certificate.when}, which is yet to come")
     if most is None:

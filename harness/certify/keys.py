@@ -67,7 +67,7 @@ class SigningKey:
 
 
 def public_key(line: str) -> PublicKey:
-    """Return the key in a line as OpenSSH writes it; ValueError when it is no Ed25519 key."""
+    """Return the key in a line as OpenSSH writes it; ValueError when it is not an Ed25519 key."""
     words = line.split()
     if len(words) < 2 or words[0] != KIND:
         raise ValueError(f"no {KIND} key")
@@ -83,7 +83,7 @@ def trusted(path: Path) -> list[PublicKey]:
     try:
         found = [public_key(line) for line in lines if line.strip() and not line.startswith("#")]
     except ValueError as error:
-        raise UserError(f"{path} is no list of public keys: {error}", hint=f"lines as '{KIND} AAAA…'") from None
+        raise UserError(f"{path} is not a list of public keys: {error}", hint=f"lines as '{KIND} AAAA…'") from None
     if not found:
         raise UserError(f"{path} holds no public key", hint=f"lines as '{KIND} AAAA…'")
     return found
@@ -144,7 +144,7 @@ def _of_file(path: Path) -> SigningKey:
         hint = f"put one with a password into an SSH agent: --key {AGENT}; harness certify --new-key FILE makes one"
         raise UserError(f"{path} holds no private key that can be read: {error}", hint=hint) from None
     if not isinstance(private, Ed25519PrivateKey):
-        raise UserError(f"{path} is no Ed25519 key", hint="harness certify --new-key FILE makes one")
+        raise UserError(f"{path} is not an Ed25519 key", hint="harness certify --new-key FILE makes one")
     signer = CryptoSigner(private)
     public = PublicKey(bytes.fromhex(signer.public_key.keyval["public"]))
     return SigningKey(public, lambda data: bytes.fromhex(signer.sign(data).signature))
@@ -174,5 +174,5 @@ def _content(path: Path) -> bytes:
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}") from error
     if len(content) > MAX_KEY:
-        raise UserError(f"{path} is no key: it has more than {MAX_KEY} bytes")
+        raise UserError(f"{path} is not a key: it has more than {MAX_KEY} bytes")
     return content

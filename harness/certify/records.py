@@ -118,7 +118,9 @@ def read(files: EvidenceFiles, boot: str) -> BootRecord:
         return _RECORD.validate_json(content, strict=True)
     except ValidationError as error:
         first = error.errors()[0]
-        raise EvidenceError(f"{name} is no record: {'.'.join(map(str, first['loc']))}: {first['msg'][:200]}") from None
+        raise EvidenceError(
+            f"{name} is not a record: {'.'.join(map(str, first['loc']))}: {first['msg'][:200]}"
+        ) from None
 
 
 def archived(record: BootRecord, boot: str, image: Bootable, machine: MachineSpec, heard: Heard | None) -> BootRecord:

@@ -115,7 +115,7 @@ def read(content: bytes, name: str, trusted: Sequence[PublicKey] = ()) -> Statem
         keyid, signature = row["keyid"], base64.b64decode(row["sig"], validate=True)
         again = spelled(signed, keyid, signature)
     except (ValueError, KeyError, TypeError, RecursionError, EvidenceError) as error:
-        raise changed(name, f"it is no envelope ({type(error).__name__})") from None
+        raise changed(name, f"it is not an envelope ({type(error).__name__})") from None
     if again != content:
         raise changed(name, "it is not spelled as it was written")
     known = next((key for key in trusted if key.id == keyid), None)

@@ -65,7 +65,7 @@ class CheckedEvidence:
 def unpack(path: Path, folder: Path, trusted: Sequence[PublicKey] = ()) -> Unpacked:
     """Check every bit of an archive, and put its files into `folder`; EvidenceError names what was changed.
 
-    With `trusted` keys nothing is unpacked that none of them has signed. UserError: it is no evidence archive;
+    With `trusted` keys nothing is unpacked that none of them has signed. UserError: it is not an evidence archive;
     HostError: there is no room for it.
     """
     with archive.opened(path) as (envelope, stream):

@@ -44,7 +44,7 @@ class Port(click.ParamType[int]):
         if text.isascii() and text.isdigit() and 0 < int(text[:6]) < 65536:
             return int(text)
         more = "the port of the guest alone: the host's is chosen, and shown"
-        raise self.fail(f"{text!r} is no port: {more if ':' in text else '1 to 65535'}", param, ctx)
+        raise self.fail(f"{text!r} is not a port: {more if ':' in text else '1 to 65535'}", param, ctx)
 
 
 class Commands(click.Group):

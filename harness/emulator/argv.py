@@ -84,7 +84,7 @@ def escape(value: str | Path) -> str:
 
 
 def emulated(machine: MachineSpec) -> Qemu:
-    """Return how QEMU makes a machine, which is no board."""
+    """Return how QEMU makes a machine, which is not a board."""
     assert machine.qemu is not None
     return machine.qemu
 

@@ -12,7 +12,7 @@ from harness.errors import MachineError
 
 ANSWER_S = 20.0
 MOST_ANSWER = 1 << 20  # bytes
-MOST_SHOWN = 200  # bytes of what is no answer
+MOST_SHOWN = 200  # bytes of what is not an answer
 _FORWARD = re.compile(r"TCP\[HOST_FORWARD\]\s+\d+\s+127\.0\.0\.1\s+(\d+)\s+\S+\s+(\d+)")
 
 

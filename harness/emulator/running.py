@@ -82,5 +82,5 @@ def run_qemu(launch: Launch, out: Path) -> Running:
 def sweep(out: Path) -> None:
     """Remove the named pipes and the frames of boots that have ended."""
     for name in ("console.in", "console.out", FRAMES):
-        with suppress(OSError):  # a pipe that stays is no reason to hide what went wrong before
+        with suppress(OSError):  # a pipe that stays is not a reason to hide what went wrong before
             (out / name).unlink()

@@ -56,7 +56,7 @@ class FrameFile:
                 return []
             magic, *_, kind = _HEADER.unpack_from(self._pending)
             if magic != _MAGIC or kind != _ETHERNET:
-                raise MachineError(f"what QEMU has written down of the network is no pcap file: {self._path}")
+                raise MachineError(f"what QEMU has written down of the network is not a pcap file: {self._path}")
             self._begun, at = True, _HEADER.size
         while len(self._pending) >= at + _RECORD.size:
             seconds, us, kept, _ = _RECORD.unpack_from(self._pending, at)

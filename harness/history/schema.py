@@ -37,7 +37,7 @@ def _revision(connection: Connection, called: str) -> str:
     names = inspect(connection).get_table_names()
     if VERSIONS not in names:
         if names:
-            raise UserError(f"{called} is no history: it has tables of something else", hint="name another database")
+            raise UserError(f"{called} is not a history: it has tables of something else", hint="name another database")
         return ""
     found = connection.execute(text(f"SELECT version_num FROM {VERSIONS}")).scalars().all()
     if len(found) == 1 and found[0] in REVISIONS:

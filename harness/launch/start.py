@@ -42,7 +42,7 @@ def _check(image: Bootable, machine: MachineSpec, options: BootOptions) -> None:
     if options.mode == "exact" and (options.forwards or options.reboot):
         raise UserError("forwarded ports and reboots are for wall boots: an exact boot takes no events from outside")
     if wrong := [port for port in options.forwards if not 0 < port <= LAST_PORT]:
-        raise UserError(f"{wrong[0]} is no TCP port to forward: 1 to {LAST_PORT}")
+        raise UserError(f"{wrong[0]} is not a TCP port to forward: 1 to {LAST_PORT}")
     parts = image.parts
     if not parts.shipped:
         raise UserError(f"{image.name} has no file that boots", hint="build it as kernel+initrd")

@@ -61,7 +61,7 @@ def change_points(
     """Return where the mean of noisy `values` changed with a p below `max_pvalue` and by more than `min_magnitude`.
 
     Windows of `window_len` values, each half over the one before, keep a change from being outweighed by old ones.
-    ValueError: a value that is no finite number, or `window_len` below 2.
+    ValueError: a value that is not a finite number, or `window_len` below 2.
     """
     if window_len < 2:
         raise ValueError(f"a window of {window_len} values holds no change")

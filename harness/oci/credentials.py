@@ -121,7 +121,7 @@ def _held(file: _File, host: str, repository: str, path: Path) -> RegistryLogin 
 def _ask(helper: str, host: str, path: Path) -> RegistryLogin | None:
     """Ask a program of the docker-credential-helpers protocol."""
     if not _HELPER.fullmatch(helper):
-        raise UserError(f"{path}: {helper[:80]!r} is no name of a credential helper")
+        raise UserError(f"{path}: {helper[:80]!r} is not a name of a credential helper")
     done = proc.run([f"docker-credential-{helper}", "get"], stdin=host.encode(), timeout=HELPER_SECONDS, ok=(0, 1))
     if done.returncode:
         return None  # it has none: told by that exit code alone

@@ -119,7 +119,7 @@ def load(data: bytes, what: str) -> Any:
     try:
         found = json.loads(data)
     except (ValueError, RecursionError) as error:
-        raise ImageError(f"{what} is no JSON: {_plain(str(error))}") from None
+        raise ImageError(f"{what} is not JSON: {_plain(str(error))}") from None
     # the model would keep a complaint, a thousand bytes, for each of millions of values that are wrong
     left, count = [found], 0
     while left:
@@ -135,7 +135,7 @@ def load(data: bytes, what: str) -> Any:
 def _load_object(data: bytes, what: str) -> dict[str, Any]:
     found = load(data, what)
     if not isinstance(found, dict):
-        raise ImageError(f"{what} is no JSON object")
+        raise ImageError(f"{what} is not a JSON object")
     return found
 
 
@@ -156,7 +156,7 @@ def parse(data: bytes, what: str) -> OciManifest | Index:
     kinds = INDEXES if is_index else MANIFESTS
     given = found.get("mediaType")
     if given is not None and given not in kinds:
-        raise ImageError(f"{what} is no container image: its media type is '{_plain(str(given))}'")
+        raise ImageError(f"{what} is not a container image: its media type is '{_plain(str(given))}'")
     try:
         if is_index:
             return Index.model_validate(found)
@@ -169,7 +169,7 @@ def parse(data: bytes, what: str) -> OciManifest | Index:
 
 def _check_types(manifest: OciManifest, what: str) -> None:
     if manifest.config.media_type not in CONFIGS:
-        raise ImageError(f"{what} is no container image: its config is '{_plain(manifest.config.media_type)}'")
+        raise ImageError(f"{what} is not a container image: its config is '{_plain(manifest.config.media_type)}'")
     if manifest.config.size > LARGEST:
         raise ImageError(f"{what}: its config is larger than {LARGEST} bytes")
     for layer in manifest.layers:

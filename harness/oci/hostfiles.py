@@ -94,7 +94,7 @@ class Archive:
             raise UserError(f"there is no {path}") from None
         except (BadTarError, gzip.BadGzipFile, zlib.error, EOFError) as error:
             self.close()
-            raise ImageError(f"{path} is no tar archive: {error}") from None
+            raise ImageError(f"{path} is not a tar archive: {error}") from None
         except BaseException:
             self.close()
             raise
@@ -144,7 +144,7 @@ def _regular(path: Path) -> Iterator[IO[bytes]]:
         raise UserError(f"cannot read {path}: {error.strerror}") from None
     if not stat.S_ISREG(os.fstat(number).st_mode):
         os.close(number)
-        raise UserError(f"{path} is no file")
+        raise UserError(f"{path} is not a file")
     with os.fdopen(number, "rb") as stream:
         yield stream
 

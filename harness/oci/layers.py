@@ -24,7 +24,7 @@ WHITEOUT, OPAQUE, AUFS = ".wh.", ".wh..wh..opq", ".wh..wh."  # image-spec, layer
 MAX_NAME = 255  # Linux's NAME_MAX
 MAX_ID = 2**32 - 2
 ALGORITHMS = ("sha256", "sha512")  # of digests (image-spec, descriptor.md)
-RATIO = 400  # a layer may unpack to so many times its size: gzip's most is 1032, and a file of zeros is no program
+RATIO = 400  # a layer may unpack to so many times its size: gzip's most is 1032, and a file of zeros is not a program
 UNSUSPECTED = 64 << 20  # bytes below which nobody asks for the ratio
 CAPABILITY, USER = (
     f"{XATTR}security.capability",
@@ -324,5 +324,5 @@ def _link(target: str) -> str:
 
 def _symlink(target: str) -> str:
     if not target or "\0" in target or len(target.encode("utf-8", "surrogateescape")) >= MAX_PATH:
-        raise BadTarError("is a symbolic link to what is no path")
+        raise BadTarError("is a symbolic link to what is not a path")
     return target

@@ -28,12 +28,12 @@ class Layout:
     def top(self) -> bytes:
         """Return the manifest or index that the reference names.
 
-        Raises UserError when it names none, or not one alone; ImageError when this is no layout.
+        Raises UserError when it names none, or not one alone; ImageError when this is not a layout.
         """
         data = read_all(self._files, "index.json", LARGEST, self._what)
         index = parse(data, f"{self._what}: index.json")
         if not isinstance(index, Index):
-            raise ImageError(f"{self._what}: index.json is no index")
+            raise ImageError(f"{self._what}: index.json is not an index")
         found = self._named(index)
         if len(found) == 1:
             return self.manifest(found[0])

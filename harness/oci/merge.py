@@ -96,7 +96,7 @@ class MergedRoot:
                 node = self._find(entry.target) or linked.get(entry.target)
                 if node is None or node.type == tarfile.DIRTYPE:
                     raise BadEntryError(
-                        f"is a hardlink to {entry.target[:255]!r}, which is no file that comes before it"
+                        f"is a hardlink to {entry.target[:255]!r}, which is not a file that comes before it"
                     )
                 self._put(entry.path, node, layer)
             elif entry.action == "drop":
@@ -186,7 +186,7 @@ class MergedRoot:
                 place = stack[-1].below[part] = self._place(folder(), layer)
             if place is None or place.node.type not in (tarfile.SYMTYPE, tarfile.DIRTYPE):
                 if layer is not None:
-                    raise BadEntryError("lies below what is no folder")
+                    raise BadEntryError("lies below what is not a folder")
                 return None
             if place.node.is_dir:
                 stack.append(place)
@@ -201,5 +201,5 @@ class MergedRoot:
 
 
 def _is_lower(place: _Place | None, layer: int | None) -> bool:
-    """Say whether what is at a place is no folder, and not of `layer`."""
+    """Say whether what is at a place is not a folder, and not of `layer`."""
     return place is not None and not place.node.is_dir and place.layer != layer

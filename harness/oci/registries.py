@@ -160,7 +160,7 @@ def find(default: str | None = None, conf: Path | None = None) -> Registries:
         search = file.unqualified_search_registries or search
     chosen = default or next(iter(search), "")
     if "/" in chosen.removeprefix(HTTP):
-        raise UserError(f"{chosen!r} is no registry", hint=f"host, host:port or {HTTP}host:port")
+        raise UserError(f"{chosen!r} is not a registry", hint=f"host, host:port or {HTTP}host:port")
     return Registries(chosen, tuple(rules.values()), aliases)
 
 

@@ -146,7 +146,7 @@ def _number(field: bytes, what: str) -> int:
     with suppress(ValueError):
         if digits.isdigit():
             return int(digits, 8)
-    raise BadTarError(f"a {what} that is no number: {digits.decode('latin-1')!r}")
+    raise BadTarError(f"a {what} that is not a number: {digits.decode('latin-1')!r}")
 
 
 def _records(data: bytes) -> dict[str, str]:

@@ -70,7 +70,7 @@ def denied(place: RegistryPlace, *, had_login: bool) -> RegistryError:
 
 
 def kind_of(status: int) -> FailureKind:
-    """Return what an HTTP status that is no success means."""
+    """Return what an HTTP status that is not a success means."""
     if status in (401, 403, 407):
         return "denied"
     if status in (404, 410):

@@ -122,7 +122,7 @@ class RunFolder:
         return BootFolder(self.cell(cell) / name)
 
     def boots(self, cell: str) -> list[BootFolder]:
-        """Return the folders of a cell's boots that left something; none where the id is no name of a folder."""
+        """Return the folders of a cell's boots that left something; none where the id is not a name of a folder."""
         base = self.cell(cell)
         if base.resolve().parent != (self.path / CELLS).resolve():
             return []  # a cell's id is a name, whatever somebody has made of it

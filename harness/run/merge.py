@@ -147,7 +147,7 @@ def _shards(parts: Sequence[HostPart], *, partial: bool) -> Iterator[str]:
         return
     for folder, shard in shards.items():
         if not shard:
-            yield f"{folder} is no shard, but others are"
+            yield f"{folder} is not a shard, but others are"
         elif shard["split"] != known[0]["split"] or shard["every"] != known[0]["every"]:
             yield f"{folder} is of another split: every host needs the same plan and the same --durations"
     numbers = {shard["number"] for shard in known}

@@ -125,7 +125,7 @@ def read(file: Path) -> Results:
     """Return what a results.json holds, also one of an older harness; UserError when it is none."""
     found = files.read_json(file)
     if not isinstance(found, dict) or "cells" not in found:
-        raise UserError(f"{file} is no results.json", hint=HINT)
+        raise UserError(f"{file} is not a results.json", hint=HINT)
     return of_json(found, str(file))
 
 
@@ -231,7 +231,7 @@ def _case(row: _Row, event: Mapping[str, Any]) -> None:
 
 
 def _partial(row: _Row, event: Mapping[str, Any]) -> None:
-    """Count a subtest, or an attempt that was repeated: it is no outcome of a case."""
+    """Count a subtest, or an attempt that was repeated: it is not an outcome of a case."""
     row["partial"][event["outcome"]] = row["partial"].get(event["outcome"], 0) + 1
 
 

@@ -13,7 +13,7 @@ Revision = dict[str, str | bool]
 def of(path: Path) -> Revision | None:
     """Return the commit (with its subject) that the folder of `path` is at, and whether it has changes since.
 
-    None where that is no checkout, or the host has no git.
+    None where that is not a checkout, or the host has no git.
     """
     folder = path.resolve().parent
     try:

@@ -30,7 +30,7 @@ def parse(text: str) -> Shard:
     found = _TEXT.fullmatch(text)
     shard = Shard(int(found[1]), int(found[2])) if found else Shard(0, 0)
     if not 1 <= shard.number <= shard.of <= MOST:
-        raise UserError(f"{text!r} is no shard", hint="--shard NUMBER/OF, for instance 2/5: the second of five")
+        raise UserError(f"{text!r} is not a shard", hint="--shard NUMBER/OF, for instance 2/5: the second of five")
     return shard
 
 

@@ -66,15 +66,15 @@ def parse(text: str) -> Named | Local:
             return _local(transport, text.removeprefix(f"{transport}:"))
     found = _NAMED.fullmatch(text) if len(text) <= LONGEST else None
     if found is None:
-        raise UserError(f"{text[:80]!r} is no image reference", hint="[host/]name[:tag][@digest]")
+        raise UserError(f"{text[:80]!r} is not an image reference", hint="[host/]name[:tag][@digest]")
     digest = found["digest"] or ""
     if digest and not DIGEST.fullmatch(digest):
-        raise UserError(f"{digest[:80]!r} is no digest", hint="@sha256: and 64 hexadecimal digits")
+        raise UserError(f"{digest[:80]!r} is not a digest", hint="@sha256: and 64 hexadecimal digits")
     host, path = found["host"] or "", found["path"]
     if host and not _is_host(host):
         host, path = "", f"{host}/{path}"
         if path != path.lower():
-            raise UserError(f"{text[:80]!r} is no image reference", hint=f"{text.lower()!r}")
+            raise UserError(f"{text[:80]!r} is not an image reference", hint=f"{text.lower()!r}")
     return Named(host, path, found["tag"] or ("" if digest else "latest"), digest)
 
 

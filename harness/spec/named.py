@@ -30,7 +30,7 @@ class NamedImage:
 def image_named(name: str | Sequence[str], folder: Path = Path()) -> NamedImage:
     """Return what `name` names, several words being files that are merged; relative paths are from `folder`.
 
-    UserError when that is no image, in words that say what it is; SpecError when a file is no YAML.
+    UserError when that is not an image, in words that say what it is; SpecError when a file is not YAML.
     """
     text = name if isinstance(name, str) else PARTS.join(name)
     found = files_of(text, folder)

@@ -314,7 +314,7 @@ def _part(planned: list[cells_.Planned], config: pytest.Config) -> tuple[list[ce
 
 
 def _outcome(report: pytest.TestReport) -> str:
-    """Return a case's outcome under its own name: one that was expected to fail is no skipped one."""
+    """Return a case's outcome under its own name: one that was expected to fail is not a skipped one."""
     if hasattr(report, "wasxfail") and not report.failed:
         return "xfailed" if report.skipped else "xpassed"
     return report.outcome

@@ -57,7 +57,7 @@ def over_budget(figures: Mapping[str, int], allowed: Mapping[str, float]) -> lis
 class MountLine:
     """One line of mountinfo. ``flags`` are the mount's own, ``super_flags`` its file system's.
 
-    ``device`` is the file system's, as MAJOR:MINOR; a major number of 0 is no device.
+    ``device`` is the file system's, as MAJOR:MINOR; a major number of 0 is not a device.
     """
 
     place: str
@@ -190,7 +190,7 @@ def ports(table: str, state: str) -> set[int]:
 
 @dataclass(frozen=True)
 class Noise:
-    """A kernel message that is no fault of the image: ``arch`` and ``machine`` (a pattern) say where, ``why`` why."""
+    """A kernel message that is not the image's fault: ``arch`` and ``machine`` (a pattern) say where, ``why`` why."""
 
     pattern: str
     why: str

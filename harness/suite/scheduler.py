@@ -43,7 +43,7 @@ class Scheduler(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no type
     def remove_node(self, node: WorkerController) -> str | None:
         """Give a lost worker's cases to the others; return the one that it died of if that was for the second time.
 
-        What ends a worker, a lack of memory for one, is no case's fault unless it does so again.
+        What ends a worker, a lack of memory for one, is not a case's fault unless it does so again.
         """
         workload = self.assigned_work.pop(node)
         fatal: str | None = next((case for unit in workload.values() for case, done in unit.items() if not done), None)

@@ -57,7 +57,7 @@ class Console(_Base):
         self.listener = listener
         self.changed = threading.Condition()  # told of every piece heard and of the end
         self.ended = False
-        self.error: HarnessError | None = None  # what ended the listening, when it was no plain end
+        self.error: HarnessError | None = None  # what ended the listening, when it was not a plain end
         self.dropped = 0  # bytes that `expect` will never see
         self.tap: Callable[[bytes], None] | None = None  # is handed every piece as it came
         self._source, self._clock, self._again, self._frames = source, clock, again, frames

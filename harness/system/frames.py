@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from harness.spec.models.packet import WITH_PORT
 
-# `mark` sends the words of a mark to everybody in frames of this kind (IEEE 802: for local experiments). It is no IP,
+# `mark` sends the words of a mark to everybody in frames of this kind (IEEE 802: for local experiments). It is not IP,
 # so nobody on the way opens a socket for it or answers, and who sends one needs CAP_NET_RAW (docs/architecture.md).
 WITNESS = "mark"
 _WORDS = re.compile(rb"harness: (?P<name>[a-z]{1,20})(?P<values>(?: [a-z_]+=[0-9a-f]{1,16}){0,4})\n")

@@ -52,7 +52,7 @@ class AgentDeadError(ShellDeadError, ImageError):
 
 
 class IncapableShellError(ShellDeadError, ImageError):
-    """That of a system whose shell answers and cannot run commands: it lacks programs, or room, or is no shell."""
+    """That of a system whose shell answers and cannot run commands: it lacks programs, or room, or is not a shell."""
 
 
 class Shell(Protocol):

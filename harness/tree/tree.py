@@ -103,7 +103,7 @@ def clean(path: str) -> str:
     """Return `path` relative to the root, without ``.`` parts; UserError when it leads out of the root."""
     parts = [part for part in path.split("/") if part not in ("", ".")]
     if ".." in parts or not parts:
-        raise UserError(f"{path!r} is no path inside the root filesystem")
+        raise UserError(f"{path!r} is not a path inside the root filesystem")
     return "/".join(parts)
 
 
@@ -129,7 +129,7 @@ class Tree:
             missing.append(above)
             above = posixpath.dirname(above)
         if above and not self.nodes[above].is_dir:
-            raise UserError(f"/{path}: /{above} is in the way, which is no folder")
+            raise UserError(f"/{path}: /{above} is in the way, which is not a folder")
         for parent in missing:
             self.nodes[parent] = folder()
         self.nodes[path] = node
@@ -211,7 +211,7 @@ def _node(member: tarfile.TarInfo, path: Path, raw: IO[bytes], tree: Tree, *, sh
         twin = tree.nodes.get(tree.resolve_parent(clean(member.linkname)))
         if twin is None or twin.is_dir:
             raise UserError(
-                f"/{member.name} is a hardlink to {member.linkname!r}, which is no file that comes before it"
+                f"/{member.name} is a hardlink to {member.linkname!r}, which is not a file that comes before it"
             )
         return twin
     if member.issym():

@@ -47,8 +47,8 @@ def machine(tmp_path: Path, **lab: object) -> MachineSpec:
     [
         ({}, "lab.labgrid: says nothing of what it is"),
         ({"place": "a", "tags": {"b": "c"}}, "lab.labgrid.tags: there is 'place' already"),
-        ({"place": "-x"}, "lab.labgrid.place: '-x' is no place"),
-        ({"tags": {"b": "--c"}}, "lab.labgrid.tags.b: is no tag"),
+        ({"place": "-x"}, "lab.labgrid.place: '-x' is not a valid place"),
+        ({"tags": {"b": "--c"}}, "lab.labgrid.tags.b: is not a tag"),
     ],
 )
 def test_what_a_place_may_not_be(lab: dict[str, object], said: str) -> None:

@@ -203,7 +203,7 @@ UBOOT = Path("/usr/lib/u-boot/qemu_arm64/u-boot.bin")
 @pytest.mark.boots
 @pytest.mark.skipif(not UBOOT.exists(), reason="no u-boot-qemu")
 def test_a_real_u_boot(tmp_path: Path) -> None:
-    """It is stopped by a key, types back, and refuses what is no kernel: at once, in its own words."""
+    """It is stopped by a key, types back, and refuses what is not a kernel: at once, in its own words."""
     argv = ("qemu-system-aarch64", "-M", "virt", "-cpu", "cortex-a57", "-m", "256", "-bios", str(UBOOT), "-display",
             "none", "-serial", "stdio", "-monitor", "none", "-net", "none")  # fmt: skip
     steps = (

@@ -118,7 +118,7 @@ def test_what_cannot_be_done_is_refused(image: str, tmp_path: Path, words: list[
 def test_a_port_that_no_guest_can_have_is_refused_as_an_option_s_value(image: str, tmp_path: Path) -> None:
     done = harness(image, *MACHINE, "--forward", "70000", cwd=tmp_path)
     assert done.returncode == 2
-    assert done.stderr.endswith("Error: Invalid value for '--forward': '70000' is no port: 1 to 65535\n")
+    assert done.stderr.endswith("Error: Invalid value for '--forward': '70000' is not a port: 1 to 65535\n")
     assert done.stdout == "" and not list(tmp_path.iterdir())
 
 

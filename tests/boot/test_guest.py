@@ -169,7 +169,7 @@ def test_what_does_not_fit_is_refused_before_anything_starts(
         (machine("s390x"), fine, "toy is for arm64, but qemu-s390x is s390x"),
         (change(machine("arm64"), exact=False), exact, "cannot count instructions"),
         (machine("arm64"), replace(exact, forwards=(80,)), "no events from outside"),
-        (machine("arm64"), replace(fine, forwards=(70000,)), "70000 is no TCP port to forward: 1 to 65535"),
+        (machine("arm64"), replace(fine, forwards=(70000,)), "70000 is not a TCP port to forward: 1 to 65535"),
         (change(machine("arm64"), network=False), replace(fine, forwards=(80,)), "no network"),
     ]
     for spec, options, words in wrong:

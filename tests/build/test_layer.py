@@ -83,7 +83,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Repository
     }.items():
         repository.add(name, "1:1", [Item(f"./usr/bin/{name}", b"x"), *items], Depends="tool, linked")
     whole = make_deb([Item("./usr/bin/x", b"x" * 5000)])
-    repository.add_deb("garbage", "1", b"this is no ar archive at all, not even nearly so")
+    repository.add_deb("garbage", "1", b"this is not an ar archive at all, not even nearly so")
     repository.add_deb("nodata", "1", whole[:150])
     repository.add_deb("notxz", "1", make_deb([], data=b"not xz"))
     repository.publish()

@@ -1,4 +1,4 @@
-"""The lock: honoured, updated in part, and never written over what is no lock."""
+"""The lock: honoured, updated in part, and never written over what is not a lock."""
 
 from __future__ import annotations
 

@@ -70,7 +70,7 @@ def last_words(tmp_path: Path, warm: Path, *members: CpioMember) -> str:
 @pytest.mark.skipif(not shutil.which(ARCHES["arm64"].qemu), reason="no QEMU for arm64")
 def test_a_failing_first_stage_says_what_and_why(tmp_path: Path, warm: Path) -> None:
     assert last_words(tmp_path, warm) == "stage1 failed: open /root.squashfs: errno 2 (ENOENT)"
-    broken = CpioMember("modules/00.ko", 0o644, b"this is no module")
+    broken = CpioMember("modules/00.ko", 0o644, b"this is not a module")
     told = last_words(tmp_path, warm, broken)
     assert told == "stage1 failed: load module /modules/00.ko: errno 8 (ENOEXEC)"
     no_loop = CpioMember("root.squashfs", 0o400, b"no squashfs")

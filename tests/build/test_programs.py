@@ -68,7 +68,7 @@ def test_what_is_there_or_may_be(
         ({"command": ["/opt/tool"]}, "services: a: busybox has no /opt/tool", "it has /usr/bin/tool"),
         ({"command": ["nothing"]}, "services: a: busybox has no nothing", "no program of that name"),
         ({"command": ["tool"], "env": ["PATH=/sbin"]}, "services: a: busybox has no tool", "/usr/bin/tool"),
-        ({"command": ["/usr/bin/data"]}, "/usr/bin/data of busybox is no program", "executed"),
+        ({"command": ["/usr/bin/data"]}, "/usr/bin/data of busybox is not a program", "executed"),
         ({"command": ["theirs"]}, "is a program for s390x, and the image is for arm64", ""),
     ],
 )

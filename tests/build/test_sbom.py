@@ -190,7 +190,7 @@ def test_an_image_that_lost_a_file_is_said(image: Image, tmp_path: Path) -> None
     copy = Image(tmp_path / "copy")
     shutil.copytree(image.folder, copy.folder)
     shutil.rmtree(copy.folder / "licences")
-    with pytest.raises(UserError, match="is no whole image"):
+    with pytest.raises(UserError, match="is not a whole image"):
         sbom.of(copy)
 
 
@@ -238,12 +238,12 @@ def test_the_command_writes_and_compares(image: Image, tmp_path: Path) -> None:
     [
         ("{", "not JSON"),
         ("[" * 100_000, "not JSON"),
-        ("[]", "is no SBOM"),
-        ('{"spdxVersion": "SPDX-3.0", "packages": []}', "is no SBOM"),
-        ('{"spdxVersion": "SPDX-2.3", "packages": [1]}', "is no SBOM"),
-        ('{"spdxVersion": "SPDX-2.3", "packages": {"name": "x"}}', "is no SBOM"),
-        ('{"bomFormat": "CycloneDX", "components": [{"name": 1}]}', "is no SBOM"),
-        ('{"bomFormat": "Other", "components": []}', "is no SBOM"),
+        ("[]", "is not an SBOM"),
+        ('{"spdxVersion": "SPDX-3.0", "packages": []}', "is not an SBOM"),
+        ('{"spdxVersion": "SPDX-2.3", "packages": [1]}', "is not an SBOM"),
+        ('{"spdxVersion": "SPDX-2.3", "packages": {"name": "x"}}', "is not an SBOM"),
+        ('{"bomFormat": "CycloneDX", "components": [{"name": 1}]}', "is not an SBOM"),
+        ('{"bomFormat": "Other", "components": []}', "is not an SBOM"),
     ],
 )
 def test_what_is_no_document_is_refused(content: str, message: str, tmp_path: Path) -> None:

@@ -75,7 +75,7 @@ def test_any_bit_that_is_changed_is_refused(made: Path, tmp_path: Path) -> None:
         changed = bytearray(content)
         changed[position // 8] ^= 1 << position % 8
         said = refusal(tmp_path / "changed", bytes(changed), tmp_path / "out")
-        assert " was changed: " in said or said.endswith("is no evidence archive"), position
+        assert " was changed: " in said or said.endswith("is not an evidence archive"), position
         named.add(said.partition(" was changed: ")[0])
     assert {archive.ENVELOPE, "image/kernel"} <= named
 

@@ -93,13 +93,13 @@ def test_what_a_profile_cannot_extend(tmp_path: Path, extends: str, id_: str, sa
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ("id: mine", "id: Mine", r"5:10: requirements\[0\].id: 'Mine' is no id"),
+        ("id: mine", "id: Mine", r"5:10: requirements\[0\].id: 'Mine' is not an id"),
         (
             "::test_it",
             "::test_is",
             r"5:\d+: requirements\[0\].cases\[0\]: ./mine.py has no test_is, did you mean ./mine.py",
         ),
-        ("./mine.py", "./../mine.py", "is no case"),
+        ("./mine.py", "./../mine.py", "is not a case"),
         ("./mine.py", "mine.py", "there is no 'mine.py' among the harness's cases"),
         ("version: 1", "version: 0", "2:10: version: the number 0 is too small"),
         ("text: it is so", "levle: mandatory, text: x", "unknown key, did you mean level"),
@@ -118,7 +118,7 @@ def test_mistakes_are_told_where_they_are(tmp_path: Path, old: str, new: str, sa
     ("row", "said"),
     [
         ("{requirement: sise, reason: x, owner: me, until: 2027-01-31}", "no requirement 'sise', did you mean size"),
-        ("{requirement: size, reason: x, owner: me, until: 2027-02-31}", "'2027-02-31' is no date"),
+        ("{requirement: size, reason: x, owner: me, until: 2027-02-31}", "'2027-02-31' is not a date"),
         ("{requirement: size, reason: '', owner: me, until: 2027-01-31}", "reason: is empty"),
         ("{requirement: size, reason: x, until: 2027-01-31}", "owner: is missing"),
     ],

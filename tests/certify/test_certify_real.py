@@ -65,7 +65,7 @@ def test_what_was_not_checked_is_in_the_last_line_and_the_exit_code(certified: C
 def test_what_is_no_evidence_archive_is_said_to_be_none(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "file").write_bytes(content)
     ran = harness(tmp_path, "verify", "file")
-    assert (ran.code, "is no evidence archive" in ran.words) == (2, True), ran.words
+    assert (ran.code, "is not an evidence archive" in ran.words) == (2, True), ran.words
     assert harness(tmp_path, "verify", str(tmp_path)).code == 2
 
 

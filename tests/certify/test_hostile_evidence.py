@@ -163,7 +163,7 @@ HOSTILE: dict[str, Callable[[Honest, Path], Path]] = {
     "a console of a million marks": put("boots/exact/1/console.raw", b"[    0.000001] harness: ready\n" * 550_000),
     "a transcript of a million lines": put("boots/wall/transcript.txt", b"    5.139578 | [    0.1] x\n" * 300_000),
     "a record with numbers of a million digits": put(RECORD, b'{"schema": 1, "memory": ' + b"9" * 1_000_000 + b"}"),
-    "a record with what is no number": put(RECORD, b'{"schema": 1, "ready_us": NaN}'),
+    "a record with what is not a number": put(RECORD, b'{"schema": 1, "ready_us": NaN}'),
 }  # fmt: skip
 
 

@@ -181,7 +181,7 @@ def test_results_and_exports_are_taken_in(harness: Run, where: str, tmp_path: Pa
     [
         ("x.json", "{\n", "x.json: not JSON: "),
         ("x.json", "[" * 100_000, "x.json: not JSON that can be read: "),
-        ("x.json", "[]\n", "x.json is no results.json"),
+        ("x.json", "[]\n", "x.json is not a results.json"),
         ("x.json", '{"cells": [{}]}', "x.json: not a run's results: cells.0.id: Field required"),
         ("x.jsonl", "{}\n", "x.jsonl:1: "),
         ("x", '{"kind": "run"}\n', "x:1: "),

@@ -71,7 +71,7 @@ def test_somebody_else_s_database_is_left_alone(new_place: Callable[[], str]) ->
     where = new_place()
     with History.open(where) as history, history.writing() as connection:
         connection.execute(text("DROP TABLE alembic_version"))
-    with pytest.raises(UserError, match="is no history"):
+    with pytest.raises(UserError, match="is not a history"):
         History.open(where)
 
 

@@ -1,6 +1,6 @@
 """Asks Apache Otava for the changes of some series, and keeps its answers in data/otava.json.
 
-Otava is no dependency of the tests: it brings some 40 packages, clients of databases and clouds among them,
+Otava is not a dependency of the tests: it brings some 40 packages, clients of databases and clouds among them,
 and pins numpy. To ask it again, in a virtual environment of its own, from the project's root:
 
     pip install apache-otava==0.8.0

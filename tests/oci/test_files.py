@@ -244,8 +244,8 @@ def spoil_no_index(layout: Path) -> None:
         (spoil_digest, "what came has another digest"),
         (spoil_size, "5 of its [0-9]+ bytes came"),
         (spoil_absent, "has no 'blobs/sha256/"),
-        (spoil_pipe, "is no file"),
-        (spoil_folder, "is no file"),
+        (spoil_pipe, "is not a file"),
+        (spoil_folder, "is not a file"),
         (spoil_link, "bytes came|another digest"),
         (spoil_manifests, "is not what its name says"),
         (spoil_index, "index.json: config"),
@@ -269,10 +269,10 @@ def test_layouts_that_are_spoilt(
     ("content", "words"),
     [
         (b"", "has no 'index.json'"),
-        (b"x" * 2048, "is no tar archive"),
-        (b"\x1f\x8bx", "is no tar archive"),
-        (gzip.compress(b"x" * 5000, mtime=0)[:-9], "is no tar archive"),
-        (gzip.compress(bytes(1 << 20), mtime=0), "is no tar archive: it unpacks to more than"),
+        (b"x" * 2048, "is not a tar archive"),
+        (b"\x1f\x8bx", "is not a tar archive"),
+        (gzip.compress(b"x" * 5000, mtime=0)[:-9], "is not a tar archive"),
+        (gzip.compress(bytes(1 << 20), mtime=0), "is not a tar archive: it unpacks to more than"),
         (tar(*(M(str(number)) for number in range(50))), "more than 20 members"),
     ],
     ids=["empty", "text", "three bytes", "cut", "bomb", "many"],
@@ -296,7 +296,7 @@ def test_what_is_no_file(images: Make, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "folder").mkdir()
     for name in ("pipe", "folder"):
-        with pytest.raises(UserError, match=f"{name} is no file"):
+        with pytest.raises(UserError, match=f"{name} is not a file"):
             images().fetch(f"oci-archive:{name}", ARM64, tmp_path)
     with pytest.raises(UserError, match="there is no folder"):
         images().fetch("oci:pipe", ARM64, tmp_path)

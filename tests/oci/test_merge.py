@@ -59,7 +59,7 @@ def test_an_opaque_folder_keeps_itself_and_a_whiteout_of_nothing_is_nothing(merg
     tree = merged(BASE, (d("etc", 0o700), M("etc/.wh..wh..opq"), M("no/where/.wh.x"), M("etc/.wh.never")))
     assert sorted(tree.nodes) == ["etc", "top"] and tree.nodes["etc"].mode == 0o700
     assert sorted(merged(BASE, (M(".wh..wh..opq"), M("x"))).nodes) == ["x"]
-    # what aufs keeps of its own is no file
+    # what aufs keeps of its own is not a file
     assert "etc" in merged(BASE, (M(".wh..wh.aufs"), d(".wh..wh.plnk"), M(".wh..wh.plnk/1.2"))).nodes
 
 

@@ -43,7 +43,7 @@ REFUSED = [
     ("swap", "/swap.sh --path /var/swap --size 1G --encrypted", 5, "--encrypted is not honoured"),
     ("dm-crypt", "/usr/bin/crypto -lx name /dev/sda", 1, "-x is not honoured"),
     ("dm-crypt", "/usr/bin/crypto /dev/sda", 0, "has 1 argument"),
-    ("losetup", "/usr/bin/loopy -s 10M /var/file", 2, "'10M' is no number"),
+    ("losetup", "/usr/bin/loopy -s 10M /var/file", 2, "'10M' is not a number"),
 ]
 
 

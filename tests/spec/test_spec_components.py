@@ -57,7 +57,7 @@ def local(tmp_path: Path, name: str, text: str = "config: {command: [x]}") -> Pa
         ("image: files, command: []", "services[0].command: is empty, expected a program and its arguments"),
         ("image: web, command: []", "services[0].command: is empty"),
         ("image: kernel", "3:24: services[0].image: the component kernel is a kernel, and has its place in `kernel`"),
-        ("image: web/", "services[0].image: 'web/' is no image reference, expected [host/]name[:tag][@digest]"),
+        ("image: web/", "services[0].image: 'web/' is not an image reference, expected [host/]name[:tag][@digest]"),
         ("image: 'oci:gone'", "services[0].image: there is no 'gone', expected oci: and a path, relative to this file"),
     ],
 )
@@ -82,7 +82,7 @@ def test_what_a_component_names_must_be_in_the_image(tmp_path: Path) -> None:
 
 def test_a_kernel_is_made_of_a_kernel(tmp_path: Path) -> None:
     assert wrong(tmp_path, "kernel:\n  image: web\n") == [
-        "image.yml:2:10: kernel.image: the component web is no kernel"
+        "image.yml:2:10: kernel.image: the component web is not a kernel"
     ]
     for text, at in (("init: [kernel]", "2:8: init[0]"), ("volumes: [{name: v, image: kernel}]", "volumes[0].image")):
         (line,) = wrong(tmp_path, f"{KERNEL}{text}\n")
@@ -235,10 +235,11 @@ def test_whether_a_source_is_a_program_counts(tmp_path: Path) -> None:
         ("files: [{path: a, contents: x, uid: who}]", "files[0].uid: unknown user or group 'who', expected a number, "
          "root, or a name listed under `users`"),
         ("files: [{path: a, metadata: yaml}]", "files[0].metadata: means nothing in a component"),
-        ("files: [{path: a, source: .}]", "files[0].source: '.' is no file"),
+        ("files: [{path: a, source: .}]", "files[0].source: '.' is not a file"),
         ("stand_ins: [libsystem.so.0]", "stand_ins[0]: there is no stand-in for 'libsystem.so.0', did you mean libs"),
         ("config: {binds.add: ['/a:/a']}", "config.binds.add: means nothing in a component, expected binds"),
-        ("config: {runtime: {interfaces: [{name: ''}]}}", "config.runtime.interfaces[0].name: '' is no interface's"),
+        ("config: {runtime: {interfaces: [{name: ''}]}}",
+         "config.runtime.interfaces[0].name: '' is not an interface's"),
         ("kernel: {modules: []}\nkeep: [x]", "keep: means nothing for a kernel"),
     ],
 )  # fmt: skip

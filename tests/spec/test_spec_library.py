@@ -54,18 +54,18 @@ def test_wrong_component(tmp_path: Path) -> None:
     expected = [
         "1:1: name: unknown key, expected one of: description, packages",
         "1:1: description: is missing, expected text",
-        "2:19: packages[1]: '-oDebug=1' is no package's name",
-        "2:30: packages[2]: 'Foo' is no package's name",
+        "2:19: packages[1]: '-oDebug=1' is not a package's name",
+        "2:30: packages[2]: 'Foo' is not a package's name",
         "3:16: packages_for.amd64: unknown architecture 'amd64', did you mean x86_64?",
-        "5:12: users[0].name: 'a:b' is no user's name",
-        "5:41: users[0].home: '/a:b' is no path for /etc/passwd",
-        "5:56: users[0].shell: '/x\\ny' is no path for /etc/passwd",
+        "5:12: users[0].name: 'a:b' is not a user's name",
+        "5:41: users[0].home: '/a:b' is not a path for /etc/passwd",
+        "5:56: users[0].shell: '/x\\ny' is not a path for /etc/passwd",
         "7:23: files[0].source: '../outside' lies outside the component's folder",
         "8:23: files[1].source: 'sneaky' lies outside the component's folder",
         "9:23: files[2].source: No such file or directory: 'gone'",
         "11:28: links./usr/bin/busybox[0]: 'usr/../../x' leaves the image's root",
         "13:10: config.rmlimits: unknown key, did you mean rlimits?",
-        "12:21: modules[1]: '-r' is no module's name",
+        "12:21: modules[1]: '-r' is not a module's name",
         "13:55: config.annotations.harness.timeout: found 'x'",
     ]
     found = sorted(lines(caught, path))
@@ -90,9 +90,9 @@ def test_wrong_machine(tmp_path: Path) -> None:
         load_machine(path)
     assert lines(caught, path) == [
         "1:7: arch: unknown architecture 'arm46', did you mean arm64?",
-        "2:10: console: 'ttyS0 init=/bin/sh' is no console, expected the kernel's name of it, as in ttyS0",
+        "2:10: console: 'ttyS0 init=/bin/sh' is not a console, expected the kernel's name of it, as in ttyS0",
         "3:7: qemu.cpu: is missing, expected text",
-        "3:17: qemu.machine: '-virt' is no machine of QEMU, expected a name, with ,option=value after it",
+        "3:17: qemu.machine: '-virt' is not a valid machine of QEMU, expected a name, with ,option=value after it",
         "3:32: qemu.memory: the number 32 is too small, expected at least 64",
         "3:43: qemu.accel: found the text 'hvf', expected one of: auto, tcg, kvm",
         "3:56: qemu.virtio: found the text 'isa', expected one of: pci, ccw, device",

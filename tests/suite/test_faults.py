@@ -1,4 +1,4 @@
-"""What ends a worker, pytest or a QEMU, or what this host lacks, is no image's fault, and nothing is lost by it."""
+"""What ends a worker, pytest or a QEMU, or what this host lacks, is not an image's fault, and nothing is lost by it."""
 
 from __future__ import annotations
 

@@ -153,7 +153,7 @@ def test_names_in_a_cpio_of_several_segments() -> None:
 
 @pytest.mark.parametrize("place", [54, 94])
 def test_a_cpio_that_is_shorter_than_it_says(place: int) -> None:
-    """Its size, or that of its name, reaches beyond the end: what follows is no file of its own."""
+    """Its size, or that of its name, reaches beyond the end: what follows is not a file of its own."""
     whole = newc("big", b"")
     made = whole[:place] + b"10000000" + whole[place + 8 :] + newc("next", b"")
     found = judge.cpio_names(made)

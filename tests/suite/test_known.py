@@ -172,7 +172,7 @@ def test_a_day_that_is_none_is_complained_of(run: Run, until: str) -> None:
     done = run(CASES, f"  - {{case: test_bad, issue: x, until: '{until}'}}\n")
     assert done.returncode == 2
     assert "plan.yml:5:" in done.stderr
-    assert f"'{until}' is no day" in done.stderr
+    assert f"'{until}' is not a day" in done.stderr
 
 
 def test_a_case_that_the_history_calls_flaky_does_not_count(run: Run, tmp_path: Path) -> None:

@@ -67,7 +67,7 @@ def test_every_key_has_a_meaning_and_what_is_written_keeps_to_the_schema() -> No
 
 
 @pytest.mark.parametrize(("text", "why"), [
-    ("[", "not JSON"), ("[]", "is no results.json"), ('{"cells": 3}', "not a run's results: cells"),
+    ("[", "not JSON"), ("[]", "is not a results.json"), ('{"cells": 3}', "not a run's results: cells"),
     ('{"cells": [{"id": "a", "size": "x"}]}', "not a run's results: cells.0.size"),
 ])  # fmt: skip
 def test_what_is_none_is_refused_by_its_name(tmp_path: Path, text: str, why: str) -> None:

@@ -121,7 +121,7 @@ def test_what_is_a_shard(text: str, number: int, of: int) -> None:
     "text", ["", "0/2", "0/0", "3/2", "1/0", "1", "a/b", "-1/2", "1/9999", f"1/{shard.MOST + 1}", "1/2/3", "1/2\n"]
 )
 def test_what_is_no_shard(text: str) -> None:
-    with pytest.raises(UserError, match="is no shard"):
+    with pytest.raises(UserError, match="is not a shard"):
         shard.parse(text)
 
 

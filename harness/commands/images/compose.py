@@ -61,7 +61,7 @@ def add_to(reference: str, file: Path, *, section: str = "", name: str = "", as_
     """Add a component or an image to an image's YAML; nothing is written when the linter has a complaint about it."""
     document = read(file)
     if kind_of_file(document) != "image":
-        raise UserError(f"{file} is no image's YAML", hint="harness new makes one")
+        raise UserError(f"{file} is not an image's YAML", hint="harness new makes one")
     part = _part(reference, file.absolute().parent)
     place = section or part.section
     if place not in ("kernel", "init", *SECTIONS):

@@ -68,7 +68,7 @@ def sbom(words: Sequence[str], settings: Settings, request: SbomRequest) -> int:
 
 
 def of(image: Image) -> dict[str, Any]:
-    """Return an image's SPDX document, dated as SOURCE_DATE_EPOCH says, else 1970: time is no part of an image."""
+    """Return an image's SPDX document, dated as SOURCE_DATE_EPOCH says, else 1970: time is not part of an image."""
     text = os.environ.get(EPOCH) or "0"
     if not text.isascii() or not text.isdigit() or len(text) > 11:
         raise UserError(f"{EPOCH} is {text[:40]!r}", hint="seconds since 1970")
@@ -79,7 +79,7 @@ def of(image: Image) -> dict[str, Any]:
     try:
         return spdx.document(image.manifest, copyright_of, int(text))
     except (OSError, KeyError) as error:
-        raise UserError(f"{image.folder} is no whole image: {error!r}", hint="build the image again") from error
+        raise UserError(f"{image.folder} is not a whole image: {error!r}", hint="build the image again") from error
 
 
 def _images(words: Sequence[str], settings: Settings, arches: str) -> list[Image]:
@@ -141,5 +141,5 @@ def read(path: Path) -> dict[str, Any]:
     if not isinstance(rows, list) or not all(
         isinstance(one, dict) and isinstance(one.get("name"), str) for one in rows
     ):
-        raise UserError(f"{path} is no SBOM", hint="SPDX 2 or CycloneDX as JSON, of at most 64 MiB")
+        raise UserError(f"{path} is not an SBOM", hint="SPDX 2 or CycloneDX as JSON, of at most 64 MiB")
     return cast(dict[str, Any], document)

@@ -34,7 +34,7 @@ class MachineRow:
 
 
 def row(machine: MachineSpec) -> MachineRow:
-    """Return how a machine stands now; what is no board is always free."""
+    """Return how a machine stands now; what is not a board is always free."""
     kind = "QEMU" if machine.board is None else "board"
     if machine.board is not None:
         if pool.is_aside(machine):

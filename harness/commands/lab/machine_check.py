@@ -147,13 +147,13 @@ def judged(heard: bytes, board: Board, listen_s: float, why: str = "") -> Step:
 def check(name: str, images: Sequence[str], settings: Settings, *, as_json: bool) -> int:
     """Look at a board, and print each step. 0: all is well, 4: something is to be changed.
 
-    UserError when the machine is no board, SpecError when its YAML is wrong.
+    UserError when the machine is not a board, SpecError when its YAML is wrong.
     """
     from harness.scratch import scratch
 
     machine = load_machine(name)
     if machine.board is None:
-        raise UserError(f"{machine.name} is no board: it is QEMU's", hint="harness doctor looks at this host")
+        raise UserError(f"{machine.name} is not a board: it is QEMU's", hint="harness doctor looks at this host")
     done: list[Step] = []
     with scratch("check") as out:
         for step in Check(machine, machine.board, out).steps(images, settings):

@@ -39,7 +39,7 @@ def after_run(disk: DiskLimits, folder: Path) -> Iterator[str]:
 def runs(base: Path, limit: int, spared: Path | None = None, *, dry_run: bool = False) -> list[str]:
     """Remove runs in `base`, oldest first, until they take `limit` bytes together; return the names of those.
 
-    The newest run, the `spared` one, one that is being written and whatever is no run stay.
+    The newest run, the `spared` one, one that is being written and whatever is not a run stay.
     """
     found = sorted(path for path in base.iterdir() if _is_run(path))
     keep = {spared, *found[-1:]}

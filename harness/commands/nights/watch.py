@@ -64,7 +64,7 @@ def deadline(text: str, now: datetime) -> Deadline:
         at = datetime.fromisoformat(text)
     except ValueError:
         hint = "a span (90m, 8h, 2d), an hour (06:30), or a date and time (2026-12-01T06:30)"
-        raise UserError(f"{text!r} is no deadline", hint=hint) from None
+        raise UserError(f"{text!r} is not a deadline", hint=hint) from None
     at = at if at.tzinfo is None else at.astimezone().replace(tzinfo=None)
     if at <= now:
         raise UserError(f"the deadline {text} has passed")

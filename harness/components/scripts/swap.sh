@@ -1,5 +1,5 @@
 #!/bin/sh
-# LinuxKit's command line over the environment: FILE and SIZE, or a whole DEVICE. What is there and is no swap space of its
+# LinuxKit's command line over the environment: FILE and SIZE, or a whole DEVICE. What is there and is not a swap space of its
 # own is left as it is.
 . /usr/lib/disk.sh
 ENCRYPT= conditions=

@@ -29,9 +29,9 @@ def packet_pattern(text: str) -> PacketPattern:
     """Return what a text such as ``udp 67`` or ``arp`` means; ValueError that says what is wrong with it."""
     protocol, *rest = text.split() or [""]
     if protocol not in PROTOCOLS:
-        raise ValueError(f"{protocol!r} is no protocol")
+        raise ValueError(f"{protocol!r} is not a protocol")
     if len(rest) > 1 or (rest and protocol not in WITH_PORT):
         raise ValueError(f"{text!r} is more than a protocol{' and a port' if protocol in WITH_PORT else ''}")
     if rest and not (re.fullmatch(r"[0-9]{1,5}", rest[0]) and 0 < int(rest[0]) <= LAST_PORT):
-        raise ValueError(f"{rest[0]!r} is no port")
+        raise ValueError(f"{rest[0]!r} is not a port")
     return PacketPattern(protocol, int(rest[0]) if rest else None)

@@ -20,7 +20,7 @@ class ApplicabilityRule(Model):
     """When a requirement is not applicable, and why that is right."""
 
     when: Applicability = Field(description="what must be so of the image or the machine")
-    why: Annotated[str, Field(min_length=1, description="why that is no fault, as the certificate says it")]
+    why: Annotated[str, Field(min_length=1, description="why that is not a fault, as the certificate says it")]
 
 
 class Requirement(Model):

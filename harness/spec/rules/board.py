@@ -53,13 +53,13 @@ def _lab(data: Mapping[str, Any], at: KeyPath) -> Iterator[Problem]:
         for key in ("place", "coordinator"):
             value = place.get(key)
             if isinstance(value, str) and not _WORD.fullmatch(value):
-                yield Problem((*at, "lab", "labgrid", key), f"{value!r} is no {key}", "a word, without spaces")
+                yield Problem((*at, "lab", "labgrid", key), f"{value!r} is not a valid {key}", "a word, without spaces")
         tags = place.get("tags")
         for key, value in tags.items() if isinstance(tags, dict) else ():
             if not (
                 isinstance(key, str) and isinstance(value, str) and _WORD.fullmatch(key) and _WORD.fullmatch(value)
             ):
-                yield Problem((*at, "lab", "labgrid", "tags", key), "is no tag", "words of letters, digits and _.:-")
+                yield Problem((*at, "lab", "labgrid", "tags", key), "is not a tag", "words of letters, digits and _.:-")
 
 
 def _one_of(data: Mapping[str, Any], keys: tuple[str, ...], at: KeyPath) -> Iterator[Problem]:
@@ -76,7 +76,9 @@ def _console(console: Mapping[str, Any], at: KeyPath) -> Iterator[Problem]:
     if isinstance(serial, str):
         scheme, colon, _ = serial.partition("://")
         if not serial or not serial.isprintable():
-            yield Problem((*at, "serial"), "is no serial line", "a device such as /dev/ttyUSB0, or a URL of pySerial's")
+            yield Problem(
+                (*at, "serial"), "is not a serial line", "a device such as /dev/ttyUSB0, or a URL of pySerial's"
+            )
         elif colon and scheme not in SCHEMES:
             near = nearest(scheme, SCHEMES)
             yield Problem((*at, "serial"), f"unknown kind of line {scheme!r}",
@@ -115,10 +117,12 @@ def _power(power: Mapping[str, Any], at: KeyPath) -> Iterator[Problem]:
         yield from _host(given.get("host"), (*at, way, "host"))
         oid = given.get("oid")
         if isinstance(oid, str) and not _OID.fullmatch(oid):
-            yield Problem((*at, way, "oid"), f"{oid!r} is no object of SNMP's", "numbers with dots, or MIB::name.index")
+            yield Problem(
+                (*at, way, "oid"), f"{oid!r} is not an object of SNMP's", "numbers with dots, or MIB::name.index"
+            )
         user = given.get("user")
         if isinstance(user, str) and user and not _USER.fullmatch(user):
-            yield Problem((*at, way, "user"), f"{user!r} is no user's name", "a name without spaces")
+            yield Problem((*at, way, "user"), f"{user!r} is not a user's name", "a name without spaces")
     snmp = power.get("snmp")
     if isinstance(snmp, dict):
         third = snmp.get("version") == "3"
@@ -133,21 +137,21 @@ def _target(target: Mapping[str, Any], at: KeyPath) -> Iterator[Problem]:
     yield from _host(target.get("host"), (*at, "host"))
     user = target.get("user")
     if isinstance(user, str) and user and not _USER.fullmatch(user):
-        yield Problem((*at, "user"), f"{user!r} is no user's name", "a name without spaces")
+        yield Problem((*at, "user"), f"{user!r} is not a user's name", "a name without spaces")
     for index, jump in checks.texts(target, "jump"):
         if not _JUMP.fullmatch(jump):
-            yield Problem((*at, "jump", index), f"{jump!r} is no host to jump over", "[user@]host[:port]")
+            yield Problem((*at, "jump", index), f"{jump!r} is not a host to jump over", "[user@]host[:port]")
 
 
 def _argv(data: Mapping[str, Any], key: str, at: KeyPath) -> Iterator[Problem]:
     value = data.get(key)
     if value == () or (isinstance(value, tuple) and (value[0] == "" or any("\0" in str(word) for word in value))):
-        yield Problem((*at, key), "is no command", "a program and its arguments")
+        yield Problem((*at, key), "is not a command", "a program and its arguments")
 
 
 def _host(host: object, at: KeyPath) -> Iterator[Problem]:
     if isinstance(host, str) and host and not _HOST.fullmatch(host):
-        yield Problem(at, f"{host!r} is no host", "a host's name or address")
+        yield Problem(at, f"{host!r} is not a host", "a host's name or address")
 
 
 def _url(url: object, at: KeyPath) -> Iterator[Problem]:
@@ -159,7 +163,7 @@ def _url(url: object, at: KeyPath) -> Iterator[Problem]:
     except ValueError:
         whole = False
     if not whole:
-        yield Problem(at, "is no address of the web", "http://… or https://…")
+        yield Problem(at, "is not a web address", "http://… or https://…")
     elif parts.username is not None:
         yield Problem(at, "has a user or a password in it", "them in `user` and `password_env`")
 
@@ -175,4 +179,4 @@ def _secrets(data: Mapping[str, Any], at: KeyPath) -> Iterator[Problem]:
 
 def _variable(name: str, at: KeyPath) -> Iterator[Problem]:
     if not _VARIABLE.fullmatch(name):  # it may be the secret itself: it is not shown
-        yield Problem(at, "is no variable's name", "the name of the variable that holds the secret")
+        yield Problem(at, "is not a variable's name", "the name of the variable that holds the secret")

@@ -88,7 +88,7 @@ def _option(one: _Found, component: ComponentSpec, table: CommandLine, at: KeyPa
     elif one.value is not None:
         where = (*at, one.value_index)
         if one.option.takes == "number" and not (one.value.isascii() and one.value.isdigit()):
-            yield Problem(where, f"{one.written}: {one.value!r} is no number", "a whole number")
+            yield Problem(where, f"{one.written}: {one.value!r} is not a number", "a whole number")
         if one.option.values and one.value not in one.option.values:
             near = nearest(one.value, one.option.values)
             what = _refused(f"{one.written} {one.value}", component)

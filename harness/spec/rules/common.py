@@ -53,14 +53,14 @@ def rlimit(text: str, _: bool) -> Fault | None:
     """Judge one item of ``rlimits``: NAME,SOFT,HARD."""
     parts = [part.strip() for part in text.split(",")]
     if len(parts) != 3:
-        return Fault(f"{text!r} is no limit", "NAME,SOFT,HARD, as in nofile,1024,4096")
+        return Fault(f"{text!r} is not a limit", "NAME,SOFT,HARD, as in nofile,1024,4096")
     name = parts[0].upper().removeprefix("RLIMIT_")
     if name not in RLIMITS:
         near = nearest(name, RLIMITS)
         return Fault(f"unknown limit {parts[0]!r}", "" if near else f"one of: {', '.join(RLIMITS)}", near.lower())
     for part in parts[1:]:
         if not _LIMIT.fullmatch(part) or (part.isdigit() and int(part) >= 2**64):
-            return Fault(f"{part!r} is no limit's value", "a whole number or unlimited")
+            return Fault(f"{part!r} is not a limit's value", "a whole number or unlimited")
     return None
 
 
@@ -68,7 +68,7 @@ def tmpfs(text: str, _: bool) -> Fault | None:
     """Judge one item of ``tmpfs``: /path[:options]."""
     parts = text.split(":")
     if len(parts) > 2 or not parts[0].startswith("/"):
-        return Fault(f"{text!r} is no tmpfs", "/path or /path:option,option")
+        return Fault(f"{text!r} is not a tmpfs", "/path or /path:option,option")
     return inner_path(parts[0])
 
 
@@ -77,7 +77,7 @@ def bind(text: str, _: bool) -> Fault | None:
     parts = text.split(":")
     if not 2 <= len(parts) <= 3 or not all(parts) or not parts[1].startswith("/"):
         suggestion = f"{text}:{text}" if len(parts) == 1 and text.startswith("/") else ""
-        return Fault(f"{text!r} is no bind", "source:/path or source:/path:option,option", suggestion)
+        return Fault(f"{text!r} is not a bind", "source:/path or source:/path:option,option", suggestion)
     return _source(parts[0]) or inner_path(parts[1])
 
 
@@ -105,7 +105,7 @@ def name(text: str) -> Fault | None:
     """Judge an entry's name: it becomes a folder's name and a word of the boot marks."""
     if _NAME.fullmatch(text):
         return None
-    return Fault(f"{text!r} is no name", "up to 64 of A-Z a-z 0-9 _ - . not beginning with - or .")
+    return Fault(f"{text!r} is not a name", "up to 64 of A-Z a-z 0-9 _ - . not beginning with - or .")
 
 
 def identity(value: object, known: Collection[str] | None, whose: str = "a container's name") -> Fault | None:
@@ -118,7 +118,7 @@ def identity(value: object, known: Collection[str] | None, whose: str = "a conta
             return Fault(f"unknown user or group {value!r}", "" if near else f"a number, root, or {whose}", near)
         value = int(value)
     if isinstance(value, int) and not isinstance(value, bool) and not 0 <= value <= forms.MAX_ID:
-        return Fault(f"{value} is no id", f"0 to {forms.MAX_ID}")
+        return Fault(f"{value} is not an id", f"0 to {forms.MAX_ID}")
     return None
 
 
@@ -236,10 +236,12 @@ def _interface(interface: Data, at: KeyPath) -> Iterator[Problem]:
     for key in ("name", "peer"):
         text = interface.get(key, "")
         if isinstance(text, str) and (text or key == "name") and not _INTERFACE.fullmatch(text):
-            yield Problem((*at, key), f"{text!r} is no interface's name", "up to 15 letters, without spaces, / and :")
+            yield Problem(
+                (*at, key), f"{text!r} is not an interface's name", "up to 15 letters, without spaces, / and :"
+            )
     kind, peer = interface.get("add", ""), interface.get("peer", "")
     if isinstance(kind, str) and kind and not _LINK.fullmatch(kind):
-        yield Problem((*at, "add"), f"{kind!r} is no kind of interface", "dummy, veth or wireguard, say")
+        yield Problem((*at, "add"), f"{kind!r} is not a kind of interface", "dummy, veth or wireguard, say")
     if kind == "veth" and not peer:
         yield Problem(at, "a veth has two ends", "peer, the name of the one that stays in the root")
     elif peer and kind not in ("", "veth"):
@@ -257,10 +259,10 @@ def _device(device: Data, at: KeyPath) -> Iterator[Problem]:
     kinds, kind = ("b", "c", "u", "p"), device.get("type")
     if device.get("path") == "all":
         if isinstance(kind, str) and kind not in ("a", "b", "c"):
-            yield Problem((*at, "type"), f"{kind!r} is no class of devices", "one of: a, b, c")
+            yield Problem((*at, "type"), f"{kind!r} is not a class of devices", "one of: a, b, c")
         return
     if isinstance(kind, str) and kind not in kinds:
-        yield Problem((*at, "type"), f"{kind!r} is no type of device", f"one of: {', '.join(kinds)}")
+        yield Problem((*at, "type"), f"{kind!r} is not a type of device", f"one of: {', '.join(kinds)}")
     if "mode" not in device:
         yield Problem((*at, "mode"), "is missing", 'octal digits in quotes, as in "0666"')
     elif isinstance(device["mode"], str):

@@ -30,7 +30,7 @@ def board(data: Mapping[str, Any], at: KeyPath = ("board",)) -> Iterator[Problem
     """Judge the part of a machine's `board` that is about images."""
     address = data.get("address")
     if isinstance(address, str) and address and not _ADDRESS.fullmatch(address):
-        yield Problem((*at, "address"), f"{address!r} is no host", "a host's name or address")
+        yield Problem((*at, "address"), f"{address!r} is not a host", "a host's name or address")
     yield from _ports(data, at)
     steps = checks.mappings(data, "loader")
     if len(steps) > MOST_STEPS:
@@ -80,7 +80,7 @@ def _ports(data: Mapping[str, Any], at: KeyPath) -> Iterator[Problem]:
     for index, text in checks.texts(data, "ports"):
         there, _, guest = text.partition(":")
         if not all(_PORT.fullmatch(number) and int(number) <= LAST_PORT for number in (there, guest)):
-            yield Problem((*at, "ports", index), f"{text!r} is no pair of ports", "THERE:GUEST, as in 2222:22")
+            yield Problem((*at, "ports", index), f"{text!r} is not a pair of ports", "THERE:GUEST, as in 2222:22")
         elif guest in guests:
             yield Problem((*at, "ports", index), f"the guest's port {guest} has one already", "each once")
         guests.add(guest)
@@ -95,7 +95,7 @@ def _deploy(deploy: Mapping[str, Any], at: KeyPath, data: Mapping[str, Any]) -> 
     for key in given[1:]:
         yield Problem((*at, key), f"there is {given[0]!r} already", "one of the two", at_key=True)
     if deploy.get("command") == ():
-        yield Problem((*at, "command"), "is no command", "a program and its arguments")
+        yield Problem((*at, "command"), "is not a command", "a program and its arguments")
     for index, word in checks.texts(deploy, "command"):
         yield from _filled(word, (*at, "command", index))
     if deploy.get("kexec") is True and "ssh" not in data:
@@ -109,12 +109,12 @@ def _deploy(deploy: Mapping[str, Any], at: KeyPath, data: Mapping[str, Any]) -> 
         ):
             value = netboot.get(key)
             if isinstance(value, str) and value and not good.fullmatch(value):
-                yield Problem((*at, "netboot", key), f"{value!r} is no {key}", what)
+                yield Problem((*at, "netboot", key), f"{value!r} is not a valid {key}", what)
 
     web = deploy.get("http")
     address = web.get("address") if isinstance(web, dict) else None
     if isinstance(address, str) and address and not _NUMBERS.fullmatch(address):
-        yield Problem((*at, "http", "address"), f"{address!r} is no address", "one of this host's, in numbers")
+        yield Problem((*at, "http", "address"), f"{address!r} is not an address", "one of this host's, in numbers")
 
 
 def pattern(text: str, at: KeyPath) -> Iterator[Problem]:
@@ -126,7 +126,7 @@ def pattern(text: str, at: KeyPath) -> Iterator[Problem]:
         if compiled(text).search(b"") is not None:
             yield Problem(at, "is found in an empty line", "a pattern that says how the line looks")
     except ValueError as error:
-        yield Problem(at, f"is no pattern: {error}", "a regular expression of RE2's: no look-around, no \\1")
+        yield Problem(at, f"is not a pattern: {error}", "a regular expression of RE2's: no look-around, no \\1")
 
 
 def packet(text: str, at: KeyPath) -> Iterator[Problem]:
@@ -134,7 +134,9 @@ def packet(text: str, at: KeyPath) -> Iterator[Problem]:
     try:
         packet_pattern(text)
     except ValueError as error:
-        yield Problem(at, f"is no packet: {error}", f"one of {', '.join(PROTOCOLS)}; tcp and udp with a port: udp 67")
+        yield Problem(
+            at, f"is not a packet: {error}", f"one of {', '.join(PROTOCOLS)}; tcp and udp with a port: udp 67"
+        )
 
 
 def _filled(text: str, at: KeyPath) -> Iterator[Problem]:

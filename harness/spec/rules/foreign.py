@@ -40,7 +40,7 @@ def foreign(data: Mapping[str, Any], yaml: Path) -> Iterator[Problem]:
     for index, volume in enumerate(data.get("volumes") or ()):
         if isinstance(volume, str) and not _PLACE.fullmatch(volume):
             yield Problem(
-                ("volumes", index), f"{volume!r} is no place in the OS", "an absolute path, such as /var/data"
+                ("volumes", index), f"{volume!r} is not a place in the OS", "an absolute path, such as /var/data"
             )
     login = data.get("login")
     if isinstance(login, dict):
@@ -84,4 +84,4 @@ def _milestones(data: Mapping[str, Any]) -> Iterator[Problem]:
 
 def _word(name: object, at: KeyPath) -> Iterator[Problem]:
     if isinstance(name, str) and (not _WORD.fullmatch(name) or name == "unready"):
-        yield Problem(at, f"{name!r} is no name", "up to 40 letters, digits and _.-, and not `unready`")
+        yield Problem(at, f"{name!r} is not a name", "up to 40 letters, digits and _.-, and not `unready`")

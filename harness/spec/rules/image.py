@@ -49,7 +49,7 @@ def file_problems(
         yield from problem(path, references.fault(reference, yaml))
         component = components.get(reference)
         if component is not None and (path[0] == "kernel") != (component.kernel is not None):
-            what = "is a kernel, and has its place in `kernel` only" if component.kernel else "is no kernel"
+            what = "is a kernel, and has its place in `kernel` only" if component.kernel else "is not a kernel"
             yield Problem(path, f"the component {component.name} {what}")
     if isinstance(data.get("kernel"), dict):
         yield from _kernel(data["kernel"], whole)

@@ -74,7 +74,7 @@ def _built(folder: Path) -> Path:
         raise UserError(f"{folder} holds the results of a run, not an image", hint=EXPECTED)
     inside = sorted(path.name for path in folder.iterdir() if (path / MANIFEST).is_file() or path.suffix in YAML)[:6]
     hint = f"it has {', '.join(inside)}" if inside else EXPECTED
-    raise UserError(f"{folder} is no built image: it has no {MANIFEST}", hint=hint)
+    raise UserError(f"{folder} is not a built image: it has no {MANIFEST}", hint=hint)
 
 
 def _booted(file: Path) -> Path:

@@ -53,7 +53,9 @@ def component(data: Mapping[str, Any], yaml: Path) -> Iterator[Problem]:
     for key in ("modules", "carries"):
         for index, name in checks.texts(data, key):
             if not _MODULE.fullmatch(name):
-                yield Problem((key, index), f"{name!r} is no module's name", "a kernel module's name, as in dm-crypt")
+                yield Problem(
+                    (key, index), f"{name!r} is not a module's name", "a kernel module's name, as in dm-crypt"
+                )
     yield from _config(_mapping(data, "config"), ("config",))
 
 
@@ -82,7 +84,7 @@ def _mapping(data: Mapping[str, Any], key: str) -> dict[str, Any]:
 def _packages(data: Mapping[str, Any], key: str, at: KeyPath) -> Iterator[Problem]:
     for index, name in checks.texts(data, key):
         if not _PACKAGE.fullmatch(name):
-            yield Problem((*at, key, index), f"{name!r} is no package's name", "a Debian package's name")
+            yield Problem((*at, key, index), f"{name!r} is not a package's name", "a Debian package's name")
 
 
 def architecture(name: str) -> Fault | None:
@@ -96,11 +98,11 @@ def architecture(name: str) -> Fault | None:
 def _user(user: Mapping[str, Any], at: KeyPath) -> Iterator[Problem]:
     name = user.get("name")
     if isinstance(name, str) and not _USER.fullmatch(name):
-        yield Problem((*at, "name"), f"{name!r} is no user's name", "up to 31 of a-z 0-9 _ -")
+        yield Problem((*at, "name"), f"{name!r} is not a user's name", "up to 31 of a-z 0-9 _ -")
     for key in ("home", "shell"):
         value = user.get(key)
         if isinstance(value, str) and not _PASSWD_PATH.fullmatch(value):
-            yield Problem((*at, key), f"{value!r} is no path for /etc/passwd", "a path from / without a colon")
+            yield Problem((*at, key), f"{value!r} is not a path for /etc/passwd", "a path from / without a colon")
     for key in ("uid", "gid"):
         yield from checks.problem((*at, key), checks.identity(user.get(key), None))
 
@@ -147,7 +149,7 @@ def machine(data: Mapping[str, Any]) -> Iterator[Problem]:
     yield from _kernel_lines(data)
     console = data.get("console")
     if isinstance(console, str) and not _CONSOLE.fullmatch(console):
-        yield Problem(("console",), f"{console!r} is no console", "the kernel's name of it, as in ttyS0")
+        yield Problem(("console",), f"{console!r} is not a console", "the kernel's name of it, as in ttyS0")
     if "qemu" not in data and "board" not in data:
         yield Problem((), "nothing says what makes the machine", "`qemu`, or `board`")
     elif "qemu" in data and "board" in data:
@@ -157,7 +159,9 @@ def machine(data: Mapping[str, Any]) -> Iterator[Problem]:
     for key in ("machine", "cpu"):
         value = _mapping(data, "qemu").get(key)
         if isinstance(value, str) and not _WORD.fullmatch(value):
-            yield Problem(("qemu", key), f"{value!r} is no {key} of QEMU", "a name, with ,option=value after it")
+            yield Problem(
+                ("qemu", key), f"{value!r} is not a valid {key} of QEMU", "a name, with ,option=value after it"
+            )
 
 
 def _kernel_lines(data: Mapping[str, Any]) -> Iterator[Problem]:

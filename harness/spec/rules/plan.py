@@ -37,7 +37,9 @@ def plan(data: Mapping[str, Any], yaml: Path, shipped: Collection[str]) -> Itera
     for index, row in checks.mappings(data, "known"):
         until = row.get("until")
         if isinstance(until, str) and not checks.is_day(until):
-            yield Problem(("known", index, "until"), f"{until!r} is no day", "YYYY-MM-DD, the last day of the excuse")
+            yield Problem(
+                ("known", index, "until"), f"{until!r} is not a day", "YYYY-MM-DD, the last day of the excuse"
+            )
     yield from _notify(data.get("notify"))
     names = {*shipped, *ARCHES, *(Path(name).stem for _, name in checks.texts(data, "machines") if is_path(name))}
     for index, image in checks.mappings(data, "images"):

@@ -40,7 +40,7 @@ def profile(data: Mapping[str, Any], yaml: Path | None) -> Iterator[Problem]:
         name = row.get("id")
         if isinstance(name, str):
             if not _ID.fullmatch(name):
-                yield Problem((*at, "id"), f"{name!r} is no id", "up to 40 of a-z 0-9 -")
+                yield Problem((*at, "id"), f"{name!r} is not an id", "up to 40 of a-z 0-9 -")
             if name in ids:
                 yield Problem((*at, "id"), f"{name!r} is here twice", "each id once")
             ids.add(name)
@@ -55,7 +55,7 @@ def profile(data: Mapping[str, Any], yaml: Path | None) -> Iterator[Problem]:
 def _case(text: str, at: KeyPath, yaml: Path | None) -> Iterator[Problem]:
     match = _CASE.fullmatch(text)
     if match is None or ".." in text.split("/"):
-        yield Problem(at, f"{text!r} is no case", "file.py::test_name of the harness, or ./file.py::test_name")
+        yield Problem(at, f"{text!r} is not a case", "file.py::test_name of the harness, or ./file.py::test_name")
         return
     if yaml is None:
         return
@@ -71,7 +71,7 @@ def _case(text: str, at: KeyPath, yaml: Path | None) -> Iterator[Problem]:
 
 @cache
 def functions(path: Path) -> tuple[str, ...]:
-    """Return the names of a case file's functions; none when it is no Python."""
+    """Return the names of a case file's functions; none when it is not Python."""
     try:
         tree = ast.parse(path.read_bytes())
     except (OSError, SyntaxError, ValueError):
@@ -85,7 +85,7 @@ def waivers(data: Mapping[str, Any], known: Collection[str] | None) -> Iterator[
         at: KeyPath = (WAIVERS_KEY, index)
         until, name = row.get("until"), row.get("requirement")
         if isinstance(until, str) and not checks.is_day(until):
-            yield Problem((*at, "until"), f"{until!r} is no date", "the last day on which it counts, as 2027-03-31")
+            yield Problem((*at, "until"), f"{until!r} is not a date", "the last day on which it counts, as 2027-03-31")
         if not isinstance(name, str):
             continue
         if known is not None and name not in known:

@@ -99,7 +99,7 @@ def unreadable(path: Path, source: str) -> Fault | None:
     except OSError as error:
         return Fault(f"{error.strerror}: {source!r}", "a file that is there, or `optional: true`")
     if not stat.S_ISREG(mode):
-        return Fault(f"{source!r} is no file", "a plain file")
+        return Fault(f"{source!r} is not a file", "a plain file")
     return None if os.access(path, os.R_OK) else Fault(f"{source!r} may not be read", "a file that you may read")
 
 

@@ -88,7 +88,7 @@ def _kind(event: yaml.ScalarEvent | yaml.AliasEvent) -> str:
 
 
 def _changed(text: str, root: _Piece, name: str, item: Item) -> str | None:
-    """Return the text with the item in it, None when its section is no list that could take it."""
+    """Return the text with the item in it, None when its section is not a list that could take it."""
     pairs = list(zip(root.parts[0::2], root.parts[1::2], strict=False))
     keys = [text[key.begin : key.end].strip("\"'") for key, _ in pairs]
     if name not in keys:

@@ -98,7 +98,7 @@ def plain(node: YamlNode) -> Any:
 
 
 def read(path: Path) -> Document:
-    """Read a YAML file. UserError when it cannot be opened, SpecError when it is no YAML within the bounds."""
+    """Read a YAML file. UserError when it cannot be opened, SpecError when it is not YAML within the bounds."""
     return parse(content_of(path), path)
 
 
@@ -263,7 +263,7 @@ class _Builder:
         if not isinstance(key, str):
             found = brief(plain(node)) if isinstance(key, dict | list) else node.raw
             suggestion = f'"{node.raw}"' if node.raw and len(node.raw) <= 40 else ""
-            self.complain(node.place, f"{found} is no key", "text", suggestion)
+            self.complain(node.place, f"{found} is not a key", "text", suggestion)
             frame.key = _Skip()
         elif key in frame.node.keys:
             first = frame.node.keys[key]
@@ -318,7 +318,7 @@ class _Builder:
             return text
         value = self._resolve(text, place)
         if not isinstance(value, kinds[kind]) or (kind == "int" and isinstance(value, bool)):
-            self.complain(place, f"{text[:40]!r} is no {kind}")
+            self.complain(place, f"{text[:40]!r} is not a valid {kind}")
         return value
 
     def _resolve(self, text: str, place: YamlPosition) -> object:

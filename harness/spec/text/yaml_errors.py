@@ -1,4 +1,4 @@
-"""What the YAML parser says of a text that is no YAML, in words that say what is wrong and what is expected."""
+"""What the YAML parser says of a text that is not YAML, in words that say what is wrong and what is expected."""
 
 from __future__ import annotations
 

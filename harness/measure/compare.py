@@ -15,6 +15,7 @@ CPU = "cpu/"  # begins the figure of who had the processor (account.py)
 # what older harnesses kept: spans of the kernel's initcalls and modules, and services that were started one by one
 OLDER = ("initcall/", "module/")
 OLDER_ALONE = " alone"
+BESIDE = "services/"
 RENAMED_US, RENAMED_SHARE = 60, 0.02  # one that is gone and one that is new are one under another name, if so alike
 LEAST_SHARE = 0.1  # of the whole change: who has less of it is not named as its cause
 
@@ -43,7 +44,8 @@ class Change:
 class Cause:
     """One owner's part in a change, in µs of the processor; ``share`` of the whole change, None where that is nothing.
 
-    ``before`` or ``after`` is None of who was not there; ``renamed``: what it was called before.
+    ``before`` or ``after`` is None of who was not there; ``renamed``: what it was called before. ``span``: it is a
+    phase, and its time from end to end: all that is known of a boot without a trace.
     """
 
     owner: str
@@ -51,6 +53,7 @@ class Cause:
     after: int | None
     share: float | None
     renamed: str = ""
+    span: bool = False
 
     @property
     def us(self) -> int:
@@ -98,17 +101,25 @@ def compare(before: Mapping[str, int], after: Mapping[str, int], floors: Floors)
 
 
 def causes(before: Mapping[str, int], after: Mapping[str, int], whole_us: int) -> list[Cause]:
-    """Return every owner whose use of the processor differs, largest first; nothing where only one side tells of it."""
+    """Return every owner whose use of the processor differs, largest first.
+
+    Where not both sides tell of it, as a foreign OS cannot, the phases that differ: they follow each other, so they
+    add up to the whole as well.
+    """
     old, new = (
         {name.removeprefix(CPU): us for name, us in side.items() if name.startswith(CPU)} for side in (before, after)
     )
-    if not old or not new:
-        return []
 
     def share(us: int) -> float | None:
         return us / whole_us if whole_us else None
 
     found = []
+    if not old or not new:
+        old, new = ({name: us for name, us in side.items() if _is_phase(name)} for side in (before, after))
+        for name in {**old, **new}:
+            was, is_now = old.get(name), new.get(name)
+            found.append(Cause(name, was, is_now, share((is_now or 0) - (was or 0)), span=True))
+        return _sorted(found)
     gone = {name: us for name, us in old.items() if name not in new}
     for name, us in sorted(new.items(), key=lambda row: -row[1]):
         was = old.get(name)
@@ -118,7 +129,16 @@ def causes(before: Mapping[str, int], after: Mapping[str, int], whole_us: int) -
             was = gone.pop(renamed) if renamed else None
         found.append(Cause(name, was, us, share(us - (was or 0)), renamed))
     found += [Cause(name, us, None, share(-us)) for name, us in gone.items()]
+    return _sorted(found)
+
+
+def _sorted(found: list[Cause]) -> list[Cause]:
     return sorted((one for one in found if one.us or one.renamed), key=lambda one: (-abs(one.us), one.owner))
+
+
+def _is_phase(figure: str) -> bool:
+    """Say whether a figure is a phase of the main line: those of services run side by side."""
+    return not (decides(figure) or is_step(figure) or figure.startswith(BESIDE))
 
 
 def _alike(gone: str, its_us: int, new: str, us: int) -> bool:
@@ -153,6 +173,8 @@ def blamed(culprit: Cause | None) -> str:
     """Return the part of a sentence that names the cause; empty when there is none to name."""
     if culprit is None:
         return ""
+    if culprit.span:
+        return f": {culprit.owner} takes {signed(culprit.us)}"
     if culprit.before is None:
         return f": {culprit.owner} is new and uses {ms(culprit.after or 0)} of the processor"
     if culprit.after is None:

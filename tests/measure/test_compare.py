@@ -179,6 +179,17 @@ def test_nobody_is_blamed_where_one_side_does_not_tell() -> None:
         assert (found.answer, found.causes) == ("same", ())
 
 
+def test_a_phase_is_blamed_where_nobody_tells_who_had_the_processor() -> None:
+    old, new = {"ready": 900_000, "to login": 100_000, "to ready": 800_000}, {"ready": 990_000, "to login": 100_010}
+    found = compare(old, new | {"to ready": 889_990, "services/web": 500_000, "services/web cpu": 9}, Floors())
+    assert [(one.owner, one.us, one.span) for one in found.causes] == [
+        ("to ready", 89_990, True), ("to login", 10, True),
+    ]  # fmt: skip
+    assert sentence(found, "A", "B") == "B takes +90.000 ms (+10.00 %) against A: to ready takes +89.990 ms."
+    traced = compare(BASE, BASE | {"total": 592_000, "kernel": 182_000}, FLOORS)
+    assert (traced.answer, traced.culprit) == ("worse", None), "a phase's time is no cost of anybody's"
+
+
 def test_older_steps_are_neither_changes_nor_causes() -> None:
     older = BASE | {"initcall/a": 5_000, "module/x": 7_000, "services/web alone": 9_000}
     found = compare(BASE, older, FLOORS)

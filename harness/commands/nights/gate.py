@@ -141,7 +141,7 @@ def lines(against: str, judged: Sequence[GateVerdict]) -> Iterator[str]:
         yield from (f"  {line}" for line in table(worse, right=(1, 3, 4, 5)))
         if one.slower and one.causes:
             grew = (f"{page.plain(each.owner)} {amount('exact', each.us, signed=True)}" for each in one.causes[:CAUSES])
-            yield f"  of the processor: {', '.join(grew)}"
+            yield f"  of {'each phase' if one.causes[0].span else 'the processor'}: {', '.join(grew)}"
         if one.unjudged:
             yield page.plain(f"  not judged: {one.unjudged.replace('→', page.arrow)}")
         yield from (f"  {page.plain(note.replace('→', page.arrow))}" for note in one.notes)

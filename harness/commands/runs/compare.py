@@ -169,7 +169,8 @@ def lines(found: CellComparison, width: int) -> Iterator[str]:
 
 
 def _who(one: Comparison, width: int) -> Iterator[str]:
-    causes = [cause for cause in one.causes if abs(cause.us) >= LEAST_SHOWN_US or cause.renamed][:SHOWN]
+    causes = [cause for cause in one.causes if not cause.span and (abs(cause.us) >= LEAST_SHOWN_US or cause.renamed)]
+    causes = causes[:SHOWN]  # a phase is among the figures
     if not causes:
         return
     labels = [f"{cause.owner} (was {cause.renamed})" if cause.renamed else cause.owner for cause in causes]

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from harness.spec.models.base import Login
     from harness.spec.models.foreign import MilestonePattern, OsSpec
 
-__all__ = ["MANIFEST", "OFF_WORDS", "OWN_INIT", "Bootable", "ForeignImage", "Image", "Parts"]
+__all__ = ["MANIFEST", "OFF_WORDS", "OWN_INIT", "Bootable", "End", "ForeignImage", "Image", "Parts", "end_of"]
 SCHEMA = 1
 _KERNEL_AND_INITRD = {part: part for part in ("kernel", "initrd", "probe")}  # of manifests that say nothing of it
 OFF_WORDS = ("harness.then=poweroff",)
@@ -48,6 +48,14 @@ class Parts:
     def has_medium(self) -> bool:
         """Whether it has a disk or CD, which answers when the host gets to it: no time is exact then."""
         return bool(self.disk or self.iso)
+
+
+@dataclass(frozen=True)
+class End:
+    """How a boot ends when all is well: at ``ready`` or ``off`` by itself; the texts that the console shows by then."""
+
+    end: Literal["ready", "off"] = "ready"
+    console: tuple[str, ...] = ()
 
 
 class Bootable(Protocol):
@@ -96,6 +104,12 @@ class Bootable(Protocol):
     @property
     def foreign(self) -> bool:
         """Whether another than the harness's build has made it."""
+
+
+def end_of(image: Bootable) -> End:
+    """Return how a boot of `image` is to end."""
+    said = image.manifest.get("end", {})
+    return End(said.get("end", "ready"), tuple(said.get("console", ())))
 
 
 @dataclass(frozen=True)

@@ -71,6 +71,7 @@ ROW = """\
             counter_since_1900=False,
             exact_cost=1.3,
             layout_us=600,
+            kernel_mib=(88, 112),
         ),
 """
 MACHINE = "arch: riscv64\nconsole: ttyS0\nqemu: {machine: virt, cpu: rv64}\n"

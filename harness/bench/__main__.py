@@ -22,6 +22,7 @@ from harness.bench import (
     evidence,
     histories,
     images,
+    linuxkit,
     mutants,
     page,
     pools,
@@ -69,6 +70,7 @@ BENCHES = {
         Measurement("serial", "wrong results accepted of commands over a serial line that lies", serial.serial),
         Measurement("pool", "runs of a shared lab whose boards fail at random that do not end right", pools.pool),
         Measurement("mutants", "wrong versions of the pure judges that their quick tests let pass", mutants.survivors),
+        Measurement("linuxkit", "LinuxKit's own tests of whole images that do not pass", linuxkit.linuxkit),
         Measurement("wall", "a boot slower by a tenth, found by wall time on a loaded host; false alarms", wall.wall),
     )
 }
@@ -86,7 +88,7 @@ def main(words: Sequence[str] | None = None) -> int:
         raise UserError(f"there is no bench {', '.join(unknown)}", hint=f"one of: {', '.join(BENCHES)}")
     reports, interrupted = [], False
     with tempfile.TemporaryDirectory(prefix="harness-bench-") as scratch:
-        context = Context(Path(scratch), _say, quick=wish.quick)
+        context = Context(Path(scratch), _say, quick=wish.quick, checkout=wish.checkout)
         for name in wish.names or BENCHES:
             report = _begin(BENCHES[name], quick=wish.quick)
             reports.append(report)
@@ -109,6 +111,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("names", nargs="*", metavar="NAME", help="a bench (see --list); all when none is given")
     parser.add_argument("--list", action="store_true", help="say which benches there are")
     parser.add_argument("--quick", action="store_true", help="fewer repetitions; the page stays as it is")
+    parser.add_argument(
+        "--checkout", type=Path, metavar="DIR", help="a checkout of LinuxKit's repository, for linuxkit"
+    )
     parser.add_argument("--check", action="store_true", help="exit 1 when a goal is missed")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything measured to FILE as well")
     parser.add_argument("--page", type=Path, metavar="FILE", help=f"the page to write (docs/{PAGE.name})")

@@ -34,6 +34,7 @@ class Context:
     out: Path
     say: Callable[[str], None]
     quick: bool = False
+    checkout: Path | None = None  # of LinuxKit's repository
     _images: dict[tuple[str, str], Image] = field(default_factory=dict)
 
     def times(self, thorough: int, quick: int) -> int:

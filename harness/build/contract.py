@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import posixpath
 import shlex
 from collections.abc import Sequence
 from typing import Any
@@ -27,6 +28,8 @@ def ours(made: Bundle, prefix: str, top: TreeNode | None = None) -> dict[str, st
     linux = {"rootfsPropagation": "rslave", **made.config["linux"]}
     config = {**made.config, "linux": linux}
     files = {"config.json": _json(config), "settings": _settings(made, prepares=bool(before))}
+    if posixpath.basename(prefix).partition("-")[2] != made.name and not prefix.startswith("containers/services/"):
+        files["settings"] += f"label={shlex.quote(made.name)}\n"
     if before:
         files["prepare"] = _lines(before)
     created = namespaces.lines(made.runtime)
@@ -85,6 +88,7 @@ def _settings(made: Bundle, *, prepares: bool) -> str:
         "health_arg": entry.health.argument if entry.health else "",
         "overlay": "" if made.readonly else "1",
         "prepare": "1" if prepares else "",
+        "console": "1" if entry.log == "console" else "",
         "shared": "" if any(row["type"] == "pid" for row in made.config["linux"]["namespaces"]) else "1",
     }
     return "".join(f"{key}={shlex.quote(value)}\n" for key, value in rows.items() if value)

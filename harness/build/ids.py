@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from harness.spec.models.image import ImageSpec
 from harness.spec.rules.common import SECTIONS
 
 FIRST_ID = 100  # LinuxKit gives named users numbers from here
+
+
+def labels(names: Sequence[str]) -> list[str]:
+    """Return what marks, logs and cases call the containers of a section: their names, numbered where one is taken.
+
+    As with LinuxKit, onboot may have one name twice.
+    """
+    found: list[str] = []
+    for index, name in enumerate(names):
+        found.append(name if name not in found else f"{index:03d}-{name}")
+    return found
 
 
 def named_ids(spec: ImageSpec) -> dict[str, int]:

@@ -228,6 +228,10 @@ class Builder:
         layouts = {name: layout(found, self.store) for name, found in held.items()}
         loads = [] if bare else [name for name in kernel.loads if name in set(map(spelled, asked))]
         root = assemble(spec, arch, parts, modules, loads, layouts)
+        for who, source in root.made_up:
+            self.progress(
+                f"{spec.name} {arch.name}: {who} binds {source}, which nothing brings: it will be empty there"
+            )
         made = make_root(root.tree, inputs.compression, self.settings.turn, self.store)
         busybox = parts[PROBE_COMPONENT].tree.get("usr/bin/busybox")
         assert busybox is not None and busybox.content is not None
@@ -254,6 +258,7 @@ class Builder:
             "compression": inputs.compression,
             "suite": self.settings.suite,
             "expect": expectations(spec, parts),
+            **({"end": spec.expect.model_dump(mode="json")} if spec.expect else {}),
             "images": [
                 *(record(image, parts.get(reference)) for reference, image in images.items()),
                 *(record(image) for image in chain(*held.values())),
@@ -346,7 +351,7 @@ def _packages(made: Iterable[tuple[Iterable[Mapping[str, Any]], bool]]) -> list[
 def expectations(spec: ImageSpec, parts: dict[str, ResolvedImage]) -> dict[str, Any]:
     """Say what a booted image should look like: what cases compare the running system with."""
     from harness.build.bundle import make
-    from harness.build.ids import named_ids
+    from harness.build.ids import labels, named_ids
     from harness.spec.rules.annotations import settings
 
     ids = named_ids(spec)
@@ -354,14 +359,16 @@ def expectations(spec: ImageSpec, parts: dict[str, ResolvedImage]) -> dict[str, 
     rows: dict[str, Any] = {}
     for section in ("onboot", "onshutdown", "services"):
         rows[section] = {}
-        for entry in getattr(spec, section):
+        entries = getattr(spec, section)
+        for entry, label in zip(entries, labels([one.name for one in entries]), strict=True):
             made = make(entry, parts[entry.image].config_for(entry), ids, volumes)
             known = settings(made.annotations)
-            rows[section][entry.name] = {
+            rows[section][label] = {
                 "capabilities": made.config["process"]["capabilities"]["bounding"],
                 "readonly": made.readonly,
                 "binds": [list(pair) for pair in made.binds],
                 "restart": known.restart,
+                **({"ready": known.ready} if section == "services" else {}),
                 "ports": sorted({*ports_of(known), *_listens(known, "tcp")}),
                 "udp": sorted(_listens(known, "udp")),
                 "raw": sorted(_listens(known, "raw")),

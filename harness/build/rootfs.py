@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 from harness import paths
@@ -12,12 +12,13 @@ from harness.arch import Arch
 from harness.build import bundle as bundles
 from harness.build import contract, prepare
 from harness.build.files import content
-from harness.build.ids import named_ids, number
+from harness.build.ids import labels, named_ids, number
 from harness.build.prepare import MADE_AT_BOOT
 from harness.errors import UserError
 from harness.spec import executable
 from harness.spec.models.container import Entry, EntryConfig, File
 from harness.spec.models.image import ImageSpec, Volume
+from harness.spec.rules.annotations import LOG
 from harness.spec.rules.common import SECTIONS
 from harness.tree.tree import Tree, TreeNode, clean, folder, plain, symlink
 
@@ -59,6 +60,7 @@ class RootTree:
     tree: Tree
     owners: list[tuple[str, str, str, str]] = field(default_factory=list)
     ours: bool = True
+    made_up: list[tuple[str, str]] = field(default_factory=list)  # who binds what nothing brings
 
 
 def assemble(
@@ -103,19 +105,28 @@ def assemble(
     late = [file for file in spec.files if clean(file.path).split("/", 1)[0] == "containers"]
     _add_files(tree, [file for file in spec.files if file not in late], spec, ids)
     for section in SECTIONS:
-        for index, entry in enumerate(getattr(spec, section)):
+        entries = getattr(spec, section)
+        for index, (entry, label) in enumerate(zip(entries, labels([one.name for one in entries]), strict=True)):
             place = entry.name if section == "services" else f"{index:03d}-{entry.name}"
             prefix = f"containers/{section}/{clean(place)}"
             try:
-                _add_bundle(tree, prefix, entry, parts[entry.image], ids, volumes, ours=ours)
+                named = entry.model_copy(update={"name": label})
+                made_up = _add_bundle(tree, prefix, named, parts[entry.image], ids, volumes, ours=ours, log=spec.log)
             except UserError as error:
                 raise UserError(f"{section}: {entry.name}: {entry.image}: {error.message}", hint=error.hint) from error
             root.owners.append((section, entry.name, entry.image, prefix))
+            root.made_up += [(f"{section}: {entry.name}", source) for source in made_up if _is_its_own(entry, source)]
     _add_files(tree, [_in_container(tree, file) for file in late], spec, ids)
     _add_loads(tree, loads)
     if ours:
         _move_var(tree)
     return root
+
+
+def _is_its_own(entry: Entry, source: str) -> bool:
+    """Say whether an entry itself binds `source`, and not what its image brings along."""
+    binds = [text.split(":")[0] for text in (*(entry.binds or ()), *(entry.binds_add or ()))]
+    return source in (*binds, *(mount.source for mount in entry.mounts or ()))
 
 
 def _bare() -> dict[str, TreeNode]:
@@ -165,15 +176,20 @@ def _add_bundle(
     volumes: Mapping[str, bool],
     *,
     ours: bool,
-) -> None:
+    log: str,
+) -> list[str]:
+    """Put a container's bundle together; returns what it binds that nothing brings."""
     made = bundles.make(entry, part.config_for(entry), ids, volumes)
+    made = replace(made, annotations={LOG: log, **made.annotations})
     base = "rootfs" if made.readonly else "lower"
     inner = Tree(dict(part.tree.nodes), part.tree.top)
     for path in _CONTAINER_FOLDERS:
         if inner.get(path) is None:
             inner.put(path, folder())
+    made_up = []
     for mount in made.config["mounts"]:
-        _bind_source(tree, mount, made)
+        if _bind_source(tree, mount, made):
+            made_up.append(mount["source"])
         _mount_point(tree, inner, mount, made)
     prepare.make_places(tree, inner, made.runtime)
     _make_cwd(inner, made.config["process"]["cwd"])
@@ -189,6 +205,7 @@ def _add_bundle(
     files = contract.ours(made, prefix, inner.top) if ours else contract.linuxkits(made, prefix)
     for name, text in files.items():
         tree.put(f"{prefix}/{name}", plain(text.encode()))
+    return made_up
 
 
 def _mount_point(root: Tree, inner: Tree, mount: Mapping[str, str], made: bundles.Bundle) -> None:
@@ -222,14 +239,19 @@ def _named_as_file(path: str, made: bundles.Bundle) -> bool:
     return "." in name[1:] and not name.endswith(".d") and path not in made.runtime.mkdir
 
 
-def _bind_source(root: Tree, mount: Mapping[str, str], made: bundles.Bundle) -> None:
-    """Make the file or folder that a bind names, when the root lacks it: a read-only root cannot grow it at boot."""
+def _bind_source(root: Tree, mount: Mapping[str, str], made: bundles.Bundle) -> bool:
+    """Make the file or folder that a bind names, when the root lacks it: a read-only root cannot grow it at boot.
+
+    Says whether nobody can make it then.
+    """
     if mount["type"] != "bind" or not mount["source"].strip("/"):
-        return
+        return False
     source = root.resolve(clean(mount["source"]))
     if source.split("/", 1)[0] not in MADE_AT_BOOT and source not in root.nodes:
         mode = 0o700 if source.startswith("root/") else 0o755
         root.put(source, plain(b"") if _named_as_file(mount["source"], made) else folder(mode))
+        return not source.startswith("var/") and mount["source"] not in made.runtime.mkdir
+    return False
 
 
 def _tree(parts: Mapping[str, ResolvedImage], reference: str) -> Tree | None:

@@ -15,6 +15,7 @@ from typing import Annotated, Any
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from harness.arch import ARCHES
+from harness.build.ids import labels
 from harness.certify import contents
 from harness.certify.contents import EvidenceFiles
 from harness.errors import EvidenceError, HarnessError, UserError
@@ -247,7 +248,7 @@ def _declared(documents: Iterable[Document]) -> dict[str, Any]:
         cmdline = file.kernel.cmdline or cmdline
         for section in SECTIONS:
             names[section] += [entry.name for entry in getattr(file, section)]
-    return {"cmdline": cmdline, **{section: tuple(dict.fromkeys(found)) for section, found in names.items()}}
+    return {"cmdline": cmdline, **{section: tuple(labels(found)) for section, found in names.items()}}
 
 
 def _same_files(files: EvidenceFiles, facts: ManifestFacts) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from math import ceil
 
 from harness import arch as arches
 from harness.emulator import driver as qemudriver
 from harness.errors import HostError, ImageError, UserError
-from harness.image import Bootable
+from harness.image import Bootable, end_of
 from harness.spec.models.machine import MachineSpec
 from harness.store import file_digest
 from harness.system.driver import Prepared
@@ -20,6 +21,8 @@ from harness.system.system import System
 from harness.system.transcript import Transcript
 
 LAST_PORT = 65535
+MIB = 1 << 20
+STEP_MIB = 64  # in which an amount of memory is named
 Prepare = Callable[[Bootable, MachineSpec, BootOptions, ExitStack], Prepared]
 
 
@@ -53,6 +56,27 @@ def _check(image: Bootable, machine: MachineSpec, options: BootOptions) -> None:
             raise UserError(f"{file.parent} has no file {file.name!r}", hint="build the image again")
         if part in parts.digests and file_digest(file) != parts.digests[part]:
             raise ImageError(f"{file} is not the file that its manifest names", hint="build the image again")
+    _check_memory(image, machine, options)
+
+
+def _check_memory(image: Bootable, machine: MachineSpec, options: BootOptions) -> None:
+    """Refuse an image of ours that surely does not fit into the memory of a machine of QEMU's.
+
+    The kernel gives the files of an initrd half of what it has at most, while the initrd itself lies beside them.
+    """
+    if machine.qemu is None or not image.manifest or image.parts.initrd is None:
+        return
+    files = [image.parts.initrd, *([image.parts.probe] if options.probe and image.parts.probe else [])]
+    size = sum(file.stat().st_size for file in files) / MIB
+    surely, at_most = image.arch.kernel_mib
+    memory = machine.qemu.memory
+    if memory < 3 * size + surely:
+        wanted = ceil((3 * size + at_most) / STEP_MIB) * STEP_MIB
+        raise UserError(
+            f"{image.name} does not fit into the memory of {machine.name}: three times its initrd of {size:.0f} MiB "
+            f"and {surely} MiB of the kernel's make {3 * size + surely:.0f} MiB, and it has {memory}",
+            hint=f"give it `qemu: {{memory: {wanted}}}`",
+        )
 
 
 def _prepare_of(machine: MachineSpec) -> Prepare:
@@ -72,7 +96,7 @@ def _start(image: Bootable, machine: MachineSpec, options: BootOptions, stack: E
         machine=machine,
         options=options,
         driver=made.driver,
-        listener=Listener(transcript, finder(image)),
+        listener=Listener(transcript, finder(image), end_of(image).console),
         blank=made.blank,
     )
     stack.callback(system.close)

@@ -11,7 +11,7 @@ from harness.spec.components import Components, check_component
 from harness.spec.foreign import check_os
 from harness.spec.kinds import MODELS, FileKind, keys_of, kind_of_file
 from harness.spec.load import check_machine, check_plan
-from harness.spec.merge import judge, kernel_of
+from harness.spec.merge import OURS, judge, kernel_of
 from harness.spec.policy import check_policy
 from harness.spec.profile import check_profile, check_waivers
 from harness.spec.rules import common as checks
@@ -111,6 +111,7 @@ def _lint_image(document: Document, *, library: bool) -> LintResult:
     notes = [] if kernel else ["names no kernel: it builds only together with a file that does"]
     notes += [f"files[{index}].source: {note}" for index, source in _sources(data)
               if (note := source_note(source, document.file, [document.file.parent]))]  # fmt: skip
+    notes += [f"{key}: ours, and no key of LinuxKit's" for key in OURS if key in data]
     if could:
         notes.append(f"components of the library do the job of {could} of its images: --library takes them")
     return LintResult(document.file, "image", SpecError(complaints).complaints, references, tuple(notes))

@@ -10,7 +10,7 @@ from typing import Any
 
 from harness.spec.components import Components
 from harness.spec.models.container import Entry, File
-from harness.spec.models.image import ImageFile, ImageSpec, Kernel, Volume
+from harness.spec.models.image import Expect, ImageFile, ImageSpec, Kernel, Volume
 from harness.spec.rules import characters, references
 from harness.spec.rules import common as checks
 from harness.spec.rules.image import WholeImage, file_problems, image_references
@@ -19,6 +19,7 @@ from harness.spec.text.reader import Document, mapping_of
 from harness.spec.text.shape import check
 
 CheckedFiles = tuple[list[ImageFile], list[Complaint]]
+OURS = ("expect", "log")  # keys that LinuxKit does not have
 LISTS = ("init", *checks.SECTIONS, "files", "volumes")
 
 
@@ -108,10 +109,22 @@ def merge(documents: Sequence[Document], files: Sequence[ImageFile], components:
         digest=hashlib.sha256(b"".join(document.content for document in documents)).hexdigest(),
         kernel=Kernel.model_construct(**kernel),
         **lists,
+        **_ours(files),
     )
     found = ((reference, components.get(reference, first)) for reference in spec.references)
     named = {reference: component for reference, component in found if component is not None}
     return spec.model_copy(update={"components": named})
+
+
+def _ours(files: Sequence[ImageFile]) -> dict[str, Any]:
+    """Return what the last file that says it says of the keys that LinuxKit does not have."""
+    found: dict[str, Any] = {}
+    for file in files:
+        if file.expect is not None:
+            found["expect"] = Expect(end=file.expect) if isinstance(file.expect, str) else file.expect
+        if file.log is not None:
+            found["log"] = file.log
+    return found
 
 
 def _relocate(file: ImageFile, yaml: Path, first: Path) -> ImageFile:

@@ -26,7 +26,7 @@ from harness.spec.models.board import (
 from harness.spec.models.component import ComponentSpec, Concatenate, KernelPart, User
 from harness.spec.models.container import BindNS, Device, Entry, File, IDMapping, Interface, Mount, Runtime
 from harness.spec.models.foreign import MilestonePattern, Os, OsSpec
-from harness.spec.models.image import ImageFile, KernelKeys, Trust, Volume
+from harness.spec.models.image import Expect, ImageFile, KernelKeys, Trust, Volume
 from harness.spec.models.machine import MachineFile, Qemu
 from harness.spec.models.plan import Budget, DiskLimits, Email, KnownFailure, Notify, Plan, PlanImage
 from harness.spec.models.policy import Policy
@@ -82,6 +82,7 @@ PARTS: dict[str, tuple[tuple[str, type[Model]], ...]] = {
         ("each of `files`", File),
         ("each of `volumes`", Volume),
         ("`trust`", Trust),
+        ("`expect`", Expect),
     ),
     "Component": (
         ("the file", ComponentSpec),

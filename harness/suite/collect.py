@@ -7,10 +7,12 @@ from collections.abc import Sequence
 import pytest
 
 from harness.arch import by_name
+from harness.image import end_of
 from harness.run.cells import Cell
 
 OWN_BOOT = frozenset({"boot", "variant"})
 SHARED_BOOT = frozenset({"system", "shell"})
+BOOTED = OWN_BOOT | SHARED_BOOT | {"exact"}
 OF_OUR_IMAGES = frozenset({"image", "expect", "variant"})
 
 
@@ -27,6 +29,20 @@ def has_no_cell_to_run_on(item: pytest.Item) -> bool:
     return spec is not None and "cell" in spec.params and cell_of(item) is None
 
 
+def is_idle(item: pytest.Item) -> bool:
+    """Say whether a case is not run at all: nothing could be run, or its cell's images are not what it is about."""
+    cell = cell_of(item)
+    return has_no_cell_to_run_on(item) or (cell is not None and _is_of_ends(item) and not _ends(cell))
+
+
+def _is_of_ends(item: pytest.Item) -> bool:
+    return any(item.iter_markers("end"))
+
+
+def _ends(cell: Cell) -> bool:
+    return end_of(cell.built).end == "off"
+
+
 def uses(item: pytest.Item) -> frozenset[str]:
     """Return the fixtures a case asks for, directly or through others."""
     return frozenset(getattr(item, "fixturenames", ()))
@@ -37,18 +53,25 @@ def why_not(item: pytest.Item, cell: Cell) -> str:
     arches = {name for mark in item.iter_markers("arch") for name in mark.args}
     if arches and cell.arch not in arches:
         return f"only on {', '.join(sorted(arches))}"
-    if "exact" in uses(item) and not cell.spec.counts:
-        return f"no exact time: {cell.spec.why_not_exact}"
-    if any(item.iter_markers("network")) and not cell.spec.network:
-        return f"{cell.machine} has no network card that this host reaches"
-    if foreign := _why_not_foreign(item, cell):
-        return foreign
+    if why := _why_not_machine(item, cell) or _why_not_foreign(item, cell):
+        return why
+    if _ends(cell) and not _is_of_ends(item) and uses(item) & BOOTED:
+        return "the image switches itself off when its work is done: it never comes to ready"
     for mark in item.iter_markers("needs"):
         for need in mark.args:
             section, _, name = str(need).partition("/")
             present = cell.built.expect.get(section, {})
             if not present or (name and name not in present):
                 return f"the image has no {need}"
+    return ""
+
+
+def _why_not_machine(item: pytest.Item, cell: Cell) -> str:
+    """Return what of a case the machine of a cell cannot do; empty when it can all."""
+    if "exact" in uses(item) and not cell.spec.counts:
+        return f"no exact time: {cell.spec.why_not_exact}"
+    if any(item.iter_markers("network")) and not cell.spec.network:
+        return f"{cell.machine} has no network card that this host reaches"
     return ""
 
 

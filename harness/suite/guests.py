@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from harness.errors import HarnessError, ImageError, MachineError
 from harness.hostfaults import explained
-from harness.image import Image
+from harness.image import Bootable, Image
 from harness.run.cells import Cell
 from harness.run.run import RunSettings
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 # Seconds; they bound what is lost, so they are generous: a passing run never waits for them.
 WALL_S = 90.0
 EXACT_S = 240.0
+READY_S = 60.0  # in which a service is to be ready where its YAML does not say
 NO_STEPS: Mapping[str, int] = MappingProxyType({})
 GuestT = TypeVar("GuestT")
 
@@ -149,13 +150,13 @@ class Guests:
                 self.run.events.tell("moved", cell=cell.id, what=what, machine=spec.name)
             probed = probe and (image or cell.built).parts.probe is not None
             how = BootOptions(
-                mode="wall", out=self.out(cell, what), probe=probed, forwards=_ports(cell), timeout=WALL_S,
-                timeout_multiplier=self.run.patience,
+                mode="wall", out=self.out(cell, what), probe=probed, forwards=_ports(cell),
+                timeout=_limit(image or cell.built), timeout_multiplier=self.run.patience,
                 **{"reboot": True, **options, "append": tuple(options.get("append", ()))},
             )  # fmt: skip
             system = stack.enter_context(boot(image or cell.built, spec, how))
             if until == "ready":
-                system.wait_ready()
+                system.wait_end()
                 system.prove()
             elif until:
                 system.wait_for(until)
@@ -216,6 +217,11 @@ class Guests:
                   "accelerator_reason": record.accel_reason},
             **facts,
         )  # fmt: skip
+
+
+def _limit(image: Bootable) -> float:
+    """Return how many seconds a boot may take: longer where the image's YAML gives a service longer to be ready."""
+    return WALL_S + max((row.get("ready", READY_S) - READY_S for row in image.expect["services"].values()), default=0)
 
 
 def _ports(cell: Cell) -> tuple[int, ...]:

@@ -84,7 +84,7 @@ class Worker(Lister):
 
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
         """Leave out, skip, group and sort."""
-        if idle := [item for item in items if collect.has_no_cell_to_run_on(item)]:
+        if idle := [item for item in items if collect.is_idle(item)]:
             config.hook.pytest_deselected(items=idle)
             items[:] = [item for item in items if item not in idle]
         collect.arrange(items)

@@ -21,8 +21,9 @@ READY = "ready"
 class Listener:
     """Takes pieces of a console's bytes with the time they came (s since QEMU's start); keeps little of them."""
 
-    def __init__(self, transcript: Transcript, finder: Finder | None = None) -> None:
+    def __init__(self, transcript: Transcript, finder: Finder | None = None, awaited: Sequence[str] = ()) -> None:
         self.transcript = transcript
+        self.missing = {text.encode(): text for text in awaited}  # of these, what no line has held yet
         self.finder = finder or Marks()
         self.milestones: list[Milestone] = []
         self.witness: list[WitnessFrame] = []  # the marks that left as frames
@@ -66,6 +67,8 @@ class Listener:
         if not lines.endswith(b"\n"):
             lines += b"\n"
         self.transcript.write(lines, host_s)
+        for text in [text for text in self.missing if text in lines]:
+            del self.missing[text]
         self._tail = lines[-TAIL_BYTES:] if len(lines) >= TAIL_BYTES else (self._tail + lines)[-TAIL_BYTES:]
         found, ready = self.finder.find(raw, lines, host_s)
         self._digest(raw, ready)

@@ -41,6 +41,8 @@ _STEPS = (
 _PLACES = tuple(re.compile(pattern) for pattern in _STEPS)
 _SERVICES = _STEPS.index(rf"services/{_NAME} (?:ready|unready)")
 _RUN = re.compile(rf"(?P<place>services/{_NAME}) (?P<step>start|exited)")
+# an onboot that switches off may end before the system goes down, or while it does
+_ONBOOT_END = re.compile(rf"onboot/{_NAME} (?:done|failed|timeout)")
 _ENDS = {"done", "failed", "timeout"}
 
 
@@ -117,7 +119,7 @@ def _order(boot: Sequence[Milestone], *, restarted: bool) -> Iterator[str]:
             continue
         if name in seen:
             yield f"the mark {name!r} stands twice"
-        elif now < place:
+        elif now < place and not ("shutdown" in seen and _ONBOOT_END.fullmatch(name)):
             yield f"the mark {name!r} comes after {last!r}, and belongs before it"
         elif (other := {READY: UNREADY, UNREADY: READY}.get(name)) and other in seen:
             yield f"the marks {other!r} and {name!r} exclude each other"

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from harness.errors import HarnessError, ImageError, MachineError, UserError
 from harness.files import write
-from harness.image import Bootable
+from harness.image import Bootable, end_of
 from harness.spec.models.machine import MachineSpec
 from harness.system import marks
 from harness.system.console import Console
@@ -35,7 +35,9 @@ DRAIN_S = 10.0  # for what a machine that is off had said to be read
 LOOPBACK = "127.0.0.1"
 FIRST = "init"  # the first mark of every boot
 UNREADY = "unready"
-TROUBLE = (" failed", " timeout", " unready", " exited")
+FATAL = (" failed", " timeout", "unready")
+TROUBLE = (*FATAL, " exited")
+RESTARTED = "reboot: Restarting system"  # the kernel's last words
 
 
 @dataclass
@@ -158,6 +160,23 @@ class System:
             raise self._dead()
         if self.listener.failure:
             raise self._failure()
+
+    def wait_end(self, timeout: float | None = None) -> None:
+        """Wait for the end that the image's YAML expects: `ready`, or off by itself; ImageError for any other one.
+
+        What it expects on the console must be there by then.
+        """
+        if end_of(self.image).end == "ready":
+            self.wait_ready(timeout)
+        else:
+            self.wait_off(timeout)
+            self.judge()
+            if troubles := self._troubles(fatal=True):
+                raise self.error(ImageError, "it switched itself off, but not all went well", details=troubles)
+            if RESTARTED in self.console.last_lines():
+                raise self.error(ImageError, "it restarted, where its YAML expects that it switches itself off")
+        if missing := list(self.listener.missing.values()):
+            raise self.error(ImageError, f"its console never showed {missing[0]!r}, as its YAML expects")
 
     def power_off(self, timeout: float = 60) -> bool:
         """Power off, and wait until it is off; say whether it went off cleanly.
@@ -329,6 +348,6 @@ class System:
         marks = self.milestones
         return f" after {marks[-1].name!r}" if marks else " before its first mark"
 
-    def _troubles(self) -> str:
-        rows = [mark for mark in self.milestones if mark.name.endswith(TROUBLE)]
+    def _troubles(self, *, fatal: bool = False) -> str:
+        rows = [mark for mark in self.milestones if mark.name.endswith(FATAL if fatal else TROUBLE)]
         return "\n".join(f"  {row.name} {' '.join(f'{k}={v}' for k, v in row.values.items())}".rstrip() for row in rows)

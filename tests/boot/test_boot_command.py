@@ -232,3 +232,50 @@ def test_a_person_is_told_why_the_machine_has_ended(image: str, tmp_path: Path) 
     seat = Seat(image, "-m", str(wrong))
     seat.until(b"the cause is in the machine")
     assert seat.end() == 4
+
+
+def test_a_command_runs_on_a_system_that_is_not_ready(toy_image: Callable[..., Image]) -> None:
+    made = toy_image(
+        "say onboot/a start; say onboot/a failed code=3; say unready\n"
+        "$b mkdir /bin; $b cp $b /bin/sh; exec $b sleep 100000\n"
+    )
+    done = harness(str(made.folder), *MACHINE, "--run", "echo out; exit 9", "--json")
+    assert json.loads(done.stdout) == {"ready": False, "code": 9, "output": "out\n"}
+    assert "the boot came to its end unready\n  onboot/a failed code=3" in done.stderr
+    assert "the command is run all the same" in done.stderr
+
+
+def expects(image: Image, **end: object) -> None:
+    """Let an image's manifest say how its boot ends."""
+    path = image.folder / "manifest.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "end": end}))
+
+
+@pytest.mark.parametrize(
+    ("script", "fault"),
+    [
+        ("say onboot/a start; say onboot/a done; echo all done; say shutdown; say off", ""),
+        ("echo all; echo done; say off", "its console never showed 'all done', as its YAML expects"),
+        ("echo all done; say onboot/a start; say onboot/a failed code=1; say off", "but not all went well"),
+        ("echo all done; say unready; say off", "but not all went well"),
+        ("echo all done; say off; $b reboot -f", "it restarted, where its YAML expects that it switches itself off"),
+        ("echo all done; exec $b sleep 100000", ": no power-off"),
+    ],
+)
+def test_an_image_that_switches_itself_off_is_judged_by_its_words(
+    toy_image: Callable[..., Image], script: str, fault: str
+) -> None:
+    made = toy_image(f"{script}; $b poweroff -f\n")
+    expects(made, end="off", console=["all done"])
+    done = harness(str(made.folder), *MACHINE, "--timeout", "5" if "100000" in script else "60")
+    assert done.returncode == (5 if fault else 0), done.stderr
+    assert fault in done.stderr
+    assert done.stdout.endswith("it switched itself off, as its YAML expects\n") == (not fault)
+
+
+def test_an_image_that_switches_itself_off_has_no_ready_to_be_timed(toy_image: Callable[..., Image]) -> None:
+    made = toy_image("")
+    expects(made, end="off")
+    for words in (["--exact"], ["--explain"], ["--runs", "2"], ["--run", "true"]):
+        done = harness(str(made.folder), *MACHINE, *words)
+        assert (done.returncode, "switches itself off when its work is done" in done.stderr) == (2, True), done.stderr

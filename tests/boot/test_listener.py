@@ -63,6 +63,7 @@ def test_what_only_looks_like_a_mark_is_none(line: bytes) -> None:
         (b"[    1.000000] Internal error: Oops: 96000004 [#1] SMP\n", "the kernel hit an oops"),
         (b"[    1.000000] illegal operation: 0001 ilc:1 [#1] SMP\n", "the kernel hit an oops"),
         (b"[    1.000000] Out of memory: Killed process 7 (x)\n", "the guest ran out of memory"),
+        (b"[    1.252098] Initramfs unpacking failed: write error\n", "the initrd does not fit into the memory"),
     ],
 )
 def test_a_lost_guest_is_recognised(line: bytes, what: str) -> None:

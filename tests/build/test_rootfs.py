@@ -58,6 +58,16 @@ def text(root: RootTree, path: str) -> str:
     return node.content.read().decode()
 
 
+def test_what_an_entry_binds_and_nothing_brings_is_named(spec) -> None:
+    binds = "['/ect/my.conf:/etc/my.conf', '/etc/passwd:/p', '/etc/late:/l', '/var/x:/x', '/run/y:/y', '/made:/m']"
+    yaml = f"services: [{{name: s, image: sysctl, binds: {binds}, runtime: {{mkdir: [/made]}}}}]\n"
+    root = made(spec(yaml + "files: [{path: etc/late/a, contents: a}]\n"))
+    assert root.made_up == [("services: s", "/ect/my.conf")]
+    # what an image brings along is its own business
+    parts = {**PARTS, "sysctl": ResolvedImage("sysctl", layer(), EntryConfig(command=("/a",), binds=("/no:/no",)))}
+    assert made(spec("services: [{name: s, image: sysctl}]\n"), parts).made_up == []
+
+
 def test_modules_that_components_need_are_loaded_after_the_yamls_own(spec) -> None:
     for own, expected in (
         ("", "dm_crypt\ntun\n"),

@@ -127,7 +127,7 @@ def test_all_mistakes_come_at_once(tmp_path: Path) -> None:
         "13:12: services[1].image: 'Nginx:latest' is not an image reference, expected [host/]name[:tag][@digest], "
         "did you mean nginx:latest?",
         "14:1: version: unknown key, expected one of: "
-        "kernel, init, onboot, onshutdown, services, files, volumes, trust",
+        "kernel, init, onboot, onshutdown, services, files, volumes, trust, expect, log",
     ]
 
 

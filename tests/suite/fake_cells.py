@@ -112,7 +112,7 @@ def boot(image, machine, options):
     log("up", time.monotonic())
     system = SimpleNamespace(
         alive=True, prove=lambda: None, record=record(), transcript=options.out / "transcript.txt",
-        wait_ready=lambda: None, wait_for=lambda mark: None, shell=None,
+        wait_end=lambda: None, wait_for=lambda mark: None, shell=None,
     )  # fmt: skip
 
     def power_off():

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from harness.build.settings import Settings
 from harness.commands.images.bootable import BootRequest, image_of, leave, power_off
-from harness.errors import UserError
-from harness.image import Bootable
+from harness.errors import ImageError, UserError
+from harness.image import Bootable, end_of
 from harness.launch import boot as started
 from harness.launch import exact_pair
 from harness.measure.medians import fewest
@@ -26,6 +26,8 @@ def boot(images: Sequence[str], machine: str, settings: Settings, request: BootR
     _check(request)
     spec = load_machine(machine)
     image = image_of(images, spec, settings)
+    if end_of(image).end == "off":
+        _check_end(image, request)
     if request.disks is not None:
         _keep(request.disks, spec, image)
     if request.command is not None and not (image.parts.probe or image.login):
@@ -55,6 +57,12 @@ def _check(request: BootRequest) -> None:
         raise UserError("--disks is for single boots in wall time: others begin with empty disks each")
     if request.within is not None and request.runs < fewest():
         raise UserError(f"--within needs --runs {fewest()} at least: of fewer boots nothing is known of a median")
+
+
+def _check_end(image: Bootable, request: BootRequest) -> None:
+    if request.exact or request.explain or request.runs > 1 or request.command is not None:
+        raise UserError(f"{image.name} switches itself off when its work is done: it never comes to ready",
+                        hint="leave --exact, --explain, --runs and --run out, or its `expect: off`")  # fmt: skip
 
 
 def _keep(folder: Path, machine: MachineSpec, image: Bootable) -> None:
@@ -97,10 +105,15 @@ def _wall(image: Bootable, machine: MachineSpec, out: Path, request: BootRequest
             progress(f"port {guest} of the guest is 127.0.0.1:{host}")
         if interactive:
             system.interact()
+            if end_of(image).end == "off" and not system.alive:
+                system.wait_end()
             return 0
-        system.wait_ready()
-        system.prove()
-        code = _command(system, request.command, as_json=request.as_json) if request.command is not None else 0
+        ready = _come_up(system, run=request.command is not None)
+        if end_of(image).end == "off":
+            return _ended(system, as_json=request.as_json)
+        code = 0
+        if request.command is not None:
+            code = _command(system, request.command, ready=ready, as_json=request.as_json)
         if request.command is None:
             if request.as_json:
                 print(system.record.dumps())
@@ -110,10 +123,37 @@ def _wall(image: Bootable, machine: MachineSpec, out: Path, request: BootRequest
         return code
 
 
-def _command(system: System, command: str, *, as_json: bool) -> int:
+def _come_up(system: System, *, run: bool) -> bool:
+    """Wait for the end of the boot; one that fails is no reason not to `run` a command, which may tell why."""
+    try:
+        system.wait_end()
+    except ImageError as error:
+        if not run or not system.alive:
+            raise
+        progress(f"{error.message}\n{error.details}\nthe command is run all the same")
+        return False
+    if system.alive:
+        system.prove()
+    return True
+
+
+def _ended(system: System, *, as_json: bool) -> int:
+    if as_json:
+        print(system.record.dumps())
+    else:
+        _table(system.record, exact=False)
+        print("it switched itself off, as its YAML expects")
+    return 0
+
+
+def _command(system: System, command: str, *, ready: bool, as_json: bool) -> int:
     result = system.shell.run(command)
     if as_json:
-        print(json.dumps({"code": result.code, "output": result.stdout.decode(errors="replace")}, indent=1))
+        print(
+            json.dumps(
+                {"ready": ready, "code": result.code, "output": result.stdout.decode(errors="replace")}, indent=1
+            )
+        )
         return result.code
     sys.stdout.buffer.write(result.stdout)
     sys.stdout.buffer.flush()

@@ -56,7 +56,7 @@ def _boot(image: Bootable, machine: MachineSpec, out: Path, request: BootRequest
         options = BootOptions(mode="wall", out=folder, append=request.append, timeout=request.timeout)
         try:
             with started(image, machine, options) as system:
-                system.wait_ready()
+                system.wait_end()
                 record = system.record
                 power_off(system)
                 return record

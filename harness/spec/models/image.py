@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from harness.spec.models.base import IMAGE_REFERENCE, Model, Strings
+from harness.spec.models.base import IMAGE_REFERENCE, Model, NonEmptyText, Strings
 from harness.spec.models.component import ComponentSpec
 from harness.spec.models.container import Entry, File
 
@@ -59,6 +59,17 @@ class Trust(Model):
     org: Strings = Field((), description="ignored")
 
 
+class Expect(Model):
+    """How a boot of the image ends when all is well."""
+
+    end: Literal["ready", "off"] = Field(
+        "ready", description="`ready`, or `off`: its own work done, it switches the machine off"
+    )
+    console: tuple[NonEmptyText, ...] = Field(
+        (), description="texts that stand on the console by then, each in one line"
+    )
+
+
 class ImageFile(Model):
     """One YAML file of an image, before files are merged."""
 
@@ -72,6 +83,12 @@ class ImageFile(Model):
     files: tuple[File, ...] = Field((), description="files, folders and links of the root")
     volumes: tuple[Volume, ...] = Field((), description="named volumes that containers bind; each name once")
     trust: Trust = Field(default_factory=Trust, description="accepted and ignored, as by LinuxKit")
+    expect: Literal["ready", "off"] | Expect | None = Field(
+        None, description="ours, and not LinuxKit's: how a boot ends when all is well; `off` is short for `end: off`"
+    )
+    log: Literal["file", "console"] | None = Field(
+        None, description="ours, and not LinuxKit's: `harness.log` of all containers that do not say it"
+    )
 
 
 class Substitution(Model):
@@ -104,6 +121,8 @@ class ImageSpec(Model):
     volumes: tuple[Volume, ...] = ()
     components: dict[str, ComponentSpec] = Field(default_factory=dict)  # what it is made of, by reference
     substitutions: tuple[Substitution, ...] = ()
+    expect: Expect | None = None
+    log: Literal["file", "console"] = "file"
 
     @property
     def references(self) -> tuple[str, ...]:

@@ -11,8 +11,10 @@ from harness.errors import UserError
 from harness.spec.text.complaints import Fault, nearest
 
 PREFIX = "harness."
+LOG = "harness.log"
 Restart = Literal["on-failure", "always", "never"]
 HealthKind = Literal["tcp", "http", "file", "log", "exec"]
+LOGS = ("file", "console")
 RESTARTS = ("on-failure", "always", "never")
 HIGHEST = {"tcp": 65535, "udp": 65535, "raw": 255}
 LONGEST = 86_400  # seconds
@@ -36,6 +38,7 @@ class EntrySettings:
     ready: int = 60
     ports: tuple[tuple[str, int], ...] = ()  # (tcp, udp or raw, number)
     mounts: tuple[str, ...] = ()
+    log: str = "file"
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,10 @@ def _judge_ports(value: str) -> str | None:
 
 def _ports(value: str) -> tuple[tuple[str, int], ...]:
     return tuple((kind, int(port)) for kind, _, port in (word.partition(":") for word in value.split()))
+
+
+def _judge_log(value: str) -> str | None:
+    return None if value in LOGS else nearest(value, LOGS)
 
 
 def _judge_mounts(value: str) -> str | None:
@@ -133,6 +140,13 @@ SETTINGS: dict[str, Setting] = {
         "paths, with a space between",
         _judge_mounts,
     ),
+    LOG: Setting(
+        ("onboot", "onshutdown", "services"),
+        "file",
+        "where what it says is shown: in its file below /var/log, or on the console too",
+        "one of: " + ", ".join(LOGS),
+        _judge_log,
+    ),
 }
 
 
@@ -169,4 +183,5 @@ def settings(annotations: Mapping[str, str] | None) -> EntrySettings:
         ready=int(given.get("harness.ready", "60")),
         ports=_ports(given.get("harness.ports", "")),
         mounts=tuple(given.get("harness.mounts", "").split()),
+        log=given.get(LOG, "file"),
     )

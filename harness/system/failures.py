@@ -30,11 +30,7 @@ BAD = (
     Bad("the kernel hit an oops", b"Internal error", rb"Internal error: "),
     Bad("the kernel hit an oops", b"[#", rb"[^\n]{1,120}: [0-9a-f]{4}[^\n]{0,40} \[#\d+\]"),
     Bad("the kernel hit an oops", b"Unable to handle kernel", rb"Unable to handle kernel"),
-    Bad(
-        "the initrd does not fit into the machine's memory",
-        b"Initramfs unp",
-        rb"Initramfs unpacking failed: write error",
-    ),
+    Bad("the initrd does not fit into the memory", b"Initramfs unp", rb"Initramfs unpacking failed: write error"),
     Bad("the guest ran out of memory", b"Out of memory", rb"Out of memory"),
     Bad("the guest ran out of memory", b"System is deadlocked", rb"System is deadlocked"),
 )

@@ -16,6 +16,7 @@ from harness.build import formats, squashlinks
 from harness.build.settings import COMPRESSIONS
 from harness.tree.tree import ELF, Tree, TreeNode, folder, plain, symlink
 
+pytestmark = pytest.mark.builds
 SERVICES = [f"containers/services/{name}/rootfs" for name in ("one", "two", "three")]
 # prints of every file below a mounted squashfs: count of links, inode, path, and its digest
 LOOK = (

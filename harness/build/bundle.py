@@ -62,8 +62,8 @@ def make(
     config = merge(label, entry)
     readonly = bool(config.readonly)
     mounts = _mounts(config, readonly, volumes)
-    capabilities = _capabilities(config.capabilities)
-    ambient = _capabilities(config.ambient)
+    capabilities = kept(config.capabilities)
+    ambient = kept(config.ambient)
     bounding = sorted({*capabilities, *ambient})
     uid, gid = number(config.uid, ids), number(config.gid, ids)
     resources = _resources(config)
@@ -169,7 +169,8 @@ def _namespaces(config: EntryConfig) -> list[dict[str, str]]:
     return rows
 
 
-def _capabilities(names: Sequence[str] | None) -> list[str]:
+def kept(names: Sequence[str] | None) -> list[str]:
+    """Return the capabilities that an entry's words mean: ``all`` and ``none`` are spelled out."""
     names = list(names or ())
     if len(names) == 1 and names[0].lower() in ("all", "none"):
         return list(CAPABILITIES) if names[0].lower() == "all" else []

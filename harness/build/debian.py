@@ -6,6 +6,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
+from dataclasses import fields
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from harness.build.apt import Apt
 
 RESOLUTION_VERSION = 4
+# An answer that was remembered before a package's record had all of these is of an older harness.
+RECORDED = [field.name for field in fields(DebianPackage)]
 DEB = DOWNLOADS["debs"]
 
 
@@ -106,7 +109,8 @@ class Debian:
         return new
 
     def _record(self, names: Sequence[str], arch: Arch) -> str:
-        return digest_of([RESOLUTION_VERSION, self.suite, self._sources_text, list(names), arch.debian])
+        asked = [self.suite, self._sources_text, list(names), arch.debian]
+        return digest_of([RESOLUTION_VERSION, RECORDED, *asked])
 
     def known(self, names: Sequence[str], arch: Arch) -> Resolution | None:
         """Return the remembered answer to a request, or None."""

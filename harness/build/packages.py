@@ -12,6 +12,9 @@ from typing import Any
 from harness.errors import UserError
 from harness.store import digest_of
 
+# What manifests and bills of materials say of a package. Mirrors may offer the same bytes as somebody else's.
+TOLD = ("name", "version", "arch", "sha256", "source", "source_version", "origin")
+
 
 @dataclass(frozen=True)
 class DebianPackage:
@@ -53,8 +56,9 @@ class Resolution:
 
     @cached_property
     def digest(self) -> str:
-        """The key of what depends on these packages' bytes."""
-        return digest_of([self.arch, self.names, [package.sha256 for package in self.packages]])
+        """The key of what is made of these packages: of their bytes, and of what a manifest says of them."""
+        said = [[getattr(package, name) for name in TOLD] for package in self.packages]
+        return digest_of([self.arch, self.names, said])
 
     def records(
         self, carried: Mapping[str, int], kept: Mapping[str, Mapping[str, str]] = MappingProxyType({})

@@ -165,6 +165,7 @@ class Builder:
                 "sources": [(name, file_digest(path) if path.is_file() else "") for name, path in sources],
                 "arch": inputs.arch.name,
                 "components": [(name, component.digest) for name, component in inputs.components.items()],
+                "suite": self.settings.suite,
                 "packages": resolutions,
                 "images": [inputs.images, inputs.layouts],
                 "compression": inputs.compression,

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,9 +15,10 @@ from debian_mirror import SUITE, Item, Repository
 
 from harness import paths
 from harness.arch import ARCHES
-from harness.build.debian import DEB
+from harness.build.debian import DEB, RECORDED
 from harness.build.lock import PackageLock
 from harness.build.mirror import MirrorError
+from harness.build.packages import TOLD
 from harness.errors import EXIT_USER, HostError, UserError
 from harness.exports import export, take
 
@@ -214,6 +216,24 @@ def test_an_answer_cut_short_by_a_crash_is_asked_again(make, tmp_path) -> None:
     (record,) = (tmp_path / "cache" / "resolved").iterdir()
     record.write_text(record.read_text()[:50])
     assert make().resolve(["tool"], ARM) == resolution
+
+
+def test_an_answer_of_an_older_harness_is_asked_again(make, mirror, monkeypatch: pytest.MonkeyPatch) -> None:
+    make().resolve(["tool"], ARM)
+    mirror.close()
+    assert make(offline=True).resolve(["tool"], ARM)
+    monkeypatch.setattr("harness.build.debian.RECORDED", [*RECORDED, "more"])
+    with pytest.raises(HostError, match="is not resolved yet, and this build is offline"):
+        make(offline=True).resolve(["tool"], ARM)
+
+
+def test_what_a_manifest_says_of_packages_is_in_the_key_of_what_is_made_of_them(make) -> None:
+    found = make().resolve(["tool"], ARM)
+    digests = {found.digest}
+    for name in TOLD:
+        others = tuple(replace(one, **{name: "other"}) for one in found.packages)
+        digests.add(replace(found, packages=others).digest)
+    assert len(digests) == 1 + len(TOLD)
 
 
 def test_offline_says_what_is_missing(make) -> None:

@@ -7,30 +7,27 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
 
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import ValidationError
 
-from harness.arch import ARCHES
-from harness.build.ids import labels
 from harness.certify import contents
 from harness.certify.contents import EvidenceFiles
+from harness.certify.declared import agree
+from harness.certify.manifest import MANIFEST_FACTS, ManifestFacts
 from harness.errors import EvidenceError, HarnessError, UserError
 from harness.image import MANIFEST, ForeignImage, Image
 from harness.run.inputs import SIZE_BUDGET
 from harness.spec.foreign import describes_os
 from harness.spec.load import check_machine
-from harness.spec.models.base import SHIPPED, Model
+from harness.spec.models.base import SHIPPED
 from harness.spec.models.foreign import OsSpec
-from harness.spec.models.image import ImageFile, Substitution
 from harness.spec.models.machine import MachineSpec
 from harness.spec.models.plan import Budget
 from harness.spec.models.profile import ProfileSpec, Waiver
 from harness.spec.profile import Profile, check_profile, check_waivers, whole
-from harness.spec.rules.common import SECTIONS
 from harness.spec.rules.foreign import foreign
 from harness.spec.rules.profile import OWN, parts_of
 from harness.spec.text.complaints import Complaint
@@ -39,70 +36,6 @@ from harness.spec.text.shape import check
 from harness.store import digest_of
 
 _NUMBERED = re.compile(r"\d+-(.*)")
-
-
-class _Row(Model):
-    model_config = ConfigDict(extra="ignore")
-
-
-class ManifestFile(_Row):
-    """A file of a manifest."""
-
-    name: str
-    size: Annotated[int, Field(ge=0)]
-    sha256: str
-    shipped: bool
-
-
-class ManifestSpec(_Row):
-    """The YAML files of a manifest."""
-
-    files: tuple[str, ...]
-    sha256: str
-
-
-class DeclaredContainer(_Row):
-    """What a manifest says that a container declares."""
-
-    capabilities: tuple[str, ...]
-    readonly: bool
-    binds: tuple[tuple[str, str], ...]
-    restart: str
-    ports: tuple[int, ...]
-    mounts: tuple[str, ...]
-
-
-class ManifestRoot(_Row):
-    """The root file system of a manifest."""
-
-    sha256: str
-    size: Annotated[int, Field(ge=0)]
-
-
-class ManifestComponent(_Row):
-    """A part of a manifest's root."""
-
-    section: str
-    name: str
-    own: Annotated[int, Field(ge=0)]
-
-
-class ManifestFacts(_Row):
-    """What is read of a manifest."""
-
-    name: str
-    arch: str
-    spec: ManifestSpec
-    cmdline: str
-    expect: dict[str, dict[str, DeclaredContainer]]
-    substitutions: tuple[Substitution, ...] = ()
-    files: tuple[ManifestFile, ...]
-    boot: dict[str, str] = Field(default_factory=dict)
-    root: ManifestRoot
-    components: tuple[ManifestComponent, ...]
-
-
-_MANIFEST: TypeAdapter[ManifestFacts] = TypeAdapter(ManifestFacts)
 
 
 @dataclass(frozen=True)
@@ -208,47 +141,16 @@ def _image(files: EvidenceFiles) -> tuple[Image | ForeignImage, str, tuple[str, 
     content = files.content(name)
     contents.loads(content, name)
     try:
-        facts = _MANIFEST.validate_json(content)
+        facts = MANIFEST_FACTS.validate_json(content)
     except ValidationError as error:
         first = error.errors()[0]
         raise EvidenceError(f"{name}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
     if facts.substitutions:
         digest = digest_of([digest, [one.model_dump() for one in facts.substitutions]])
-    _agree(name, _declared(documents), facts, plain, digest)
+    agree(name, documents, facts, plain, digest)
     _same_files(files, facts)
     assert made.manifest  # which judges its schema
     return made, digest, plain
-
-
-def _agree(
-    manifest: str, declared: Mapping[str, Any], facts: ManifestFacts, yamls: tuple[str, ...], digest: str
-) -> None:
-    """Compare what a manifest says of the image's YAML with the YAML."""
-    rows: dict[str, tuple[object, object]] = {
-        "name": (facts.name, Path(yamls[0]).stem),
-        "arch": (facts.arch in ARCHES, True),
-        "spec.files": (facts.spec.files, yamls),
-        "spec.sha256": (facts.spec.sha256, digest),
-        "cmdline": (facts.cmdline, declared["cmdline"]),
-        **{f"expect.{section}": (tuple(facts.expect.get(section, ())), declared[section]) for section in SECTIONS},
-    }
-    for key, (said, found) in rows.items():
-        if said != found:
-            raise EvidenceError(f"{manifest} says of {key} what the image's YAML does not", details=f"{said}: {found}")
-
-
-def _declared(documents: Iterable[Document]) -> dict[str, Any]:
-    """Return what an image's YAML says of its command line, and of the names in each section."""
-    cmdline = ""
-    names: dict[str, list[str]] = {section: [] for section in SECTIONS}
-    for document in documents:
-        file, problems = check(ImageFile, document, {})
-        if file is None:
-            raise _refuse(str(document.file.name), map(document.complain, problems))
-        cmdline = file.kernel.cmdline or cmdline
-        for section in SECTIONS:
-            names[section] += [entry.name for entry in getattr(file, section)]
-    return {"cmdline": cmdline, **{section: tuple(labels(found)) for section, found in names.items()}}
 
 
 def _same_files(files: EvidenceFiles, facts: ManifestFacts) -> None:

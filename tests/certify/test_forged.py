@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import shutil
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -108,6 +109,40 @@ def another_kernel(files: dict[str, bytes], made: dict[str, Any]) -> None:
     manifest = json.loads(files["image/manifest.json"])
     manifest["files"][0]["sha256"] = "0" * 64
     files["image/manifest.json"] = json.dumps(manifest, indent=1).encode() + b"\n"
+
+
+def told_of_the_manifest(change: Callable[[dict[str, Any]], None]) -> Any:
+    """A lie of the manifest alone, that no file of the image shows."""
+
+    def lie(files: dict[str, bytes], made: dict[str, Any]) -> None:
+        manifest = json.loads(files["image/manifest.json"])
+        change(manifest)
+        files["image/manifest.json"] = json.dumps(manifest, indent=1).encode() + b"\n"
+
+    return lie
+
+
+def hello(manifest: dict[str, Any]) -> dict[str, Any]:
+    row: dict[str, Any] = manifest["expect"]["services"]["hello"]
+    return row
+
+
+# What cases are judged by: whose init marks the containers, and what these may do.
+DECLARED = {
+    "init": lambda manifest: manifest.update(init="image"),
+    "capabilities": lambda manifest: hello(manifest).update(capabilities=["CAP_SYS_ADMIN"]),
+    "readonly": lambda manifest: hello(manifest).update(readonly=not hello(manifest)["readonly"]),
+    "restart": lambda manifest: hello(manifest).update(restart="never"),
+    "mounts": lambda manifest: hello(manifest).update(mounts=["/var"]),
+}
+
+
+@pytest.mark.parametrize("key", DECLARED)
+def test_the_manifest_declares_what_the_yaml_does(one: Honest, tmp_path: Path, key: str) -> None:
+    with pytest.raises(EvidenceError) as caught:
+        look(careful(one, told_of_the_manifest(DECLARED[key]), tmp_path), one)
+    place = "init" if key == "init" else f"expect.services.hello.{key}"
+    assert f"image/manifest.json says of {place} what the image's YAML does not" in str(caught.value)
 
 
 def another_machine(files: dict[str, bytes], made: dict[str, Any]) -> None:

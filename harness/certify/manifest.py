@@ -1,0 +1,76 @@
+"""What is read of a stranger's manifest: its fields, typed."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import ConfigDict, Field, TypeAdapter
+
+from harness.image import OWN_INIT
+from harness.spec.models.base import Model
+from harness.spec.models.image import Substitution
+
+
+class _Row(Model):
+    model_config = ConfigDict(extra="ignore")
+
+
+class ManifestFile(_Row):
+    """A file of a manifest."""
+
+    name: str
+    size: Annotated[int, Field(ge=0)]
+    sha256: str
+    shipped: bool
+
+
+class ManifestSpec(_Row):
+    """The YAML files of a manifest."""
+
+    files: tuple[str, ...]
+    sha256: str
+
+
+class DeclaredContainer(_Row):
+    """What a manifest says that a container declares."""
+
+    capabilities: tuple[str, ...]
+    readonly: bool
+    binds: tuple[tuple[str, str], ...]
+    restart: str
+    ports: tuple[int, ...]
+    mounts: tuple[str, ...]
+
+
+class ManifestRoot(_Row):
+    """The root file system of a manifest."""
+
+    sha256: str
+    size: Annotated[int, Field(ge=0)]
+
+
+class ManifestComponent(_Row):
+    """A part of a manifest's root."""
+
+    section: str
+    name: str
+    own: Annotated[int, Field(ge=0)]
+
+
+class ManifestFacts(_Row):
+    """What is read of a manifest."""
+
+    name: str
+    arch: str
+    spec: ManifestSpec
+    cmdline: str
+    init: str = OWN_INIT  # a manifest from before it was written down
+    expect: dict[str, dict[str, DeclaredContainer]]
+    substitutions: tuple[Substitution, ...] = ()
+    files: tuple[ManifestFile, ...]
+    boot: dict[str, str] = Field(default_factory=dict)
+    root: ManifestRoot
+    components: tuple[ManifestComponent, ...]
+
+
+MANIFEST_FACTS: TypeAdapter[ManifestFacts] = TypeAdapter(ManifestFacts)

@@ -16,7 +16,7 @@ from harness.bench.figures import BenchFigure
 from harness.errors import HarnessError, HostError
 
 TESTS = paths.TOP / "tests/certify"
-FORGED, HOSTILE = TESTS / "test_forged.py", TESTS / "test_hostile.py"
+FORGED, HOSTILE = TESTS / "test_forged.py", TESTS / "test_hostile_evidence.py"
 TEST_S = 3600.0
 
 

@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from harness.cli import app
+from harness.system.record import BootRecord
 
 
 def results(folder: Path, name: str, *, ready: int, repeats: bool = True, image: str = "a.yml", qemu: str = "7") -> str:
@@ -38,6 +39,23 @@ def test_what_is_of_another_experiment_is_said(tmp_path: Path) -> None:
     code, said = compared(tmp_path, *sides)
     assert code == 0
     assert "what differs: qemu: 7 → 8" in said
+
+
+def booted(run: str, initrd: str) -> None:
+    """Put a record of the cell's first exact boot into a run's folder, or beside it."""
+    made = BootRecord(image="a", arch="arm64", machine="m", mode="exact", probed=False, accel="tcg", accel_reason="",
+                      argv=(), cmdline="", cpu="", machine_type="", qemu_version="7", host={}, milestones=(),
+                      inputs={"kernel": "1" * 64, "initrd": initrd * 64})  # fmt: skip
+    folder = Path(run) / "cells/a-m/exact/1"
+    folder.mkdir(parents=True)
+    (folder / "record.json").write_text(made.dumps())
+
+
+def test_the_first_input_that_differs_is_named(tmp_path: Path) -> None:
+    sides = results(tmp_path, "old", ready=500_000), results(tmp_path, "new", ready=510_000)
+    for run, initrd in zip(sides, "ab", strict=True):
+        booted(run, initrd)
+    assert "what differs: first of all inputs initrd: aaaaaaaaaaaa and bbbbbbbbbbbb\n" in compared(tmp_path, *sides)[1]
 
 
 def test_nothing_compared_is_not_the_same(tmp_path: Path) -> None:

@@ -105,4 +105,5 @@ def _figures(run: str, image: str, row: CellResult) -> CellFigures:
         sizes={} if row.size is None else {TOTAL: row.size, **row.sizes},
         why=why,
         run=run,
+        cell=row.id,
     )

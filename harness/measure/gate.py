@@ -9,6 +9,7 @@ from typing import Literal
 from harness.measure.compare import TOTAL, Cause, causes
 from harness.measure.floor import Floors
 from harness.measure.phases import READY
+from harness.system.record import BootRecord
 
 # Of sizes: a file more or less moves what the compressed root shares out to its neighbours.
 SIZE_SHARE = 0.002
@@ -38,7 +39,10 @@ class Regression:
 
 @dataclass(frozen=True)
 class CellFigures:
-    """What is compared of one image on one machine; ``why`` says why it has no exact figures."""
+    """What is compared of one image on one machine; ``why`` says why it has no exact figures.
+
+    ``cell`` is the name of its boots' folder in a run, ``record`` that of its first exact boot where it is at hand.
+    """
 
     image: str
     machine: str
@@ -47,6 +51,8 @@ class CellFigures:
     sizes: Mapping[str, int] = field(default_factory=dict)
     why: str = ""
     run: str = ""
+    cell: str = ""
+    record: BootRecord | None = None
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
@@ -155,6 +156,9 @@ def _memory(argv: tuple[str, ...]) -> int:
     return int(argv[argv.index("-m") + 1].removesuffix("M")) if "-m" in argv else 0
 
 
+_DIGEST = re.compile(r"^([0-9a-f]{12})[0-9a-f]{52}$")
+
+
 @dataclass(frozen=True)
 class Difference:
     """An input in which two boots differ, and what each of them had."""
@@ -164,7 +168,8 @@ class Difference:
     second: str
 
     def __str__(self) -> str:
-        return f"{self.name}: {self.first or 'none'} and {self.second or 'none'}"
+        one, other = (_DIGEST.sub(r"\1", text) or "none" for text in (self.first, self.second))
+        return f"{self.name}: {one} and {other}"
 
 
 def first_difference(first: BootRecord, second: BootRecord) -> Difference | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,11 +25,12 @@ from harness.run.folder import RESULTS, RunFolder
 from harness.show.frame import progress
 from harness.system.folder import RECORD, BootFolder
 from harness.system.marks import check
-from harness.system.record import BootRecord
+from harness.system.record import BootRecord, first_difference
 
 if TYPE_CHECKING:
     from harness.history import History
 
+EXACT = "exact/1"  # the first of a cell's exact boots
 SHOWN = 12
 LEAST_SHOWN_US = 20
 
@@ -122,8 +123,23 @@ def _read(file: Path) -> list[CellFigures]:
         check(record)
         if record.mode != "exact":
             raise UserError(f"{file} is the record of a wall boot", hint="harness boot --exact makes exact ones")
-        return [CellFigures(record.image, record.machine, exact=figures(record), key=record.key)]
-    return baselines.of_results(results.of_json(data, str(file)))
+        return [CellFigures(record.image, record.machine, exact=figures(record), key=record.key, record=record)]
+    found = baselines.of_results(results.of_json(data, str(file)))
+    return [replace(one, record=_record(RunFolder(file.parent), one.cell)) for one in found]
+
+
+def _record(run: RunFolder, cell: str) -> BootRecord | None:
+    """Return the record of a cell's first exact boot; None where the run's folder does not have it."""
+    path = run.boot(cell, EXACT).record
+    return BootRecord.from_json(read_json(path)) if cell and path.is_file() else None
+
+
+def differences(old: CellFigures, new: CellFigures) -> str:
+    """Say in what two cells' keys differ, and the first input of their boots that differs; empty when none does."""
+    found = [differing(old.key, new.key)]
+    if old.record and new.record and (first := first_difference(old.record, new.record)):
+        found.append(f"first of all inputs {first}")
+    return "; ".join(filter(None, found))
 
 
 def _paired(
@@ -143,9 +159,7 @@ def _paired(
             continue
         floors = opened.floors(old.image, old.machine, old.key)
         found = api.compare(old.exact, new.exact, floors=floors)
-        yield CellComparison(
-            f"{new.image} on {new.machine}", names, found, differing(old.key, new.key), floors.calibrated
-        )
+        yield CellComparison(f"{new.image} on {new.machine}", names, found, differences(old, new), floors.calibrated)
 
 
 def lines(found: CellComparison, width: int) -> Iterator[str]:

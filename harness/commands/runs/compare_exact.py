@@ -20,7 +20,7 @@ from harness.measure.phases import figures, phases, total_us
 from harness.scratch import scratch
 from harness.show.frame import progress
 from harness.suite.steps import step_figures, traced_boot
-from harness.system.record import BootRecord
+from harness.system.record import BootRecord, first_difference
 
 
 def booted(request: CompareRequest, settings: Settings) -> CellComparison:
@@ -99,6 +99,8 @@ def _inputs(both: tuple[CompareSide, CompareSide], records: list[BootRecord]) ->
     """Say what differs of what the boots were made of, before any figure."""
     if apart := differing(records[0].key, records[1].key):
         yield apart
+    elif first := first_difference(*records):
+        yield f"first of all inputs {first}"
     before, after = (side[0] for side in both)
     if before.manifest and after.manifest:
         for name, path in after.parts.shipped.items():

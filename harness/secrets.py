@@ -6,7 +6,9 @@ import base64
 import html
 import json
 import os
+import re
 from collections.abc import Iterable
+from functools import lru_cache
 from urllib.parse import quote
 
 LEAST = 4  # characters: a shorter one would be found everywhere, and is not a secret
@@ -28,17 +30,24 @@ def _spellings(value: str) -> set[str]:
 
 
 def redact(text: str) -> str:
-    """Return `text` without secrets."""
-    for value in _hidden:
-        text = text.replace(value, SHOWN)
-    return text
+    """Return `text` without secrets; what was redacted before stays as it is."""
+    return _compiled(tuple(_hidden)).sub(SHOWN, text) if _hidden else text
 
 
 def redact_bytes(data: bytes) -> bytes:
-    """Return `data` without secrets."""
-    for value in _hidden:
-        data = data.replace(value.encode(), SHOWN.encode())
-    return data
+    """Return `data` without secrets, likewise."""
+    return _compiled_bytes(tuple(_hidden)).sub(SHOWN.encode(), data) if _hidden else data
+
+
+@lru_cache(maxsize=1)
+def _compiled(values: tuple[str, ...]) -> re.Pattern[str]:
+    # a secret may be a part of what stands in its place
+    return re.compile("|".join(map(re.escape, (SHOWN, *values))))
+
+
+@lru_cache(maxsize=1)
+def _compiled_bytes(values: tuple[str, ...]) -> re.Pattern[bytes]:
+    return re.compile(_compiled(values).pattern.encode())
 
 
 def forget() -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from harness import __version__, paths
 from harness.errors import EXIT_BUG, EXIT_INTERRUPTED, HarnessError
 from harness.hostfaults import host_fault
+from harness.secrets import redact
 
 DEBUG = "HARNESS_DEBUG"  # in the environment, so that workers see it too
 PASSWORD = re.compile(r"(://[^\s:/@'\"]*):[^\s/@'\"]+@")
@@ -89,7 +90,7 @@ def _stdout_is_closed() -> bool:
 def _traceback(error: BaseException) -> str:
     import traceback
 
-    return "".join(traceback.format_exception(error))
+    return redact("".join(traceback.format_exception(error)))
 
 
 def _crashed(error: Exception) -> int:
@@ -97,7 +98,7 @@ def _crashed(error: Exception) -> int:
         _say(_traceback(error).rstrip())
     where = _write_report(error)
     _say(
-        f"harness: a bug in the harness: {type(error).__name__}: {error}\n"
+        f"harness: a bug in the harness: {type(error).__name__}: {redact(str(error))}\n"
         f"the report of it: {where}\n"
         "what to do: file an issue with that report; --debug shows the traceback here"
     )

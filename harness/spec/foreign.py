@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from harness.errors import UserError
+from harness.secrets import hide
 from harness.spec.components import Checked, checked, digest_of_bytes
 from harness.spec.models.base import SHIPPED, Login
 from harness.spec.models.foreign import OsSpec
@@ -55,7 +56,10 @@ def check_os(document: Document) -> Checked[OsSpec]:
 
 
 def with_password(made: OsSpec) -> Login | None:
-    """Return an OS's login with its password from the environment; UserError when it is not there."""
+    """Return an OS's login with its password from the environment; UserError when it is not there.
+
+    From then on this process keeps it out of all that it writes: an OS may say on its console what it was told.
+    """
     login = made.login
     if login is None or login.password_env is None:
         return login
@@ -64,4 +68,5 @@ def with_password(made: OsSpec) -> Login | None:
         raise UserError(
             f"{made.path}: the password of {login.user} is not in the environment", hint=f"set {login.password_env}"
         )
+    hide([login.password_env])
     return login.model_copy(update={"password": password})

@@ -52,6 +52,13 @@ def test_a_secret_within_another(monkeypatch: pytest.MonkeyPatch) -> None:
     assert redact(f"{SECRET}-and-more") == SHOWN
 
 
+def test_what_was_redacted_stays_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LAB_WORD", "secret")
+    hide(["LAB_WORD"])
+    assert redact(redact("a secret")) == "a [secret]"
+    assert redact_bytes(redact_bytes(b"a secret")) == b"a [secret]"
+
+
 def test_a_machine_from_another_process_brings_its_secrets(tmp_path: Path) -> None:
     path = tmp_path / "desk.yml"
     described = {"console": {"serial": "/dev/ttyUSB0"}, "secrets_env": ["LAB_PASSWORD"]}

@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from harness import secrets
 from harness.errors import UserError
+from harness.secrets import redact
 from harness.spec import SpecError, load_image, load_os
 from harness.spec.lint import lint
 
@@ -42,6 +44,8 @@ def test_a_password_may_be_in_the_environment(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setenv("OS_PASSWORD", "other")
     made = load_os(path)
     assert made.login is not None and made.login.password == "other"
+    assert redact("it said: other") == "it said: [secret]"  # an OS may repeat what it was told
+    secrets.forget()
 
 
 @pytest.mark.parametrize(

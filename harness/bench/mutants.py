@@ -22,9 +22,16 @@ from harness.errors import HostError, UserError
 # each judge, and the files of the quick tests that hold it
 JUDGES: dict[str, tuple[str, ...]] = {
     "harness.certify.judge": ("certify/test_certify_judge.py",),
+    "harness.certify.outcomes": ("certify/test_vendors_word.py",),
+    "harness.certify.derive": ("certify/test_derived.py",),
+    "harness.certify.recomputed": ("certify/test_recomputed.py",),
+    "harness.certify.expect": ("certify/test_expectations.py",),
     "harness.suite.judge": ("suite/test_judge.py", "suite/test_results.py", "suite/test_mounts.py"),
+    "harness.run.outcome": ("suite/test_outcome_words.py",),
     "harness.run.shard": ("suite/test_shards.py",),
     "harness.run.known": ("suite/test_known.py",),
+    "harness.hostfaults": ("test_hostfaults.py",),
+    "harness.system.marks": ("boot/test_marks.py",),
     "harness.measure.compare": ("measure/test_compare.py",),
     "harness.measure.gate": ("measure/test_gate.py",),
     "harness.measure.floor": ("measure/test_compare.py", "measure/test_gate.py"),
@@ -37,6 +44,7 @@ JUDGES: dict[str, tuple[str, ...]] = {
     "harness.measure.medians": ("measure/test_medians.py",),
     "harness.measure.fit": ("measure/test_fit.py",),
     "harness.measure.systemd": ("boot/test_patterns.py",),
+    "harness.history.trends": ("history/test_trends.py",),
 }
 PAGE = paths.TOP / "docs" / "mutants.md"
 SAMPLE = 3  # of each judge, with --quick

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pytest
 
-LONGEST_S = 60  # of processor time; who takes longer runs without an end, and that is noticed
+LONGEST_S = 20  # of processor time; who takes longer runs without an end, and that is noticed
 LONGEST_WALL_S = 600
 EXAMPLES = 20  # of each generated test
 MOST_BYTES = 4 << 30  # of memory

@@ -67,9 +67,11 @@ def _twice(made: Derived, files: EvidenceFiles) -> str:
     pair = _pair(made)
     if not pair:
         return "it was not booted twice"
-    found, (one, other) = compare(pair[0], pair[1]), pair
-    same = found.repeats and one.power_on_us == other.power_on_us and one.witness == other.witness
-    return _false(made) or ("" if same else found.verdict)
+    false, found, (one, other) = _false(made), compare(pair[0], pair[1]), pair
+    if false or not found.repeats:
+        return false or found.verdict
+    same = one.power_on_us == other.power_on_us and one.witness == other.witness
+    return "" if same else "NOT the same twice: what came before the kernel's clock, or a frame, moved"
 
 
 def _alike(made: Derived, files: EvidenceFiles) -> str:

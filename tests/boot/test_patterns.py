@@ -174,3 +174,32 @@ def test_a_time_that_no_clock_of_64_bits_can_count_is_none(digits: int, read: bo
     us = int("9" * digits)
     found = systemd.phases(f"UserspaceTimestampMonotonic={us}\n")
     assert [(one.name, one.us) for one in found] == ([("kernel", us)] if read else [])
+
+
+def unit(name: str, began: int, ended: int, more: str = "") -> str:
+    return f"\nId={name}\nInactiveExitTimestampMonotonic={began}\nActiveEnterTimestampMonotonic={ended}\n{more}"
+
+
+@pytest.mark.parametrize(
+    ("began", "ended", "under"),
+    [
+        (2_000_000, 2_500_000, "initrd"), (2_999_999, 3_500_000, "initrd"), (3_000_000, 3_500_000, "userspace"),
+        (4_000_000, 9_000_000, "userspace"), (4_000_000, 9_000_001, None), (4_000_000, 4_000_001, "userspace"),
+        (4_000_000, 4_000_000, None), (4_000_000, 3_999_999, None), (0, 5_000_000, None), (1, 5_000_000, "kernel"),
+        (9_000_000, 9_000_000, None),
+    ],
+)  # fmt: skip
+def test_a_unit_is_a_part_of_the_phase_in_which_it_began(began: int, ended: int, under: str | None) -> None:
+    found = [one for one in systemd.phases(MANAGER + unit("a.service", began, ended)) if one.name == "a.service"]
+    assert [(one.under, one.us) for one in found] == ([] if under is None else [(under, ended - began)])
+
+
+def test_no_more_units_are_read_than_so_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(systemd, "MOST_UNITS", 2)
+    said = MANAGER + "".join(unit(f"{at}.service", 4_000_000, 5_000_000, "After=a=b=c\n") for at in range(3))
+    assert [one.name for one in systemd.phases(said)[5:]] == ["0.service", "1.service"]
+
+
+def test_the_manager_is_no_unit_of_itself() -> None:
+    manager = MANAGER.rstrip("\n") + unit("evil.service", 4_000_000, 5_000_000)
+    assert "evil.service" not in [one.name for one in systemd.phases(manager)]

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from harness.measure.fit import FACTOR, SLACK_US, misfits
+from harness.measure.fit import FACTOR, SLACK_US, misfits, scale
 from harness.system.milestones import Milestone
 from harness.system.record import BootRecord
 
@@ -51,6 +51,19 @@ def test_what_is_slow_only_where_nobody_counts_is_named(factor: float, since: st
 def test_what_a_busy_host_adds_is_allowed() -> None:
     assert misfits(record(EXACT), record(slowed(5, SLACK_US - 1, "onboot/one done"), "wall")) == ()
     assert misfits(record(EXACT), record(slowed(5, 2 * SLACK_US, "onboot/one done"), "wall")) != ()
+
+
+def test_what_just_fits_is_no_misfit() -> None:
+    exact = {"kernel": 1000, "ready": 2000}
+    most = round(1000 * FACTOR) + SLACK_US  # of the stretch to ready, whose end is then within its own
+    for late, found in ((0, 0), (1, 1)):
+        wall = {"kernel": 1000, "ready": 1000 + most + late}
+        assert len(misfits(record(exact, foreign=True), record(wall, "wall", foreign=True))) == found
+
+
+def test_how_many_times_as_long_the_kernel_took() -> None:
+    assert scale({"firmware": 9, "kernel": 4, "ready": 1}, {"kernel": 12, "ready": 9}) == 3
+    assert scale({"kernel": 1}, {"kernel": 7}) == scale({"kernel": 0}, {"kernel": 7}) == 7
 
 
 def test_a_step_that_only_wall_time_has_is_named() -> None:

@@ -41,6 +41,11 @@ def test_a_task_s_name_hides_no_pid() -> None:
     assert {event.pid for event in events(console())} == {0, 1, 79, 80}
 
 
+def test_when_an_event_was_is_told_in_microseconds() -> None:
+    times = [event.us for event in events(console())]
+    assert (times[0], times[-1], len(times)) == (68, 1_275_968, COUNT)
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [

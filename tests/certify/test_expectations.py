@@ -1,0 +1,244 @@
+"""What a verifier expects, met or not: the answer to each expectation, by stand-ins of evidence. Nothing is booted."""
+
+from __future__ import annotations
+
+import shutil
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from harness import paths
+from harness.certify import expect
+from harness.certify.contents import ArchiveMember, EvidenceFiles
+from harness.certify.expect import CASES, EARLY, IMAGE, PROFILE, Expectations, keys_of
+from harness.certify.keys import PublicKey
+from harness.errors import EvidenceError, UserError
+from harness.image import MANIFEST
+from harness.spec import load_image, load_machine, machines
+from harness.spec.profile import load_profile, profiles
+from harness.store import file_digest
+
+NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
+MINIMAL = paths.CASES / "images/minimal.yml"
+DIGEST, OTHER = "a1" * 32, "b2" * 32
+BASE = load_profile("base")
+ARM = machines()["qemu-arm64"]
+NO_FILES = EvidenceFiles(Path(), {})
+
+
+def made(when: str = "2026-11-24T12:00:00Z", waived: tuple[str, ...] = (), **facts: Any) -> Any:
+    """What follows from evidence, as far as it is asked here: an image and a machine of the harness's own."""
+    image = {"name": "minimal", "digest": DIGEST, "spec": load_image([MINIMAL], library=False).digest}
+    machine = {"name": "qemu-arm64", "digest": file_digest(ARM)}
+    return SimpleNamespace(
+        sources=SimpleNamespace(profile=facts.get("profile", BASE)),
+        certificate=SimpleNamespace(
+            when=when, image=SimpleNamespace(**image | facts.get("image", {})),
+            machine=SimpleNamespace(**machine | facts.get("machine", {})),
+            requirements=[SimpleNamespace(id="size", verdict="passed"),
+                          *(SimpleNamespace(id=one, verdict="waived") for one in waived)],
+        ),
+    )  # fmt: skip
+
+
+def said(it: Any, files: EvidenceFiles = NO_FILES, **wanted: Any) -> dict[str, tuple[str, str]]:
+    """Return what there is to say of each expectation, by its first words: how it was looked at, and what lacks."""
+    found = list(expect.check(it, files, Expectations(**wanted), NOW))
+    assert all(one.text.startswith("the ") or one.text.startswith(("its age: ", "cases that")) for one in found)
+    return {one.text: (one.how, one.lacks) for one in found}
+
+
+def one_of(it: Any, start: str, files: EvidenceFiles = NO_FILES, **wanted: Any) -> tuple[str, str, str]:
+    (text,) = (text for text in said(it, files, **wanted) if text.startswith(start))
+    return text, *said(it, files, **wanted)[text]
+
+
+def test_nothing_is_expected_and_all_is_told() -> None:
+    label = f"base {BASE.version} ({BASE.digest[:12]})"
+    assert said(made()) == {
+        f"the profile {label} is this harness's own, and you have not said which you expect": ("not checked", PROFILE),
+        "the cases: all 0 files are this harness's own or beside your profile": ("checked", ""),
+        f"the image minimal ({DIGEST[:12]}): you have not said which you expect": ("not checked", IMAGE),
+        "the machine qemu-arm64: it is this harness's own": ("checked", ""),
+    }
+
+
+def profile_at(folder: Path, text: str = "description: mine\nversion: 1\nrequirements: []\n") -> Path:
+    path = folder / "mine.yml"
+    path.write_text(text)
+    return path
+
+
+def test_the_profile_that_is_expected(tmp_path: Path) -> None:
+    assert one_of(made(), "the profile", profile="base")[0].endswith("it is the one that you expect")
+    with pytest.raises(EvidenceError, match=r"by the profile base 2 .*, and you expect immutable \d"):
+        said(made(), profile="immutable")
+    copy = tmp_path / "base.yml"
+    shutil.copy(profiles()["base"], copy)
+    assert one_of(made(), "the profile", profile=str(copy))[1:] == ("checked", "")
+
+
+@pytest.mark.parametrize("name", ["base", "mine"])
+def test_a_profile_of_a_stranger_is_named(name: str) -> None:
+    theirs = SimpleNamespace(name=name, version=3, digest=OTHER)
+    text, *more = one_of(made(profile=theirs), "the profile")
+    assert text == f"the profile {name} 3 ({OTHER[:12]}) is none of this harness's: read it in the archive"
+    assert more == ["not checked", PROFILE]
+
+
+def files_of(folder: Path, **contents_: bytes) -> EvidenceFiles:
+    """Return an archive's case files with these contents."""
+    rows = {}
+    for number, (name, content) in enumerate(contents_.items()):
+        (folder / str(number)).write_bytes(content)
+        digest = file_digest(folder / str(number))
+        rows[f"cases/{name}"] = ArchiveMember(f"cases/{name}", len(content), digest)
+    return EvidenceFiles(folder, rows)
+
+
+OWN_CASE = (paths.CASES / "test_size.py").read_bytes()
+
+
+def test_cases_are_the_harnesss_own_or_named(tmp_path: Path) -> None:
+    own = files_of(tmp_path, **{"test_size.py": OWN_CASE})
+    assert one_of(made(), "the cases", own)[0].startswith("the cases: all 1 files")
+    changed = files_of(tmp_path, **{"test_size.py": OWN_CASE, "test_boot.py": b"pass", "new.py": b""})
+    expected = ("not checked", CASES)
+    assert one_of(made(), "cases that", changed) == (
+        "cases that are not this harness's: cases/new.py, cases/test_boot.py", *expected
+    )  # fmt: skip
+    assert one_of(made(), "cases that", changed, profile="base") == (
+        "cases that are not yours: cases/new.py, cases/test_boot.py", *expected
+    )  # fmt: skip
+
+
+def test_cases_beside_the_profile_that_is_expected_are_its_own(tmp_path: Path) -> None:
+    yaml = profile_at(tmp_path, "description: mine\nversion: 1\nextends: base\nrequirements:\n"
+                      '  - {id: mine, text: t, cases: ["./deep/test_mine.py::test_a"]}\n')  # fmt: skip
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep/test_mine.py").write_bytes(b"def test_a(): pass\n")
+    (tmp_path / "conftest.py").write_bytes(b"# mine\n")
+    it = made(profile=load_profile(str(yaml)))
+    names = {"own/test_mine.py": b"def test_a(): pass\n", "own/conftest.py": b"# mine\n", "test_size.py": OWN_CASE}
+    (tmp_path / "a").mkdir()
+    honest = files_of(tmp_path / "a", **names)
+    assert one_of(it, "the cases", honest, profile=str(yaml))[1:] == ("checked", "")
+    assert one_of(it, "cases that", honest)[0].endswith("cases/own/conftest.py, cases/own/test_mine.py")
+    for name in names:
+        other = files_of(tmp_path / "a", **names | {name: b"changed"})
+        assert one_of(it, "cases that", other, profile=str(yaml))[0] == f"cases that are not yours: cases/{name}"
+
+
+def built(folder: Path) -> tuple[Path, str]:
+    """Return a built image's folder, and the digest that stands for it."""
+    folder.mkdir()
+    (folder / MANIFEST).write_text('{"schema": 1, "name": "minimal"}')
+    return folder, file_digest(folder / MANIFEST)
+
+
+def test_the_image_that_is_expected_by_its_digest_or_as_it_was_built(tmp_path: Path) -> None:
+    folder, digest = built(tmp_path / "built")
+    about = f"the image minimal ({digest[:12]}): it is of the "
+    it = made(image={"digest": digest})
+    for wanted, what in (
+        (digest, "digest"), (f"sha256:{digest}", "digest"), (str(folder), "built image"),
+        (str(folder / MANIFEST), "built image"),
+    ):  # fmt: skip
+        assert one_of(it, "the image", image=wanted) == (f"{about}{what} that you expect", "checked", "")
+        with pytest.raises(EvidenceError, match="is not the one that you expect"):
+            said(made(image={"digest": OTHER}), image=wanted)
+    with pytest.raises(UserError, match="no image"):
+        said(it, image=str(tmp_path))
+
+
+def test_the_image_that_is_expected_by_its_name_or_yaml(tmp_path: Path) -> None:
+    assert one_of(made(), "the image", image="minimal")[0].endswith("name that you expect; any image may have a name")
+    with pytest.raises(EvidenceError, match="is not default, which you expect"):
+        said(made(), image="default")
+    yaml = "it is of the YAML that you expect"
+    assert one_of(made(), "the image", image=str(MINIMAL))[0].endswith(yaml)
+    library = load_image([MINIMAL], library=True).digest
+    assert one_of(made(image={"spec": library}), "the image", image=str(MINIMAL))[0].endswith(yaml)
+    with pytest.raises(EvidenceError, match="is not the one that you expect") as info:
+        said(made(image={"spec": OTHER}), image=str(MINIMAL))
+    assert load_image([MINIMAL], library=False).digest in str(info.value.details)
+    shutil.copy(MINIMAL, tmp_path / "famous.yml")
+    with pytest.raises(EvidenceError, match="is not famous, which you expect"):
+        said(made(), image=str(tmp_path / "famous.yml"))
+
+
+def test_a_foreign_os_that_is_expected_by_its_yaml(tmp_path: Path) -> None:
+    (tmp_path / "kernel").write_bytes(b"k")
+    os_yaml = tmp_path / "theirs.yml"
+    os_yaml.write_text("os: {name: theirs, arch: arm64}\nkernel: kernel\ncmdline: quiet\n"
+                       "milestones: [{name: ready, pattern: login}]\n")  # fmt: skip
+    from harness.spec import load_os
+
+    facts = {"name": "theirs", "spec": load_os(os_yaml).digest}
+    assert one_of(made(image=facts), "the image", image=str(os_yaml))[1] == "checked"
+    with pytest.raises(EvidenceError, match="is not the one that you expect"):
+        said(made(image=facts | {"spec": OTHER}), image=str(os_yaml))
+
+
+def test_the_machine_that_is_expected(tmp_path: Path) -> None:
+    assert one_of(made(), "the machine", machine="qemu-arm64")[0] == (
+        "the machine qemu-arm64: it is the one that you expect"
+    )
+    copy = tmp_path / "qemu-arm64.yml"
+    copy.write_text(f"{ARM.read_text()}# slower\n")
+    for wanted in (str(copy), "qemu-s390x"):
+        with pytest.raises(EvidenceError, match="on another machine qemu-arm64 than"):
+            said(made(), machine=wanted)
+    theirs = made(machine={"digest": load_machine(str(copy)).digest})
+    assert one_of(theirs, "the machine", machine=str(copy))[1] == "checked"
+    for facts in ({"digest": OTHER}, {"name": "board"}):
+        text, how, lacks = one_of(made(machine=facts), "the machine")
+        assert (text.partition(" is ")[2], how, lacks) == (
+            "none of this harness's: read it in the archive", "not checked", "",
+        )  # fmt: skip
+
+
+def moment(at: datetime) -> str:
+    return at.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+@pytest.mark.parametrize(
+    ("when", "most", "wrong"),
+    [
+        (moment(NOW + EARLY), None, ""),
+        (moment(NOW + EARLY + timedelta(seconds=1)), None, "yet to come"),
+        (moment(NOW - timedelta(days=900)), None, ""),
+        (moment(NOW - timedelta(days=7)), 7, ""),
+        (moment(NOW - timedelta(days=7, seconds=1)), 7, "7 days ago; you accept 7"),
+        (moment(NOW - timedelta(days=40)), 0, "40 days ago; you accept 0"),
+        ("2026-11-24", None, "which is no time"),
+    ],
+)
+def test_its_age(when: str, most: int | None, wrong: str) -> None:
+    it = made(when)
+    if wrong:
+        with pytest.raises(EvidenceError, match=wrong):
+            said(it, max_age=most)
+    else:
+        ages = [text for text in said(it, max_age=most) if text.startswith("its age")]
+        assert ages == ([] if most is None else [f"its age: it says that it was made on {when}"])
+
+
+def test_waivers_may_be_refused() -> None:
+    assert "the waivers: there is none" in said(made(), waivers=False)
+    assert not [text for text in said(made(waived=("size",))) if "waiver" in text]
+    with pytest.raises(EvidenceError, match=r"it rests on waivers: boots, root\n"):
+        said(made(waived=("boots", "root")), waivers=False)
+
+
+def test_keys_are_lines_or_files_of_them(tmp_path: Path) -> None:
+    one, other = PublicKey(b"1" * 32), PublicKey(b"2" * 32)
+    (tmp_path / "trusted").write_text(f"{one.ssh}\n{other.ssh}\n")
+    assert keys_of((str(tmp_path / "trusted"),)) == (one, other)
+    assert keys_of((other.ssh, str(tmp_path / "trusted"))) == (other, one, other)
+    assert keys_of(()) == ()
+    with pytest.raises(UserError, match="'ssh-ed25519 nothing' is no public key"):
+        keys_of(("ssh-ed25519 nothing",))

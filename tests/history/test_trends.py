@@ -1,0 +1,63 @@
+"""What a series says: its newest value, its floor, and where it changed. Pure."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.history.trends import judged, to_json, trend
+from harness.measure.changepoints import change_points
+from harness.measure.floor import Floors
+from harness.measure.gate import size_floor
+from harness.measure.series import Point, Series
+
+FLOORS = Floors({"ready": 500})
+NOISY = [100, 101, 99, 100, 102, 99, 300, 301, 299, 302, 300, 299]
+
+
+def series(*values: int, mode: str = "exact", figure: str = "ready") -> Series:
+    points = (Point(f"run{at}", f"day{at}", value, f"c{at}", f"s{at}", f"y{at}") for at, value in enumerate(values))
+    return Series("i.yml", "m", "arm64", mode, figure, "k", tuple(points))
+
+
+@pytest.mark.parametrize(
+    ("mode", "figure", "values", "floor", "calibrated", "changes"),
+    [
+        ("exact", "ready", [10_000, 10_500, 10_501, 10_501], 500, True, [(2, 10_000, 10_501)]),
+        ("exact", "init", [9000, 9000, 10_000], 500, False, [(2, 9000, 10_000)]),
+        ("exact", "init", [9000, 90_000], 4500, False, [(1, 9000, 90_000)]),
+        ("exact", "init", [90_000, 86_000], 4300, False, []),
+        ("size", "ready", [10_000_000, 20_000_000], size_floor("", 20_000_000), False, [(1, 10_000_000, 20_000_000)]),
+        ("size", "total", [5, 6], size_floor("", 6), False, []),
+        ("wall", "ready", NOISY, 0, False, [(6, change_points(NOISY)[0].before, change_points(NOISY)[0].after)]),
+    ],
+)
+def test_where_a_series_changed_and_by_which_floor(
+    mode: str, figure: str, values: list[int], floor: int, calibrated: bool, changes: list[tuple[int, float, float]]
+) -> None:
+    made = trend(series(*values, mode=mode, figure=figure), FLOORS)
+    assert (made.floor, made.calibrated) == (floor, calibrated)
+    assert [(one.index, one.before, one.after) for one in made.changes] == changes
+    assert judged(series(mode=mode, figure=figure), values, FLOORS) == (made.changes, floor)
+
+
+def test_the_newest_and_the_one_before_it() -> None:
+    made = trend(series(1, 5000, 7), FLOORS)
+    assert (made.newest.value, made.previous and made.previous.value) == (7, 5000)
+    assert [made.at(one).value for one in made.changes] == [5000, 7]
+    assert trend(series(1), FLOORS).previous is None
+    two = trend(series(1, 2), FLOORS)
+    assert two.previous is two.series.points[0]
+
+
+def test_as_json() -> None:
+    made = trend(series(1, 5000, 5001), FLOORS)
+    newest = {"run": "run2", "when": "day2", "value": 5001, "commit": "c2", "subject": "s2", "spec": "y2"}
+    change = {"run": "run1", "when": "day1", "value": 5000, "commit": "c1", "subject": "s1", "spec": "y1"}
+    assert to_json(made, {"qemu": "7"}, 1) == {
+        "image": "i.yml", "machine": "m", "arch": "arm64", "mode": "exact", "figure": "ready", "unit": "us",
+        "key": {"qemu": "7"}, "runs": 3, "floor": 500, "calibrated": True,
+        "changes": [{"before": 1, "after": 5000, "p": 0.0, **change}], "points": [newest],
+    }  # fmt: skip
+    assert [row["value"] for row in to_json(made, {}, 2)["points"]] == [5000, 5001]
+    assert to_json(trend(series(1, mode="size"), FLOORS), {}, 1)["unit"] == "bytes"
+    assert to_json(trend(series(1, mode="wall"), FLOORS), {}, 1)["unit"] == "us"

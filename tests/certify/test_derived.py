@@ -15,7 +15,6 @@ from harness.certify.contents import ArchiveMember, EvidenceFiles
 from harness.certify.derive import Derived, conditions, differences
 from harness.certify.outcomes import CaseEvent, Word
 from harness.errors import EvidenceError
-from harness.image import ForeignImage
 from harness.spec.models.plan import Budget
 from harness.spec.models.profile import Requirement, Waiver
 from harness.system.milestones import Milestone
@@ -47,7 +46,8 @@ def image(*, medium: bool = False, foreign: bool = False, login: Any = None, off
     """An image, as far as conditions ask."""
     onboot = {str(number): {"mounts": ["/var"]} if one else {} for number, one in enumerate(mounts)}
     return SimpleNamespace(
-        name="i", arch=SimpleNamespace(name="arm64"), size=70, parts=SimpleNamespace(has_medium=medium), login=login,
+        name="i", arch=SimpleNamespace(name="arm64"), size=70, foreign=foreign, manifest={}, login=login,
+        digests={"kernel": "k"}, parts=SimpleNamespace(has_medium=medium),
         milestones=("ready",) if foreign else (), off_words=("off",) if off else (), expect={"onboot": onboot},
     )  # fmt: skip
 
@@ -80,7 +80,7 @@ def test_which_conditions_hold(on: dict[str, Any], of: dict[str, Any], hold: str
 def archive(folder: Path, **contents_: bytes) -> EvidenceFiles:
     for name, content in contents_.items():
         (folder / name).write_bytes(content)
-    named = ("image/kernel", "cases/test_size.py")
+    named = ("image/manifest.json", "cases/test_size.py")
     return EvidenceFiles(folder, {name: ArchiveMember(name, 7, DIGEST) for name in (*named, *contents_)})
 
 
@@ -203,10 +203,3 @@ def test_events_and_results_are_what_follows_of_the_files(tmp_path: Path, monkey
         changed = archive(tmp_path, **honest | {name: content.replace(b'"run": ""', b'"run": "x"')})
         with pytest.raises(EvidenceError, match=f"{name} is not what the files beside it give"):
             derive.checked(changed, sources(), QEMU)
-
-
-def test_a_foreign_oss_certificate_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in vars(image(foreign=True)).items():
-        monkeypatch.setattr(ForeignImage, name, value)
-    made = derived(PAIR, image=ForeignImage(SimpleNamespace()))  # type: ignore[arg-type]
-    assert made.image.foreign and "no login" in made.conditions

@@ -12,7 +12,6 @@ import pytest
 from harness.certify import contents, recomputed
 from harness.certify.contents import ArchiveMember, EvidenceFiles
 from harness.errors import EvidenceError
-from harness.image import ForeignImage
 from harness.measure.fit import SLACK_US
 from harness.system.frames import WitnessFrame
 from harness.system.milestones import Milestone
@@ -61,7 +60,7 @@ LATE = record(*NAMES[:4], "volumes/v failed", *NAMES[4:])  # by a tenth of a sec
 
 FACTS: dict[str, Any] = {
     "exact": (HONEST, HONEST), "wall": (WALL,), "size": 0, "most": 1.0, "ready": 900.0, "phases": {}, "network": True,
-    "manifest": {"schema": 1}, "image": None, "outcome": "passed",
+    "manifest": {"schema": 1}, "foreign": False, "outcome": "passed",
 }  # fmt: skip
 
 
@@ -69,12 +68,12 @@ def made(case: str, **facts: Any) -> Any:
     """What follows from an archive, as far as it is asked here: `FACTS`, but for those that are given."""
     it = SimpleNamespace(**{**FACTS, **facts})
     pair = dict(zip(contents.EXACT, it.exact, strict=False))
-    own = SimpleNamespace(size=it.size, expect=EXPECT, manifest=it.manifest)
+    image = SimpleNamespace(size=it.size, expect=EXPECT, manifest=it.manifest, foreign=it.foreign)
     budget = SimpleNamespace(size=it.most, ready=it.ready, phases=it.phases)
     return SimpleNamespace(
         exact=pair, records=pair | {f"wall-{number}": one for number, one in enumerate(it.wall)},
         word=SimpleNamespace(cases=[SimpleNamespace(case=f"cases/{case}[i-m]", outcome=it.outcome)]),
-        sources=SimpleNamespace(image=it.image or own, budget=budget, machine=SimpleNamespace(network=it.network)),
+        sources=SimpleNamespace(image=image, budget=budget, machine=SimpleNamespace(network=it.network)),
     )  # fmt: skip
 
 
@@ -256,8 +255,6 @@ def test_only_what_is_called_passed_is_computed_again() -> None:
     assert recomputed.check(two, NO_FILES) == 2
 
 
-def test_no_foreign_os_passes_what_asks_for_the_harnesss_init(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ForeignImage, "size", 0)
-    foreign: Any = ForeignImage(SimpleNamespace())  # type: ignore[arg-type]
-    assert why(READY, image=foreign) == "no such OS has what it asks for"
-    assert why(SIZE, image=foreign) == ""
+def test_no_foreign_os_passes_what_asks_for_the_harnesss_init() -> None:
+    assert why(READY, foreign=True) == "no such OS has what it asks for"
+    assert why(SIZE, foreign=True) == ""

@@ -33,7 +33,8 @@ BOOT = "boots/wall-1/transcript.txt"
 def sources(**more: Any) -> Any:
     """What a person wrote, as far as it is asked here."""
     return SimpleNamespace(**{
-        "image": SimpleNamespace(name="my os", size=70), "machine": SimpleNamespace(name="m", arch="arm64"),
+        "image": SimpleNamespace(name="my os", size=70, foreign=True, manifest={}, digests={"kernel": "k"}),
+        "machine": SimpleNamespace(name="m", arch="arm64"),
         "profile": SimpleNamespace(requirements=REQUIREMENTS), "budget": Budget(size=35, ready=2000),
         "yamls": ("my.yml", "more.yml"), "spec": "5" * 64, **more,
     })  # fmt: skip

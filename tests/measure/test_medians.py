@@ -24,8 +24,10 @@ def test_the_ends_are_values_at_the_tables_places(n: int, low: int, high: int) -
 def test_of_too_few_values_no_interval_is_known() -> None:
     found = median([3, 1, 2, 9, 4])
     assert (found.value, found.low, found.high) == (3, None, None)
-    assert not found.within(1e9)
+    assert found.within(1e9) is False
+    assert Median(1, 1, None, 6, 0.95).within(1e9) is Median(1, None, 1, 6, 0.95).within(1e9) is False
     assert fewest() == 6
+    assert (fewest(0.0), fewest(0.5), fewest(0.51)) == (1, 2, 3), "just as likely as was asked for is enough"
     with pytest.raises(ValueError, match="no values"):
         median([])
 

@@ -28,6 +28,10 @@ def test_what_has_nothing_of_its_own_is_no_part_and_one_name_is_one_part() -> No
     assert sizes(made) == {"kernel": 100, "first stage": 30, "services/s1": 100}
 
 
+def test_of_what_has_no_manifest_no_part_is_known() -> None:
+    assert sizes({}) == {}
+
+
 @given(st.integers(1, 10**8), st.lists(st.integers(1, 10**8), min_size=1, max_size=20))
 def test_they_add_up(root: int, own: list[int]) -> None:
     assert sum(sizes(manifest(root, own)).values()) == 100 + root + 30

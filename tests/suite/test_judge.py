@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -57,7 +59,11 @@ def test_marks_of_something_going_wrong_are_found_among_good_ones(mark: str, is_
 
 
 def test_the_marks_that_a_boot_must_show() -> None:
-    expect = {"onboot": {"a": {}, "b": {}}, "services": {"x": {}, "y": {}}, "onshutdown": {"bye": {}, "off": {}}}
+    expect: dict[str, dict[str, Any]] = {
+        "onboot": {"a": {}, "b": {}},
+        "services": {"x": {}, "y": {}},
+        "onshutdown": {"bye": {}, "off": {}},
+    }
     assert list(judge.steps(expect)) == [
         ("init", "root"), ("root", "boot"),
         ("boot", "onboot/a start"), ("onboot/a start", "onboot/a done"),
@@ -130,6 +136,40 @@ def test_noise_is_of_its_architecture_and_machine() -> None:
     assert left(Noise("odd", "why", arch="arm64", machine="qemu-.*")) == every
     assert left(Noise("odd", "why", arch="s390x", machine="board-7")) == every
     assert left(Noise("odd", "one"), Noise("stamp", "other")) == every[2:]
+
+
+KMSG = """\
+4,10,100,-;loud
+ SUBSYSTEM=x
+10,11,1234567,-,caller=T1;harness: ready counter=5
+no line of the kernel's
+3,12,9000001,-;late; very
+"""
+LOG = "<4>[    0.000100] loud\n<10>[    1.234567] harness: ready counter=5\n<3>[    9.000001] late; very"
+
+
+def test_a_kernel_log_is_as_dmesg_shows_it() -> None:
+    assert judge.kernel_log(KMSG) == LOG
+    assert judge.kernel_log("") == ""
+
+
+def os(*milestones: tuple[str, str | None]) -> Any:
+    return SimpleNamespace(milestones=[SimpleNamespace(name=name, pattern=pattern) for name, pattern in milestones])
+
+
+@pytest.mark.parametrize(
+    ("image", "lines"),
+    [
+        (os(), 2),  # the harness's own
+        (os(("ready", "late")), 3), (os(("ready", "loud")), 1), (os(("ready", "5$")), 2),
+        (os(("kernel", "loud"), ("ready", "ready")), 2), (os(("ready", "nothing")), 3),
+        (os(("ready", "^<")), 3),  # the level is none of the line
+        (os(("ready", None)), 3), (os(("kernel", "loud")), 3),  # ready is a packet, or not known: all of the log
+    ],
+)  # fmt: skip
+def test_a_kernel_log_ends_where_the_system_is_ready(image: Any, lines: int) -> None:
+    assert judge.up_to_ready(LOG, image) == "\n".join(LOG.splitlines()[:lines])
+    assert judge.up_to_ready("<10>[ 1.0] harness: readiness\n<4>[ 2.0] x", os()).endswith("x")
 
 
 def newc(name: str, content: bytes) -> bytes:

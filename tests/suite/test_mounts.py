@@ -17,6 +17,7 @@ ON_DISK = "34 22 0:27 / /opt rw - overlay overlay rw,lowerdir=/opt,upperdir=/var
 LATER = "35 22 0:28 / /usr rw - overlay overlay rw,lowerdir=/var/usr,upperdir=/tmp/up"
 VAR_RW = "36 22 254:2 / /data rw - ext4 /dev/vda2 rw"
 LATER_BELOW = "37 22 0:29 / /usr rw - overlay overlay rw,lowerdir=/usr,upperdir=/data/up"
+FAR_TMP = "41 22 0:32 / /longer/than/any rw - tmpfs tmpfs rw"
 NOWHERE = "38 22 0:30 / /usr rw - overlay overlay rw,lowerdir=/usr"
 BESIDE = "39 22 254:2 / /tmpfiles rw - ext4 /dev/vda2 rw"
 ON_BESIDE = "40 22 0:31 / /usr rw - overlay overlay rw,lowerdir=/usr,upperdir=/tmpfiles/up"
@@ -45,6 +46,7 @@ def test_a_line_is_taken_apart() -> None:
         ([RAM, NOWHERE], [], ["/usr (overlay)"]),
         ([RAM, BESIDE, ON_BESIDE], ["/tmpfiles"], []),
         ([RAM, TMP, BESIDE, ON_BESIDE], [], ["/tmpfiles (ext4)", "/usr (overlay)"]),
+        ([RAM, VAR_RW, LATER_BELOW, FAR_TMP], [], ["/data (ext4)", "/usr (overlay)"]),
         ([ROOT, LEFT, VAR.replace(" rw ", " ro "), ON_DISK], [], ["/opt (overlay)"]),
     ],
 )

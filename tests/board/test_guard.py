@@ -17,12 +17,13 @@ from harness.spec.models.machine import MachineSpec
 from .power_servers import PASSWORD, script
 
 OWNER = """
-import sys, time
+import signal, sys, time
 from pathlib import Path
 from harness.board import pool
 from harness.board.guard import guarded
 from harness.board.power import Switch, powered
 from harness.spec import load_machine
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup it is ignored, also by what is started
 machine = load_machine(sys.argv[1])
 with pool.reserved(machine), guarded(machine, pool.owner_file(machine), pool.lock_descriptor(machine), Path("log")):
     with powered(Switch(machine.board.power, machine.path.parent)) as switch:

@@ -13,7 +13,8 @@ import pytest
 
 from harness import paths
 
-COPIED = ("harness", "machines", "cases", "tests/test_arch.py")
+COPIED = ("harness", "machines", "cases", "tests/test_arch.py", "tests/trees.py")
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import platform
 from collections.abc import Iterator
 
 import pytest
+from trees import tree
 
 from harness import paths
 from harness.arch import ALIASES, ARCHES, by_name, parse_list
@@ -70,7 +71,7 @@ def test_every_table_in_the_code_has_every_architecture() -> None:
         f"{path.relative_to(paths.TOP)}:{line}: without {', '.join(sorted(ARCHES.keys() - names))}"
         for path in files
         if path.parent.name != "bench"
-        for line, names in tables(ast.parse(path.read_text()))
+        for line, names in tables(tree(path))
         if names != ARCHES.keys()
     ]
     assert short == []

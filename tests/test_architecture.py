@@ -7,6 +7,8 @@ import re
 import tomllib
 from collections import defaultdict
 
+from trees import of_harness
+
 from harness import paths
 
 CONTRACTS = tomllib.loads((paths.TOP / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
@@ -22,10 +24,10 @@ def test_the_page_shows_the_layers_of_the_contract() -> None:
 
 def test_no_two_public_classes_have_one_name() -> None:
     where = defaultdict(list)
-    for path in sorted((paths.PACKAGE).rglob("*.py")):
-        for node in ast.parse(path.read_text()).body:
+    for name, tree in of_harness():
+        for node in tree.body:
             if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
-                where[node.name].append(str(path.relative_to(paths.TOP)))
+                where[node.name].append(name)
     assert {name: files for name, files in where.items() if len(files) > 1} == {}
 
 

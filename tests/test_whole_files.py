@@ -9,8 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from trees import of_harness
 
-from harness import files, paths
+from harness import files
 from harness.build.lock import PackageLock
 from harness.commands.images import sbom
 from harness.commands.runs import compare
@@ -116,24 +117,24 @@ MAY_RENAME = {
 
 def test_nobody_else_renames_a_file_over_another() -> None:
     found = set()
-    for path in paths.PACKAGE.rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text())):
+    for name, tree in of_harness():
+        for node in ast.walk(tree):
             if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
                 continue
             # str.replace takes two, Path.replace one
             if node.func.attr in ("replace", "rename") and len(node.args) == 1 and not node.keywords:
-                found.add(str(path.relative_to(paths.TOP)))
+                found.add(name)
     assert found == set(MAY_RENAME)
 
 
 def test_nobody_else_spells_out_what_cannot_be_printed() -> None:
     """A character is judged by ``isprintable`` inside a join in `harness.text` alone."""
     found = set()
-    for path in paths.PACKAGE.rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text())):
+    for name, tree in of_harness():
+        for node in ast.walk(tree):
             chosen = node.elt.test if isinstance(node, ast.GeneratorExp) and isinstance(node.elt, ast.IfExp) else node
             if chosen is not node and "isprintable" in ast.unparse(chosen):
-                found.add(str(path.relative_to(paths.TOP)))
+                found.add(name)
     assert found <= {"harness/text.py"}
 
 

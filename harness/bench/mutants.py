@@ -28,6 +28,7 @@ JUDGES: dict[str, tuple[str, ...]] = {
     "harness.certify.expect": ("certify/test_expectations.py",),
     "harness.suite.judge": ("suite/test_judge.py", "suite/test_results.py", "suite/test_mounts.py"),
     "harness.run.outcome": ("suite/test_outcome_words.py",),
+    "harness.run.results": ("suite/test_folding.py",),
     "harness.run.shard": ("suite/test_shards.py",),
     "harness.run.known": ("suite/test_known.py",),
     "harness.hostfaults": ("test_hostfaults.py",),

@@ -29,6 +29,7 @@ sys.exit(bool(found))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_random_stacks_are_merged_as_the_kernel_does(tmp_path: Path) -> None:
     unshare = ["unshare", "-m"] if os.geteuid() == 0 else ["unshare", "-Urm", "--map-auto"]

@@ -20,6 +20,7 @@ def pytest_addoption(parser):
 @pytest.fixture
 def image(request): return request.config.getoption("--image")
 """
+pytestmark = pytest.mark.slow  # each is a pytest of its own
 # what pytest-rerunfailures does: a failed attempt is told as "rerun", and the case runs anew
 RERUNS = """
 import pytest
@@ -76,13 +77,16 @@ def test_a_project_s_fixture_stays_its_own_beside_a_run_of_the_harness(inner, tm
     assert ran.results["other"]["cases"]["passed"] == 1
 
 
-@pytest.mark.parametrize("fixture", ["cell", "image", "machine", "budget", "expect", "system", "shell", "exact", "boot",
-                                     "variant"])  # fmt: skip
-def test_a_fixture_without_its_options_says_what_is_missing(tmp_path: Path, fixture: str) -> None:
-    (tmp_path / "test_x.py").write_text(f"def test_x({fixture}): pass\n")
-    done = plain(tmp_path)
+FIXTURES = ("cell", "image", "machine", "budget", "expect", "system", "shell", "exact", "boot", "variant")
+
+
+def test_a_fixture_without_its_options_says_what_is_missing(tmp_path: Path) -> None:
+    (tmp_path / "test_x.py").write_text("".join(f"def test_{name}({name}): pass\n" for name in FIXTURES))
+    done = plain(tmp_path, "-rE")
     assert done.returncode == 1
-    assert "--harness-image IMAGE and --harness-machine MACHINE" in done.stdout
+    said = dict(re.findall(r"^ERROR test_x\.py::test_(\w+) - (.*)$", done.stdout, re.M))
+    assert said.keys() == set(FIXTURES), done.stdout
+    assert done.stdout.count("--harness-image IMAGE and --harness-machine MACHINE") >= len(FIXTURES)
     assert "not found" not in done.stdout
 
 

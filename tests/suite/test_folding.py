@@ -205,7 +205,7 @@ def test_what_a_case_is_called_on_every_cell(nodeid: str, cell: str, name: str) 
 
 
 def test_what_a_case_is_called_by_persons() -> None:
-    assert function_of("a/t.py::C::x[a::b]") == "x" and function_of("t.py") == ""
+    assert function_of("a/t.py::C::x[a::b]") == "x" and function_of("t.py") == "t.py"
     assert file_and_function("a/b/t.py::C::x[c/d]") == "t.py::x"
 
 

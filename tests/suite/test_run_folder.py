@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import ast
+import functools
 import json
 import re
 from pathlib import Path
 
 import jsonschema
 import pytest
+from trees import of_harness
 
-from harness import paths
 from harness.errors import UserError
 from harness.run import describe, folder, results
 from harness.run.folder import RunFolder
@@ -29,9 +30,10 @@ PARTS = re.compile(r"(?:^|/)(?:cells|slots)/")
 END = {"event": "end", "interrupted": False, "code": 0}
 
 
-def spelt(path: Path) -> list[str]:
+@functools.cache
+def spelt(name: str) -> list[str]:
     """Return the texts of a module that are no docstrings."""
-    tree = ast.parse(path.read_text())
+    tree = dict(of_harness())[name]
     documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
     docs = {id(node.body[0].value) for node in ast.walk(tree) if isinstance(node, documented) and node.body
             and isinstance(node.body[0], ast.Expr)}  # fmt: skip
@@ -41,11 +43,11 @@ def spelt(path: Path) -> list[str]:
 
 @pytest.mark.parametrize("owner", NAMES)
 def test_nobody_else_spells_a_name_in_a_results_folder(owner: str) -> None:
-    others = [path for path in (paths.TOP / "harness").rglob("*.py") if not str(path).endswith(f"/{owner}")]
-    found = [f"{path.relative_to(paths.TOP)}: {text}" for path in others for text in spelt(path)
+    others = [name for name, _ in of_harness() if not name.endswith(f"/{owner}")]
+    found = [f"{name}: {text}" for name in others for text in spelt(name)
              if text in NAMES[owner] or PARTS.search(text)]  # fmt: skip
     assert found == []
-    assert set(NAMES[owner]) <= set(spelt(paths.TOP / "harness" / owner))
+    assert set(NAMES[owner]) <= set(spelt(f"harness/{owner}"))
 
 
 def test_the_page_about_results_is_made_of_their_definition() -> None:

@@ -48,7 +48,7 @@ JUDGES: dict[str, tuple[str, ...]] = {
     "harness.history.trends": ("history/test_trends.py",),
 }
 PAGE = paths.TOP / "docs" / "mutants.md"
-SAMPLE = 3  # of each judge, with --quick
+SAMPLE = 2  # of each judge, with --quick
 LONGEST_S = 7200.0
 _LISTED = re.compile(
     r"^- `(?P<function>[\w.]+)`: `(?P<before>.+)` becomes `(?P<after>.+?)`: (?P<why>.+)$", re.MULTILINE

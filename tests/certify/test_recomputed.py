@@ -118,6 +118,7 @@ def test_marks_that_cannot_be_true_show_nothing(case: str, exact: tuple[BootReco
         (2_000_000, 2.0, ""), (2_000_001, 2.0, "2.00 MB shipped, 2 MB allowed"),
         (2_499_999, 2.5, ""), (2_510_000, 2.5, "2.51 MB shipped, 2.5 MB allowed"),
         (1, None, "0.00 MB shipped, 0 MB allowed"), (0, None, ""),
+        (10_005_000_000, 2.0, "10005.00 MB shipped, 2 MB allowed"),
     ],
 )  # fmt: skip
 def test_size(size: int, most: float | None, said: str) -> None:

@@ -15,7 +15,7 @@ from certifying import PATIENCE, Certified, harness
 from forging import Change, honest, rederived, signed
 
 from harness.certify import contents, verify
-from harness.errors import EvidenceError
+from harness.errors import EvidenceError, UserError
 
 LIE = b"Linux of another vendor\n"
 # what is asked of OSes that the harness has not built, and where there is no exact time
@@ -59,11 +59,12 @@ def test_what_was_not_checked_is_in_the_last_line_and_the_exit_code(certified: C
     assert "the evidence is true" not in ran.stdout
 
 
-@pytest.mark.parametrize(
-    "content", [b"", b"PK\x03\x04", b"\x28\xb5\x2f\xfd\x20\x05\x29\0\0hello", bytes(4096)], ids=range(4)
-)
-def test_what_is_no_evidence_archive_is_said_to_be_none(tmp_path: Path, content: bytes) -> None:
-    (tmp_path / "file").write_bytes(content)
+def test_what_is_no_evidence_archive_is_said_to_be_none(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    for content in (b"", b"PK\x03\x04", b"\x28\xb5\x2f\xfd\x20\x05\x29\0\0hello", bytes(4096)):
+        file.write_bytes(content)
+        with pytest.raises(UserError, match="is not an evidence archive"):
+            verify.unpack(file, tmp_path / "unpacked")
     ran = harness(tmp_path, "verify", "file")
     assert (ran.code, "is not an evidence archive" in ran.words) == (2, True), ran.words
     assert harness(tmp_path, "verify", str(tmp_path)).code == 2

@@ -112,7 +112,7 @@ def test_a_certificate_is_judged_by_the_day_that_it_is_of() -> None:
     late = word("failed", "2026-11-25T00:00:00Z")
     assert derived(PAIR, late, waivers=(waiver,)).result == "FAILED"
     assert derived(PAIR).qemu is None
-    with pytest.raises(EvidenceError, match="made at 'yesterday', which is no time"):
+    with pytest.raises(EvidenceError, match="made at 'yesterday', which is not a time"):
         derived(PAIR, word(when="yesterday"))
 
 

@@ -150,7 +150,7 @@ def test_the_image_that_is_expected_by_its_digest_or_as_it_was_built(tmp_path: P
         assert one_of(it, "the image", image=wanted) == (f"{about}{what} that you expect", "checked", "")
         with pytest.raises(EvidenceError, match="is not the one that you expect"):
             said(made(image={"digest": OTHER}), image=wanted)
-    with pytest.raises(UserError, match="no image"):
+    with pytest.raises(UserError, match="is not an image"):
         said(it, image=str(tmp_path))
 
 
@@ -214,7 +214,7 @@ def moment(at: datetime) -> str:
         (moment(NOW - timedelta(days=7)), 7, ""),
         (moment(NOW - timedelta(days=7, seconds=1)), 7, "7 days ago; you accept 7"),
         (moment(NOW - timedelta(days=40)), 0, "40 days ago; you accept 0"),
-        ("2026-11-24", None, "which is no time"),
+        ("2026-11-24", None, "which is not a time"),
     ],
 )
 def test_its_age(when: str, most: int | None, wrong: str) -> None:
@@ -240,5 +240,5 @@ def test_keys_are_lines_or_files_of_them(tmp_path: Path) -> None:
     assert keys_of((str(tmp_path / "trusted"),)) == (one, other)
     assert keys_of((other.ssh, str(tmp_path / "trusted"))) == (other, one, other)
     assert keys_of(()) == ()
-    with pytest.raises(UserError, match="'ssh-ed25519 nothing' is no public key"):
+    with pytest.raises(UserError, match="'ssh-ed25519 nothing' is not a public key"):
         keys_of(("ssh-ed25519 nothing",))

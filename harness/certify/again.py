@@ -4,13 +4,15 @@ stranger's: QEMU is started in a sandbox, and only as a machine that is plain.""
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import fields, replace
 from pathlib import Path
 
 from harness import proc
 from harness.arch import Arch, by_name
-from harness.certify import contents, identity, records, sandbox
+from harness.certify import contents, identity, records, sandbox, variations
 from harness.certify.derive import Derived
+from harness.certify.recomputed import case_of
 from harness.certify.verify import CheckResult, unlike
 from harness.errors import EvidenceError, HarnessError, ImageError
 from harness.launch.exact import exact_boot, moved
@@ -29,25 +31,32 @@ OTHER_PROCESSOR = """between processors x86_64's times were seen to differ by so
 before you call it false, verify on a host with the processor of then"""
 
 
-def execute(made: Derived, out: Path, *, qemu_path: Path | None = None, multiplier: float = 1.0) -> CheckResult:
+def execute(
+    made: Derived, out: Path, *, qemu_path: Path | None = None, multiplier: float = 1.0
+) -> Iterator[CheckResult]:
     """Boot the archive's image as its first exact boot was, and compare; EvidenceError when it is not the same.
 
-    Where this host's QEMU or harness is another one, it says so and does nothing.
+    Then it is booted in variations, which say whether the figures hold in kind. Where this host's QEMU or harness is
+    another one, it says so and does nothing.
     """
     machine, image = made.sources.machine, made.sources.image
     if not made.exact:
-        return not_done(": ".join(filter(None, ["no exact boot is in the evidence", machine.why_not_exact])))
+        yield not_done(": ".join(filter(None, ["no exact boot is in the evidence", machine.why_not_exact])))
+        return
     if why := unlike(made.exact):
-        return not_done(why)
+        yield not_done(why)
+        return
     arch = by_name(image.arch.name)
     if qemu_path is not None:
         arch = replace(arch, qemu=str(qemu_path.absolute()))
     try:
         why = _why_not(made, machine, arch)
     except HarnessError as error:
-        return not_done(error.message)
+        yield not_done(error.message)
+        return
     if why:
-        return not_done(why)
+        yield not_done(why)
+        return
     assert machine.qemu is not None
     files = tuple(image.parts.shipped.values())
     box = sandbox.prepare(proc.resolve(arch.qemu), out, files, machine.qemu.memory << 20)
@@ -66,7 +75,10 @@ def execute(made: Derived, out: Path, *, qemu_path: Path | None = None, multipli
     text = (
         f"the exact boot: {len(record.milestones)} milestones and every byte of the console up to ready, {ready:.3f} ms"
     )
-    return CheckResult("re-executed", text + where)
+    yield CheckResult("re-executed", text + where)
+    claimed = any(row.outcome == "passed" and case_of(row.case) == variations.ALIKE for row in made.word.cases)
+    first = next(iter(made.exact.values()))
+    yield from variations.check(first, variations.Stranger(kept, machine, out, TIMEOUT_S, multiplier), claimed=claimed)
 
 
 def not_done(why: str) -> CheckResult:

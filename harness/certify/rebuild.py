@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from harness.arch import by_name
 from harness.build.settings import COMPRESSIONS, Settings
-from harness.certify import contents
+from harness.certify import bill, contents
 from harness.certify.contents import EvidenceFiles
 from harness.certify.derive import Derived
 from harness.certify.verify import CheckResult
@@ -145,5 +145,7 @@ def _compared(again: Image, made: Derived, files: EvidenceFiles) -> CheckResult:
                 + (file_digest(path) if path.is_file() else "nothing"),
                 hint=f"by harness {made.certificate.harness} it was built; another version may build other bytes",
             )
+    bill.check(again, files)
     listed = ", ".join(name.removeprefix(f"{contents.IMAGE}/") for name in names if not name.endswith(MANIFEST))
-    return CheckResult("rebuilt", f"the image, from its YAML and lock: every byte of {listed} and of its manifest")
+    text = f"the image, from its YAML and lock: every byte of {listed}, manifest and bill of materials"
+    return CheckResult("rebuilt", text)

@@ -130,11 +130,16 @@ OF_BUILT = frozenset(FINDINGS) - {
 }
 
 
+def case_of(row: str) -> str:
+    """Return the name of a case, as profiles name it, of a row of an archive's events."""
+    return row.partition("[")[0].removeprefix(f"{CASES}/")
+
+
 def check(made: Derived, files: EvidenceFiles) -> int:
     """Return how many outcomes were computed again; EvidenceError: one that is called passed cannot have."""
     count = 0
     for row in made.word.cases:
-        name = row.case.partition("[")[0].removeprefix(f"{CASES}/")
+        name = case_of(row.case)
         finding = FINDINGS.get(name)
         if finding is None or row.outcome != "passed":
             continue

@@ -61,6 +61,8 @@ def read_all(files: EvidenceFiles) -> Sources:
     try:
         machine, profile = _machine(files), _profile(files)
         image, digest, yamls = _image(files)
+        if image.arch.name != machine.arch:
+            raise EvidenceError(f"the image {image.name} is for {image.arch.name}, and its machine is {machine.arch}")
         return Sources(machine, profile, _waivers(files, profile), image, digest, yamls)
     except UserError as error:
         raise EvidenceError(f"the evidence holds what is wrong: {error.message}", details=error.details) from None
@@ -149,6 +151,7 @@ def _image(files: EvidenceFiles) -> tuple[Image | ForeignImage, str, tuple[str, 
         digest = digest_of([digest, [one.model_dump() for one in facts.substitutions]])
     agree(name, documents, facts, plain, digest)
     _same_files(files, facts)
+    files.path(contents.SBOM)
     assert made.manifest  # which judges its schema
     return made, digest, plain
 

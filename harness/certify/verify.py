@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO, Any, Literal
 
 from harness.certify import archive, contents, derive, identity, recomputed, sources, statement
-from harness.certify.certificate import VENDORS_WORD, Certificate, validated
+from harness.certify.certificate import VENDORS_WORD, Certificate, ExactFacts, validated
 from harness.certify.contents import ArchiveMember, EvidenceFiles
 from harness.certify.derive import Derived
 from harness.certify.keys import PublicKey
@@ -20,6 +20,7 @@ from harness.launch.exact import compare
 from harness.system.record import BootRecord
 
 SPARE_BYTES = 256 << 20  # of disk that stay free beside what is unpacked
+GUESTS_WORD = "when it was ready: the guest tells it, for nothing left it by which the emulator's clock could"
 CheckKind = Literal["checked", "re-executed", "rebuilt", "not checked", "not re-executed", "vendor's word"]
 
 
@@ -112,12 +113,21 @@ def check(found: Unpacked, trusted: Sequence[PublicKey]) -> CheckedEvidence:
     ]
     if made.exact:
         marks = len(next(iter(made.exact.values())).milestones)
-        stamped = f", and ready at {figures.ready:.3f} ms" if figures.ready is not None else ""
+        stamped = f", and {when(figures)}" if figures.ready is not None else ""
         text = f"{len(made.exact)} exact boots: {marks} milestones each{stamped}, by their consoles' bytes"
         results.append(CheckResult("checked", text))
+        if figures.told == "guest":
+            results.append(CheckResult("not checked", GUESTS_WORD))
     else:
         results.append(CheckResult("not checked", "exact boots: there are none"))
     return CheckedEvidence(made, results)
+
+
+def when(figures: ExactFacts) -> str:
+    """Return when exact boots were ready: by the kernel's clock, and since power-on where that is known."""
+    assert figures.ready is not None
+    whole = f", {figures.ready + figures.power_on:.3f} ms after power-on" if figures.power_on else ""
+    return f"ready at {figures.ready:.3f} ms{whole}"
 
 
 def vendors_word(made: Certificate) -> list[CheckResult]:

@@ -62,7 +62,7 @@ def of_files(files: dict[str, bytes], folder: Path) -> tuple[Derived, EvidenceFi
 def test_an_honest_image_is_built_again(one: Honest, settings: Settings, tmp_path: Path) -> None:
     made = verify.check(one.found, ()).derived
     assert again(made, one.found.files, tmp_path, settings) == CheckResult(
-        "rebuilt", "the image, from its YAML and lock: every byte of initrd, kernel and of its manifest"
+        "rebuilt", "the image, from its YAML and lock: every byte of initrd, kernel, manifest and bill of materials"
     )
 
 
@@ -91,24 +91,29 @@ def another_package(files: dict[str, bytes], made: dict[str, Any]) -> None:
     files["image/manifest.json"] = json.dumps(manifest, indent=1).encode() + b"\n"
 
 
+def another_bill(files: dict[str, bytes], made: dict[str, Any]) -> None:
+    files[contents.SBOM] = files[contents.SBOM].replace(b'"versionInfo": "', b'"versionInfo": "9', 1)
+
+
 @pytest.mark.parametrize(
-    ("lie", "name"),
+    ("lie", "said"),
     [
-        (another("kernel"), "image/kernel"),
-        (another("initrd"), "image/initrd"),
-        (another_package, "image/manifest.json"),
+        (another("kernel"), "image/kernel is another one"),
+        (another("initrd"), "image/initrd is another one"),
+        (another_package, "image/manifest.json is another one"),
+        (another_bill, "sbom.spdx.json is of another one"),
     ],
-    ids=["kernel", "initrd", "manifest"],
+    ids=["kernel", "initrd", "manifest", "bill"],
 )
 def test_another_image_is_not_what_the_yaml_gives(
-    one: Honest, settings: Settings, tmp_path: Path, lie: Change, name: str
+    one: Honest, settings: Settings, tmp_path: Path, lie: Change, said: str
 ) -> None:
     files, made = one.files(), one.certificate
     lie(files, made)
     files, certificate = rederived(files, tmp_path / "made")
     files[contents.CERTIFICATE] = verify.as_json(certificate)
     derived, found = of_files(files, tmp_path / "out")  # nothing in it contradicts anything
-    with pytest.raises(EvidenceError, match=f"the image was built again, and {name} is another one"):
+    with pytest.raises(EvidenceError, match=f"the image was built again, and {said}"):
         again(derived, found, tmp_path, settings)
 
 

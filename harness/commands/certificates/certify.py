@@ -12,7 +12,7 @@ from typing import Any
 from harness import paths
 from harness.arch import by_name
 from harness.build.settings import Settings
-from harness.certify import archive, contents, derive, evidence, identity, judge, keys, rebuild, statement
+from harness.certify import archive, bill, contents, derive, evidence, identity, judge, keys, rebuild, statement
 from harness.certify.certificate import Certificate
 from harness.certify.evidence import ArchiveFiles, RunOfCell, Staged
 from harness.certify.show import WORDS, badge, facts, lines
@@ -165,8 +165,7 @@ def _packed(order: Order, run: RunOfCell, key: keys.SigningKey, out: Path) -> Ce
         **order.ingredients,
     }
     if isinstance(order.image, Image):
-        sbom = json_.dumps(sbom_of(order.image), indent=1, ensure_ascii=False)
-        given[contents.SBOM] = sbom.encode() + b"\n"
+        given[contents.SBOM] = bill.spelled(sbom_of(order.image))
     if changed := evidence.own_label(evidence.changed_cases(cases)):
         progress(changed)
     found = identity.of(by_name(order.machine.arch), order.machine, order.image) if order.machine.qemu else None

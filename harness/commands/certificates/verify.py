@@ -93,7 +93,7 @@ def _findings(
     made = checked.derived
     findings = [*checked.findings, *expect.check(made, found.files, wanted, now), _pages(found)]
     if request.boot:
-        findings.append(again.execute(made, scratch / "boot", qemu_path=request.qemu, multiplier=request.patience))
+        findings += again.execute(made, scratch / "boot", qemu_path=request.qemu, multiplier=request.patience)
     else:
         findings.append(again.not_done("--no-boot"))
     if request.rebuild:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from harness.arch import Arch
 from harness.errors import UserError
 from harness.spec import host_file
 from harness.spec.models.container import File
 from harness.spec.models.image import ImageSpec
+from harness.spec.rules.references import ARCH_WORD
 from harness.tree.tree import Tree, clean
 
 
@@ -25,6 +27,20 @@ def content(file: File, spec: ImageSpec) -> bytes | None:
             return None
         # it was there when the image's files were judged
         raise UserError(f"files: {file.path}: cannot read its source any more: {error}") from error
+
+
+def for_arch(spec: ImageSpec, arch: Arch) -> ImageSpec:
+    """Return the spec with the sources for one architecture; UserError where there is none."""
+    if not any(ARCH_WORD in file.source for file in spec.files):
+        return spec
+    return spec.model_copy(update={"files": tuple(_for(arch, file, spec) for file in spec.files)})
+
+
+def _for(arch: Arch, file: File, spec: ImageSpec) -> File:
+    source = file.source.replace(ARCH_WORD, arch.name)
+    if source != file.source and not file.optional and not host_file(source, spec.sources[0]).is_file():
+        raise UserError(f"files: {file.path}: there is no {source}, which {arch.name} needs")
+    return file.model_copy(update={"source": source})
 
 
 def own_files(spec: ImageSpec, tree: Tree) -> list[list[Any]]:

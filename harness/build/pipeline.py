@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from harness import paths
 from harness.arch import ARCHES, Arch
 from harness.build.debian import Debian
+from harness.build.files import for_arch
 from harness.build.lock import PackageLock
 from harness.build.settings import COMPRESSIONS, Settings
 from harness.build.together import Together
@@ -124,7 +125,7 @@ class Builder:
             volume.name: [self.images.resolve(volume.image, one, spec.sources[0].parent) for one in arches]
             for volume, arches in volumes_of(spec, arch)
         }
-        return Inputs(spec, arch, components, self.settings.compression, images, layouts)
+        return Inputs(for_arch(spec, arch), arch, components, self.settings.compression, images, layouts)
 
     @cached_property
     def images(self) -> Images:

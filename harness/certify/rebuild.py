@@ -22,7 +22,7 @@ from harness.image import MANIFEST, Image
 from harness.spec import load_image
 from harness.spec.models.base import Model
 from harness.spec.models.image import ImageSpec
-from harness.spec.rules.references import host_file, kind_of
+from harness.spec.rules.references import each, host_file, kind_of
 from harness.store import file_digest
 
 REBUILT = "the rebuild (--rebuild)"
@@ -42,7 +42,7 @@ def ingredients(spec: ImageSpec, settings: Settings, lock: Path) -> dict[str, Pa
     """Return what an archive needs for its image to be built again: the lock, the settings, and the YAML's files."""
     files: dict[str, Path | bytes] = {}
     sources: dict[str, str] = {}
-    for source in dict.fromkeys(file.source for file in spec.files if file.source):
+    for source in dict.fromkeys(one for file in spec.files if file.source for one in each(file.source)):
         path = host_file(source, spec.sources[0])
         if path.is_file():
             sources[source] = f"{contents.SOURCES}/{len(sources) + 1}"
@@ -124,7 +124,7 @@ def _strange(spec: ImageSpec) -> str:
     """Return why a stranger's YAML is not built here; empty when it names nothing of a host."""
     folder = spec.sources[0].parent
     for source in (file.source for file in spec.files if file.source):
-        if source.startswith(("/", "~")) or not (folder / source).is_file():
+        if source.startswith(("/", "~")) or not any((folder / one).is_file() for one in each(source)):
             return f"its YAML takes {source!r} of the vendor's host, which the archive does not hold"
     for reference in spec.references:
         if kind_of(reference) == "package" or reference.startswith(

@@ -110,4 +110,22 @@ def _fitted(
         if posixpath.basename(str(first.value)) == name:
             told.value[0] = YamlNode(program, first.place, raw=program)
             command = tuple(str(word.value) for word in told.value)
-    return done.model_copy(update={"without": without, "command": command})
+    writable = "readonly" not in entry and name not in table["readonly"] and _runs_another(told, done.component)
+    if writable:
+        entry["readonly"] = YamlNode(False, place, raw="false")
+    return done.model_copy(update={"without": without, "command": command, "writable": writable})
+
+
+def _runs_another(told: YamlNode | None, component: str) -> bool:
+    """Say whether a command is that of another program than the component's own, which needs no more than it has."""
+    if told is None or not isinstance(told.value, list) or not told.value:
+        return False
+    return posixpath.basename(str(told.value[0].value)) not in _programs(component)
+
+
+@cache
+def _programs(component: str) -> frozenset[str]:
+    data = mapping_of(read(library()[component]))
+    own = (data.get("config") or {}).get("command") or ()
+    known = (data.get("command_line") or {}).get("programs") or ()
+    return frozenset(posixpath.basename(word) for word in (*own[:1], *known))

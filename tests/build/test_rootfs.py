@@ -10,6 +10,7 @@ import pytest
 
 from harness.arch import ARCHES
 from harness.build import prepare
+from harness.build.files import for_arch
 from harness.build.ids import named_ids
 from harness.build.pipeline import expectations
 from harness.build.rootfs import ResolvedImage, RootTree, assemble
@@ -17,6 +18,7 @@ from harness.errors import UserError
 from harness.spec import load_image
 from harness.spec.models.container import EntryConfig, Mount, Runtime
 from harness.spec.models.image import ImageSpec
+from harness.spec.text.complaints import SpecError
 from harness.tree.tree import Tree, folder, plain, symlink
 
 HEAD = "kernel: {image: kernel}\ninit: [init]\n"
@@ -66,6 +68,18 @@ def test_what_an_entry_binds_and_nothing_brings_is_named(spec) -> None:
     # what an image brings along is its own business
     parts = {**PARTS, "sysctl": ResolvedImage("sysctl", layer(), EntryConfig(command=("/a",), binds=("/no:/no",)))}
     assert made(spec("services: [{name: s, image: sysctl}]\n"), parts).made_up == []
+
+
+def test_a_source_may_have_a_file_for_each_architecture(tmp_path: Path, spec) -> None:
+    (tmp_path / "bin/arm64").mkdir(parents=True)
+    (tmp_path / "bin/arm64/hello").write_text("of arm64")
+    found = spec("files: [{path: a, source: 'bin/{arch}/hello'}, {path: b, source: 'no/{arch}', optional: true}]")
+    root = made(for_arch(found, ARCHES["arm64"]))
+    assert text(root, "a") == "of arm64" and root.tree.get("b") is None
+    with pytest.raises(UserError, match="files: a: there is no bin/s390x/hello, which s390x needs"):
+        for_arch(found, ARCHES["s390x"])
+    with pytest.raises(SpecError, match=r"No such file or directory: 'bin/\{arch\}/other'"):
+        spec("files: [{path: a, source: 'bin/{arch}/other'}]")
 
 
 def test_modules_that_components_need_are_loaded_after_the_yamls_own(spec) -> None:
@@ -178,7 +192,7 @@ def test_the_script_of_a_runtime_is_one_that_a_shell_takes() -> None:
 
 @pytest.mark.parametrize("runtime", [Runtime(mkdir=("../x",)), Runtime(cgroups=("a/../../b",))])
 def test_runtime_paths_stay_inside(runtime: Runtime) -> None:
-    with pytest.raises(UserError, match="no path inside"):
+    with pytest.raises(UserError, match="not a path inside"):
         prepare.lines(runtime, "containers/services/s")
 
 

@@ -254,3 +254,21 @@ def test_what_configures_linuxkits_containerd_is_refused_where_none_runs(tmp_pat
     (complaint,) = lint([path], library=True)[0].complaints
     assert complaint.key_path == "files[0].path"
     assert lint([path])[0].complaints == ()
+
+
+def test_a_program_of_the_files_own_may_write_to_the_root_as_it_may_in_the_image(tmp_path: Path) -> None:
+    path = tmp_path / "os.yml"
+    path.write_text(
+        "kernel: {image: linuxkit/kernel:6}\ninit: [linuxkit/init:v1]\nonboot:\n"
+        "- {name: a, image: 'alpine:3', command: [touch, /a]}\n"
+        "- {name: b, image: 'alpine:3', command: [touch, /a], readonly: true}\n"
+        "- {name: c, image: 'linuxkit/format:v1', command: [sh, ./check.sh]}\n"
+        "- {name: d, image: 'linuxkit/format:v1', command: [/usr/bin/format, -force]}\n"
+        "- {name: e, image: 'linuxkit/format:v1'}\n"
+        "- {name: f, image: 'linuxkit/sysctl:v1', command: [sh, -c, 'true']}\n"
+    )
+    spec = load_image([path], library=True)
+    assert {entry.name: entry.readonly for entry in spec.onboot} == {
+        "a": False, "b": True, "c": False, "d": None, "e": None, "f": None
+    }  # fmt: skip
+    assert [one.key for one in spec.substitutions if one.writable] == ["onboot[0].image", "onboot[2].image"]

@@ -99,6 +99,7 @@ class Substitution(Model):
     component: str
     without: Strings = ()  # keys beside it that count no more: they are for the other's program
     command: Strings = ()  # what the component runs there, where that is not its own command
+    writable: bool = False  # its root may be written to, as that of the image, where the component's own may not
 
     def __str__(self) -> str:
         without = f", without its {' and '.join(self.without)}" if self.without else ""

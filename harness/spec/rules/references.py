@@ -18,6 +18,7 @@ from harness.spec.text.complaints import Fault, nearest
 
 ReferenceKind = Literal["component", "package", "oci"]
 PACKAGE = "@pkg:"
+ARCH_WORD = "{arch}"  # in a `source`, it stands for the architecture that is built
 PACKAGE_FILE = "component.yml"  # what makes a folder a local component
 
 
@@ -68,6 +69,16 @@ def component_path(reference: str, yaml: Path) -> Path | None:
     return path if kind_of(reference) == "package" and path.is_file() else None
 
 
+def each(source: str) -> tuple[str, ...]:
+    """Return the names that a ``source`` stands for: itself, or with ``{arch}`` in it one for each architecture."""
+    return tuple(source.replace(ARCH_WORD, arch) for arch in ARCHES) if ARCH_WORD in source else (source,)
+
+
+def _is_there(source: str, folder: Path = Path()) -> bool:
+    # not Path.exists: that raises where a name is too long
+    return any(os.path.exists(folder / one) for one in each(source))  # noqa: PTH110
+
+
 def host_file(source: str, yaml: Path) -> Path:
     """Return the file of the host that a ``source`` in the image file `yaml` names.
 
@@ -75,17 +86,16 @@ def host_file(source: str, yaml: Path) -> Path:
     in neither, the path beside the YAML is returned.
     """
     beside = yaml.parent / (posixpath.expanduser(source) if source.startswith("~/") else source)
-    # not Path.exists: that raises where a name is too long
-    return Path(source) if not os.path.exists(beside) and os.path.exists(source) else beside  # noqa: PTH110
+    return Path(source) if not _is_there(str(beside)) and _is_there(source) else beside
 
 
 def source_note(source: str, yaml: Path, folders: Iterable[Path]) -> str:
     """Say where a ``source`` is found that is not below one of `folders`, those of an image's files; else nothing."""
-    found = host_file(source, yaml)
-    if not found.is_file():  # an optional one, or one that is refused
+    found = next((path for path in map(Path, each(str(host_file(source, yaml)))) if path.is_file()), None)
+    if found is None:  # an optional one, or one that is refused
         return ""
     real = found.resolve()
-    if not source.startswith("~/") and not os.path.exists(yaml.parent / source):  # noqa: PTH110
+    if not source.startswith("~/") and not _is_there(source, yaml.parent):
         return f"{source!r} is not beside the YAML: the image gets {real}, found from the current folder"
     if any(real.is_relative_to(folder.resolve()) for folder in folders):
         return ""
@@ -93,7 +103,9 @@ def source_note(source: str, yaml: Path, folders: Iterable[Path]) -> str:
 
 
 def unreadable(path: Path, source: str) -> Fault | None:
-    """Say why the file that a ``source`` names cannot be read, or None."""
+    """Say why the file that a ``source`` names cannot be read, or None; with ``{arch}`` one architecture's will do."""
+    there = [Path(one) for one in each(str(path)) if os.path.exists(one)]  # noqa: PTH110
+    path = there[0] if there else path
     try:
         mode = path.stat().st_mode
     except OSError as error:

@@ -140,6 +140,8 @@ def boot(
     runs: int,
     within: float | None,
     disks: Path | None,
+    memory: str | None,
+    disk: tuple[str, ...],
     output: Path | None,
     settings: Settings,
     json: bool,
@@ -154,13 +156,15 @@ def boot(
       harness boot cases/images/minimal.yml -m qemu-s390x --exact
       harness boot cases/images/default.yml -m qemu-arm64 --explain
       harness boot cases/images/default.yml -m qemu-x86_64 --run 'ps; mount'
+      harness boot cases/images/default.yml -m qemu-s390x --memory 1G --disk 512M --disk 2G
       harness boot cases/images/minimal.yml -m desk-board.yml --runs 30 --within 5
     """
     from harness.commands.images import boot as module
     from harness.commands.images.bootable import BootRequest
 
     request = BootRequest(exact=exact, explain=explain, command=run, append=append, forwards=forward, timeout=timeout,
-                          out=output, as_json=json, runs=runs, within=within, disks=disks)  # fmt: skip
+                          out=output, as_json=json, runs=runs, within=within, disks=disks,
+                          memory=memory, more_disks=disk)  # fmt: skip
     return module.boot(images, machine, settings, request)
 
 

@@ -75,7 +75,7 @@ def _check_memory(image: Bootable, machine: MachineSpec, options: BootOptions) -
         raise UserError(
             f"{image.name} does not fit into the memory of {machine.name}: three times its initrd of {size:.0f} MiB "
             f"and {surely} MiB of the kernel's make {3 * size + surely:.0f} MiB, and it has {memory}",
-            hint=f"give it `qemu: {{memory: {wanted}}}`",
+            hint=f"give it `qemu: {{memory: {wanted}}}`, or boot with --memory {wanted}M",
         )
 
 

@@ -120,7 +120,7 @@ def _runs_another(told: YamlNode | None, component: str) -> bool:
     """Say whether a command is that of another program than the component's own, which needs no more than it has."""
     if told is None or not isinstance(told.value, list) or not told.value:
         return False
-    return posixpath.basename(str(told.value[0].value)) not in _programs(component)
+    return component in _table()["runs"] or posixpath.basename(str(told.value[0].value)) not in _programs(component)
 
 
 @cache

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from harness import paths
+from harness.commands.images.bootable import BootRequest, fitted
 from harness.errors import UserError
 from harness.image import Image
 from harness.launch import boot
@@ -32,5 +33,15 @@ def test_what_cannot_fit_is_refused(tmp_path: Path, arch: str, mib: int, said: s
     options = BootOptions(mode="wall", out=tmp_path / "out")
     with pytest.raises(UserError, match=said) as caught, boot(Image(tmp_path), machine, options):
         pass
-    assert caught.value.hint == f"give it `qemu: {{memory: {wanted}}}`"
+    assert caught.value.hint == f"give it `qemu: {{memory: {wanted}}}`, or boot with --memory {wanted}M"
     assert not (tmp_path / "out").exists()
+
+
+def test_a_machine_is_fitted_by_the_command_line() -> None:
+    found = fitted(load_machine("qemu-arm64"), BootRequest(memory="1G", more_disks=("64", "512M", "2G")))
+    assert found.qemu is not None and (found.qemu.memory, found.qemu.disks) == (1024, (64, 512, 2048))
+    for wrong in ({"memory": "3X"}, {"memory": "16"}, {"more_disks": ("0",)}):
+        with pytest.raises(UserError, match=r"--(memory|disk) "):
+            fitted(load_machine("qemu-arm64"), BootRequest(**wrong))  # type: ignore[arg-type]
+    with pytest.raises(UserError, match="is a board"):
+        fitted(load_machine("raspberry-pi-4"), BootRequest(memory="1G"))

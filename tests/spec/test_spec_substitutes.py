@@ -260,7 +260,7 @@ def test_a_program_of_the_files_own_may_write_to_the_root_as_it_may_in_the_image
     path = tmp_path / "os.yml"
     path.write_text(
         "kernel: {image: linuxkit/kernel:6}\ninit: [linuxkit/init:v1]\nonboot:\n"
-        "- {name: a, image: 'alpine:3', command: [touch, /a]}\n"
+        "- {name: a, image: 'alpine:3', command: [sh, -c, touch /a]}\n"
         "- {name: b, image: 'alpine:3', command: [touch, /a], readonly: true}\n"
         "- {name: c, image: 'linuxkit/format:v1', command: [sh, ./check.sh]}\n"
         "- {name: d, image: 'linuxkit/format:v1', command: [/usr/bin/format, -force]}\n"

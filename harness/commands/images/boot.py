@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness.build.settings import Settings
-from harness.commands.images.bootable import BootRequest, image_of, leave, power_off
+from harness.commands.images.bootable import BootRequest, fitted, image_of, leave, power_off
 from harness.errors import ImageError, UserError
 from harness.image import Bootable, end_of
 from harness.launch import boot as started
@@ -24,7 +24,7 @@ from harness.system import BootOptions, BootRecord, System
 def boot(images: Sequence[str], machine: str, settings: Settings, request: BootRequest) -> int:
     """Boot what `images` name on `machine`."""
     _check(request)
-    spec = load_machine(machine)
+    spec = fitted(load_machine(machine), request)
     image = image_of(images, spec, settings)
     if end_of(image).end == "off":
         _check_end(image, request)
@@ -67,7 +67,10 @@ def _check_end(image: Bootable, request: BootRequest) -> None:
 
 def _keep(folder: Path, machine: MachineSpec, image: Bootable) -> None:
     if machine.qemu is None or not (machine.qemu.disks or image.parts.disk or image.parts.firmware):
-        raise UserError(f"{machine.name} has no disks to be kept", hint="`qemu: {disks: [64]}` gives it one of 64 MiB")
+        raise UserError(
+            f"{machine.name} has no disks to be kept",
+            hint="--disk 64M, or `qemu: {disks: [64]}`, gives it one of 64 MiB",
+        )
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

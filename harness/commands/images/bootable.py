@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness import api
 from harness.build.settings import Settings
+from harness.errors import UserError
 from harness.image import Bootable
 from harness.show.frame import progress
-from harness.spec.models.machine import MachineSpec
+from harness.spec.models.machine import MOST_MEMORY, MachineSpec
 from harness.spec.rules.images import BOOTED
 from harness.system import System
+
+LEAST_MEMORY = 64  # MiB
 
 
 @dataclass(frozen=True)
@@ -30,12 +34,35 @@ class BootRequest:
     as_json: bool = False
     runs: int = 1  # at most; more than one for medians
     disks: Path | None = None  # keeps the machine's disks
+    memory: str | None = None  # of the machine, in place of its YAML's: a size
+    more_disks: tuple[str, ...] = ()  # sizes
     within: float | None = None  # percent of the median: no more runs once ready is known that well
 
 
 def image_of(name: str | Sequence[str], machine: MachineSpec, settings: Settings) -> Bootable:
     """Return what a name, or several words that are merged, stand for, to boot it; what has to be built is built."""
     return api.find_image(name, machine, settings=settings, report=progress)
+
+
+def fitted(machine: MachineSpec, request: BootRequest) -> MachineSpec:
+    """Return the machine with the memory and the disks that were asked for; UserError where it is a board."""
+    if request.memory is None and not request.more_disks:
+        return machine
+    if machine.qemu is None:
+        raise UserError(f"{machine.name} is a board: it has the memory and the disks that it has")
+    memory = machine.qemu.memory if request.memory is None else mib_of(request.memory, "--memory")
+    if not LEAST_MEMORY <= memory <= MOST_MEMORY:
+        raise UserError(f"--memory {request.memory}: a machine has {LEAST_MEMORY} MiB to {MOST_MEMORY >> 10} GiB")
+    disks = (*machine.qemu.disks, *(mib_of(text, "--disk") for text in request.more_disks))
+    return machine.driven(memory=memory, disks=disks)
+
+
+def mib_of(text: str, option: str) -> int:
+    """Return a size as MiB: a number of them, or with the unit M or G."""
+    found = re.fullmatch(r"([1-9][0-9]{0,6})([MG]?)", text)
+    if found is None:
+        raise UserError(f"{option} {text}: no size", hint="MiB, or with a unit: 512, 512M, 2G")
+    return int(found[1]) * (1024 if found[2] == "G" else 1)
 
 
 def leave(image: Bootable, out: Path) -> None:

@@ -124,6 +124,22 @@ FORGED: dict[str, tuple[BootRecord, str]] = {
         record(*HONEST[:8], counted("ready", 311_000, ZERO_US + 5000), *HONEST[9:], witness=()),
         "the counters of 'init' and 'ready' do not agree with their stamps",
     ),
+    "ready before its services, in words of its own": (
+        record(*without("services/hello ready")[:7], READY, mark("services/hello ready", 311_000), *HONEST[9:]),
+        "the mark 'ready' comes before 'services/hello ready'",
+    ),
+    "a stamp that falls by a microsecond": (
+        record(*HONEST[:2], mark("boot", 179_999), *HONEST[3:]),
+        "the stamp of 'boot' (179.999 ms) is lower than that of 'root' (180.000 ms)",
+    ),
+    "a stamp of nothing": (
+        record(*HONEST[:2], mark("boot", 0), *HONEST[3:]),
+        "the stamp of 'boot' (0.000 ms) is lower than that of 'root'",
+    ),
+    "a time that the frame belies": (
+        record(witness=(replace(FRAME, emulator_us=900_000),)),
+        f"{(311_000 + ZERO_US) / 1000:.3f} ms after power-on by its stamp, and its frame left 496.000 ms later",
+    ),
     "no counters at all": (
         record(*(replace(one, values={}) for one in HONEST), witness=(replace(FRAME, values={}),)),
         "has no counter, by which the emulator's clock could be compared",
@@ -149,6 +165,33 @@ def test_the_frame_may_leave_within_a_stated_time() -> None:
         (WITNESS_US + drift + 1, False),
     ):
         assert (complaints(record(witness=(replace(FRAME, emulator_us=stamp + late),))) == ()) == fine
+
+
+DRIFT = DRIFT_US + 311_000 // 10_000
+
+
+@pytest.mark.parametrize(
+    ("honest", "more"),
+    [
+        ((*HONEST[:2], mark("boot", 180_000), *HONEST[3:]), {}),  # no time has passed that the clock could tell
+        ((counted("init", 0), mark("root", 0), *HONEST[2:]), {}),
+        (with_(3, mark("modules/nvme failed", 195_000)), {}),
+        (with_(4, mark("volumes/data failed", 201_000)), {}),
+        (HONEST[3:], {"mode": "wall", "witness": ()}),  # the console was opened late
+        ((*HONEST[:2], mark("boot", 179_000), *HONEST[3:]), {"mode": "wall", "witness": ()}),
+        (HONEST, {"witness": (replace(FRAME, name="init", emulator_us=1), FRAME)}),
+        ((*HONEST[:8], counted("ready", 311_000, ZERO_US + DRIFT), *HONEST[9:]), {"witness": ()}),
+        ((*HONEST[:8], counted("ready", 311_000, ZERO_US - DRIFT), *HONEST[9:]), {"witness": ()}),
+    ],
+)
+def test_what_just_can_be_true_is_no_forgery(honest: tuple[Milestone, ...], more: dict[str, object]) -> None:
+    assert complaints(record(*honest, **more)) == ()  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("zero", [ZERO_US + DRIFT + 1, ZERO_US - DRIFT - 1])
+def test_what_is_just_beyond_that_is_one(zero: int) -> None:
+    apart = (*HONEST[:8], counted("ready", 311_000, zero), *HONEST[9:])
+    assert "counters" in complaints(record(*apart, witness=()))[0]
 
 
 def test_wall_boots_may_start_again_and_have_no_witness() -> None:

@@ -185,6 +185,7 @@ def test_where_two_certificates_differ(said: Any, found: Any, where: list[str]) 
         (b"same", b"same more", "line 1: …same…, not …same more…"),
         (b"x" * 50 + b"y" + b"x" * 99, b"x" * 50 + b"z" + b"x" * 99,
          f"line 1: …{'x' * 40}y{'x' * 79}…, not …{'x' * 40}z{'x' * 79}…"),
+        (b"s" * 90, b"s" * 91, f"line 1: …{'s' * 80}…, not …{'s' * 80}…"),
         (b"xxy\xff", b"xxz", "line 1: …xxy\ufffd…, not …xxz…"),
     ],
 )  # fmt: skip

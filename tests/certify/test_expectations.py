@@ -170,6 +170,15 @@ def test_the_image_that_is_expected_by_its_name_or_yaml(tmp_path: Path) -> None:
         said(made(), image=str(tmp_path / "famous.yml"))
 
 
+def test_an_image_with_images_of_others_is_expected_with_or_without_the_library(tmp_path: Path) -> None:
+    yaml = tmp_path / "minimal.yml"
+    yaml.write_text(f"{MINIMAL.read_text()}onshutdown:\n  - {{name: s, image: 'linuxkit/sysctl:v1.0'}}\n")
+    digests = {load_image([yaml], library=library).digest for library in (False, True)}
+    assert len(digests) == 2
+    for digest in digests:
+        assert one_of(made(image={"spec": digest}), "the image", image=str(yaml))[1] == "checked"
+
+
 def test_a_foreign_os_that_is_expected_by_its_yaml(tmp_path: Path) -> None:
     (tmp_path / "kernel").write_bytes(b"k")
     os_yaml = tmp_path / "theirs.yml"

@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from harness.oci.fetch import Images
     from harness.oci.image import OciImage
     from harness.oci.layers import Limits
-    from harness.spec.rules.annotations import EntrySettings
 
 PROBE_COMPONENT = "busybox"
 ProgressCallback = Callable[[str], None]
@@ -354,6 +353,7 @@ def expectations(spec: ImageSpec, parts: dict[str, ResolvedImage]) -> dict[str, 
     """Say what a booted image should look like: what cases compare the running system with."""
     from harness.build.bundle import make
     from harness.build.ids import labels, named_ids
+    from harness.build.promises import promises
     from harness.spec.rules.annotations import settings
 
     ids = named_ids(spec)
@@ -364,30 +364,13 @@ def expectations(spec: ImageSpec, parts: dict[str, ResolvedImage]) -> dict[str, 
         entries = getattr(spec, section)
         for entry, label in zip(entries, labels([one.name for one in entries]), strict=True):
             made = make(entry, parts[entry.image].config_for(entry), ids, volumes)
-            known = settings(made.annotations)
             rows[section][label] = {
                 "capabilities": made.config["process"]["capabilities"]["bounding"],
                 "readonly": made.readonly,
                 "binds": [list(pair) for pair in made.binds],
-                "restart": known.restart,
-                **({"ready": known.ready} if section == "services" else {}),
-                "ports": sorted({*ports_of(known), *_listens(known, "tcp")}),
-                "udp": sorted(_listens(known, "udp")),
-                "raw": sorted(_listens(known, "raw")),
-                "mounts": list(known.mounts),
+                **promises(settings(made.annotations), section),
             }
     return rows
-
-
-def ports_of(known: EntrySettings) -> list[int]:
-    """Return the TCP ports on which a service declares to listen."""
-    if known.health is None or known.health.kind not in ("tcp", "http"):
-        return []
-    return [int(known.health.argument.partition("/")[0])]
-
-
-def _listens(known: EntrySettings, kind: str) -> set[int]:
-    return {number for one, number in known.ports if one == kind}
 
 
 def _guest_digest() -> str:

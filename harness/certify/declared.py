@@ -13,6 +13,7 @@ from pathlib import Path
 from harness.arch import ARCHES
 from harness.build.bundle import kept
 from harness.build.ids import labels
+from harness.build.promises import promises
 from harness.certify.manifest import ManifestFacts
 from harness.errors import EvidenceError
 from harness.image import OWN_INIT
@@ -60,8 +61,8 @@ def agree(
         _same(manifest, key, there, found)
     for section, entries in said.entries.items():
         for name, entry in entries.items():
-            row = facts.expect[section][name].model_dump()
-            for key, found in _keys(entry):
+            row = facts.expect[section][name].model_dump(mode="json")
+            for key, found in _keys(entry, section):
                 _same(manifest, f"expect.{section}.{name}.{key}", row[key], found)
 
 
@@ -110,17 +111,14 @@ def _init(references: tuple[str, ...]) -> str | None:
     return None if any(kind_of(one) == "package" for one in references) else OTHER_INIT
 
 
-def _keys(entry: Entry) -> Iterator[tuple[str, object]]:
+def _keys(entry: Entry, section: str) -> Iterator[tuple[str, object]]:
     """Yield what the manifest's row of a container must say, as far as it is known here."""
     label = _config(entry.image)
     config = merge(label or EntryConfig(), entry)
     known = label is not None
     if known or (entry.capabilities is not None and entry.ambient is not None):
-        yield "capabilities", tuple(sorted({*kept(config.capabilities), *kept(config.ambient)}))
+        yield "capabilities", sorted({*kept(config.capabilities), *kept(config.ambient)})
     if known or entry.readonly is not None:
         yield "readonly", bool(config.readonly)
-    said = settings(config.annotations)
-    if known or "harness.restart" in (entry.annotations or {}):
-        yield "restart", said.restart
-    if known or "harness.mounts" in (entry.annotations or {}):
-        yield "mounts", said.mounts
+    if known or entry.annotations is not None:  # an entry's take the place of all that a label has
+        yield from promises(settings(config.annotations), section).items()

@@ -38,7 +38,10 @@ class DeclaredContainer(_Row):
     readonly: bool
     binds: tuple[tuple[str, str], ...]
     restart: str
+    ready: int | None = None
     ports: tuple[int, ...]
+    udp: tuple[int, ...] = ()
+    raw: tuple[int, ...] = ()
     mounts: tuple[str, ...]
 
 

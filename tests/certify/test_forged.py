@@ -27,7 +27,7 @@ from forging import (
 )
 
 from harness import paths
-from harness.certify import contents, expect, verify
+from harness.certify import contents, expect, outcomes, verify
 from harness.certify.certificate import VENDORS_WORD
 from harness.certify.expect import Expectations
 from harness.certify.verify import Unpacked
@@ -51,10 +51,13 @@ def look(found: Unpacked, one: Honest) -> None:
 
 
 def is_hosts(file: JsonFile, at: Path_) -> bool:
-    """Say whether a field is one of a record's that no reader can compute: the host's facts and times, and why it was
-    accelerated so. `verify` lists them as the vendor's word."""
-    words = {"host", "host_s", "line_s", "accel_reason"}
-    return file.name.endswith(f"/{contents.RECORD}") and bool(words & set(at))
+    """Say whether a field is one that no reader can compute, and `verify` lists as the vendor's word: when a record's
+    milestones were by the host's clock, and the host of a boot of which the certificate does not speak."""
+    if not file.name.endswith(f"/{contents.RECORD}"):
+        return False
+    boot = file.name.removeprefix(f"{contents.BOOTS}/").removesuffix(f"/{contents.RECORD}")
+    of_certificate = boot in (*contents.EXACT, outcomes.WALL)
+    return at[-1] in ("host_s", "line_s") or (not of_certificate and at[0] in ("host", "accel_reason"))
 
 
 def accepted(one: Honest, chosen: list[tuple[JsonFile, Path_]], folder: Path) -> list[str]:
@@ -133,6 +136,10 @@ DECLARED = {
     "capabilities": lambda manifest: hello(manifest).update(capabilities=["CAP_SYS_ADMIN"]),
     "readonly": lambda manifest: hello(manifest).update(readonly=not hello(manifest)["readonly"]),
     "restart": lambda manifest: hello(manifest).update(restart="never"),
+    "ready": lambda manifest: hello(manifest).update(ready=600),
+    "ports": lambda manifest: hello(manifest).update(ports=[9999]),
+    "udp": lambda manifest: hello(manifest).update(udp=[9999]),
+    "raw": lambda manifest: hello(manifest).update(raw=[1]),
     "mounts": lambda manifest: hello(manifest).update(mounts=["/var"]),
 }
 

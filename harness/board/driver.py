@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from harness.board import deploy, pool, proof
@@ -15,14 +15,15 @@ from harness.board.consoles import open_console
 from harness.board.deploy import BootFiles, Deployment
 from harness.board.faults import LoaderRefusedError
 from harness.board.guard import guarded
-from harness.board.labgrid import resolved
+from harness.board.labgrid import release_argv, resolved
 from harness.board.line import ConsoleLine
 from harness.board.loader import Dialogue, filled
+from harness.board.locks import Claim
 from harness.board.power import Switch
 from harness.board.shells import PerLife, Rooted
 from harness.board.source import BoardSource
 from harness.board.ssh import SshShell
-from harness.errors import UserError
+from harness.errors import HarnessError, UserError
 from harness.image import Bootable
 from harness.spec.models.base import Login
 from harness.spec.models.board import Board, reached
@@ -59,6 +60,7 @@ class BoardDriver:
 
     def __init__(self, bench: Deployment, files: BootFiles, line: ConsoleLine, switch: Switch, probed: bool) -> None:
         self._bench, self._files, self._line, self._switch, self._probed = bench, files, line, switch, probed
+        line.deaf = True  # until power-on
         self._asked_s, self._answered_s = time.monotonic(), 0.0  # the switch's; 0: it has not answered yet
         self.facts: dict[str, str | int | float] = {}
         self._is_on = False
@@ -117,6 +119,8 @@ class BoardDriver:
         time.sleep(self._bench.board.power.pause)
         self._is_on = True  # whatever becomes of it
         self._begin()
+        if self._bench.board.deploy.kexec:
+            self._line.deaf = True  # to the system that is there first
         self._switch.on()
         self._answered_s = time.monotonic()
         if self._bench.board.deploy.kexec:
@@ -152,8 +156,8 @@ class BoardDriver:
 
     def reset(self) -> None:
         """Switch it off and on."""
-        self._line.begin()
-        self._switch.cycle()
+        self._line.deaf = True
+        self._switch.cycle(self._line.begin)
 
     def off(self) -> None:
         """Switch it off."""
@@ -194,7 +198,8 @@ class BoardDriver:
         board, many, ours = self._bench.board, system.options.timeout_multiplier, bool(system.image.manifest)
 
         def life() -> object:
-            return (system.boots(), system.exits(gettys(system.image)))
+            # on its way down it answers nothing: what is still typed would be shown amid the next boot's marks
+            return (system.boots(), system.exits(gettys(system.image)), system.downs())
 
         def logged_in() -> Shell:
             if board.login is not None:
@@ -242,15 +247,15 @@ def prepare(image: Bootable, machine: MachineSpec, options: BootOptions, stack: 
     Raises UserError, HostError or MachineError: see `open_console` and `deploy.bring`.
     """
     stack.enter_context(pool.held(machine, what=image.name))
-    left = pool.was_left(machine)
-    owner, lock = pool.owner_file(machine), pool.lock_descriptor(machine)
-    machine = stack.enter_context(resolved(machine))
+    claim = pool.claimed(machine)
+    last = release_argv(machine)
+    machine = stack.enter_context(resolved(machine, left=claim.left))
     board = machine.board
     assert board is not None
     if options.forwards and not board.address:
         raise UserError(f"{machine.name} has no `address` at which its services are reached")
     switch = Switch(board.power, machine.path.parent, machine.name)
-    if left:  # on, perhaps: and what is brought to it is not to meet what still runs there
+    if claim.left:  # on, perhaps: and what is brought to it is not to meet what still runs there
         switch.off()
     probed = options.probe and not board.deploy.installed and not _other_shell(board, image)
     if board.console.log and not serves_ssh(image):
@@ -265,13 +270,36 @@ def prepare(image: Bootable, machine: MachineSpec, options: BootOptions, stack: 
     dialogue = Dialogue(board.loader, files.names)
     line = ConsoleLine(source, dialogue, restarts=options.reboot, baud=board.console.speed, typing=board.typing)
     driver = BoardDriver(bench, files, line, switch, probed)
-    stack.enter_context(guarded(machine, owner, lock, options.out / GUARD_LOG))
-    stack.callback(driver.close)
+    stack.enter_context(guarded(machine, claim, options.out / GUARD_LOG, last))
+    stack.enter_context(_left_as_said(driver, claim))
     driver.by_hand = f"harness boot {image.path} -m {machine.path}"
     driver.forwards = {port: reached(board, port) for port in options.forwards}
     blank = _blank(image, machine, cmdline, probed)
     driver.facts = blank.host
     return Prepared(driver, blank, {"board": machine.description or machine.name})
+
+
+@contextmanager
+def _left_as_said(driver: BoardDriver, claim: Claim) -> Iterator[None]:
+    """Leave the board as its YAML says; where that fails, whoever has it next is told that it may be on.
+
+    What went wrong in the block is told before what goes wrong then.
+    """
+    try:
+        yield
+    except BaseException as error:
+        try:
+            driver.close()
+        except HarnessError as second:
+            claim.on = True
+            if isinstance(error, HarnessError):
+                error.details = "\n".join(filter(None, (error.details, f"then: {second.message}")))
+        raise
+    try:
+        driver.close()
+    except HarnessError:
+        claim.on = True
+        raise
 
 
 def _console(machine: MachineSpec, files: BootFiles, out: Path) -> BoardSource:

@@ -27,7 +27,8 @@ CLIENT = "labgrid-client"
 TIMEOUT_S = 60.0
 WAIT_S = 3600.0  # for a place to be free
 POLL_S = 2.0
-MINE = "You have already acquired place"  # by a process that died: the host's own lock says that it is ours
+MINE = "You have already acquired place"  # by a process of ours that died, or by hand
+BY_HAND = "this user, by hand,"
 SCHEMES = {"rfc2217": "rfc2217", "raw": "socket"}  # of a NetworkSerialPort's `protocol`
 # the client's words: place NAME is already acquired by HOST/USER (or by another place); is reserved for TOKEN
 _TAKEN = re.compile(r"(?:already acquired by|is reserved for) (place '[^']*'|[^\s',)]+)")
@@ -36,12 +37,13 @@ _TOKEN = re.compile(r"^export LG_TOKEN=([A-Z0-9]{4,32})$", re.MULTILINE)
 
 @contextmanager
 def resolved(
-    machine: MachineSpec, wait_s: float = WAIT_S, say: Callable[[str], None] = announce
+    machine: MachineSpec, wait_s: float = WAIT_S, say: Callable[[str], None] = announce, *, left: bool = False
 ) -> Iterator[MachineSpec]:
     """Give the machine with the console and power of its labgrid place, acquired as long as the block lasts.
 
     A machine without ``lab`` is given as it is. HostError without labgrid's client, LabError when the place cannot be
-    had or lacks what is asked of it, BusyError when somebody else has it for `wait_s` seconds; `say` is told who.
+    had or lacks what is asked of it, BusyError when somebody else has it for `wait_s` seconds; `say` is told who. With
+    `left` a process of ours died with it, and the place that this user has already is that one's; else a person's.
     """
     board = machine.board
     if board is None or board.lab is None:
@@ -50,7 +52,7 @@ def resolved(
     place = board.lab.labgrid
     with ExitStack() as stack:
         name = place.place or f"+{_reserve(place, stack, wait_s)}"
-        _acquire(place, name, machine.name, wait_s, say)
+        _acquire(place, name, machine.name, wait_s, say, left=left)
         stack.callback(_client, place, name, "release")
         changes: dict[str, Any] = {"lab": None}  # it has been asked
         if board.console.labgrid:
@@ -60,7 +62,20 @@ def resolved(
         yield machine.driven(**changes)
 
 
-def _acquire(place: LabgridPlace, name: str, machine: str, wait_s: float, say: Callable[[str], None]) -> None:
+def release_argv(machine: MachineSpec) -> tuple[str, ...]:
+    """Return the program that gives a machine's place back, for who outlives this process; empty where there is none.
+
+    A reservation ends by itself.
+    """
+    if machine.board is None or machine.board.lab is None or not machine.board.lab.labgrid.place:
+        return ()
+    place = machine.board.lab.labgrid
+    return (*_argv(place, place.place), "release")
+
+
+def _acquire(
+    place: LabgridPlace, name: str, machine: str, wait_s: float, say: Callable[[str], None], *, left: bool
+) -> None:
     """Acquire a place as soon as whoever has it gives it back."""
     deadline, told = time.monotonic() + wait_s, ""
     while True:
@@ -68,17 +83,20 @@ def _acquire(place: LabgridPlace, name: str, machine: str, wait_s: float, say: C
             _client(place, name, "acquire")
             return
         except LabError as error:
-            if MINE in error.details:
+            if MINE in error.details and left:
                 return
-            if (taken := _TAKEN.search(error.details)) is None:
+            found = _TAKEN.search(error.details)
+            if found is None and MINE not in error.details:
                 raise
+            taken = found[1] if found else BY_HAND
             if time.monotonic() >= deadline:
                 raise BusyError(
-                    f"{machine} is not free within {wait_s:g} s: {taken[1]} has its labgrid place {name}",
+                    f"{machine} is not free within {wait_s:g} s: {taken} has its labgrid place {name}",
                     details=error.details,
+                    hint="" if found else f"labgrid-client -p {name} release, if nobody is at work there",
                 ) from error
-        if taken[1] != told:
-            told = taken[1]
+        if taken != told:
+            told = taken
             say(f"waiting for {machine}, for {wait_s:g} s at most: {told} has its labgrid place {name}")
         time.sleep(POLL_S)
 

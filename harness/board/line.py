@@ -15,6 +15,7 @@ from harness.system.text import clean
 
 QUIET_S = 0.5  # how long a board that says it goes off may finish its words
 SILENT_S = 10.0  # of silence after the image's last mark, and it is off: not every kernel says so
+SLOW_DOWN_S = 30.0  # where it may restart: between the two a slow machine ends what is left, and says nothing
 # Of no answer, where the system's own log is all that is heard, and it is off: how it went down is not known.
 GONE_S = 10.0
 RESTART_S = 120.0  # where it may have restarted
@@ -45,6 +46,7 @@ class ConsoleLine:
         self.kernel = False  # its words since power-on or the last restart
         self.wire = Wire(baud)  # its times are of `time.monotonic`
         self.off = False
+        self.deaf = False  # what comes is of before power-on: a server replays it, the last system still speaks
         self.heard = False  # a byte since power-on
         self.first_s: float | None = None  # when the first byte was heard since the switch was asked
         self.left_s: float | None = None  # when the dialogue was over
@@ -57,6 +59,7 @@ class ConsoleLine:
         self.dialogue.begin()
         if not dialogue:
             self.dialogue.skip()
+        self.deaf = False
         self.heard, self._mark, self.kernel = False, False, False
 
     def read(self, timeout: float) -> bytes | None:
@@ -73,6 +76,8 @@ class ConsoleLine:
             if self.off:
                 return None
             raise ConsoleServerError(self._source.why or "the console was lost")
+        if self.deaf:
+            return b""
         now = time.monotonic()
         if data:
             self._last_s = now
@@ -87,8 +92,9 @@ class ConsoleLine:
 
     def _gone(self, now: float) -> bool:
         """Say whether it has been silent for so long that it must be off."""
-        lost_s, gone_s = self._source.lost_s, RESTART_S if self._restarts else GONE_S
-        return (self._mark and now - self._last_s >= SILENT_S) or (lost_s is not None and now - lost_s >= gone_s)
+        lost_s = self._source.lost_s
+        silent_s, gone_s = (SLOW_DOWN_S, RESTART_S) if self._restarts else (SILENT_S, GONE_S)
+        return (self._mark and now - self._last_s >= silent_s) or (lost_s is not None and now - lost_s >= gone_s)
 
     def write(self, data: bytes) -> None:
         """Type `data`."""

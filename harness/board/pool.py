@@ -14,40 +14,18 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from threading import Lock
-from typing import TYPE_CHECKING, Any
 
-from harness import files
+from harness.board import locks, things
 from harness.board.faults import BusyError, LabError, announce
-from harness.errors import HostError, ImageError, MachineError, UserError
+from harness.board.locks import Claim, Owner, lab
+from harness.errors import ImageError, MachineError, UserError
 from harness.spec.models.machine import MachineSpec
 from harness.store import digest_of
 
-if TYPE_CHECKING:
-    from filelock import FileLock
-
-SHARED = Path("/run/lock")
-MODE = 0o666  # of what all users write, whatever their umask
-FOLDER_MODE = 0o777
 MOST_FAULTS = 2  # in a row, and a board is set aside
 WAIT_S = 3600.0  # for a board to be free
 POLL_S = 0.2
-_mine: dict[Path, FileLock] = {}  # the locks of this process
-_left: set[Path] = set()  # of these, whose owner before has died
-_turn = Lock()
-
-
-@dataclass(frozen=True)
-class Owner:
-    """Who has a board, since when (UTC), and for what."""
-
-    pid: int
-    user: str
-    since: str
-    what: str = ""
-
-    def __str__(self) -> str:
-        return f"{self.user} (process {self.pid}) since {self.since}{f', {self.what}' if self.what else ''}"
+_mine: dict[tuple[str, Path], Claim] = {}  # the boards of this process
 
 
 @dataclass(frozen=True)
@@ -67,26 +45,16 @@ class BoardFaults:
         return f"failed {self.count} times in a row, the last time at {self.when}: {self.reason}"
 
 
-def lab() -> Path:
-    """Return the shared folder: HARNESS_LAB, else one of the host's. HostError when it cannot be made."""
-    own = os.environ.get("HARNESS_LAB")
-    folder = Path(own).absolute() if own else SHARED / "harness-lab"
-    try:
-        if not folder.is_dir():
-            folder.mkdir(parents=True, exist_ok=True)
-            folder.chmod(FOLDER_MODE)
-    except OSError as error:
-        raise HostError(
-            f"cannot make the lab's folder {folder}: {error.strerror}", hint="set HARNESS_LAB to a folder you may write"
-        ) from error
-    return folder
-
-
 def key_of(machine: MachineSpec) -> str:
-    """Return a board's name in the lab: its own, and what tells it from another of that name."""
+    """Return a board's name in the lab, for its faults: its own, and what tells it from another of that name."""
     board = machine.board
     assert board is not None
     return f"{machine.name}-{digest_of([board.console.model_dump(), board.power.model_dump()])[:8]}"
+
+
+def _id(machine: MachineSpec) -> tuple[str, Path]:
+    """Return what tells a board of this process from another: relative programs are of the YAML's folder."""
+    return key_of(machine), machine.path.parent.absolute()
 
 
 def equals(machine: MachineSpec) -> list[MachineSpec]:
@@ -151,11 +119,11 @@ def held(
 
     `say` is told at once who has it. BusyError when it is not free within `wait_s` seconds.
     """
-    if machine.board is None or _lock_path(machine) in _mine:
+    if machine.board is None or _id(machine) in _mine:
         yield
         return
     deadline, told = time.monotonic() + wait_s, False
-    while not _take(_lock_path(machine)):
+    while not _take(machine):
         if time.monotonic() >= deadline:
             raise BusyError(f"{machine.name} is not free within {wait_s:g} s", details=_taken([machine]))
         if not told:
@@ -170,43 +138,26 @@ def held(
 
 
 def _own(machine: MachineSpec, what: str) -> None:
-    if _read(machine, "owner"):
-        _left.add(_lock_path(machine))
-    _write(machine, "owner", asdict(Owner(os.getpid(), getpass.getuser(), _now(), what)))
+    _mine[_id(machine)].own(Owner(os.getpid(), getpass.getuser(), _now(), what))
 
 
 def _give_back(machine: MachineSpec) -> None:
-    path = _lock_path(machine)
-    _left.discard(path)
-    with suppress(OSError):  # of another user's folder: whoever comes next switches it off, as after a death
-        _file(machine, "owner").unlink()
-    _release(path)
+    _mine.pop(_id(machine)).give_back()
 
 
-def owner_file(machine: MachineSpec) -> Path:
-    """Return the file that says whose a board is, while it is somebody's."""
-    return _file(machine, "owner")
-
-
-def lock_descriptor(machine: MachineSpec) -> int | None:
-    """Return the open file of a board's lock, where this process has it: it is locked until all copies are closed."""
-    lock = _mine.get(_lock_path(machine))
-    return lock._context.lock_file_fd if lock is not None else None
+def claimed(machine: MachineSpec) -> Claim:
+    """Return what this process has of a board that it has: its locks, and the files that say whose it is."""
+    return _mine[_id(machine)]
 
 
 def was_left(machine: MachineSpec) -> bool:
     """Say to who has a board now whether the owner before died with it: it may be on."""
-    return _lock_path(machine) in _left
+    return _id(machine) in _mine and claimed(machine).left
 
 
 def left_by(machine: MachineSpec) -> Owner | None:
     """Return who died with a board that nobody has now; None when its last owner gave it back."""
-    if owner(machine) is not None:
-        return None
-    try:
-        return Owner(**_read(machine, "owner"))
-    except TypeError:
-        return None
+    return None if owner(machine) is not None else locks.left_by(things.names(machine))
 
 
 def _wait(
@@ -223,9 +174,9 @@ def _wait(
             )
         fresh = [one for one in left if one.name not in avoid] or left
         for one in [*fresh[:1], *random.sample(fresh[1:], len(fresh) - 1)]:
-            if _take(_lock_path(one)):
+            if _take(one):
                 if is_aside(one):  # meanwhile
-                    _release(_lock_path(one))
+                    _mine.pop(_id(one)).release()
                     continue
                 _own(one, what)
                 return one
@@ -238,21 +189,15 @@ def _wait(
 
 
 def owner(machine: MachineSpec) -> Owner | None:
-    """Return who has a board now; None when it is free."""
-    path = _lock_path(machine)
-    if path not in _mine and _take(path):
-        _release(path)
-        return None
-    try:
-        return Owner(**_read(machine, "owner"))
-    except TypeError:
-        return Owner(0, "somebody", "just now")
+    """Return who has a board now, or one of its things by another file; None when it is free."""
+    names = things.names(machine)
+    return locks.left_by(names) if _id(machine) in _mine else locks.owner_of(names)
 
 
 def faults(machine: MachineSpec) -> BoardFaults:
     """Return how a board has failed lately."""
     try:
-        return BoardFaults(**_read(machine, "faults"))
+        return BoardFaults(**locks.read(_faults_file(machine)))
     except TypeError:
         return BoardFaults(0, "", "")
 
@@ -278,12 +223,12 @@ def free_named(name: str) -> bool:
 
 
 def _note(machine: MachineSpec, reason: str) -> None:
-    _write(machine, "faults", asdict(BoardFaults(faults(machine).count + 1, _now(), reason)))
+    locks.write(_faults_file(machine), asdict(BoardFaults(faults(machine).count + 1, _now(), reason)))
 
 
 def _forget(machine: MachineSpec) -> None:
     with suppress(FileNotFoundError):
-        _file(machine, "faults").unlink()
+        _faults_file(machine).unlink()
 
 
 def _taken(boards: list[MachineSpec]) -> str:
@@ -294,46 +239,13 @@ def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def _file(machine: MachineSpec, kind: str) -> Path:
-    return lab() / f"{key_of(machine)}.{kind}.json"
+def _faults_file(machine: MachineSpec) -> Path:
+    return lab() / f"{key_of(machine)}.faults.json"
 
 
-def _lock_path(machine: MachineSpec) -> Path:
-    return lab() / f"{key_of(machine)}.lock"
-
-
-def _write(machine: MachineSpec, kind: str, facts: dict[str, Any]) -> None:
-    files.write_json(_file(machine, kind), facts, mode=MODE)
-
-
-def _read(machine: MachineSpec, kind: str) -> dict[str, Any]:
-    try:
-        found = files.read_json(_file(machine, kind), HostError)
-    except HostError:
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def _take(path: Path) -> bool:
-    """Take a lock if it is free."""
-    from filelock import FileLock, Timeout
-
-    with _turn:
-        if path in _mine:
-            return False  # another thread's, or a block around this one's
-        lock = FileLock(path, timeout=0, mode=MODE, thread_local=False)
-        try:
-            lock.acquire()
-        except Timeout:
-            return False
-        except OSError as error:
-            raise HostError(
-                f"cannot lock {path}: {error.strerror}", hint="set HARNESS_LAB to another folder"
-            ) from error
-        _mine[path] = lock
-        return True
-
-
-def _release(path: Path) -> None:
-    with _turn:
-        _mine.pop(path).release()
+def _take(machine: MachineSpec) -> bool:
+    """Take a board if it is free; what another thread has, or a block around this one, is not."""
+    if _id(machine) in _mine or (taken := locks.claim(things.names(machine))) is None:
+        return False
+    _mine[_id(machine)] = taken
+    return True

@@ -40,6 +40,8 @@ TYPE_S = 5.0  # without a greeting, and the line is typed: the login may start a
 CLOSED_S = 2.0  # for the server to end a session: it may allow one at a time
 CLOSING_S = 0.005  # between looks at whether it has
 PIECE = 1 << 20
+MOST_PIECES = 16  # of the standard error, before the standard output is looked at again
+SLOWEST = 2000  # bytes per second of an answer
 MOST_WORDS = 64 << 10  # bytes kept of what is not an answer
 SHOWN = 500  # characters of them in an error
 
@@ -139,10 +141,10 @@ class _Session:
 
     def take(self, size: int) -> bytes:
         """Return the next `size` bytes."""
+        self.deadline = max(self.deadline, time.monotonic() + GRACE_S + size / SLOWEST)
         while len(self.heard) < size:
             if not self.more():
                 raise self._ended()
-            self.deadline = max(self.deadline, time.monotonic() + GRACE_S)
         data = bytes(self.heard[:size])
         del self.heard[:size]
         return data
@@ -155,6 +157,8 @@ class _Session:
         except TimeoutError:
             self._idle()
             return True
+        if time.monotonic() > self.deadline:  # words without end are no answer
+            self._idle()
         self.heard += piece
         return bool(piece)
 
@@ -197,7 +201,9 @@ class _Session:
         return (self.aside + bytes(self.heard)).decode(errors="replace").strip()[-SHOWN:]
 
     def _drain(self) -> None:
-        while self.channel.recv_stderr_ready():
+        for _ in range(MOST_PIECES):
+            if not self.channel.recv_stderr_ready():
+                break
             self.aside = (self.aside + self.channel.recv_stderr(PIECE))[-MOST_WORDS:]
 
     def _idle(self) -> None:

@@ -42,6 +42,9 @@ class Booted(Protocol):
     def boots(self) -> int:
         """Return how often the image has begun to boot."""
 
+    def downs(self) -> int:
+        """Return how often the image has begun to go down."""
+
     def exits(self, services: Collection[str]) -> int:
         """Return how often one of these services has ended."""
 

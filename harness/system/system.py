@@ -34,6 +34,7 @@ BUTTON_S = 30.0  # for a system to power off once its button is pressed
 DRAIN_S = 10.0  # for what a machine that is off had said to be read
 LOOPBACK = "127.0.0.1"
 FIRST = "init"  # the first mark of every boot
+DOWN = "shutdown"  # the first mark of its way down
 UNREADY = "unready"
 FATAL = (" failed", " timeout", "unready")
 TROUBLE = (*FATAL, " exited")
@@ -108,6 +109,10 @@ class System:
     def boots(self) -> int:
         """Return how often the image has begun to boot."""
         return sum(mark.name == FIRST for mark in self.milestones)
+
+    def downs(self) -> int:
+        """Return how often the image has begun to go down."""
+        return sum(mark.name == DOWN for mark in self.milestones)
 
     def exits(self, services: Collection[str]) -> int:
         """Return how often one of these services has ended."""

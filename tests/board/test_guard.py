@@ -25,7 +25,7 @@ from harness.board.power import Switch, powered
 from harness.spec import load_machine
 signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup it is ignored, also by what is started
 machine = load_machine(sys.argv[1])
-with pool.reserved(machine), guarded(machine, pool.owner_file(machine), pool.lock_descriptor(machine), Path("log")):
+with pool.reserved(machine), guarded(machine, pool.claimed(machine), Path("log"), sys.argv[3:]):
     with powered(Switch(machine.board.power, machine.path.parent)) as switch:
         switch.on()
         print("on", flush=True)
@@ -85,6 +85,17 @@ def test_a_guard_that_fails_leaves_it_to_the_next_owner(tmp_path: Path) -> None:
     with pool.held(one, wait_s=60):
         assert pool.was_left(one)
     assert "cannot be switched off" in (tmp_path / "log").read_text()
+
+
+def test_a_guard_gives_a_labs_place_back_once_the_board_is_off(tmp_path: Path) -> None:
+    one = board(tmp_path)
+    script(tmp_path / "release", "cat state >released\n")
+    argv = [sys.executable, "-c", OWNER, str(one.path), "stay", str(tmp_path / "release")]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE) as owner:
+        assert owner.stdout and owner.stdout.readline() == b"on\n"
+        owner.kill()
+    with pool.held(one, wait_s=60):
+        assert (tmp_path / "released").read_text() == "off\n" and not pool.was_left(one)
 
 
 def test_a_guard_writes_no_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -109,6 +109,24 @@ def test_a_place_that_is_taken_is_waited_for(tmp_path: Path, monkeypatch: pytest
         pass
 
 
+def test_a_place_that_this_user_has_by_hand_is_not_taken_from_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused = 'echo "You have already acquired place rpi" >&2; exit 1'
+    (tmp_path / "labgrid-client").write_text(f'#!/bin/sh\necho "$*" >>asked\ncase "$*" in *acquire) {refused};; esac\n')
+    (tmp_path / "labgrid-client").chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    monkeypatch.chdir(tmp_path)
+    mine = machine(tmp_path, place="rpi")
+    with pytest.raises(BusyError, match="this user, by hand, has its labgrid place rpi"), resolved(mine, 0):
+        pass
+    assert "release" not in (tmp_path / "asked").read_text()
+    (tmp_path / "labgrid-client").write_text(f"{(tmp_path / 'labgrid-client').read_text()}{STAND_IN[9:]}")
+    with resolved(mine, 0, left=True):  # what a process of ours left behind is ours
+        pass
+    assert "release" in (tmp_path / "asked").read_text()
+
+
 @dataclass
 class Lab:
     """A running lab with the place ``rpi``, whose outlet is `web`."""
@@ -170,7 +188,7 @@ def test_a_place_is_acquired_used_and_released(tmp_path: Path, monkeypatch: pyte
             assert there.ask("acquire", user="another").returncode == 0
             assert there.ask("release", user="another").returncode == 0
         assert there.ask("acquire").returncode == 0  # a process of ours that died
-        with resolved(machine(tmp_path, coordinator=there.coordinator, place="rpi")):
+        with resolved(machine(tmp_path, coordinator=there.coordinator, place="rpi"), left=True):
             pass
         there.ask("acquire", user="another")
         taken = machine(tmp_path, coordinator=there.coordinator, place="rpi")

@@ -60,13 +60,15 @@ class Switch:
         """Switch off, and see that it is where that can be asked."""
         self._put(False)
 
-    def cycle(self) -> None:
-        """Switch off and on."""
+    def cycle(self, between: Callable[[], None] = lambda: None) -> None:
+        """Switch off and on; `between` is called while it is off, or before where one program does both."""
         if self.way == "command" and self._spec.cycle:
+            between()
             self._tell(lambda: command.cycle(self._spec, self._base), "power-cycled")
             return
         self.off()
         time.sleep(self._pause)
+        between()
         self.on()
 
     def status(self) -> bool | None:

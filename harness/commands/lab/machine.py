@@ -93,7 +93,7 @@ def _switched_off(machine: MachineSpec) -> bool:
     """Switch a board off whose owner died, and say whether there was anything to do."""
     if machine.board is None or pool.left_by(machine) is None:
         return False
-    with pool.held(machine, what="harness machine free", wait_s=FREE_S), resolved(machine) as there:
+    with pool.held(machine, what="harness machine free", wait_s=FREE_S), resolved(machine, left=True) as there:
         assert there.board is not None
         Switch(there.board.power, there.path.parent, there.name).off()
     return True

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from harness.board import pool
 from harness.board.consoles import open_console
 from harness.board.guard import guarded
-from harness.board.labgrid import resolved
+from harness.board.labgrid import release_argv, resolved
 from harness.board.power import Switch, powered
 from harness.errors import EXIT_MACHINE, EXIT_OK, HarnessError, UserError
 from harness.secrets import redact
@@ -59,12 +59,11 @@ class Check:
         """Yield each step as it was tried; after one that failed the others are not."""
         with ExitStack() as stack:
             stack.enter_context(pool.held(self.machine, what="machine check"))
-            owner, lock = pool.owner_file(self.machine), pool.lock_descriptor(self.machine)
-            self.machine = stack.enter_context(resolved(self.machine))
+            claim, last = pool.claimed(self.machine), release_argv(self.machine)
+            self.machine = stack.enter_context(resolved(self.machine, left=claim.left))
             self.board = self.machine.board or self.board
-            stack.enter_context(
-                guarded(self.machine, owner, lock, self.out / "check-guard.log")
-            )  # the boot has its own
+            # the boot has its own
+            stack.enter_context(guarded(self.machine, claim, self.out / "check-guard.log", last))
             tries: tuple[tuple[tuple[str, ...], Callable[[], Iterator[Step]]], ...] = (
                 (STEPS[:3], self._line_and_power),
                 (STEPS[3:], lambda: self._boot(images, settings)),

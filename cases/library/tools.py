@@ -23,3 +23,17 @@ def test_gdb(log):
 @pytest.mark.needs("onboot/stress-ng")
 def test_stress_ng(log):
     assert "successful run completed" in log("onboot.stress-ng")
+
+
+@pytest.mark.needs("onboot/shell")
+def test_shell(log):
+    assert log("onboot.shell").splitlines() == [
+        "uid=1234(bob) gid=1234(bob) groups=77(team),1234(bob)",
+        "gone",
+        "/proc is a mountpoint",
+        "none",
+        "given",
+        "5",
+        "604",
+        "lo:",
+    ]

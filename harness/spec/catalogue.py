@@ -10,7 +10,7 @@ from harness.spec.rules.references import library
 
 # Under which heading each component stands.
 GROUPS: dict[str, tuple[str, ...]] = {
-    "The system itself": ("kernel", "init", "busybox", "ca-certificates", "firmware"),
+    "The system itself": ("kernel", "init", "busybox", "shell", "ca-certificates", "firmware"),
     "Boot and configuration": (
         "sysctl", "sysfs", "modprobe", "binfmt", "metadata", "poweroff", "watchdog", "cron",
     ),

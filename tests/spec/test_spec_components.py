@@ -255,3 +255,11 @@ def test_users_that_a_component_has(tmp_path: Path) -> None:
     files = "[{path: a, contents: x, uid: web, gid: '7'}, {path: b, contents: x, uid: nobody, gid: root}]"
     path = local(tmp_path, "x", f"users: [{{name: web, uid: 33, gid: 33}}]\nfiles: {files}")
     assert load_component(path).name == "x"
+
+
+def test_what_stands_for_alpine_has_all_that_busybox_has() -> None:
+    """One component cannot be made of another: the programs are listed in both."""
+    library = paths.TOP / "harness/components"
+    busybox, shell = (load_component(library / f"{name}.yml") for name in ("busybox", "shell"))
+    assert shell.links["/usr/bin/busybox"] == busybox.links["/usr/bin/busybox"]
+    assert shell.packages == busybox.packages and shell.config == busybox.config

@@ -75,7 +75,7 @@ def example(tmp_path: Path) -> Path:
         ("nginx:1.19.5-alpine", "nginx"),
         ("library/nginx", "nginx"),
         (f"registry.example/library/nginx{DIGEST}", "nginx"),
-        ("alpine:3.13", "busybox"),
+        ("alpine:3.13", "shell"),
         ("linuxkit/nosuch:v1", None),
         ("registry.example/mine/linuxkit/getty:v1", None),
         ("registry.example/nginx:1", None),
@@ -145,7 +145,7 @@ def test_bare_names_are_substituted_as_tagged_ones(tmp_path: Path) -> None:
     entries = [{"name": name, "image": name, "command": ["/bin/sh"]} for name in ("alpine", "postgres", "busybox")]
     path.write_text(json.dumps({"kernel": {"image": "kernel"}, "services": entries}))
     spec = load_image([path], library=True)
-    assert [entry.image for entry in spec.services] == ["busybox", "postgresql", "busybox"]
+    assert [entry.image for entry in spec.services] == ["shell", "postgresql", "busybox"]
     assert [one.reference for one in spec.substitutions] == ["alpine", "postgres"], "the last is a component's own name"
     assert len(lint([path])[0].complaints) == 2
 

@@ -40,7 +40,7 @@ PORT_PAIR = r"[1-9][0-9]{0,4}:[1-9][0-9]{0,4}"
 # a plain address, or NAME <ADDRESS>; one alone, for a second one would be a comma away
 _ADDRESS = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]{1,64}(@[A-Za-z0-9]([A-Za-z0-9.-]{0,252}[A-Za-z0-9])?)?"
 MAIL_ADDRESS = rf'{_ADDRESS}|[^<>@,;:\\"\x00-\x1f\x7f]{{0,100}}<{_ADDRESS}>'
-MAIL_SERVER = r"[A-Za-z0-9][A-Za-z0-9.-]{0,250}(:[0-9]{1,5})?"
+MAIL_SERVER = r"([A-Za-z0-9][A-Za-z0-9.-]{0,250}|\[[0-9A-Fa-f:.]{2,45}\])(:[0-9]{1,5})?"
 OS_NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,39}"
 OS_PLACE = r"(/(?!\.\.?(/|$))[^/\x00]+)+"
 REQUIREMENT = r"[a-z0-9][a-z0-9-]{0,39}"

@@ -57,7 +57,8 @@ class Email(Model):
     to: tuple[MailAddress, ...] = Field(description="who gets it")
     from_: Annotated[MailAddress, Field(alias="from", description="who it is from")]
     server: MailServer = Field(
-        description="the mail server: `HOST` or `HOST:PORT`; without a port the one that is usual for `security`"
+        description="the mail server: `HOST` or `HOST:PORT`, an IPv6 address in brackets; without a port the one that "
+        "is usual for `security`"
     )
     security: Literal["starttls", "tls", "none"] = Field(
         "starttls", description="how the connection is kept private: `starttls`, `tls` or `none`"

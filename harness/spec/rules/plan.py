@@ -86,9 +86,16 @@ def _notify(given: object) -> Iterator[Problem]:
                 yield Problem((*at, key), "is not the name of a variable", "A-Z, digits and _: no secret belongs here")
     yield from _addresses(email) if isinstance(email, dict) else ()
     server = email.get("server") if isinstance(email, dict) else None
-    port = server.partition(":")[2] if isinstance(server, str) else ""
-    if isinstance(server, str) and (not _SERVER.fullmatch(server) or (port and not 1 <= int(port) <= 65535)):
+    if isinstance(server, str) and (not _SERVER.fullmatch(server) or not 0 <= server_of(server)[1] <= 65535):
         yield Problem(("notify", "email", "server"), f"{server!r} is not a mail server", "HOST or HOST:PORT")
+
+
+def server_of(text: str) -> tuple[str, int]:
+    """Return host and port of a mail server; 0 where it names no port, -1 where that is none."""
+    host, colon, port = text.rpartition(":")
+    if not colon or text.endswith("]"):
+        return text.strip("[]"), 0
+    return host.strip("[]"), int(port) or -1
 
 
 def _addresses(email: Mapping[str, Any]) -> Iterator[Problem]:

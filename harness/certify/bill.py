@@ -11,16 +11,40 @@ from typing import Any
 from harness.build.copyrights import FOLDER
 from harness.certify import contents
 from harness.certify.contents import EvidenceFiles
-from harness.errors import EvidenceError
+from harness.errors import EvidenceError, UserError
 from harness.image import Image
 from harness.sbom import spdx
 
+# What says of a thing which it is.
+IDENTITY = ("SPDXID", "name", "versionInfo", "checksums", "externalRefs", "packageFileName", "supplier", "sourceInfo")
 CREATED = "%Y-%m-%dT%H:%M:%SZ"
 
 
 def spelled(document: Mapping[str, Any]) -> bytes:
     """Return a bill of materials as an archive has it."""
     return json.dumps(document, indent=1, ensure_ascii=False).encode() + b"\n"
+
+
+def agree(image: Image, files: EvidenceFiles) -> None:
+    """Compare what an archive's bill of materials names with the image's manifest; EvidenceError: not the same things.
+
+    Licences and their texts follow from files that no archive holds: they are the vendor's word, unless it is rebuilt.
+    """
+    content = files.content(contents.SBOM)
+    said = contents.loads(content, contents.SBOM)
+    try:
+        found = spdx.document(image.manifest, lambda name: b"")
+        same = _named(said) == _named(found)
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, UserError) as error:
+        raise EvidenceError(
+            f"{contents.SBOM} or the manifest is not as this harness writes it", details=repr(error)[:300]
+        ) from None
+    if not same:
+        raise EvidenceError(f"{contents.SBOM} names other things than the manifest")
+
+
+def _named(document: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return [{key: row.get(key) for key in IDENTITY} for row in document["packages"]]
 
 
 def check(again: Image, files: EvidenceFiles) -> None:

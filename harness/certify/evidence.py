@@ -169,7 +169,7 @@ def _boots(run: RunOfCell, read: Sources, folder: Path) -> ArchiveFiles:
     made: ArchiveFiles = {}
     for path in sorted(run.boots.rglob(contents.RECORD)):
         boot = str(path.parent.relative_to(run.boots))
-        kept = (contents.TRANSCRIPT, *((contents.CONSOLE,) if records.is_exact(boot) else ()))
+        kept = [name for name in records.kept(boot) if name != contents.RECORD]
         if path.is_symlink() or not all((path.parent / name).is_file() for name in kept):
             continue  # of a boot that never was
         beside: ArchiveFiles = {f"{contents.BOOTS}/{boot}/{name}": path.parent / name for name in kept}

@@ -142,6 +142,8 @@ def check(word: Word, files: EvidenceFiles, sources: Sources) -> None:
             raise EvidenceError(f"{contents.EVENTS} tells of {row.case[:200]!r} what no run of this profile does")
         if match["function"] and cell not in (match["cell"] or ""):
             raise EvidenceError(f"{contents.EVENTS} tells of {row.case[:200]!r}, which is not of the cell {cell}")
+        if not match["function"] and row.outcome == "passed":  # a file is told of where it could not be collected
+            raise EvidenceError(f"{contents.EVENTS} tells of {row.case[:200]!r} that it passed, and it is not a case")
         if row.case in seen:
             raise EvidenceError(f"{contents.EVENTS} tells twice of {row.case[:200]!r}")
         seen.add(row.case)

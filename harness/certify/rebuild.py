@@ -9,33 +9,22 @@ import json
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
-from pydantic import ValidationError
-
 from harness.arch import by_name
 from harness.build.settings import COMPRESSIONS, Settings
 from harness.certify import bill, contents
 from harness.certify.contents import EvidenceFiles
 from harness.certify.derive import Derived
+from harness.certify.recipe import Recipe, read
 from harness.certify.verify import CheckResult
 from harness.errors import EvidenceError, HarnessError
 from harness.image import MANIFEST, Image
 from harness.spec import load_image
-from harness.spec.models.base import Model
 from harness.spec.models.image import ImageSpec
 from harness.spec.rules.references import each, host_file, kind_of
 from harness.store import file_digest
 
 REBUILT = "the rebuild (--rebuild)"
 DEPTH = 4  # folders that a source may lie above the YAML
-
-
-class Recipe(Model):
-    """With which settings an image was built, and which file of the archive each `source` of its YAML is."""
-
-    suite: str
-    compression: str
-    library: bool
-    sources: dict[str, str]
 
 
 def ingredients(spec: ImageSpec, settings: Settings, lock: Path) -> dict[str, Path | bytes]:
@@ -87,12 +76,7 @@ def _recipe(made: Derived, files: EvidenceFiles) -> tuple[str, Recipe | None]:
     missing = [name for name in (contents.LOCK, contents.REBUILD) if name not in files.members]
     if missing:
         return f"the archive has no {missing[0]}", None
-    content = files.content(contents.REBUILD)
-    contents.loads(content, contents.REBUILD)
-    try:
-        recipe = Recipe.model_validate_json(content)
-    except ValidationError as error:
-        raise EvidenceError(f"{contents.REBUILD} is none of this harness's", details=str(error)[:500]) from None
+    recipe = read(files)
     manifest = made.sources.image.manifest
     said = (manifest.get("suite"), manifest.get("compression"))
     if said != (recipe.suite, recipe.compression) or recipe.compression not in COMPRESSIONS:

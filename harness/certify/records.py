@@ -17,7 +17,7 @@ from typing import IO, cast
 from pydantic import TypeAdapter, ValidationError
 
 from harness.certify import contents
-from harness.certify.contents import CONSOLE, EvidenceFiles
+from harness.certify.contents import CONSOLE, RECORD, TRANSCRIPT, EvidenceFiles
 from harness.emulator import argv as qemu
 from harness.emulator.argv import Accel, Channels, Launch
 from harness.emulator.disk import DiskSnapshot
@@ -59,6 +59,11 @@ Bootable = Image | ForeignImage
 def is_exact(boot: str) -> bool:
     """Say whether a boot's folder is of the two exact ones."""
     return boot in contents.EXACT
+
+
+def kept(boot: str) -> tuple[str, ...]:
+    """Return the names of the files that an archive has of a boot."""
+    return (RECORD, TRANSCRIPT, *((CONSOLE,) if is_exact(boot) else ()))
 
 
 def boots_of(files: EvidenceFiles) -> list[str]:

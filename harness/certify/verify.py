@@ -9,13 +9,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Literal
 
-from harness.certify import archive, contents, derive, identity, recomputed, sources, statement
+from harness.certify import archive, bill, contents, derive, identity, recipe, recomputed, records, sources, statement
 from harness.certify.certificate import VENDORS_WORD, Certificate, ExactFacts, validated
 from harness.certify.contents import ArchiveMember, EvidenceFiles
 from harness.certify.derive import Derived
 from harness.certify.keys import PublicKey
 from harness.certify.statement import Statement
 from harness.errors import EvidenceError, HostError
+from harness.image import Image
 from harness.launch.exact import compare
 from harness.system.record import BootRecord
 
@@ -97,6 +98,7 @@ def check(found: Unpacked, trusted: Sequence[PublicKey]) -> CheckedEvidence:
     if faults := list(derive.differences(found.certificate, made.certificate.to_json())):
         raise EvidenceError(f"the certificate is not what its files give: {faults[0]}", details="\n".join(faults[1:20]))
     _signed(found, made)
+    _accounted(made, files)
     count = recomputed.check(made, files)
     rows = made.certificate.requirements
     figures = made.certificate.figures.exact
@@ -121,6 +123,19 @@ def check(found: Unpacked, trusted: Sequence[PublicKey]) -> CheckedEvidence:
     else:
         results.append(CheckResult("not checked", "exact boots: there are none"))
     return CheckedEvidence(made, results)
+
+
+def _accounted(made: Derived, files: EvidenceFiles) -> None:
+    """Check that every file of an archive belongs to something in it; EvidenceError names one that does not."""
+    if isinstance(made.sources.image, Image):
+        bill.agree(made.sources.image, files)
+    wanted = {f"{contents.BOOTS}/{boot}/{name}" for boot in made.records for name in records.kept(boot)}
+    there = set(files.below(contents.BOOTS))
+    if missing := sorted(wanted - there):
+        raise EvidenceError(f"the archive has no {missing[0]}")
+    strays = sorted({*(there - wanted), *(set(files.below(contents.SOURCES)) - recipe.sources_of(files))})
+    if strays:
+        raise EvidenceError(f"the archive holds {strays[0]}, which nothing in it speaks of")
 
 
 def when(figures: ExactFacts) -> str:

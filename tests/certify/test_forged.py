@@ -227,6 +227,52 @@ def test_what_is_not_the_harnesss_own_is_said_to_be_none(one: Honest, tmp_path: 
     assert len(hows) == 1 and ("none of this harness's" in hows[0] or "not yours: cases/test_root.py" in hows[0])
 
 
+def another_bill(files: dict[str, bytes], made: dict[str, Any]) -> None:
+    files[contents.SBOM] = files[contents.SBOM].replace(b'"versionInfo": "', b'"versionInfo": "9', 1)
+
+
+def no_bill(files: dict[str, bytes], made: dict[str, Any]) -> None:
+    files[contents.SBOM] = b"{}\n"
+
+
+def a_source_too_many(files: dict[str, bytes], made: dict[str, Any]) -> None:
+    files["sources/9"] = b"of nothing"
+
+
+def a_console_too_many(files: dict[str, bytes], made: dict[str, Any]) -> None:
+    files["boots/wall/console.raw"] = files["boots/exact/1/console.raw"]
+
+
+def a_transcript_too_few(files: dict[str, bytes], made: dict[str, Any]) -> None:
+    del files["boots/wall/transcript.txt"]
+    files[contents.EVENTS] = files[contents.EVENTS].replace(b"boots/wall/transcript.txt", b"")
+
+
+def a_file_that_passed(files: dict[str, bytes], made: dict[str, Any]) -> None:
+    rows = [json.loads(line) for line in files[contents.EVENTS].splitlines()]
+    first = next(row for row in rows if row["event"] == "case")
+    more = {**first, "case": "cases/test_root.py", "outcome": "passed"}
+    files[contents.EVENTS] += json.dumps(more).encode() + b"\n"
+
+
+# Lies that are told everywhere: nothing that an archive holds is without a meaning.
+UNACCOUNTED = {
+    another_bill: "sbom.spdx.json names other things than the manifest",
+    no_bill: "sbom.spdx.json or the manifest is not as this harness writes it",
+    a_source_too_many: "the archive holds sources/9, which nothing in it speaks of",
+    a_console_too_many: "the archive holds boots/wall/console.raw, which nothing in it speaks of",
+    a_transcript_too_few: "the archive has no boots/wall/transcript.txt",
+    a_file_that_passed: "tells of 'cases/test_root.py' that it passed, and it is not a case",
+}
+
+
+@pytest.mark.parametrize("lie", UNACCOUNTED, ids=lambda lie: lie.__name__)
+def test_every_file_and_row_has_its_meaning(one: Honest, tmp_path: Path, lie: Any) -> None:
+    with pytest.raises(EvidenceError) as caught:
+        look(careful(one, lie, tmp_path), one)
+    assert UNACCOUNTED[lie] in str(caught.value)
+
+
 def another_outcome(files: dict[str, bytes], made: dict[str, Any]) -> None:
     size = b"test_size.py::test_size_within_budget"
     assert size in files[contents.EVENTS]

@@ -198,6 +198,8 @@ BOOTS = (
            help="Memory of a QEMU machine, in place of its YAML's: 512M, 2G."),
     Option(name="disk", commands=("boot",), many=True, metavar="SIZE",
            help="One more disk of a QEMU machine: 512M, 2G."),
+    Option(name="data", commands=("boot",), kind="path", metavar="FILE",
+           help="Give the image this user-data, on a CD labelled cidata."),
     Option(name="pairs", commands=("compare",), kind="whole number", default=0, least=0, metavar="N",
            help="Compare wall times of this many pairs of boots instead."),
     Option(name="image", commands=("machine",), many=True, metavar="IMAGE", completes="images", shown="minimal",

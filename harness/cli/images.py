@@ -142,6 +142,7 @@ def boot(
     disks: Path | None,
     memory: str | None,
     disk: tuple[str, ...],
+    data: Path | None,
     output: Path | None,
     settings: Settings,
     json: bool,
@@ -164,7 +165,7 @@ def boot(
 
     request = BootRequest(exact=exact, explain=explain, command=run, append=append, forwards=forward, timeout=timeout,
                           out=output, as_json=json, runs=runs, within=within, disks=disks,
-                          memory=memory, more_disks=disk)  # fmt: skip
+                          memory=memory, more_disks=disk, data=data)  # fmt: skip
     return module.boot(images, machine, settings, request)
 
 

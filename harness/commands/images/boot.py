@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness.build.settings import Settings
-from harness.commands.images.bootable import BootRequest, fitted, image_of, leave, power_off
+from harness.commands.images.bootable import BootRequest, fitted, image_of, leave, power_off, put_data
 from harness.errors import ImageError, UserError
 from harness.image import Bootable, end_of
 from harness.launch import boot as started
@@ -35,6 +35,8 @@ def boot(images: Sequence[str], machine: str, settings: Settings, request: BootR
     with scratch("boot", request.out) as out:
         if request.out is not None:
             leave(image, out)
+        if request.data is not None:
+            put_data(request.data, spec, request.disks or out)
         if request.runs > 1:
             from harness.commands.images import boot_runs
 
@@ -53,6 +55,8 @@ def _check(request: BootRequest) -> None:
                             hint="leave --exact and --explain out")  # fmt: skip
     if request.runs > 1 and (request.exact or request.explain or request.command is not None):
         raise UserError("--runs is for the wall times of plain boots", hint="leave --exact, --explain and --run out")
+    if request.data is not None and (request.runs > 1 or request.exact or request.explain):
+        raise UserError("--data is for single boots in wall time: others begin with empty disks each")
     if request.disks is not None and (request.runs > 1 or request.exact or request.explain):
         raise UserError("--disks is for single boots in wall time: others begin with empty disks each")
     if request.within is not None and request.runs < fewest():

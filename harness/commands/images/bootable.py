@@ -16,8 +16,10 @@ from harness.show.frame import progress
 from harness.spec.models.machine import MOST_MEMORY, MachineSpec
 from harness.spec.rules.images import BOOTED
 from harness.system import System
+from harness.tree import iso9660
 
 LEAST_MEMORY = 64  # MiB
+DATA_MIB = 4  # of the CD with user-data
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,7 @@ class BootRequest:
     disks: Path | None = None  # keeps the machine's disks
     memory: str | None = None  # of the machine, in place of its YAML's: a size
     more_disks: tuple[str, ...] = ()  # sizes
+    data: Path | None = None  # user-data that the image finds on a CD
     within: float | None = None  # percent of the median: no more runs once ready is known that well
 
 
@@ -46,7 +49,7 @@ def image_of(name: str | Sequence[str], machine: MachineSpec, settings: Settings
 
 def fitted(machine: MachineSpec, request: BootRequest) -> MachineSpec:
     """Return the machine with the memory and the disks that were asked for; UserError where it is a board."""
-    if request.memory is None and not request.more_disks:
+    if request.memory is None and not request.more_disks and request.data is None:
         return machine
     if machine.qemu is None:
         raise UserError(f"{machine.name} is a board: it has the memory and the disks that it has")
@@ -54,7 +57,24 @@ def fitted(machine: MachineSpec, request: BootRequest) -> MachineSpec:
     if not LEAST_MEMORY <= memory <= MOST_MEMORY:
         raise UserError(f"--memory {request.memory}: a machine has {LEAST_MEMORY} MiB to {MOST_MEMORY >> 10} GiB")
     disks = (*machine.qemu.disks, *(mib_of(text, "--disk") for text in request.more_disks))
+    if request.data is not None:
+        disks = (*disks, DATA_MIB)
     return machine.driven(memory=memory, disks=disks)
+
+
+def put_data(data: Path, machine: MachineSpec, folder: Path) -> None:
+    """Write the user-data in a file to the machine's last disk, as a cloud without a network gives it (NoCloud)."""
+    assert machine.qemu is not None
+    try:
+        content = data.read_bytes()
+    except OSError as error:
+        raise UserError(f"cannot read {data}: {error.strerror}") from None
+    if len(content) > (DATA_MIB - 1) << 20:
+        raise UserError(f"{data} is larger than {DATA_MIB - 1} MiB")
+    facts = b"instance-id: harness\n"
+    folder.mkdir(parents=True, exist_ok=True)
+    disk = folder / f"disk{len(machine.qemu.disks) - 1}.raw"
+    disk.write_bytes(iso9660.write("cidata", {"user-data": content, "meta-data": facts}))
 
 
 def mib_of(text: str, option: str) -> int:

@@ -11,12 +11,12 @@ import tty
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import serial
 
 from harness import proc
-from harness.board.connection import Connection
+from harness.board.connection import Connection, located
 from harness.board.faults import ConsoleServerError
 from harness.board.kernellog import LogSource
 from harness.board.programs import located_argv
@@ -37,30 +37,52 @@ ON_TERMINAL = 'cd "$1" && shift && exec "$@" <"$0" >"$0" 2>&1'
 WIDTH, HEIGHT = 200, 50
 END_S = 1.0  # for a command that has closed its output to end
 TERM_S = 3.0  # for a program to end its session once it is asked to
+APPEARS_S = 30.0  # for a device that comes with the board's power
 READY_S = 30.0  # for a program to say that it is connected
 AFTER_S = 30.0  # for the program that runs after it
 MOST_TAIL = 500  # bytes of its last words
 _ERRNO = re.compile(r"\[Errno -?\d+\] ([^:\[]+)")
 
 
-class SerialSource(BoardSource):
-    """A serial line, near or far."""
+class Device(serial.Serial):
+    """A serial device that keeps what it has: pySerial forgets the first words of one that comes with the power."""
 
-    def __init__(self, console: BoardConsole) -> None:
-        """Open ``console.serial``; ConsoleServerError when it cannot be, UserError when pySerial knows no such line."""
+    def _reset_input_buffer(self) -> None:
+        pass
+
+
+class SerialSource(BoardSource):
+    """A serial line, near or far; a near one may be a device that comes with the board's power."""
+
+    def __init__(self, console: BoardConsole, base: Path = Path(), appears_s: float = APPEARS_S) -> None:
+        """Open ``console.serial``; ConsoleServerError when it cannot be, UserError when pySerial knows no such line.
+
+        A device is relative to the folder `base`. One that is not there is waited for, `appears_s` from power-on.
+        """
         self._name, self.why = console.serial or "", ""
-        near = "://" not in self._name
+        self._console, self._appears_s = console, appears_s
+        self._near = "://" not in self._name
+        if self._near:
+            self._name = str(located(self._name, base))
+        self._port: Any = None
+        if self._near and not Path(self._name).exists():
+            self.absent_s = time.monotonic()
+        else:
+            self._open()
+
+    def _open(self) -> None:
         # few servers answer for lines that have no modem control, and a console needs none
         asked = "" if not self._name.startswith("rfc2217:") else "&" if "?" in self._name else "?"
         try:
             with warnings.catch_warnings(action="ignore", category=DeprecationWarning):  # of pySerial's own doing
-                self._port = serial.serial_for_url(
+                opened = Device if self._near else serial.serial_for_url
+                self._port = opened(
                     self._name + (asked and f"{asked}ign_set_control"),
-                    baudrate=console.baud,
-                    rtscts=console.rtscts,
+                    baudrate=self._console.baud,
+                    rtscts=self._console.rtscts,
                     timeout=POLL_S,
-                    write_timeout=SEND_S if near else None,  # rfc2217 of pySerial's refuses one
-                    exclusive=near or None,
+                    write_timeout=SEND_S if self._near else None,  # rfc2217 of pySerial's refuses one
+                    exclusive=self._near or None,
                 )
         except ValueError as error:
             raise UserError(f"the console {self._name} is not a line of pySerial's: {error}") from error
@@ -70,12 +92,14 @@ class SerialSource(BoardSource):
             raise ConsoleServerError(
                 f"the console {self._name} cannot be opened: {_reason(error)}",
                 hint="is it plugged in, this user's to open (group dialout), and in no other program's hands?"
-                if near
+                if self._near
                 else "is the console server running there, and the port free?",
             ) from error
 
     def read(self, timeout: float) -> bytes | None:
         end = time.monotonic() + timeout
+        if self.absent_s is not None and not self._appeared(self.absent_s):
+            return None if self.why else b""
         try:
             while not (data := bytes(self._port.read(1))):
                 if time.monotonic() >= end:
@@ -84,11 +108,32 @@ class SerialSource(BoardSource):
             while (more := self._port.in_waiting) and len(data) < PIECE:
                 data += self._port.read(min(more, PIECE - len(data)))
         except (serial.SerialException, OSError, TypeError) as error:  # a port that is closed meanwhile is None
+            if self._near and (self.off or self.fresh):
+                self._port.close()
+                self.absent_s = time.monotonic()
+                return b""
             self.why = f"the line {self._name} was lost: {_reason(error)}"
             return None
         return data
 
+    def _appeared(self, since_s: float) -> bool:
+        """Look whether the device is there now; `why` says that it did not come in time."""
+        reason = "there is no such device"
+        try:
+            if Path(self._name).exists():
+                self._open()
+                self.absent_s = None
+                return True
+        except ConsoleServerError as error:  # it is not this user's yet, or just going
+            reason = error.message
+        if not self.off and time.monotonic() - since_s >= self._appears_s:
+            self.why = f"the console {self._name} did not appear within {self._appears_s:g} s of power-on: {reason}"
+        time.sleep(POLL_S)
+        return False
+
     def write(self, data: bytes) -> None:
+        if self.absent_s is not None:
+            raise ConsoleServerError(f"the console takes no input: {self._name} is not there")
         try:
             self._port.write(data)
         except serial.SerialTimeoutException as error:
@@ -97,7 +142,8 @@ class SerialSource(BoardSource):
             raise ConsoleServerError(f"the console takes no input: {_reason(error)}") from error
 
     def close(self) -> None:
-        self._port.close()
+        if self._port is not None:
+            self._port.close()
 
 
 class SshSource(BoardSource):
@@ -223,7 +269,7 @@ def open_console(console: BoardConsole, base: Path, out: Path, ssh: SshTarget | 
     program.
     """
     if console.serial is not None:
-        return SerialSource(console)
+        return SerialSource(console, base)
     if console.command is not None:
         return CommandSource(console.command, out / "console.log", base, ready=console.ready, after=console.after or ())
     if console.log:

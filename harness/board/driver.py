@@ -60,7 +60,7 @@ class BoardDriver:
 
     def __init__(self, bench: Deployment, files: BootFiles, line: ConsoleLine, switch: Switch, probed: bool) -> None:
         self._bench, self._files, self._line, self._switch, self._probed = bench, files, line, switch, probed
-        line.deaf = True  # until power-on
+        line.mute()  # until power-on
         self._asked_s, self._answered_s = time.monotonic(), 0.0  # the switch's; 0: it has not answered yet
         self.facts: dict[str, str | int | float] = {}
         self._is_on = False
@@ -120,7 +120,7 @@ class BoardDriver:
         self._is_on = True  # whatever becomes of it
         self._begin()
         if self._bench.board.deploy.kexec:
-            self._line.deaf = True  # to the system that is there first
+            self._line.mute()  # to the system that is there first
         self._switch.on()
         self._answered_s = time.monotonic()
         if self._bench.board.deploy.kexec:
@@ -156,7 +156,7 @@ class BoardDriver:
 
     def reset(self) -> None:
         """Switch it off and on."""
-        self._line.deaf = True
+        self._line.mute()
         self._switch.cycle(self._line.begin)
 
     def off(self) -> None:

@@ -60,7 +60,12 @@ class ConsoleLine:
         if not dialogue:
             self.dialogue.skip()
         self.deaf = False
+        self._source.powered()
         self.heard, self._mark, self.kernel = False, False, False
+
+    def mute(self) -> None:
+        """Hear nothing until `begin`: the board is off, or about to be."""
+        self.deaf = self._source.off = True
 
     def read(self, timeout: float) -> bytes | None:
         """Return what has come; None once the board is off and silent.
@@ -105,7 +110,7 @@ class ConsoleLine:
         self._source.close()
 
     def _hear(self, data: bytes) -> None:
-        self.heard = True
+        self.heard, self._source.fresh = True, False
         for piece in _PIECES.findall(data):
             # A board that restarts may say so and greet in one breath: what comes after belongs to the new dialogue.
             if answer := self.dialogue.hear(piece, time.monotonic()):
@@ -153,6 +158,7 @@ class ConsoleLine:
         self._mark = bool(_OFF.search(line)) or (self._mark and not end)
         if end and end["how"] == b"Restarting system" and self._restarts:
             self.dialogue.begin()
+            self._source.powered()
             self.kernel = False
         elif end:
             self.off = True

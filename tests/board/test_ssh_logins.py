@@ -74,6 +74,52 @@ def test_any_login_shell_gives_exact_answers(
     assert (tmp_path / "back").read_bytes() == (tmp_path / "here").read_bytes()
 
 
+RUN = 'sh -c "$SSH_ORIGINAL_COMMAND"'
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        f"{RUN}; exit 0",  # its exit codes are its own
+        f"{RUN}; kill -9 $$",
+        f"tee /dev/stderr | {RUN}",  # it shows what it is sent
+        f"sed -u 'p;w /dev/stderr' | {RUN} 2>&1",
+        f'echo; echo "hello $$"; echo "done 0 0 -"; {RUN}; echo "done 1 0 -"',
+        f"{RUN}; yes",  # it never ends
+    ],
+)
+def test_a_login_that_lies_about_all_but_the_answer_changes_none(server: Sshd, on: SshShell, script: str) -> None:
+    login(server, script)
+    for code in (0, 3, 137):
+        done = on.run(f"{NASTY[:-1]}{code}")
+        assert (done.stdout, done.code) == (b"a\0b\xff\r\nit's \\ %d \xc3\xa9\ne", code)
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "exec yes",  # it floods
+        "exec yes >&2",
+        f"({RUN} | head -c 120; exec yes) 2>&1",
+        f"{RUN} | head -c 90",  # it cuts
+        f"{RUN} | tr 0-9 1-9",
+        f"{RUN} | sed s/e/E/g",
+        f"head -n 1 | {RUN}",  # nothing that it is sent arrives
+        f"sed -u s/one/two/ | {RUN}",
+        "exec sleep 60",  # it says nothing
+        "exec cat",
+    ],
+)
+def test_a_login_that_spoils_an_answer_gives_none(
+    server: Sshd, on: SshShell, monkeypatch: pytest.MonkeyPatch, script: str
+) -> None:
+    for name in ("GRACE_S", "TYPE_S", "CLOSED_S"):
+        monkeypatch.setattr(f"harness.board.ssh.{name}", 0.5)
+    login(server, script)
+    with pytest.raises((MachineError, IncapableShellError)):
+        on.run("echo one; exit 3", timeout=1)
+
+
 def programs(folder: Path, *missing: str) -> str:
     """Return a login whose PATH has what a shell needs but those that are `missing`."""
     folder.mkdir()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from harness.board import pool
 from harness.board.consoles import open_console
+from harness.board.faults import ConsoleServerError
 from harness.board.guard import guarded
 from harness.board.labgrid import release_argv, resolved
 from harness.board.power import Switch, powered
@@ -90,10 +91,11 @@ class Check:
         base = self.machine.path.parent
         source = open_console(self.board.console, base, self.out, self.board.ssh)
         try:
-            yield Step("console", True, "it opens")
+            absent = source.absent_s is not None
+            yield Step("console", None if absent else True, "it is not there before power-on" if absent else "it opens")
             switch = Switch(self.board.power, base, self.machine.name)
             with powered(switch):
-                switch.cycle()
+                switch.cycle(source.powered)
                 state = {True: "it says it is on", False: "", None: "it cannot be asked"}[switch.status()]
                 yield Step("power", True, f"{switch.way}: switched off and on; {state}")
                 end = time.monotonic() + self.listen_s
@@ -101,9 +103,15 @@ class Check:
                     data = source.read(0.2)
                     if data is None:
                         break
+                    if source.absent_s is not None:  # it has a time of its own
+                        end = time.monotonic() + self.listen_s
                     if data and not self.heard:
                         end = time.monotonic() + GATHER_S
                     self.heard += data
+                if source.absent_s is not None:
+                    raise ConsoleServerError(
+                        source.why, hint="is it the right device? `ls /dev/serial/by-id` lists them"
+                    )
                 yield judged(self.heard, self.board, self.listen_s, source.why)
         finally:
             source.close()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shlex
-import shutil
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -14,6 +13,7 @@ from pathlib import Path
 from harness import proc
 from harness.board.connection import Connection
 from harness.board.faults import DeliveryError
+from harness.board.kernelform import bring_kernel
 from harness.board.loader import filled, unambiguous
 from harness.board.programs import located_argv
 from harness.board.ssh import SshShell
@@ -58,12 +58,17 @@ class Deployment:
     stack: ExitStack
 
 
-def gather(kernel: Path | None, segments: list[Path], cmdline: str, folder: Path, here: Path = Path()) -> BootFiles:
-    """Put copies of an image's files into a fresh folder, to be taken from there; HostError when they do not fit."""
+def gather(
+    kernel: Path | None, segments: list[Path], cmdline: str, folder: Path, here: Path = Path(), *, unpack: bool = False
+) -> BootFiles:
+    """Put copies of an image's files into a fresh folder, to be taken from there; HostError when they do not fit.
+
+    With `unpack` the kernel is one that boot loaders take which unpack none.
+    """
     try:
         folder.mkdir()
         if kernel:
-            shutil.copyfile(kernel, folder / "kernel")
+            bring_kernel(kernel, folder / "kernel", unpack=unpack)
         if segments:
             join(segments, folder / "initrd")
         write(folder / CMDLINE, f"{cmdline}\n")

@@ -15,6 +15,7 @@ from harness.board.consoles import open_console
 from harness.board.deploy import BootFiles, Deployment
 from harness.board.faults import LoaderRefusedError
 from harness.board.guard import guarded
+from harness.board.kernelform import wants_unpacked
 from harness.board.labgrid import release_argv, resolved
 from harness.board.line import ConsoleLine
 from harness.board.loader import Dialogue, filled
@@ -325,7 +326,8 @@ def _files(image: Bootable, cmdline: str, bench: Deployment, *, probed: bool) ->
     parts = image.parts
     segments = [part for part in (parts.initrd, parts.probe if probed else None) if part]
     bench.stack.callback(shutil.rmtree, bench.out / FOLDER, ignore_errors=True)
-    return deploy.gather(parts.kernel, segments, cmdline, bench.out / FOLDER, bench.base)
+    unpack = wants_unpacked(bench.board)
+    return deploy.gather(parts.kernel, segments, cmdline, bench.out / FOLDER, bench.base, unpack=unpack)
 
 
 def _blank(image: Bootable, machine: MachineSpec, cmdline: str, probed: bool) -> BootRecord:

@@ -273,6 +273,11 @@ class Deploy(Model):
     )
     installed: bool = Field(False, description="nothing is done: the image is there, and no probe can be put beside it")
     timeout: Limit = Field(300.0, description="seconds that it may take")
+    unpack: bool | None = Field(
+        None,
+        description="whether the kernel is brought unpacked (gzip, zstd, EFI's own); unless said, where `loader` uses "
+        "U-Boot's `booti`, which takes no packed one, and by `netboot`",
+    )
 
 
 class LabgridPlace(Model):

@@ -6,16 +6,20 @@ import logging
 import os
 import re
 import socket
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
+from harness.board.programs import located
+from harness.board.sshconfig import Hop, configured
+from harness.board.trust import Trust
 from harness.errors import HarnessError, MachineError, UserError
 from harness.spec.models.board import SshTarget
 
 if TYPE_CHECKING:
-    from paramiko import Channel, SSHClient
+    from paramiko import Channel, PKey, SSHClient
 
-SYSTEM_KEYS = Path("/etc/ssh/ssh_known_hosts")
 CONNECT_S = 20.0  # for each of a connection's steps
 KEEPALIVE_S = 10
 AGAIN_S = 0.5  # between attempts at a machine that does not answer yet
@@ -32,20 +36,24 @@ class NoSessionError(UnreachableError):
 
 def jumps(target: SshTarget) -> tuple[SshTarget, ...]:
     """Return the hosts to go over: with the target's own user and keys where nothing else is said."""
-    found = []
-    for text in target.jump:
-        match = _JUMP.fullmatch(text)
-        assert match, text  # `harness.spec.rules.board` lets no other through
-        host = match["six"] or match["host"]
-        user, port = match["user"] or target.user, int(match["port"] or 22)
-        found.append(target.model_copy(update={"host": host, "user": user, "port": port, "jump": ()}))
-    return tuple(found)
+    own = target.model_dump(include=target.model_fields_set - {"host", "port", "jump", "command"})
+    return tuple(_hop(text, own) for text in target.jump)
 
 
-def located(text: str, base: Path) -> Path:
-    """Return a file that the machine's YAML names: relative to the YAML's folder `base`, or to the home folder."""
-    path = Path(text).expanduser()
-    return path if path.is_absolute() else base / path
+def _hop(text: str, own: Mapping[str, Any]) -> SshTarget:
+    match = _JUMP.fullmatch(text)
+    if match is None:  # `harness.spec.rules.board` lets no such one through: it is of ~/.ssh/config
+        raise UserError(f"{text!r} is no host to go over", hint="see ProxyJump in ~/.ssh/config")
+    said = {"user": match["user"], "port": match["port"] and int(match["port"])}
+    told = {key: value for key, value in said.items() if value}
+    return SshTarget.model_validate({**own, **told, "host": match["six"] or match["host"]}, by_alias=True, by_name=True)
+
+
+def route(target: SshTarget) -> list[Hop]:
+    """Return all hosts on the way to a target, itself the last, as OpenSSH's configuration has them."""
+    last, over = configured(target)
+    before = jumps(target) or tuple(_hop(text, {}) for text in over)
+    return [*(configured(one)[0] for one in before), last]
 
 
 def secret(variable: str, whose: str) -> str | None:
@@ -64,6 +72,7 @@ class Connection:
     def __init__(self, target: SshTarget, base: Path) -> None:
         self.target, self._base = target, base
         self._clients: list[SSHClient] = []
+        self._route: list[Hop] = []
 
     def open(self) -> SSHClient:
         """Return the connected client.
@@ -75,7 +84,8 @@ class Connection:
             return self._clients[-1]
         self.close()
         try:
-            for hop in (*jumps(self.target), self.target):
+            self._route = self._route or route(self.target)
+            for hop in self._route:
                 self._clients.append(self._connect(hop))
         except BaseException:
             self.close()
@@ -100,59 +110,57 @@ class Connection:
         while self._clients:
             self._clients.pop().close()
 
-    def _connect(self, hop: SshTarget) -> SSHClient:
+    def _connect(self, hop: Hop) -> SSHClient:
         import paramiko
 
         logging.getLogger("paramiko").setLevel(logging.CRITICAL)  # its errors are told here
-        client, name = paramiko.SSHClient(), _name(hop)
-        self._trust(client, hop)
-        key = located(hop.key, self._base) if hop.key else None
-        password = secret(hop.password_env, name)
-        own = key is None and password is None  # else too many keys are tried before it
-        if key and not key.is_file():
-            raise UserError(f"there is no key {hop.key!r} for {name}", hint="see `key` in the machine's YAML")
-        passphrase = secret(hop.key_password_env, f"the key of {name}")
-        if key:
-            _see_key(key, passphrase, hop)
+        target = hop.target
+        client, name = paramiko.SSHClient(), _name(target)
+        trust = Trust(hop, self._base, scanned=not self._clients and not hop.proxy)
+        client.set_missing_host_key_policy(cast(Any, trust))  # asked of every key: the client itself knows none
+        keys, passphrase = self._keys(hop)
+        password = secret(target.password_env, name)
+        own = not keys and password is None  # else too many keys are tried before it
         try:
             client.connect(
-                hop.host,
-                hop.port,
-                hop.user,
+                target.host,
+                target.port,
+                target.user,
                 password=password,
-                key_filename=str(key) if key else None,
+                key_filename=cast(Any, keys or None),
+                pkey=_certified(hop, keys, passphrase),
                 passphrase=passphrase,
                 look_for_keys=own,
-                allow_agent=own,
+                allow_agent=own or not target.key,
                 timeout=CONNECT_S,
                 banner_timeout=CONNECT_S,
                 auth_timeout=CONNECT_S,
-                sock=self._over(hop),
+                sock=paramiko.ProxyCommand(hop.proxy) if hop.proxy else self._over(target),
+                transport_factory=trust.transport,
             )
             transport = client.get_transport()
             assert transport is not None
             transport.set_keepalive(KEEPALIVE_S)
         except (paramiko.SSHException, OSError, EOFError, ValueError) as error:
             client.close()
-            raise _explained(error, hop) from error
+            raise _explained(error, target) from error
         except HarnessError:
             client.close()
             raise
         return client
 
-    def _trust(self, client: SSHClient, hop: SshTarget) -> None:
-        import paramiko
-
-        try:
-            if hop.known_hosts:
-                client.load_system_host_keys(str(located(hop.known_hosts, self._base)))
-            else:
-                client.load_system_host_keys()
-                if SYSTEM_KEYS.is_file():
-                    client.load_system_host_keys(str(SYSTEM_KEYS))
-        except OSError as error:
-            raise UserError(f"cannot read the known host keys: {error}") from error
-        client.set_missing_host_key_policy(paramiko.RejectPolicy())
+    def _keys(self, hop: Hop) -> tuple[list[str], str | None]:
+        """Return the files of the private keys to be tried, and the password of the YAML's."""
+        target, name = hop.target, _name(hop.target)
+        passphrase = secret(target.key_password_env, f"the key of {name}")
+        if not target.key:
+            paths = [Path(key).expanduser() for key in hop.keys]
+            return [str(path) for path in paths if path.is_file()], passphrase
+        key = located(target.key, self._base)
+        if not key.is_file():
+            raise UserError(f"there is no key {target.key!r} for {name}", hint="see `key` in the machine's YAML")
+        _see_key(key, passphrase, target)
+        return [str(key)], passphrase
 
     def _over(self, hop: SshTarget) -> Channel | None:
         if not self._clients:
@@ -160,6 +168,20 @@ class Connection:
         transport = self._clients[-1].get_transport()
         assert transport is not None
         return transport.open_channel("direct-tcpip", (hop.host, hop.port), ("127.0.0.1", 0), timeout=CONNECT_S)
+
+
+def _certified(hop: Hop, keys: list[str], passphrase: str | None) -> PKey | None:
+    """Return the key that a certificate of the configuration belongs to; one beside its key is found by itself."""
+    import paramiko
+
+    for certificate in hop.certificates:
+        for path in keys:
+            with suppress(paramiko.SSHException, OSError, ValueError, TypeError):
+                password = passphrase.encode() if passphrase else None
+                key = paramiko.PKey.from_path(path, password)  # type: ignore[arg-type]  # it takes bytes alone
+                key.load_certificate(str(Path(certificate).expanduser()))
+                return key
+    return None
 
 
 def _see_key(key: Path, passphrase: str | None, hop: SshTarget) -> None:
@@ -191,24 +213,14 @@ def _explained(error: Exception, hop: SshTarget) -> HarnessError:
     import paramiko
 
     name = _name(hop)
-    if isinstance(error, paramiko.BadHostKeyException):
-        return MachineError(
-            f"{name} shows another host key than the known one",
-            details=f"known: {error.expected_key.get_base64()[-24:]}, shown: {error.key.get_base64()[-24:]} (the ends)",
-            hint="another machine answers there, or it was installed anew: compare, then put its key into known_hosts",
-        )
     if isinstance(error, socket.gaierror):
         return MachineError(f"there is no host {hop.host}: {error.strerror}")
-    reasons: dict[str | type[Exception], tuple[str, str]] = {
-        "not found in known_hosts": (
-            f"the host key of {name} is not known",
-            f"ssh-keyscan -p {hop.port} {hop.host}, compare it with the machine's own, and add it to known_hosts",
-        ),
+    reasons: dict[type[Exception], tuple[str, str]] = {
         paramiko.PasswordRequiredException: (f"the key for {name} has a password", "give `key_password_env`"),
         paramiko.AuthenticationException: (f"{name} refuses the login: {error}", "see `user`, `key`, `password_env`"),
         ValueError: (f"the key for {name} cannot be read: {error}", "a private key as ssh-keygen makes it"),
     }
     for what, (said, hint) in reasons.items():
-        if what in str(error) if isinstance(what, str) else isinstance(error, what):
+        if isinstance(error, what):
             return UserError(said, hint=hint)
     return UnreachableError(f"{name} does not answer over SSH: {error or type(error).__name__}")

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 import serial
 
 from harness import proc
-from harness.board.connection import Connection, located
+from harness.board.connection import Connection
 from harness.board.faults import ConsoleServerError
 from harness.board.kernellog import LogSource
-from harness.board.programs import located_argv
+from harness.board.programs import located, located_argv
 from harness.board.source import BoardSource
 from harness.child import QemuProcess
 from harness.errors import HostError, MachineError, UserError

@@ -1,9 +1,15 @@
-"""Programs that a machine's YAML names: one rule for all of them."""
+"""Files and programs that a machine's YAML names: one rule for all of them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+
+
+def located(text: str, base: Path) -> Path:
+    """Return a file that the machine's YAML names: relative to the YAML's folder `base`, or to the home folder."""
+    path = Path(text).expanduser()
+    return path if path.is_absolute() else base / path
 
 
 def located_argv(argv: Sequence[str], base: Path) -> list[str]:

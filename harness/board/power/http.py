@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.board.connection import located, secret
+from harness.board.connection import secret
+from harness.board.programs import located
 from harness.errors import MachineError, UserError
 from harness.spec.models.board import PowerHttp
 from harness.text import one_line

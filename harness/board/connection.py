@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from harness.board.programs import located
 from harness.board.sshconfig import Hop, configured
-from harness.board.trust import Trust
+from harness.board.trust import HostTrust
 from harness.errors import HarnessError, MachineError, UserError
 from harness.spec.models.board import SshTarget
 
@@ -116,7 +116,7 @@ class Connection:
         logging.getLogger("paramiko").setLevel(logging.CRITICAL)  # its errors are told here
         target = hop.target
         client, name = paramiko.SSHClient(), _name(target)
-        trust = Trust(hop, self._base, scanned=not self._clients and not hop.proxy)
+        trust = HostTrust(hop, self._base, scanned=not self._clients and not hop.proxy)
         client.set_missing_host_key_policy(cast(Any, trust))  # asked of every key: the client itself knows none
         keys, passphrase = self._keys(hop)
         password = secret(target.password_env, name)

@@ -44,7 +44,7 @@ MOST_TAIL = 500  # bytes of its last words
 _ERRNO = re.compile(r"\[Errno -?\d+\] ([^:\[]+)")
 
 
-class Device(serial.Serial):
+class SerialDevice(serial.Serial):
     """A serial device that keeps what it has: pySerial forgets the first words of one that comes with the power."""
 
     def _reset_input_buffer(self) -> None:
@@ -75,7 +75,7 @@ class SerialSource(BoardSource):
         asked = "" if not self._name.startswith("rfc2217:") else "&" if "?" in self._name else "?"
         try:
             with warnings.catch_warnings(action="ignore", category=DeprecationWarning):  # of pySerial's own doing
-                opened = Device if self._near else serial.serial_for_url
+                opened = SerialDevice if self._near else serial.serial_for_url
                 self._port = opened(
                     self._name + (asked and f"{asked}ign_set_control"),
                     baudrate=self._console.baud,

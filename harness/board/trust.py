@@ -19,7 +19,7 @@ OWN = ("~/.ssh/known_hosts", "~/.ssh/known_hosts2")
 RSA = ("rsa-sha2-512", "rsa-sha2-256")
 
 
-class Trust:
+class HostTrust:
     """Judges the key that a host shows: paramiko's policy, for a client that knows no key itself.
 
     ``scanned`` says that this host can reach it straight, and so have its certificates shown.

@@ -13,7 +13,6 @@ if TYPE_CHECKING:  # who reads a history boots nothing, and shall not wait for w
 READY = "ready"
 FIRMWARE = "firmware"
 SERVICES = "services"
-ALONE = " alone"
 # mark that ends a stretch of the main line: what that stretch is
 STRETCHES = {"init": "kernel", "root": "first stage", "boot": "init", "drivers": "drivers"}
 ONBOOT_ENDS = ("done", "failed", "timeout")
@@ -96,14 +95,6 @@ def _services(marks: Sequence[Milestone]) -> Iterator[Phase]:
 
 def _number(text: str | None) -> int | None:
     return int(text) if text and text.isdigit() else None
-
-
-def alone(record: BootRecord) -> dict[str, int]:
-    """Return what each service takes by itself, in µs, of a boot that starts them one after another (`harness.serial`).
-
-    Side by side, whoever comes first reads the files that all need, and a change in one moves what others take.
-    """
-    return {f"{phase.name}{ALONE}": phase.us for phase in phases(record) if phase.under == SERVICES}
 
 
 def total_us(record: BootRecord) -> int | None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.measure.phases import NO_FIRMWARE_US, Phase, alone, figures, phases, total_us
+from harness.measure.phases import NO_FIRMWARE_US, Phase, figures, phases, total_us
 from harness.system.milestones import Milestone
 from harness.system.record import BootRecord
 
@@ -97,10 +97,6 @@ def test_a_whole_needs_both_its_parts() -> None:
     assert total_us(record(MARKS, ready=None)) is None
     assert total_us(record(MARKS, power_on=None)) is None
     assert "total" not in figures(record(MARKS, power_on=None))
-
-
-def test_services_alone_are_named_so() -> None:
-    assert alone(record(MARKS)) == {"services/web alone": 40_000, "services/db alone": 18_000}
 
 
 def test_marks_without_a_stamp_and_services_after_ready_are_no_phases() -> None:

@@ -1,11 +1,13 @@
-/* await [NAME SECONDS KIND ARGUMENT]...: waits until every service is seen healthy once or its time is over, and
+/* await NAME SECONDS KIND ARGUMENT [...]: waits until every service is seen healthy once or its time is over, and
  * marks each but those with a dash before their name (docs/guest.md). KIND: started; tcp PORT; file PATH; log TEXT.
- * Exit code 0: all healthy, 1: some were not, 2: misuse. Without arguments: waits until nobody else has wanted the
- * processor for three milliseconds.
+ * Exit code 0: all healthy, 1: some were not, 2: misuse.
  *
- * A shell that asks again and again takes a tenth of a boot's processor, one byte of /proc/net/tcp a system call. This
- * asks at the lowest priority, so that a boot that is busy is not slowed by being asked, and notices within a
- * millisecond of the processor being free. */
+ * What is written to a log is told by the kernel, and read at once, before whoever wrote it goes on: the mark is of the
+ * moment at which the service said that it is healthy, not of the one at which somebody had the time to look.
+ *
+ * The rest has to be asked for. A shell that asks again and again takes a tenth of a boot's processor, one byte of
+ * /proc/net/tcp a system call. This asks at the lowest priority, so that a boot that is busy is not slowed by being
+ * asked, and notices within a millisecond of the processor being free. */
 #include "sys.h"
 
 #define BOOT_DIR "/run/harness/"
@@ -13,10 +15,16 @@
 #define PAUSE_NS 1000000
 #define SHORT_NS 100000 /* where one service is waited for by itself: what it takes shall not come in steps of 1 ms */
 #define O_PATH 010000000
+#define O_NONBLOCK 04000
 #define CLOCK_MONOTONIC 1
 #define LOWEST 19
-#define SCHED_IDLE 5
-#define QUIET 30 /* short pauses */
+#define SCHED_FIFO 1
+#define POLLIN 1
+#define LOGS "/var/log"
+#define IN_MODIFY 0x2
+#define IN_MOVED_TO 0x80
+#define IN_CREATE 0x100
+#define IN_Q_OVERFLOW 0x4000
 
 struct time {
     long seconds, nanoseconds;
@@ -126,7 +134,7 @@ static int listens(const char *table, long port)
 static int says(const char *name, const char *wanted, long *seen)
 {
     struct line line;
-    long fd = sys_open(path_of(&line, "/var/log/", name, ".log"), O_RDONLY | O_CLOEXEC), length = 0, got, found = 0;
+    long fd = sys_open(path_of(&line, LOGS "/", name, ".log"), O_RDONLY | O_CLOEXEC), length = 0, got, found = 0;
     if (fd < 0)
         return 0;
     while (wanted[length])
@@ -208,44 +216,116 @@ static void mark(const char *name, const char *step)
     say_to(open_log(), &line);
 }
 
-__attribute__((used)) void entry(long *stack)
-{
-    static char done[MOST];
-    static long seen[MOST];
-    struct time pause = {0, PAUSE_NS};
-    long count = (stack[0] - 1) / 4, left = count, began = now();
-    char **checks = (char **)(stack + 2);
-    int code = 0;
+static char **checks;
+static long count, began;
+static char done[MOST];
 
-    if ((stack[0] - 1) % 4 || count > MOST)
-        sys_exit(2);
-    if (count == 0 || checks[0][0] == '-')
-        pause.nanoseconds = SHORT_NS;
-    if (count == 0) {
-        const int priority = 0;
-        sys5(NR_sched_setscheduler, 0, SCHED_IDLE, (long)&priority, 0, 0);
-        for (int i = 0; i < QUIET; i++)
-            sys5(NR_nanosleep, (long)&pause, 0, 0, 0, 0);
-        sys_exit(0);
+static int by_event(char **check)
+{
+    return equal(check[2], "log");
+}
+
+/* Asks about one service that is not done; returns 1 when it is unhealthy for good. */
+static int ask(long i)
+{
+    static long seen[MOST];
+    char **check = checks + 4 * i;
+    int well = healthy(check, &seen[i]);
+    if (!well && now() - began < number(check[1], 10, NULL))
+        return 0;
+    if (*check[0] != '-')
+        mark(check[0], well ? " ready" : " unready");
+    done[i] = 1;
+    return !well;
+}
+
+static int all_done(void)
+{
+    for (long i = 0; i < count; i++)
+        if (!done[i])
+            return 0;
+    return 1;
+}
+
+/* Whether a file's name is that of a service's log. */
+static int is_log_of(const char *file, const char *name)
+{
+    name += *name == '-';
+    while (*name && *name == *file)
+        name++, file++;
+    return !*name && equal(file, ".log");
+}
+
+/* Waits for logs to be written to; asks about all whose log was, and about everybody each second, for their time. */
+static int wait_for_events(long events)
+{
+    static char told[4096] __attribute__((aligned(8)));
+    const int priority = 1;
+    int code = 0, everybody = 1;
+    long size = 0;
+    /* before anybody else, so that what comes after the line is not taken for what came before it */
+    sys5(NR_sched_setscheduler, 0, SCHED_FIFO, (long)&priority, 0, 0);
+    for (;;) {
+        for (long i = 0; i < count; i++) {
+            int due = everybody;
+            for (long at = 0; !done[i] && !due && at < size;) {
+                const unsigned int *event = (const unsigned int *)(told + at); /* watch, mask, cookie, size */
+                due = event[1] & IN_Q_OVERFLOW || (event[3] && is_log_of(told + at + 16, checks[4 * i]));
+                at += 16 + event[3];
+            }
+            if (!done[i] && due)
+                code |= ask(i);
+        }
+        if (all_done())
+            return code;
+        size = sys5(NR_read, events, (long)told, sizeof(told), 0, 0);
+        everybody = 0;
+        if (size <= 0) {
+            struct { int fd; short wanted, found; } poll = {(int)events, POLLIN, 0};
+            struct time second = {1, 0};
+            everybody = sys5(NR_ppoll, (long)&poll, 1, (long)&second, 0, 8) <= 0;
+            size = 0;
+        }
     }
+}
+
+static int wait_by_asking(void)
+{
+    struct time pause = {0, checks[0][0] == '-' ? SHORT_NS : PAUSE_NS};
+    int code = 0;
     sys5(NR_setpriority, 0, 0, LOWEST, 0, 0);
-    while (left) {
-        long passed = now() - began;
+    for (;;) {
         slurp("/proc/net/tcp", sockets[0], sizeof(sockets[0]));
         slurp("/proc/net/tcp6", sockets[1], sizeof(sockets[1]));
-        for (long i = 0; i < count; i++) {
-            char **check = checks + 4 * i;
-            int well = !done[i] && healthy(check, &seen[i]);
-            if (done[i] || (!well && passed < number(check[1], 10, NULL)))
-                continue;
-            if (*check[0] != '-')
-                mark(check[0], well ? " ready" : " unready");
-            code |= !well;
-            done[i] = 1;
-            left--;
-        }
-        if (left)
-            sys5(NR_nanosleep, (long)&pause, 0, 0, 0, 0);
+        for (long i = 0; i < count; i++)
+            if (!done[i])
+                code |= ask(i);
+        if (all_done())
+            return code;
+        sys5(NR_nanosleep, (long)&pause, 0, 0, 0, 0);
     }
+}
+
+__attribute__((used)) void entry(long *stack)
+{
+    long events, told = 0, child = -1;
+    int status = 0, code;
+
+    count = (stack[0] - 1) / 4, checks = (char **)(stack + 2), began = now();
+    if ((stack[0] - 1) % 4 || count < 1 || count > MOST)
+        sys_exit(2);
+    for (long i = 0; i < count; i++)
+        told += by_event(checks + 4 * i);
+    events = told ? sys5(NR_inotify_init1, O_CLOEXEC | O_NONBLOCK, 0, 0, 0, 0) : -1;
+    if (events >= 0 && sys5(NR_inotify_add_watch, events, (long)LOGS, IN_MODIFY | IN_CREATE | IN_MOVED_TO, 0, 0) < 0)
+        events = -1;
+    if (events >= 0 && told < count && (child = sys_fork()) < 0)
+        events = -1; /* then all are asked */
+    if (events >= 0 && told < count)
+        for (long i = 0; i < count; i++)
+            done[i] = by_event(checks + 4 * i) != !child;
+    code = events >= 0 && child <= 0 ? wait_for_events(events) : wait_by_asking();
+    if (child > 0)
+        code |= sys5(NR_wait4, child, (long)&status, 0, 0, 0) != child || status;
     sys_exit(code);
 }

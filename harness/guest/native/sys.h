@@ -15,7 +15,8 @@ enum { NR_read = 0, NR_write = 1, NR_close = 3, NR_ioctl = 16, NR_socket = 41, N
        NR_chdir = 80, NR_chroot = 161, NR_mount = 165, NR_umount2 = 166, NR_openat = 257, NR_mkdirat = 258,
        NR_unlinkat = 263, NR_symlinkat = 266, NR_finit_module = 313,
        NR_pread64 = 17, NR_nanosleep = 35, NR_setpriority = 141, NR_sched_setscheduler = 144, NR_clock_gettime = 228,
-       NR_bind = 49, NR_kill = 62, NR_ppoll = 271, NR_prlimit64 = 302 };
+       NR_bind = 49, NR_clone = 56, NR_wait4 = 61, NR_inotify_add_watch = 254, NR_inotify_init1 = 294, NR_kill = 62,
+       NR_ppoll = 271, NR_prlimit64 = 302 };
 static long sys6(long n, long a, long b, long c, long d, long e, long f)
 {
     register long r10 __asm__("r10") = d;
@@ -39,7 +40,8 @@ enum { NR_ioctl = 29, NR_mkdirat = 34, NR_unlinkat = 35, NR_symlinkat = 36, NR_u
        NR_chdir = 49, NR_chroot = 51, NR_openat = 56, NR_close = 57, NR_read = 63, NR_write = 64, NR_exit = 93,
        NR_socket = 198, NR_sendto = 206, NR_setsockopt = 208, NR_execve = 221, NR_finit_module = 273,
        NR_pread64 = 67, NR_nanosleep = 101, NR_clock_gettime = 113, NR_sched_setscheduler = 119, NR_setpriority = 140,
-       NR_ppoll = 73, NR_kill = 129, NR_bind = 200, NR_prlimit64 = 261 };
+       NR_ppoll = 73, NR_kill = 129, NR_bind = 200, NR_prlimit64 = 261,
+       NR_inotify_init1 = 26, NR_inotify_add_watch = 27, NR_clone = 220, NR_wait4 = 260 };
 static long sys6(long n, long a, long b, long c, long d, long e, long f)
 {
     register long x8 __asm__("x8") = n;
@@ -64,7 +66,8 @@ enum { NR_exit = 1, NR_read = 3, NR_write = 4, NR_close = 6, NR_execve = 11, NR_
        NR_umount2 = 52, NR_ioctl = 54, NR_chroot = 61, NR_openat = 288, NR_mkdirat = 289, NR_unlinkat = 294,
        NR_symlinkat = 297, NR_finit_module = 344, NR_socket = 359, NR_setsockopt = 366, NR_sendto = 369,
        NR_setpriority = 97, NR_sched_setscheduler = 156, NR_nanosleep = 162, NR_pread64 = 180, NR_clock_gettime = 260,
-       NR_kill = 37, NR_ppoll = 302, NR_prlimit64 = 334, NR_bind = 361 };
+       NR_kill = 37, NR_ppoll = 302, NR_prlimit64 = 334, NR_bind = 361,
+       NR_wait4 = 114, NR_clone = 120, NR_inotify_add_watch = 285, NR_inotify_init1 = 324 };
 static long sys6(long n, long a, long b, long c, long d, long e, long f)
 {
     register long r1 __asm__("1") = n;
@@ -102,6 +105,18 @@ static inline _Noreturn void sys_exit(int code)
 {
     for (;;)
         sys5(NR_exit, code, 0, 0, 0, 0);
+}
+
+#define SIGCHLD 17
+
+/* As fork(2). */
+static inline long sys_fork(void)
+{
+#if defined(__s390x__)
+    return sys5(NR_clone, 0, SIGCHLD, 0, 0, 0); /* the stack comes first */
+#else
+    return sys5(NR_clone, SIGCHLD, 0, 0, 0, 0);
+#endif
 }
 
 /* GCC may call these even in freestanding code. */

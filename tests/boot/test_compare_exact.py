@@ -53,6 +53,12 @@ def test_a_tenth_of_a_millisecond_in_one_service_is_found_and_named(tmp_path: Pa
     assert found["answer"] == "worse" and found["paired"]["certain"]
 
 
+def test_what_a_service_does_after_it_is_healthy_makes_nothing_slower(tmp_path: Path) -> None:
+    later = image().replace("echo hello; ", "echo hello; " + LOOP.format(turns=3000))
+    found = compared(tmp_path, image(), later, 0)
+    assert (found["answer"], found["culprit"]) == ("same", None)
+
+
 @pytest.mark.parametrize(
     "more",
     ["files: [{path: etc/notes, contents: " + "abcdefghijkl" * 1000 + "}]\n", "files: [{path: etc/x, contents: y}]\n"],

@@ -1,6 +1,6 @@
-/* await NAME SECONDS KIND ARGUMENT [...]: waits until every service is seen healthy once or its time is over, and
- * marks each but those with a dash before their name (docs/guest.md). KIND: started; tcp PORT; file PATH; log TEXT.
- * Exit code 0: all healthy, 1: some were not, 2: misuse.
+/* await NAME SECONDS KIND ARGUMENT ... [-- PROGRAM ARGUMENT ...]: waits until every service is seen healthy once or its
+ * time is over, and marks each but those with a dash before their name (docs/guest.md). KIND: started; tcp PORT; file
+ * PATH; log TEXT. When all are healthy it becomes PROGRAM. Exit code 0: all healthy, 1: some were not, 2: misuse.
  *
  * What is written to a log is told by the kernel, and read at once, before whoever wrote it goes on: the mark is of the
  * moment at which the service said that it is healthy, not of the one at which somebody had the time to look.
@@ -256,15 +256,19 @@ static int is_log_of(const char *file, const char *name)
     return !*name && equal(file, ".log");
 }
 
+static void before_all_others(void)
+{
+    const int priority = 1;
+    sys5(NR_sched_setscheduler, 0, SCHED_FIFO, (long)&priority, 0, 0);
+}
+
 /* Waits for logs to be written to; asks about all whose log was, and about everybody each second, for their time. */
 static int wait_for_events(long events)
 {
     static char told[4096] __attribute__((aligned(8)));
-    const int priority = 1;
     int code = 0, everybody = 1;
     long size = 0;
-    /* before anybody else, so that what comes after the line is not taken for what came before it */
-    sys5(NR_sched_setscheduler, 0, SCHED_FIFO, (long)&priority, 0, 0);
+    before_all_others(); /* so that what comes after the line is not taken for what came before it */
     for (;;) {
         for (long i = 0; i < count; i++) {
             int due = everybody;
@@ -308,11 +312,17 @@ static int wait_by_asking(void)
 
 __attribute__((used)) void entry(long *stack)
 {
-    long events, told = 0, child = -1;
+    long events, words = 0, told = 0, child = -1;
     int status = 0, code;
+    char **then = NULL, *no_environment[] = {NULL};
 
-    count = (stack[0] - 1) / 4, checks = (char **)(stack + 2), began = now();
-    if ((stack[0] - 1) % 4 || count < 1 || count > MOST)
+    checks = (char **)(stack + 2), began = now();
+    while (words < stack[0] - 1 && !equal(checks[words], "--"))
+        words += 4; /* a text that is looked for may be anything */
+    if (words < stack[0] - 1)
+        then = checks + words + 1; /* ends with the arguments */
+    count = words / 4;
+    if (words > stack[0] - 1 || count < 1 || count > MOST || (then && !*then))
         sys_exit(2);
     for (long i = 0; i < count; i++)
         told += by_event(checks + 4 * i);
@@ -325,7 +335,11 @@ __attribute__((used)) void entry(long *stack)
         for (long i = 0; i < count; i++)
             done[i] = by_event(checks + 4 * i) != !child;
     code = events >= 0 && child <= 0 ? wait_for_events(events) : wait_by_asking();
+    if (child) /* for this one may have been asking */
+        before_all_others();
     if (child > 0)
         code |= sys5(NR_wait4, child, (long)&status, 0, 0, 0) != child || status;
+    if (!code && child && then)
+        sys5(NR_execve, (long)*then, (long)then, (long)no_environment, 0, 0), code = 2;
     sys_exit(code);
 }

@@ -12,6 +12,8 @@ WHOLE_US = 1500
 WHOLE = ("total", "ready")
 SHARES = {"kernel": 0.005, "firmware": 0.005, "first stage": 0.005}
 SHARE = 0.05
+# However much the boots of a calibration lay apart: what is beyond this has a cause that somebody made.
+MOST_US, MOST_SHARE = 5_000, 0.02
 LEAST_US = 500
 # What 14 boots showed is not all there is: a measured range is taken for a little more.
 MARGIN = 1.25
@@ -21,7 +23,7 @@ MARGIN_US = 50
 @dataclass(frozen=True)
 class Floors:
     """The floor of each figure in µs: measured ones by name, else ``WHOLE_US`` of the whole, and a share of
-    its parts that is never less than ``LEAST_US``."""
+    its parts that is never less than ``LEAST_US``. That of the whole is bounded, whatever was measured."""
 
     measured: Mapping[str, int] = field(default_factory=dict)
 
@@ -33,7 +35,9 @@ class Floors:
     def of(self, figure: str, *values: int) -> int:
         """Return the floor of a figure, for a change between `values`."""
         if figure in self.measured:
-            return self.measured[figure]
+            own = self.measured[figure]
+            most = max(MOST_US, *(round(MOST_SHARE * value) for value in values), 0)
+            return min(own, most) if figure in WHOLE else own
         if figure in WHOLE:
             return WHOLE_US
         share = SHARES.get(figure, SHARE)

@@ -165,6 +165,8 @@ def _incomparable(old: CellFigures, new: CellFigures) -> str:
         return f"no exact times: {new.why or 'nothing measured them'}"
     if not old.exact:
         return f"no exact times in the baseline{': ' * bool(old.why)}{old.why}"
+    if not _deciding(old.exact).keys() & _deciding(new.exact).keys():
+        return f"no exact times: the two have neither {TOTAL} nor {READY} in common"
     machines = ({name: value for name, value in one.key.items() if name not in OF_THE_IMAGE} for one in (old, new))
     apart = differing(*machines)
     return f"exact times not compared, for they are of another experiment: {apart}" if apart else ""

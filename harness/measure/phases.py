@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # who reads a history boots nothing, and shall not wait for what does
@@ -25,7 +25,8 @@ class Phase:
     """A stretch of a boot, in µs; ``start_us`` counts from the kernel's clock zero (before it: negative).
 
     Phases without ``under`` follow each other and add up to the boot. Others are part of the one they name; services
-    run side by side there. ``cpu_us`` is what a service's processes have used up of the processor, where known.
+    run side by side there. ``cpu_us`` is what a service's processes have used up of the processor, where known, and
+    ``slack_us`` how much longer it could have idled without being the last that is healthy (0: it was the last).
     """
 
     name: str
@@ -33,6 +34,7 @@ class Phase:
     us: int
     under: str = ""
     cpu_us: int | None = None
+    slack_us: int | None = None
 
 
 def phases(record: BootRecord) -> list[Phase]:
@@ -42,8 +44,11 @@ def phases(record: BootRecord) -> list[Phase]:
         times = ((mark.name, mark.emulator_us if sent else mark.guest_us) for mark in record.milestones)
         return list(_between([(name, us) for name, us in times if us is not None]))
     marks = [mark for mark in record.milestones if mark.guest_us is not None]
-    found = list(_main_line(marks, record.power_on_us))
-    return found + sorted(_services(marks), key=lambda phase: (phase.start_us, phase.name))
+    services = list(_services(marks))
+    last = max((phase.start_us + phase.us for phase in services), default=0)
+    services = [replace(phase, slack_us=last - phase.start_us - phase.us) for phase in services]
+    line = list(_main_line(marks, record.power_on_us))
+    return line + sorted(services, key=lambda phase: (phase.start_us, phase.name))
 
 
 def _between(times: Sequence[tuple[str, int]]) -> Iterator[Phase]:

@@ -27,6 +27,7 @@ class Bar:
     wide: float
     cpu_us: int | None = None
     cpu_wide: float = 0.0
+    slack_us: int | None = None
 
     @property
     def cpu_share(self) -> float:
@@ -87,4 +88,5 @@ def _bar(phase: Phase, depth: int, begin: int, whole: int) -> Bar:
         max(0, phase.us) / whole * 100,
         phase.cpu_us,
         max(0, cpu) / whole * 100,
+        phase.slack_us,
     )

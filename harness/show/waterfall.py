@@ -38,8 +38,10 @@ def lines(phases: Sequence[Phase], width: int, *, blocks: bool = True) -> Iterat
 
 def _line(phase: Phase, depth: int, name: int, room: int, begin: int, end: int, blocks: bool) -> str:
     label = "  " * depth + phase.name
-    if phase.cpu_us is not None:
-        label += f" (cpu {phase.cpu_us / 1000:.1f})"
+    cpu = [] if phase.cpu_us is None else [f"cpu {phase.cpu_us / 1000:.1f}"]
+    slack = [f"slack {phase.slack_us / 1000:.1f}"] if phase.slack_us else ["last"] if phase.slack_us == 0 else []
+    if cpu or slack:
+        label += f" ({', '.join((*cpu, *slack))})"
     if len(label) > name:
         label = label[: name - 1] + ("…" if blocks else "~")
     # where it begins and ends, in columns; the shortest has one

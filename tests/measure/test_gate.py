@@ -58,6 +58,18 @@ def test_a_cell_says_what_is_worse_and_what_is_better() -> None:
     assert only(cell(exact={"ready": 300_101}), cell(exact={"ready": 300_000})).answer == "better"
 
 
+@pytest.mark.parametrize("floors", [Floors(), MEASURED, Floors({"ready": 10**9, "total": 10**9})])
+@pytest.mark.parametrize("key", [KEY, {**KEY, "cmdline": "quiet slower"}, {**KEY, "qemu": "8.2"}, {}])
+@pytest.mark.parametrize("before", [{"ready": 450_000}, {"total": 450_000}, {"ready": 450_000, "total": 540_000}])
+@pytest.mark.parametrize("after", [{"ready"}, {"total"}, {"ready", "total"}, set()])
+def test_a_boot_that_takes_594_ms_more_never_passes(
+    floors: Floors, key: dict[str, str], before: dict[str, int], after: set[str]
+) -> None:
+    slow = {name: before.get(name, 450_000) + 594_000 for name in after}
+    found = only(cell(exact=before), cell(exact=slow, key=key), floors)
+    assert found.answer in ("worse", "not judged") and not found.passed
+
+
 def test_without_calibration_the_floor_is_the_common_one() -> None:
     floor = Floors().of("ready", 300_000)
     found = only(cell(), cell(exact={"ready": 300_001 + floor}), Floors())

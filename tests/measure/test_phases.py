@@ -35,8 +35,8 @@ def test_phases_are_the_stretches_between_marks() -> None:
         Phase("drivers", 135_000, 65_000),
         Phase("onboot/dhcp", 200_000, 15_500),
         Phase("services", 215_500, 45_500),
-        Phase("services/web", 220_000, 40_000, under="services"),
-        Phase("services/db", 222_000, 18_000, under="services"),
+        Phase("services/web", 220_000, 40_000, under="services", slack_us=0),
+        Phase("services/db", 222_000, 18_000, under="services", slack_us=20_000),
     ]
 
 
@@ -97,6 +97,12 @@ def test_a_whole_needs_both_its_parts() -> None:
     assert total_us(record(MARKS, ready=None)) is None
     assert total_us(record(MARKS, power_on=None)) is None
     assert "total" not in figures(record(MARKS, power_on=None))
+
+
+def test_the_last_that_is_healthy_has_no_slack() -> None:
+    services = {phase.name: phase.slack_us for phase in phases(record(MARKS)) if phase.under}
+    assert services == {"services/web": 0, "services/db": 20_000}
+    assert {phase.slack_us for phase in phases(record(MARKS)) if not phase.under} == {None}
 
 
 def test_marks_without_a_stamp_and_services_after_ready_are_no_phases() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -31,6 +33,12 @@ def test_bars_lie_where_the_time_was() -> None:
         "    110.000      40.000   services/web (cpu 12.3)                                          █████████",
         "                200.000 all",
     ]
+
+
+def test_who_could_have_idled_and_who_was_last_is_said() -> None:
+    services = [replace(BOOT[3], slack_us=0), replace(BOOT[3], name="services/db", cpu_us=None, slack_us=20_000)]
+    shown = "\n".join(waterfall.lines([*BOOT[:3], *services], 120))
+    assert "services/web (cpu 12.3, last) " in shown and "services/db (slack 20.0) " in shown
 
 
 def test_without_blocks_it_is_ascii() -> None:

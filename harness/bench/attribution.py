@@ -10,44 +10,64 @@ from pathlib import Path
 from harness.bench.context import Context, FigureOrTable
 from harness.bench.figures import BenchFigure, Table
 from harness.build.settings import Settings
+from harness.commands.images.bootable import image_of
 from harness.commands.runs.compare_exact import booted
 from harness.commands.runs.sides import CellComparison, CompareRequest
+from harness.launch.exact import exact_boot
 from harness.measure.account import rows
-from harness.measure.phases import phases
+from harness.measure.floor import Floors
+from harness.measure.gate import CellFigures, verdicts
+from harness.measure.phases import figures, phases
+from harness.scratch import scratch
+from harness.spec import load_machine
 from harness.suite.steps import traced_boot
 
-MACHINES = {"arm64": "qemu-arm64", "x86_64": "qemu-x86_64", "s390x": "qemu-s390x"}
+MACHINES = {"arm64": "qemu-arm64", "s390x": "qemu-s390x", "x86_64": "qemu-x86_64"}
 PROBE_TURNS = 1000
 SUM_US = 10.0
 NEAR = 0.05  # how far the size that is told may be from what was injected
+# each costs more than 1 ms on each architecture
+WORDS = ("slub_debug=FZP", "initcall_debug", "init_on_alloc=1", "slub_debug=F", "slub_debug=Z")
 SLACK_US = 20  # what a shell's loop differs by from its own average
 
 
 @dataclass(frozen=True)
 class Side:
-    """An image of a trial: turns of a shell's loop in each container, files, words on the command line."""
+    """An image of a trial: turns of a shell's loop in each container, files, words on the command line. ``after``:
+    turns in each service once it is healthy; ``job_idles_us``: how long job waits while web works."""
 
     services: Mapping[str, int] = field(default_factory=lambda: {"web": 200, "job": 60})
     prep: int = 200
     files: str = ""
     words: str = ""
+    job_idles_us: int = 0
+    after: int = 0
 
     def yaml(self) -> str:
         """Return it as YAML."""
-        services = "".join(_container(name, turns, stays=True) for name, turns in self.services.items())
+        idle = {"job": f"usleep {self.job_idles_us}; "} if self.job_idles_us else {}
+        services = "".join(
+            _container(name, turns, stays=True, first=idle.get(name, ""), after=self.after)
+            for name, turns in self.services.items()
+        )
         return (f'kernel: {{image: kernel, cmdline: "quiet cryptomgr.notests{self.words}"}}\ninit: [init]\n'
                 f'onboot:\n{_container("prep", self.prep, stays=False)}services:\n{services}'
                 f'{"files:" if self.files else ""}\n{self.files}')  # fmt: skip
 
 
-def _container(name: str, turns: int, *, stays: bool) -> str:
-    loop = f"i=0; while [ $i -lt {turns} ]; do i=$((i+1)); done; echo {name} is up"
+def _container(name: str, turns: int, *, stays: bool, first: str = "", after: int = 0) -> str:
+    loop = f"{first}{_turns(turns)}echo {name} is up"
+    later = _turns(after) if after else ""
     rest = (
-        f'{loop}; exec sleep 100000"]\n    annotations: {{harness.health: "log:{name} is up"}}\n'
+        f'{loop}; {later}exec sleep 100000"]\n    annotations: {{harness.health: "log:{name} is up"}}\n'
         if stays
         else f'{loop}"]\n'
     )
     return f'  - name: {name}\n    image: busybox\n    command: [/bin/sh, -c, "{rest}'
+
+
+def _turns(count: int) -> str:
+    return f"i=0; while [ $i -lt {count} ]; do i=$((i+1)); done; "
 
 
 @dataclass(frozen=True)
@@ -109,12 +129,64 @@ def attribution(context: Context) -> Iterator[FigureOrTable]:
     """Ask for each injected cause, and for edits without one, on each architecture."""
     for arch, machine in MACHINES.items():
         yield from _sums(context, arch, machine)
+        yield from _uncaused(context, arch, machine)
+        yield from _slack(context, arch, machine)
+        yield from _gate(context, arch, machine)
         yield from _injected(context, arch, machine)
-        count = context.times(66, 3)
-        wrong = [what for what, side in _edits(count) if _asked(context, machine, side).comparison.answer != "same"]
-        note = f"of {count}{': ' if wrong else ''}{', '.join(wrong)}"
-        yield BenchFigure(f"{arch}: edits without a cause called slower or faster", "edits", (float(len(wrong)),), 0.0,
-                          note=note)  # fmt: skip
+
+
+def _uncaused(context: Context, arch: str, machine: str) -> Iterator[FigureOrTable]:
+    wrong, moved = [], []
+    count = context.times(66, 3)
+    for what, side in _edits(count):
+        context.say(f"attribution: {what} on {machine}")
+        found = _asked(context, machine, side)
+        moved.append(abs(found.paired.mean_us) if found.paired else 0.0)
+        if found.comparison.answer != "same":
+            wrong.append(what)
+    note = f"of {count}{': ' if wrong else ''}{', '.join(wrong)}"
+    yield BenchFigure(f"{arch}: edits without a cause called slower or faster", "edits", (float(len(wrong)),), 0.0,
+                      note=note)  # fmt: skip
+    yield BenchFigure(f"{arch}: what an edit without a cause moves, mean of its pairs", "us", tuple(moved))
+
+
+def _slack(context: Context, arch: str, machine: str) -> Iterator[FigureOrTable]:
+    """Ask for what lies in slack: one that idles while others work, and what is done after all are healthy."""
+    base = Side(services={"web": 2_000, "job": 60})
+    sides = [replace(base, after=turns) for turns in (300, 1_000, 3_000)]
+    sides += [replace(base, job_idles_us=us) for us in (500, 1_000, 2_000)]
+    some = sides[:: context.times(1, 3)]
+    answers = []
+    for side in some:
+        context.say(f"attribution: in slack, on {machine}")
+        answers.append(_asked(context, machine, side, base).comparison.answer)
+    yield BenchFigure(f"{arch}: changes in slack called slower", "changes", (float(answers.count("worse")),), 0.0,
+                      note=f"of {len(some)}")  # fmt: skip
+
+
+def _gate(context: Context, arch: str, machine: str) -> Iterator[FigureOrTable]:
+    """Let the gate judge single boots of images that differ by a costly word of their own command line."""
+    words = WORDS[:: context.times(1, 5)]
+    passed = []
+    old = _booted(context, machine, Side())
+    for word in words:
+        context.say(f"attribution: the gate, and the word {word} on {machine}")
+        (found,) = verdicts([old], [_booted(context, machine, Side(words=f" {word}"))], lambda _: Floors())
+        if found.passed:
+            passed.append(word)
+    note = f"of {len(words)}{': ' if passed else ''}{', '.join(passed)}"
+    yield BenchFigure(
+        f"{arch}: costly words of the image's command line that pass the gate", "words", (float(len(passed)),), 0.0,
+        note=note)  # fmt: skip
+
+
+def _booted(context: Context, machine: str, side: Side) -> CellFigures:
+    path = context.out / "attribution-gate.yml"
+    path.write_text(side.yaml())
+    spec = load_machine(machine)
+    with scratch("attribution") as folder:
+        record = exact_boot(image_of(str(path), spec, Settings()), spec, folder)
+    return CellFigures("gate.yml", machine, exact=figures(record), key=record.key)
 
 
 def _sums(context: Context, arch: str, machine: str) -> Iterator[FigureOrTable]:
@@ -155,11 +227,11 @@ def _cost(found: CellComparison, owner: str) -> int:
     return next((one.us for one in found.comparison.causes if one.owner == owner), 0)
 
 
-def _asked(context: Context, machine: str, side: Side) -> CellComparison:
+def _asked(context: Context, machine: str, side: Side, base: Side = Side()) -> CellComparison:
     folder = context.out / "attribution-images"
     folder.mkdir(exist_ok=True)
     names = []
-    for name, one in (("before", Side()), ("after", side)):
+    for name, one in (("before", base), ("after", side)):
         path = Path(folder / f"{name}.yml")
         path.write_text(one.yaml())
         names.append(str(path))

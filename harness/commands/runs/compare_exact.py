@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.build.settings import Settings
@@ -36,7 +36,7 @@ def booted(request: CompareRequest, settings: Settings) -> CellComparison:
         paired: PairedJudgement | None = None
         if not compare_boots(*records).repeats:
             _see_that_they_repeat(both, records, folder)
-            paired = _pairs(both, records, folder)
+            paired = _pairs(Turned(request, settings, both), records, folder)
         if (paired is not None or request.explain) and not any(side[0].milestones for side in both):
             for side, name, into in zip(both, "ab", made, strict=True):
                 progress(f"{side[0].name} on {side[1].name}: once more, with the kernel's trace")
@@ -69,13 +69,28 @@ def _see_that_they_repeat(both: tuple[CompareSide, CompareSide], records: list[B
             )
 
 
-def _pairs(both: tuple[CompareSide, CompareSide], records: list[BootRecord], folder: Path) -> PairedJudgement:
+@dataclass(frozen=True)
+class Turned:
+    """Two sides, and the same images with the files of their roots in another order, where both can be built."""
+
+    request: CompareRequest
+    settings: Settings
+    both: tuple[CompareSide, CompareSide]
+
+    def by(self, turn: int) -> tuple[CompareSide, CompareSide]:
+        """Return both sides with their files turned by so many per cent."""
+        if not turn or any(Path(name).is_dir() for name in (self.request.before, self.request.after)):
+            return self.both
+        return sides(self.request, replace(self.settings, turn=turn))
+
+
+def _pairs(both: Turned, records: list[BootRecord], folder: Path) -> PairedJudgement:
     """Boot both sides under one perturbation after another, until the answer is certain or there are no more."""
     before, after = ([_main_line(record)] for record in records)
-    arch = both[0][0].arch.name
+    arch = both.both[0][0].arch.name
     found = judge_boots(before, after, arch)
     for number, how in enumerate(PERTURBATIONS, 1):
-        for side, name, rows in zip(both, "ab", (before, after), strict=True):
+        for side, name, rows in zip(both.by(how.turn), "ab", (before, after), strict=True):
             rows.append(_main_line(_boot(side, folder / f"{name}-{number}", how)))
             shutil.rmtree(folder / f"{name}-{number}", ignore_errors=True)
         found = judge_boots(before, after, arch)

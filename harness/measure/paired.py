@@ -19,17 +19,19 @@ PairedAnswer = Literal["better", "same", "worse"]
 LEAST_US = 50  # what nobody cares about
 STEADY = 0.25  # a cause of its own differs between pairs by at most this share of it, layout by more
 FEWEST, MOST = 4, 12  # pairs
+SIGMA = 1.4826  # the standard deviation by the median distance from the median
 # Student's t, two-sided 99 %, by degrees of freedom
 _T99 = (63.66, 9.92, 5.84, 4.60, 4.03, 3.71, 3.50, 3.36, 3.25, 3.17, 3.11, 3.05, 3.01, 2.98, 2.95)
 
 
 @dataclass(frozen=True)
 class PairedJudgement:
-    """What pairs of boots show of a time: the mean difference in µs (after - before), and its interval at 99 %.
+    """What pairs of boots show of a time: the mean difference in µs (after - before), and its interval at 99 %; where a
+    pair lies far off all others, the middle one and its interval.
 
     ``certain``: more pairs would not change the answer. ``layout``: a difference was seen, but it depends on where
-    things lie, and is within what that alone moves. ``first`` is the first phase that differs in any pair, and
-    ``first_us`` by how much, where that phase decides: all before it are equal to the microsecond.
+    things lie, and is within what that alone moves. ``first`` is the first phase that differs in any pair by more than
+    `LEAST_US`, and ``first_us`` by how much, where that phase decides.
     """
 
     answer: PairedAnswer
@@ -74,22 +76,42 @@ def judge_pairs(differences: Sequence[int], arch: str) -> PairedJudgement:
     steady = deviation <= STEADY * abs(mean)
     if seen and (large or steady):
         return PairedJudgement("worse" if mean > 0 else "better", mean, low, high, count, certain=True)
-    return PairedJudgement("same", mean, low, high, count, certain=count >= MOST, layout=seen)
+    return _by_the_middle(differences) or PairedJudgement("same", mean, low, high, count, count >= MOST, layout=seen)
+
+
+def _by_the_middle(differences: Sequence[int]) -> PairedJudgement | None:
+    """Judge by the median, once there are all pairs: one that lies far off on either side says nothing of the others.
+
+    Of 12 pairs all but the outermost on each side hold the true middle with 99.4 %.
+    """
+    if len(differences) < MOST:
+        return None
+    middle = statistics.median(differences)
+    _, low, *_, high, _ = sorted(differences)
+    off = SIGMA * statistics.median(abs(one - middle) for one in differences)
+    if abs(middle) < LEAST_US or low * high <= 0 or off > STEADY * abs(middle):
+        return None
+    return PairedJudgement("worse" if middle > 0 else "better", middle, low, high, len(differences), certain=True)
 
 
 def judge_boots(before: Sequence[Mapping[str, int]], after: Sequence[Mapping[str, int]], arch: str) -> PairedJudgement:
     """Judge pairs of boots by their figures in µs, each with its phases in order and the whole as its last.
 
-    Where the whole is not sure, for a change moves where all that comes after it lies, the first phase that differs
-    decides, by the same rule: whatever differs later cannot be its cause.
+    Where the whole is not sure, for a change moves where all that comes after it lies, the first phase that moves at
+    all decides, by the same rule: whatever differs later cannot be its cause.
     """
     *_, whole = before[0]
     pairs = list(zip(before, after, strict=True))
     found = judge_pairs([new[whole] - old[whole] for old, new in pairs], arch)
-    first = next((name for name in before[0] if any(new.get(name, 0) != old[name] for old, new in pairs)), whole)
+    first = next((name for name in before[0] if _moves(name, pairs)), whole)
     if found.answer != "same" or first == whole:
         return found
     one = judge_pairs([new.get(first, 0) - old[first] for old, new in pairs], arch)
     if one.answer == "same":
         return replace(found, certain=found.certain and one.certain)
     return replace(found, answer=one.answer, certain=True, layout=True, first=first, first_us=one.mean_us)
+
+
+def _moves(name: str, pairs: Sequence[tuple[Mapping[str, int], Mapping[str, int]]]) -> bool:
+    """Say whether a phase differs in any pair, by more than what nobody cares about: clocks round, on both sides."""
+    return any(abs(new.get(name, 0) - old[name]) > LEAST_US for old, new in pairs)

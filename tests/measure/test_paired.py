@@ -16,9 +16,21 @@ TINY = (1, 0, 0, 0, -1, 1, 0, 1, 0, -76, -6, 5)
 RENAMED = (0, 0, 0, 0, 0, 1, 0, 0, 2, 0, 0, 0)
 
 
+# and on x86_64, with the files of the root turned as well
+FAR_OFF = (100, 99, 101, 99, -680, 100, 99, 101, 102, 100, 98, 100)
+FILE_TURNED = (-97, 29, 25, 35, -879, 50, 41, -12, 33, 29, 50, 18)
+
+
 @pytest.mark.parametrize(
     ("differences", "answer", "layout"),
-    [(WEB_100, "worse", False), (FILE_12K, "same", True), (TINY, "same", False), (RENAMED, "same", False)],
+    [
+        (FAR_OFF, "worse", False),
+        (FILE_TURNED, "same", False),
+        (WEB_100, "worse", False),
+        (FILE_12K, "same", True),
+        (TINY, "same", False),
+        (RENAMED, "same", False),
+    ],
 )
 def test_what_was_seen_is_told_right(differences: tuple[int, ...], answer: str, layout: bool) -> None:
     found = judge_pairs(differences, "arm64")
@@ -96,6 +108,22 @@ def test_the_first_phase_that_differs_decides_where_it_shakes_all_that_follows()
 def test_what_shakes_from_the_first_phase_on_is_layout() -> None:
     found = judge_boots(*boots(FILE_12K, TINY), "arm64")
     assert (found.answer, found.layout, found.first) == ("same", True, "")
+
+
+def test_one_pair_far_off_says_nothing_of_the_others() -> None:
+    found = judge_pairs(FAR_OFF, "x86_64")
+    assert (found.mean_us, found.low_us, found.high_us) == (100, 98, 101)
+    assert not judge_pairs(FAR_OFF[:8], "x86_64").certain
+    two = [*FAR_OFF[:-1], -700]
+    assert judge_pairs(two, "x86_64").answer == "same", "two far off on one side say something"
+
+
+def test_a_clock_that_rounds_is_not_the_first_that_differs() -> None:
+    total = (170, 170, 135, 117, -262, 184, 186, 439, 406, -250, 370, 404)
+    before, after = boots((180,) * 12, tuple(one - 180 for one in total))
+    rounded = [{"firmware": 900 + number % 2, **one} for number, one in enumerate(after)]
+    found = judge_boots([{"firmware": 900, **one} for one in before], rounded, "arm64")
+    assert (found.answer, found.first) == ("worse", "onboot/prep")
 
 
 def test_boots_that_are_equal_to_the_microsecond_are_the_same_at_once() -> None:

@@ -17,7 +17,7 @@ from harness.arch import ARCHES
 PairedAnswer = Literal["better", "same", "worse"]
 
 LEAST_US = 50  # what nobody cares about
-STEADY = 0.25  # a cause of its own differs between pairs by at most this share of it, layout by more
+STEADY = 0.15  # a cause of its own differs between pairs by at most this share of it, layout by more
 FEWEST, MOST = 4, 12  # pairs
 SIGMA = 1.4826  # the standard deviation by the median distance from the median
 # Student's t, two-sided 99 %, by degrees of freedom

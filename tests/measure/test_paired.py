@@ -16,6 +16,9 @@ TINY = (1, 0, 0, 0, -1, 1, 0, 1, 0, -76, -6, 5)
 RENAMED = (0, 0, 0, 0, 0, 1, 0, 0, 2, 0, 0, 0)
 
 
+# a text file again, with the files of the root turned as well: on arm64 and on s390x
+FILE_40K = (116, 106, 95, 53, 87)
+FILE_S390X = (395, -75, -1_186, 388, -1_163, 20, 762)
 # and on x86_64, with the files of the root turned as well
 FAR_OFF = (100, 99, 101, 99, -680, 100, 99, 101, 102, 100, 98, 100)
 FILE_TURNED = (-97, 29, 25, 35, -879, 50, 41, -12, 33, 29, 50, 18)
@@ -36,6 +39,15 @@ def test_what_was_seen_is_told_right(differences: tuple[int, ...], answer: str, 
     found = judge_pairs(differences, "arm64")
     assert (found.answer, found.layout, found.certain) == (answer, layout, True)
     assert found.low_us <= found.mean_us <= found.high_us
+
+
+@pytest.mark.parametrize(("differences", "arch"), [(FILE_40K, "arm64"), (FILE_S390X, "s390x"), (FILE_TURNED, "x86_64")])
+def test_what_a_file_does_that_nobody_reads_is_the_same_however_many_pairs(
+    differences: tuple[int, ...], arch: str
+) -> None:
+    for count in range(1, len(differences) + 1):
+        assert judge_pairs(differences[:count], arch).answer == "same"
+    assert judge_pairs((differences * MOST)[:MOST], arch).answer == "same"
 
 
 def test_the_margin_is_half_of_what_the_mean_may_lie_in() -> None:

@@ -52,7 +52,7 @@ class Arch:
     counter_per_us: float  # the machine's own counter: how much it counts in a microsecond, under icount shift=0
     counter_since_1900: bool  # it is a clock that counts from 1900 on; else from power-on
     exact_cost: float  # how much longer an exact boot takes than a plain one: it counts instructions one by one
-    # the most µs that edits without a cause (files, names, orders, texts) were seen to move one exact boot, and a margin
+    # the most µs that edits without a cause (files, names, orders, texts) moved one exact boot, and a margin
     layout_us: int
     # MiB that its kernel keeps of the memory before the initrd is unpacked: surely, and at most (Debian's, measured)
     kernel_mib: tuple[int, int]

@@ -20,8 +20,8 @@ from harness import proc
 TAIL_BYTES = 4096
 # The kernel ends QEMU when its starter ends; a starter that ended before the kernel was asked is seen by its pid.
 GUARD = '[ "$PPID" = "$0" ] && exec "$@"'
-
-
+# QEMU stamps the frames of `filter-dump` with its virtual clock as the host's time zone has it.
+UTC = {"TZ": "UTC0"}
 _PROCESSOR: ContextVar[int | None] = ContextVar("processor", default=None)
 
 
@@ -70,6 +70,7 @@ class _Starter(threading.Thread):
                             stdout=stderr,
                             stderr=stderr,
                             pass_fds=order.fds,
+                            env={**os.environ, **UTC},
                             start_new_session=True,  # Ctrl-C is for the harness, which ends QEMU in its own time
                         )
                     )

@@ -121,8 +121,13 @@ def test_what_is_no_packet_is_refused(text: str) -> None:
 
 @pytest.mark.parametrize("arch", list(ARCHES))
 def test_the_emulator_tells_when_ready_was(
-    arch: str, images: Callable[[str], Image], machine: Callable[[str], MachineSpec], tmp_path: Path
+    arch: str,
+    images: Callable[[str], Image],
+    machine: Callable[[str], MachineSpec],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setenv("TZ", "NPT-5:45")  # QEMU writes frames down in the host's time zone
     record = exact_boot(images(arch), machine(arch), tmp_path)
     assert record.ready_clock == "emulator" and complaints(record) == ()
     stamp = (record.ready_us or 0) + (record.power_on_us or 0)

@@ -21,6 +21,7 @@ from harness.bench import (
     certificates,
     evidence,
     histories,
+    hosts,
     images,
     linuxkit,
     mutants,
@@ -67,6 +68,7 @@ BENCHES = {
         Measurement(
             "evidence", "changed fields accepted, hostile archives, images built again from evidence", evidence.evidence
         ),
+        Measurement("hosts", "microseconds by which what is otherwise of a host moves an exact boot", hosts.hosts),
         Measurement("serial", "wrong results accepted of commands over a serial line that lies", serial.serial),
         Measurement("pool", "runs of a shared lab whose boards fail at random that do not end right", pools.pool),
         Measurement("mutants", "wrong versions of the pure judges that their quick tests let pass", mutants.survivors),

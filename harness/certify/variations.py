@@ -92,9 +92,7 @@ def _fits(record: BootRecord) -> CheckResult:
 
 def _wall(one: Stranger, out: Path) -> BootRecord:
     """Boot in wall time, as an exact boot for all that the guest can read of its command line."""
-    assert one.machine.qemu is not None
-    # a stranger's guest gets no accelerator of the host's
-    plain = one.machine.model_copy(update={"qemu": one.machine.qemu.model_copy(update={"accel": "tcg"})})
+    plain = one.machine.driven(accel="tcg")  # a stranger's guest gets no accelerator of the host's
     options = BootOptions(
         mode="wall", out=out, append=one.image.off_words, like_exact=True, timeout=one.timeout,
         timeout_multiplier=one.multiplier,

@@ -37,8 +37,7 @@ ON_TERMINAL = 'cd "$1" && shift && exec "$@" <"$0" >"$0" 2>&1'
 WIDTH, HEIGHT = 200, 50
 END_S = 1.0  # for a command that has closed its output to end
 TERM_S = 3.0  # for a program to end its session once it is asked to
-APPEARS_S = 30.0  # for a device that comes with the board's power
-READY_S = 30.0  # for a program to say that it is connected
+WAIT_S = 30.0  # for a program to be connected, a device that comes with the board's power to appear
 AFTER_S = 30.0  # for the program that runs after it
 MOST_TAIL = 500  # bytes of its last words
 _ERRNO = re.compile(r"\[Errno -?\d+\] ([^:\[]+)")
@@ -54,7 +53,7 @@ class SerialDevice(serial.Serial):
 class SerialSource(BoardSource):
     """A serial line, near or far; a near one may be a device that comes with the board's power."""
 
-    def __init__(self, console: BoardConsole, base: Path = Path(), appears_s: float = APPEARS_S) -> None:
+    def __init__(self, console: BoardConsole, base: Path = Path(), appears_s: float = WAIT_S) -> None:
         """Open ``console.serial``; ConsoleServerError when it cannot be, UserError when pySerial knows no such line.
 
         A device is relative to the folder `base`. One that is not there is waited for, `appears_s` from power-on.
@@ -190,7 +189,14 @@ class CommandSource(PipeSource, BoardSource):
     """A program's terminal; the program ends with it, and with the harness however that ends."""
 
     def __init__(
-        self, argv: Sequence[str], log: Path, base: Path = Path(), *, ready: str = "", after: Sequence[str] = ()
+        self,
+        argv: Sequence[str],
+        log: Path,
+        base: Path = Path(),
+        *,
+        ready: str = "",
+        ready_s: float = WAIT_S,
+        after: Sequence[str] = (),
     ) -> None:
         """Start the program in the folder `base`; HostError when it is not there.
 
@@ -214,15 +220,15 @@ class CommandSource(PipeSource, BoardSource):
         self._argv, self.why, self._tail, self._first = argv, "", b"", b""
         self._base, self._after = base, after
         if ready:
-            self._await(compiled(ready), ready)
+            self._await(compiled(ready), ready, ready_s)
 
-    def _await(self, pattern: Pattern, ready: str) -> None:
+    def _await(self, pattern: Pattern, ready: str, ready_s: float) -> None:
         """Wait for the program's word that it is connected; what follows it is the board's."""
-        said, end = b"", time.monotonic() + READY_S
+        said, end = b"", time.monotonic() + ready_s
         while (found := pattern.search(said)) is None:
             data = self.read(POLL_S)
             if data is None or time.monotonic() > end:
-                why = self.why or f"{self._argv[0]} did not say {ready!r} within {READY_S:g} s"
+                why = self.why or f"{self._argv[0]} did not say {ready!r} within {ready_s:g} s"
                 self.close()
                 raise ConsoleServerError(
                     f"the console is not connected: {why}", details=clean(said[-MOST_TAIL:]).decode(errors="replace")
@@ -269,9 +275,10 @@ def open_console(console: BoardConsole, base: Path, out: Path, ssh: SshTarget | 
     program.
     """
     if console.serial is not None:
-        return SerialSource(console, base)
+        return SerialSource(console, base, console.timeout)
     if console.command is not None:
-        return CommandSource(console.command, out / "console.log", base, ready=console.ready, after=console.after or ())
+        log, after = out / "console.log", console.after or ()
+        return CommandSource(console.command, log, base, ready=console.ready, ready_s=console.timeout, after=after)
     if console.log:
         assert ssh is not None  # `harness.spec.rules.board` asks for it
         return LogSource(Connection(ssh, base))

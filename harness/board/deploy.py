@@ -26,7 +26,6 @@ from harness.system.segments import join
 from harness.system.shell import IncapableShellError
 
 SERVED_S = 5.0  # for dnsmasq to listen
-RESIDENT_S = 300.0  # for the system that runs on the board to come up
 LOAD_S = 120.0
 CMDLINE = "cmdline"
 IPXE = "boot.ipxe"
@@ -150,7 +149,7 @@ def kexec(bench: Deployment, files: BootFiles) -> None:
     assert target is not None
     shell = SshShell(Connection(target, bench.base))
     try:
-        shell.start(RESIDENT_S)
+        shell.start(bench.board.limits.resident)
         there = shell.run("mktemp -d", check=True).text.strip()
         paths = {name: f"{there}/{name}" for name in ("kernel", "initrd")}
         for name, path in paths.items():

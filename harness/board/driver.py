@@ -269,7 +269,9 @@ def prepare(image: Bootable, machine: MachineSpec, options: BootOptions, stack: 
     files = deploy.bring(bench, files)
     source = _console(machine, files, options.out)
     dialogue = Dialogue(board.loader, files.names)
-    line = ConsoleLine(source, dialogue, restarts=options.reboot, baud=board.console.speed, typing=board.typing)
+    line = ConsoleLine(
+        source, dialogue, restarts=options.reboot, baud=board.console.speed, typing=board.typing, limits=board.limits
+    )
     driver = BoardDriver(bench, files, line, switch, probed)
     stack.enter_context(guarded(machine, claim, options.out / GUARD_LOG, last))
     stack.enter_context(_left_as_said(driver, claim))

@@ -25,7 +25,6 @@ from harness.spec.models.machine import MachineSpec
 
 CLIENT = "labgrid-client"
 TIMEOUT_S = 60.0
-WAIT_S = 3600.0  # for a place to be free
 POLL_S = 2.0
 MINE = "You have already acquired place"  # by a process of ours that died, or by hand
 BY_HAND = "this user, by hand,"
@@ -37,19 +36,20 @@ _TOKEN = re.compile(r"^export LG_TOKEN=([A-Z0-9]{4,32})$", re.MULTILINE)
 
 @contextmanager
 def resolved(
-    machine: MachineSpec, wait_s: float = WAIT_S, say: Callable[[str], None] = announce, *, left: bool = False
+    machine: MachineSpec, wait_s: float | None = None, say: Callable[[str], None] = announce, *, left: bool = False
 ) -> Iterator[MachineSpec]:
     """Give the machine with the console and power of its labgrid place, acquired as long as the block lasts.
 
     A machine without ``lab`` is given as it is. HostError without labgrid's client, LabError when the place cannot be
-    had or lacks what is asked of it, BusyError when somebody else has it for `wait_s` seconds; `say` is told who. With
-    `left` a process of ours died with it, and the place that this user has already is that one's; else a person's.
+    had or lacks what is asked of it, BusyError when somebody else has it for `wait_s` seconds (the YAML's unless
+    given); `say` is told who. With `left` a process of ours died with it, and the place that this user has already is
+    that one's; else a person's.
     """
     board = machine.board
     if board is None or board.lab is None:
         yield machine
         return
-    place = board.lab.labgrid
+    place, wait_s = board.lab.labgrid, board.limits.free if wait_s is None else wait_s
     with ExitStack() as stack:
         name = place.place or f"+{_reserve(place, stack, wait_s)}"
         _acquire(place, name, machine.name, wait_s, say, left=left)

@@ -9,7 +9,8 @@ from harness.board.faults import ConsoleServerError, LoaderRefusedError
 from harness.board.loader import Dialogue
 from harness.board.source import BoardSource
 from harness.board.wire import BITS, Wire
-from harness.spec.models.board import Typing
+from harness.errors import MachineError
+from harness.spec.models.board import BoardLimits, Typing
 from harness.system.milestones import STAMP
 from harness.system.text import clean
 
@@ -28,6 +29,7 @@ _BEGUN = re.compile(STAMP + rb"Linux version ", re.MULTILINE)  # the first line 
 # from here on the words are no boot loader's: a kernel says one of these also where it is quiet
 _KERNEL = re.compile(rb"^(?:\[ *\d{1,9}\.\d{6}\]|EFI stub:|Starting kernel|harness:)", re.MULTILINE)
 _OFF = re.compile(STAMP + rb"harness: off\s*$", re.MULTILINE)
+SILENT = "is it the right line, and the power on?"
 _PIECES = re.compile(rb"[^\n]*\n|[^\n]+")
 
 
@@ -39,10 +41,12 @@ class ConsoleLine:
 
     def __init__(
         self, source: BoardSource, dialogue: Dialogue, *, restarts: bool, baud: int | None = None,
-        typing: Typing | None = None,
+        typing: Typing | None = None, limits: BoardLimits | None = None,
     ) -> None:  # fmt: skip
         self._source, self.dialogue, self._restarts = source, dialogue, restarts
         self._typing, self._baud = typing or Typing(), baud or SLOW_BAUD
+        self._limits = limits or BoardLimits()
+        self._begun_s = time.monotonic()
         self.kernel = False  # its words since power-on or the last restart
         self.wire = Wire(baud)  # its times are of `time.monotonic`
         self.off = False
@@ -59,7 +63,7 @@ class ConsoleLine:
         self.dialogue.begin()
         if not dialogue:
             self.dialogue.skip()
-        self.deaf = False
+        self.deaf, self._begun_s = False, time.monotonic()
         self._source.powered()
         self.heard, self._mark, self.kernel = False, False, False
 
@@ -93,7 +97,17 @@ class ConsoleLine:
             return None
         elif self._gone(now):
             self.off = True
+        else:
+            self._in_time(now)
         return data
+
+    def _in_time(self, now: float) -> None:
+        """See that the board, and its boot loader, are within the time that its YAML gives them."""
+        took, silence, loader = now - self._begun_s, self._limits.silence, self._limits.loader
+        if silence and not self.heard and not self.off and self._source.absent_s is None and took > silence:
+            raise MachineError(f"its console has been silent for {silence:g} s since power-on", hint=SILENT)
+        if loader and self.dialogue.awaited and not self.off and took > loader:
+            raise LoaderRefusedError(f"within {loader:g} s, {self.dialogue.awaited}", hint="see `loader` in its YAML")
 
     def _gone(self, now: float) -> bool:
         """Say whether it has been silent for so long that it must be off."""

@@ -23,7 +23,6 @@ from harness.spec.models.machine import MachineSpec
 from harness.store import digest_of
 
 MOST_FAULTS = 2  # in a row, and a board is set aside
-WAIT_S = 3600.0  # for a board to be free
 POLL_S = 0.2
 _mine: dict[tuple[str, Path], Claim] = {}  # the boards of this process
 
@@ -81,20 +80,20 @@ def reserved(
     *,
     avoid: Collection[str] = (),
     what: str = "",
-    wait_s: float = WAIT_S,
+    wait_s: float | None = None,
     say: Callable[[str], None] = announce,
 ) -> Iterator[MachineSpec]:
     """Give `machine`, or a board that may take its place, for oneself as long as the block lasts.
 
     A MachineError that leaves the block is noted as the board's fault unless it is a LabError; a good end, or an
     ImageError, as its good work. Boards named in `avoid` are taken last. BusyError when none is free within `wait_s`
-    seconds, MachineError when all are set aside.
+    seconds (the YAML's unless given), MachineError when all are set aside.
     What is not a board is given at once.
     """
     if machine.board is None:
         yield machine
         return
-    taken = _wait(equals(machine), avoid, what, wait_s, say)
+    taken = _wait(equals(machine), avoid, what, machine.board.limits.free if wait_s is None else wait_s, say)
     try:
         yield taken
     except LabError:
@@ -113,15 +112,16 @@ def reserved(
 
 @contextmanager
 def held(
-    machine: MachineSpec, *, what: str = "", wait_s: float = WAIT_S, say: Callable[[str], None] = announce
+    machine: MachineSpec, *, what: str = "", wait_s: float | None = None, say: Callable[[str], None] = announce
 ) -> Iterator[None]:
     """Have a board for oneself, also one that is set aside; nothing to wait for where this process has it already.
 
-    `say` is told at once who has it. BusyError when it is not free within `wait_s` seconds.
+    `say` is told at once who has it. BusyError when it is not free within `wait_s` seconds, the YAML's unless given.
     """
     if machine.board is None or _id(machine) in _mine:
         yield
         return
+    wait_s = machine.board.limits.free if wait_s is None else wait_s
     deadline, told = time.monotonic() + wait_s, False
     while not _take(machine):
         if time.monotonic() >= deadline:

@@ -61,11 +61,11 @@ def test_what_cannot_be_unpacked_stays_and_what_is_damaged_is_told(tmp_path: Pat
     ("keys", "unpacked"),
     [
         ({}, False),
-        ({"loader": [{"wait": "=>", "send": "booti ${kernel_addr_r} - ${fdt_addr}"}]}, True),
-        ({"loader": [{"wait": "=>", "send": "bootz ${kernel_addr_r}"}]}, False),
-        ({"loader": [{"wait": "=>", "send": "booti a"}], "deploy": {"installed": True, "unpack": False}}, False),
+        ({"loader": ({"wait": "=>", "send": "booti ${kernel_addr_r} - ${fdt_addr}"},)}, True),
+        ({"loader": ({"wait": "=>", "send": "bootz ${kernel_addr_r}"},)}, False),
+        ({"loader": ({"wait": "=>", "send": "booti a"},), "deploy": {"installed": True, "unpack": False}}, False),
         ({"deploy": {"netboot": {"interface": "eth1", "range": "10.0.0.1,10.0.0.2"}}}, True),
-        ({"deploy": {"command": ["true"], "unpack": True}}, True),
+        ({"deploy": {"command": ("true",), "unpack": True}}, True),
     ],
 )
 def test_which_boards_get_it_unpacked(keys: dict[str, Any], unpacked: bool) -> None:

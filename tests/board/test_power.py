@@ -34,7 +34,7 @@ def server() -> Iterator[Web]:
 
 
 def switch(base: Path, confirm_s: float = 5.0, **power: object) -> Switch:
-    return Switch(BoardPower.model_validate({"pause": 0.01, **power}), base, "board", confirm_s)
+    return Switch(BoardPower.model_validate({"pause": 0.01, "confirm": confirm_s, **power}), base, "board")
 
 
 def by_files(tmp_path: Path, **more: object) -> Switch:

@@ -16,7 +16,6 @@ from harness.errors import HarnessError, MachineError
 from harness.spec.models.board import BoardPower
 
 T = TypeVar("T")
-CONFIRM_S = 30.0  # for a switch that can be asked to show what it was told: controllers take their time
 POLL_S = 0.5
 
 
@@ -45,11 +44,11 @@ class Switch:
     HostError when a program for it is missing, UserError when a secret is not in the environment.
     """
 
-    def __init__(self, power: BoardPower, base: Path, name: str = "the board", confirm_s: float = CONFIRM_S) -> None:
-        """`base` is the folder of the machine's YAML, `name` the machine's; `confirm_s` in seconds."""
+    def __init__(self, power: BoardPower, base: Path, name: str = "the board") -> None:
+        """`base` is the folder of the machine's YAML, `name` the machine's."""
         self.way = next(way for way in WAYS if getattr(power, way))
         self._switch = way_called(self.way)
-        self._name, self._base, self._pause, self._confirm_s = name, base, power.pause, confirm_s
+        self._name, self._base, self._power = name, base, power
         self._spec: Any = name if self.way == "manual" else getattr(power, self.way)
 
     def on(self) -> None:
@@ -67,7 +66,7 @@ class Switch:
             self._tell(lambda: command.cycle(self._spec, self._base), "power-cycled")
             return
         self.off()
-        time.sleep(self._pause)
+        time.sleep(self._power.pause)
         between()
         self.on()
 
@@ -78,7 +77,7 @@ class Switch:
     def _put(self, on: bool) -> None:
         what = "on" if on else "off"
         self._tell(lambda: self._switch.put(self._spec, self._base, on), f"switched {what}")
-        end = time.monotonic() + self._confirm_s
+        end = time.monotonic() + self._power.confirm
         while (now := self.status()) is not None and now != on:
             if time.monotonic() >= end:
                 raise MachineError(
@@ -88,12 +87,15 @@ class Switch:
             time.sleep(POLL_S)
 
     def _tell(self, action: Callable[[], T], what: str) -> T:
+        told = command.limit_s.set(self._power.timeout)
         try:
             return action()
         except MachineError as error:
             raise SwitchError(
                 f"{self._name} cannot be {what}: {error.message}", hint=error.hint, details=error.details
             ) from error
+        finally:
+            command.limit_s.reset(told)
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from contextvars import ContextVar
 from pathlib import Path
 
 from harness import proc
@@ -11,7 +12,7 @@ from harness.board.programs import located_argv
 from harness.errors import HostError, MachineError
 from harness.spec.models.board import PowerCommands
 
-TIMEOUT_S = 60.0
+limit_s = ContextVar("limit_s", default=60.0)  # in which a switch answers, as its YAML says
 # as a word, or as all that is said: most switches print 1 or 0
 _STATE = re.compile(rb"\b(on|off|true|false)\b|\A\s*([01])\s*\Z", re.IGNORECASE)
 _ON = (b"on", b"true", b"1")
@@ -47,12 +48,12 @@ def cycle(spec: PowerCommands, base: Path) -> None:
 def told(argv: tuple[str, ...], base: Path, env: dict[str, str] | None = None) -> bytes:
     """Run a program in the folder of the machine's YAML and return its output.
 
-    HostError when it is missing, MachineError when it fails or takes over a minute.
+    HostError when it is missing, MachineError when it fails or takes over its time.
     """
     located = located_argv(argv, base)
     proc.resolve(located[0])
     try:
-        return proc.run(located, cwd=base, env=env, timeout=TIMEOUT_S).stdout
+        return proc.run(located, cwd=base, env=env, timeout=limit_s.get()).stdout
     except HostError as error:
         hint = f"try it by hand: {shlex.join(argv)}"
         raise MachineError(error.message, details=error.details, hint=hint) from error

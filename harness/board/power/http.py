@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.board.connection import secret
+from harness.board.power.command import limit_s
 from harness.board.programs import located
 from harness.errors import MachineError, UserError
 from harness.spec.models.board import PowerHttp
@@ -15,7 +16,7 @@ from harness.text import one_line
 if TYPE_CHECKING:
     from httpx2 import Response
 
-TIMEOUT_S = 20.0
+TIMEOUT_S = 20.0  # at most, for each of a request's steps
 MOST_ANSWER = 1 << 20  # bytes
 WORDS = 200  # characters of a refusal that are shown
 
@@ -50,7 +51,7 @@ def ask(
     import httpx2
 
     user, password = login
-    with httpx2.Client(verify=_trust(ca), timeout=TIMEOUT_S, trust_env=False) as client:
+    with httpx2.Client(verify=_trust(ca), timeout=min(TIMEOUT_S, limit_s.get()), trust_env=False) as client:
         try:
             request = client.build_request(method, url, headers=dict(headers or {}), content=body or None)
             response = client.send(request, auth=(user, password or "") if user else None, stream=True)

@@ -70,6 +70,10 @@ class BoardConsole(Model):
     after: Strings | None = Field(
         None, description="a program that is run once `command` has ended, to close what that leaves open"
     )
+    timeout: Limit = Field(
+        30.0,
+        description="seconds in which `command` says `ready`, or a device that is the board's own appears",
+    )
     labgrid: bool = Field(False, description="the serial line of the labgrid place")
     log: bool = Field(
         False, description="there is no console: the kernel's log is read over the board's `ssh`, once that answers"
@@ -181,6 +185,10 @@ class BoardPower(Model):
     manual: bool = Field(False, description="a person switches it, and is asked to")
     labgrid: bool = Field(False, description="the power of the labgrid place")
     pause: Limit = Field(2.0, description="seconds between off and on")
+    timeout: Limit = Field(60.0, description="seconds in which the switch answers")
+    confirm: Limit = Field(
+        30.0, description="seconds in which a switch that can be asked says that it is as it was told to be"
+    )
 
 
 # what keys send on a VT220, which boot loaders take their terminals for
@@ -296,6 +304,20 @@ class Lab(Model):
     labgrid: LabgridPlace = Field(description="a place of a labgrid lab, acquired as long as it is used")
 
 
+class BoardLimits(Model):
+    """How long a board is waited for, in seconds; what a boot itself may take, its plan or command line says."""
+
+    free: Limit = Field(3600.0, description="until whoever has the board gives it back")
+    silence: Limit | None = Field(
+        None, description="from power-on until its first word; the boot's own time unless given"
+    )
+    loader: Limit | None = Field(
+        None,
+        description="from power-on until the dialogue with its boot loader is over; the boot's own time unless given",
+    )
+    resident: Limit = Field(300.0, description="until the system that `kexec` starts from answers over SSH")
+
+
 class Board(Model):
     """A board and how it is reached."""
 
@@ -322,6 +344,7 @@ class Board(Model):
         (),
         description="ports of that address that lead to others of the guest, each `THERE:GUEST`; the same unless said",
     )
+    limits: BoardLimits = Field(default_factory=BoardLimits, description="how long it is waited for")
     lab: Lab | None = Field(None, description="the lab that is asked for it before each boot")
     pool: Strings = Field((), description="tags: boards beside this file that have them all may take its place")
     after: Literal["off", "on"] = Field(

@@ -89,7 +89,7 @@ def test_a_guard_that_fails_leaves_it_to_the_next_owner(tmp_path: Path) -> None:
 
 def test_a_guard_gives_a_labs_place_back_once_the_board_is_off(tmp_path: Path) -> None:
     one = board(tmp_path)
-    script(tmp_path / "release", "cat state >released\n")
+    script(tmp_path / "release", f"cat {tmp_path}/state >{tmp_path}/released\n")
     argv = [sys.executable, "-c", OWNER, str(one.path), "stay", str(tmp_path / "release")]
     with subprocess.Popen(argv, stdout=subprocess.PIPE) as owner:
         assert owner.stdout and owner.stdout.readline() == b"on\n"

@@ -1,4 +1,4 @@
-"""The time limits that a board's YAML gives: for the board, its switch, its console, its first word, its boot loader."""
+"""The time limits that a board's YAML gives: for the board, its switch, its console and its boot loader."""
 
 from __future__ import annotations
 

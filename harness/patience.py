@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import sys
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from harness.errors import HarnessError, HostError
+
+HISTORY_S = 150.0  # that a night waits for its history in all: longer than two writers wait for each other
+WORD_S = 10.0  # until somebody who looks on is told what is waited for
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True)
@@ -51,3 +58,31 @@ def retrying(patience: Patience, action: Callable[[], object], progress: Callabl
         reraise=True,
     )
     policy(action)
+
+
+def within(seconds: float, what: str, action: Callable[[], Found]) -> Found:
+    """Return what `action` returns; HostError, naming `what` it asks, once that has taken `seconds`.
+
+    For servers whose limits of time a silent or a slow one gets around. It goes on in a thread of its own then, which
+    ends with this process.
+    """
+    found: list[Found] = []
+    failed: list[BaseException] = []
+
+    def act() -> None:
+        try:
+            found.append(action())
+        except BaseException as error:  # noqa: BLE001 -- it is raised where it was asked for
+            failed.append(error)
+
+    thread = threading.Thread(target=act, daemon=True, name=what)
+    thread.start()
+    thread.join(min(WORD_S, seconds))
+    if thread.is_alive() and seconds > WORD_S:
+        print(f"waiting for {what}", file=sys.stderr, flush=True)
+        thread.join(seconds - WORD_S)
+    if failed:
+        raise failed[0]
+    if not found:
+        raise HostError(f"{what} has not answered within {seconds:g} s")
+    return found[0]

@@ -12,10 +12,19 @@ if TYPE_CHECKING:
 
 
 @command
-def results(action: str, folders: tuple[Path, ...], partial: bool, output: Path, json: bool) -> int:
+def results(
+    action: str,
+    folders: tuple[Path, ...],
+    partial: bool,
+    against: str | None,
+    no_history: bool,
+    history: str | None,
+    output: Path,
+    json: bool,
+) -> int:
     """Put the results of several hosts together.
 
-    They are of one plan, and it looks as if one host had run it.
+    They are of one plan, and it looks as if one host had run it: one run in the history, judged once.
 
     Refused are parts that contradict each other: a cell twice, other images, another commit or harness, a shard of
     another split or none.
@@ -28,12 +37,14 @@ def results(action: str, folders: tuple[Path, ...], partial: bool, output: Path,
       harness matrix nightly.yml --shard 2/2 --durations-of last/results.json --results two     (on another)
       harness results merge one two -o night
     """
+    from harness.commands.nights import gate
     from harness.commands.runs import results as module
     from harness.errors import UserError
 
     if action != "merge":
         raise UserError(f"unknown action {action!r}", hint="harness results merge FOLDER… -o DIR")
-    return module.merge_results(folders, output, partial=partial, as_json=json)
+    after = gate.After(keep=not no_history, where=history, against=against)
+    return module.merge_results(folders, output, partial=partial, as_json=json, after=after)
 
 
 @command
@@ -110,6 +121,10 @@ def history(
       harness history minimal -m qemu-arm64 -f ready
       harness history import results
       harness history export all.jsonl
+      harness history ack 76860c9a 'the tables are worth it'
+      harness history note 76860c9a 'the lab had no cooling'
+      harness history rename old/os.yml os.yml
+      harness history drop 76860c9a
     """
     from harness.commands.runs import history as module
 
@@ -123,12 +138,13 @@ def baseline(
 ) -> int:
     """Accept a run as what later ones are compared with.
 
-    harness matrix --against compares with it. list shows those that there are.
+    harness matrix --against compares with it. list shows those that there are, remove takes one away by its number.
 
     \b
     Examples:
       harness baseline accept latest --reason 'release 1.0'
       harness baseline list
+      harness baseline remove 3
       harness matrix --explain --against latest-baseline
     """
     from harness.commands.runs import baseline as module

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
-from sqlalchemy import insert, select
+from sqlalchemy import delete, insert, select
 
 from harness.errors import UserError
 from harness.history.keys import now, pairs_of
 from harness.history.store import HEAD, History, RunHead, head, names
 from harness.history.tables import Baseline, RunRow
 from harness.measure.gate import CellFigures
-from harness.run.results_model import CellResult, Results
+
+if TYPE_CHECKING:
+    from harness.run.results_model import CellResult, Results
 
 LATEST = "latest-baseline"
 TOTAL = "total"
@@ -53,6 +56,16 @@ def accept(history: History, run: RunHead, reason: str, *, who: str, image: str 
     with history.writing() as connection:
         (number,) = connection.scalars(insert(Baseline).returning(Baseline.id), [row])
     return replace(made, number=number)
+
+
+def remove(history: History, number: str) -> AcceptedRun:
+    """Take a baseline away, and return what it was; UserError when there is none of that number."""
+    found = next((one for one in accepted(history) if str(one.number) == number), None)
+    if found is None:
+        raise UserError(f"the history {history.place.text} has no baseline {number}", hint="harness baseline list")
+    with history.writing() as connection:
+        connection.execute(delete(Baseline).where(Baseline.id == found.number))
+    return found
 
 
 def accepted(history: History) -> list[AcceptedRun]:

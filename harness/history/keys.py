@@ -38,7 +38,7 @@ def parsed(text: str) -> dict[str, str]:
 
 
 def digest(key: Mapping[str, str]) -> str:
-    """Return what stands for a key in the history; empty for that of sizes, which have none."""
+    """Return what stands for a key, or a set of inputs, in the history; empty for none, as sizes have."""
     return hashlib.sha256(facts(key).encode()).hexdigest()[:SHORT] if key else ""
 
 

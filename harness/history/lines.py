@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import chain, groupby
 from typing import IO, Annotated, Any
@@ -25,7 +25,7 @@ from harness.history.record import (
     explained,
 )
 from harness.history.store import History
-from harness.history.tables import Baseline, BootRow, Floor, OutcomeRow, RunRow, SeriesRow, Value
+from harness.history.tables import Baseline, BootRow, Floor, InputSet, OutcomeRow, RunRow, SeriesRow, Value
 from harness.history.writing import ACCEPTED, Writer
 
 LONGEST = 8 << 20  # bytes of a line
@@ -56,6 +56,8 @@ def export(history: History, stream: IO[str]) -> int:
 def import_(history: History, stream: IO[bytes], called: str) -> Taken:
     """Take in what `export` wrote; what is there already is passed over.
 
+    The order of the lines is that of the runs, whatever their clocks said.
+
     UserError naming `called` and the line when one is wrong; then nothing of the file is taken.
     """
     found: list[FloorLine] = []
@@ -74,7 +76,7 @@ def import_(history: History, stream: IO[bytes], called: str) -> Taken:
                 yield line
 
     with history.writing() as connection:
-        new = Writer(connection).write(runs())
+        new = Writer(connection).write(runs(), order="given")
         outcomes.put(connection, came)
         return Taken(new, count - new, floors.put(connection, found))
 
@@ -108,11 +110,14 @@ def _runs(connection: Connection) -> Iterator[RunLine]:
             RunRow.commit,
             RunRow.subject,
             RunRow.changed,
+            RunRow.note,
+            RunRow.ack,
             BootRow.id,
             BootRow.image,
             BootRow.machine,
             BootRow.arch,
             BootRow.spec,
+            BootRow.inputs,
             SeriesRow.mode,
             SeriesRow.facts,
             SeriesRow.figure,
@@ -125,22 +130,33 @@ def _runs(connection: Connection) -> Iterator[RunLine]:
         .order_by(RunRow.at, RunRow.id, BootRow.id, SeriesRow.mode, SeriesRow.key, SeriesRow.id)
         .execution_options(yield_per=AT_ONCE)
     )
-    for run, rows in groupby(connection.execute(query), key=lambda row: row[:8]):
+    kept: dict[str, dict[str, str]] = {"": {}}
+    for run, rows in groupby(connection.execute(query), key=lambda row: row[:10]):
         yield RunLine(
             run=run[1], when=run[2], harness=run[3], plan=run[4],
-            source=CommitRecord(commit=run[5], subject=run[6], changed=run[7]),
-            cells=list(_cells(rows)), baselines=accepted.get(run[0], []),
+            source=CommitRecord(commit=run[5], subject=run[6], changed=run[7]), note=run[8], ack=run[9],
+            cells=list(_cells(rows, lambda wanted: _inputs(connection, kept, wanted))),
+            baselines=accepted.get(run[0], []),
         )  # fmt: skip
 
 
-def _cells(rows: Iterator[Any]) -> Iterator[CellRecord]:
-    for boot, mine in groupby(rows, key=lambda row: row[8:13]):
-        groups = groupby(mine, key=lambda row: row[13:15])
+def _cells(rows: Iterator[Any], inputs: Callable[[str], dict[str, str]]) -> Iterator[CellRecord]:
+    for boot, mine in groupby(rows, key=lambda row: row[10:16]):
+        groups = groupby(mine, key=lambda row: row[16:18])
         measured = [
-            Measured(mode=mode, key=parsed(facts), figures={row[15]: row[16] for row in group})
+            Measured(mode=mode, key=parsed(facts), figures={row[18]: row[19] for row in group})
             for (mode, facts), group in groups
         ]
-        yield CellRecord(image=boot[1], machine=boot[2], arch=boot[3], spec=boot[4], measured=measured)
+        yield CellRecord(image=boot[1], machine=boot[2], arch=boot[3], spec=boot[4], inputs=inputs(boot[5]),
+                         measured=measured)  # fmt: skip
+
+
+def _inputs(connection: Connection, kept: dict[str, dict[str, str]], digest: str) -> dict[str, str]:
+    """Return a set of inputs by its digest; `kept` are those that were asked for before."""
+    if digest not in kept:
+        facts = connection.scalar(select(InputSet.facts).where(InputSet.digest == digest))
+        kept[digest] = parsed(facts or "{}")
+    return kept[digest]
 
 
 def _accepted(connection: Connection) -> dict[int, list[BaselineRecord]]:

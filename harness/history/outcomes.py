@@ -10,7 +10,7 @@ from sqlalchemy import Connection, delete, insert, select
 
 from harness.history import keys
 from harness.history.store import History
-from harness.history.tables import OutcomeRow
+from harness.history.tables import OutcomeRow, RunRow
 from harness.measure import flaky
 from harness.run.outcome import LAB
 from harness.run.results import case_of
@@ -46,7 +46,9 @@ def put(connection: Connection, lines: Iterable[OutcomeLine]) -> int:
     """Write outcomes over what is there of their runs; return how many those were."""
     count = 0
     for line in lines:
-        values = {**line.model_dump(exclude={"kind", "failed"}), "failed": json.dumps(line.failed)}
+        at = connection.scalar(select(RunRow.at).where(RunRow.uid == line.run))  # a run without a figure has no row
+        values = {**line.model_dump(exclude={"kind", "failed"}), "failed": json.dumps(line.failed),
+                  "at": keys.seconds(line.when) if at is None else at}  # fmt: skip
         same = (OutcomeRow.run == line.run, OutcomeRow.image == line.image, OutcomeRow.machine == line.machine)
         connection.execute(delete(OutcomeRow).where(*same))
         connection.execute(insert(OutcomeRow).values(values))
@@ -58,7 +60,7 @@ def flaky_cases(history: History, image: str, machine: str) -> list[flaky.Flaky]
     """Return the cases to put into quarantine on one image and machine, by its last runs."""
     query = (
         select(OutcomeRow.digest, OutcomeRow.failed).where(OutcomeRow.image == image, OutcomeRow.machine == machine)
-        .order_by(OutcomeRow.when.desc(), OutcomeRow.run.desc()).limit(LAST)
+        .order_by(OutcomeRow.at.desc(), OutcomeRow.run.desc()).limit(LAST)
     )  # fmt: skip
     with history.reading() as connection:
         rows = connection.execute(query).all()

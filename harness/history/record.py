@@ -66,6 +66,7 @@ class CellRecord(HistoryRecord):
     machine: NameText
     arch: NameText
     spec: BoundedText = ""
+    inputs: Annotated[dict[NameText, BoundedText], Field(max_length=20_000)] = {}
     measured: Annotated[list[Measured], Field(min_length=1, max_length=3)]
 
     @model_validator(mode="after")
@@ -94,6 +95,8 @@ class RunLine(HistoryRecord):
     harness: BoundedText = ""
     plan: BoundedText | None = None
     source: CommitRecord = CommitRecord()
+    note: BoundedText = ""
+    ack: BoundedText = ""
     cells: Annotated[list[CellRecord], Field(max_length=10_000)]
     baselines: Annotated[list[BaselineRecord], Field(max_length=10_000)] = []
 
@@ -155,7 +158,7 @@ def _cells(rows: Iterable[CellResult]) -> Iterator[CellRecord]:
         measured = list(_measured(row))
         if measured:
             yield CellRecord(image=image, machine=row.machine, arch=row.arch, spec=row.spec or "",
-                       measured=measured)  # fmt: skip
+                       inputs=row.inputs, measured=measured)  # fmt: skip
 
 
 def _measured(row: CellResult) -> Iterator[Measured]:

@@ -9,14 +9,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, func, select
+from sqlalchemy import ColumnElement, Connection, Engine, func, select, tuple_
 from sqlalchemy.exc import SQLAlchemyError
 
 from harness.errors import HostError, UserError
 from harness.history import keys, schema
 from harness.history import place as places
 from harness.history.place import DatabaseAddress
-from harness.history.tables import BootRow, RunRow, SeriesRow, Value
+from harness.history.tables import BootRow, InputSet, RunRow, SeriesRow, Value
 from harness.measure import gate
 from harness.measure import series as measured
 
@@ -27,11 +27,15 @@ if TYPE_CHECKING:
 LATEST = "latest"
 MODES = ("exact", "wall", "size")
 LEAST = 4  # letters of a run's id
+AT_ONCE = 500  # series that one statement names: databases have a limit
 
 
 @dataclass(frozen=True)
 class RunHead:
-    """A run without its figures. ``when`` is UTC, ``changed``: its files were not those of the commit."""
+    """A run without its figures. ``when`` is UTC, ``changed``: its files were not those of the commit.
+
+    ``note`` is what a person wrote of it, ``ack`` why the change that came with it is accepted.
+    """
 
     run: str
     when: str
@@ -41,14 +45,26 @@ class RunHead:
     subject: str
     changed: bool
     id: int = 0
+    note: str = ""
+    ack: str = ""
 
 
-HEAD = (RunRow.uid, RunRow.when, RunRow.harness, RunRow.plan, RunRow.commit, RunRow.subject, RunRow.changed, RunRow.id)
+HEAD = (RunRow.uid, RunRow.when, RunRow.harness, RunRow.plan, RunRow.commit, RunRow.subject, RunRow.changed, RunRow.id,
+        RunRow.note, RunRow.ack)  # fmt: skip
+
+
+# what stood behind a point, after its value
+BEHIND = (RunRow.commit, RunRow.subject, BootRow.spec, RunRow.changed, BootRow.inputs, RunRow.harness, RunRow.ack)
+
+
+def point(row: Any) -> measured.Point:
+    """Return the point that a row is of: its run, when that began, its value, and BEHIND."""
+    return measured.Point(*row)
 
 
 def head(row: Any) -> RunHead:
     """Return the run that a row of HEAD's columns is of."""
-    return RunHead(row[0], row[1], row[2], row[3] or "", row[4], row[5], row[6], row[7])
+    return RunHead(row[0], row[1], row[2], row[3] or "", row[4], row[5], row[6], row[7], row[8], row[9])
 
 
 class History:
@@ -107,7 +123,8 @@ class History:
     def add(self, results: Results, *, again: bool = False) -> bool:
         """Add a run's results; False when it is there already or has measured nothing.
 
-        Of a run that is there the cells are added which it lacks; with `again` all take the place of those there.
+        Of a run that is there the cells are added which it lacks. With `again` it is a night that has just ended: all
+        its cells take the place of those there, and it is the newest run whatever this host's clock says.
         """
         from harness.history.record import of_results
 
@@ -118,7 +135,7 @@ class History:
         from harness.history.writing import Writer
 
         with self.writing() as connection:
-            return Writer(connection).write(lines, again=again)
+            return Writer(connection).write(lines, again=again, order="newest" if again else "clock")
 
     def runs(self, last: int | None = None) -> list[RunHead]:
         """Return the runs, oldest first; only the `last` ones when given."""
@@ -195,7 +212,7 @@ class History:
         """Return a series with its points, oldest first; only the `last` ones when given."""
         which = select(SeriesRow.id).where(*same(head)).scalar_subquery()
         query = (
-            select(RunRow.uid, RunRow.when, Value.value, RunRow.commit, RunRow.subject, BootRow.spec)
+            select(RunRow.uid, RunRow.when, Value.value, *BEHIND)
             .select_from(Value)
             .join(BootRow, BootRow.id == Value.boot_id)
             .join(RunRow, RunRow.id == BootRow.run_id)
@@ -205,7 +222,42 @@ class History:
         )
         with self.reading() as connection:
             rows = connection.execute(query).all()
-        return replace(head, points=tuple(measured.Point(*row) for row in reversed(rows)))
+        return replace(head, points=tuple(map(point, reversed(rows))))
+
+    def values_of(self, heads: Iterable[measured.Series], last: int) -> list[measured.Series]:
+        """Return many series with their `last` points each, in as few statements as there are hundreds of them."""
+        wanted = list(heads)
+        found: dict[measured.Series, list[measured.Point]] = {head: [] for head in wanted}
+        for start in range(0, len(wanted), AT_ONCE):
+            some = [identity(head) for head in wanted[start : start + AT_ONCE]]
+            place = func.row_number().over(
+                partition_by=Value.series_id, order_by=(Value.at.desc(), Value.boot_id.desc())
+            )
+            mine = select(SeriesRow.id).where(tuple_(*SERIES).in_(some))
+            ranked = (
+                select(Value.series_id, Value.at, Value.boot_id, Value.value, place.label("place"))
+                .where(Value.series_id.in_(mine))
+                .subquery()
+            )
+            query = (
+                select(*SERIES, RunRow.uid, RunRow.when, ranked.c.value, *BEHIND)
+                .select_from(ranked)
+                .join(SeriesRow, SeriesRow.id == ranked.c.series_id)
+                .join(BootRow, BootRow.id == ranked.c.boot_id)
+                .join(RunRow, RunRow.id == BootRow.run_id)
+                .where(ranked.c.place <= last)
+                .order_by(ranked.c.series_id, ranked.c.at, ranked.c.boot_id)
+            )
+            with self.reading() as connection:
+                for row in connection.execute(query):
+                    found[measured.Series(*row[: len(SERIES)])].append(point(row[len(SERIES) :]))
+        return [replace(head, points=tuple(found[head])) for head in wanted]
+
+    def inputs(self, digests: Iterable[str]) -> dict[str, dict[str, str]]:
+        """Return what boots were made of, by the digests that points have; nothing of those that did not record it."""
+        query = select(InputSet.digest, InputSet.facts).where(InputSet.digest.in_({*digests} - {""}))
+        with self.reading() as connection:
+            return {row[0]: keys.parsed(row[1]) for row in connection.execute(query)}
 
     def count(self, head: measured.Series) -> int:
         """Return how many points a series has."""
@@ -222,6 +274,15 @@ class History:
         return keys.parsed(facts or "{}")
 
 
+# what makes a series one, in the order of `measured.Series`
+SERIES = (SeriesRow.image, SeriesRow.machine, SeriesRow.arch, SeriesRow.mode, SeriesRow.figure, SeriesRow.key)
+
+
+def identity(head: measured.Series) -> tuple[str, ...]:
+    """Return what makes a series one, in the order of `SERIES`."""
+    return head.image, head.machine, head.arch, head.mode, head.figure, head.key
+
+
 def names(image: str, wanted: str) -> bool:
     """Return whether `wanted` is an image's path, or its name without folder and ending."""
     return wanted in (image, image.rpartition("/")[2], Path(image).stem)
@@ -229,8 +290,7 @@ def names(image: str, wanted: str) -> bool:
 
 def same(head: measured.Series) -> tuple[ColumnElement[bool], ...]:
     """Return what holds for a series' own row."""
-    return (SeriesRow.image == head.image, SeriesRow.machine == head.machine, SeriesRow.arch == head.arch,
-            SeriesRow.mode == head.mode, SeriesRow.figure == head.figure, SeriesRow.key == head.key)  # fmt: skip
+    return tuple(column == name for column, name in zip(SERIES, identity(head), strict=True))
 
 
 def _make_folder(place: DatabaseAddress, folder: Path) -> None:

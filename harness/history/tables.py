@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, ForeignKey, Index, Integer, Text, UniqueConstraint
+from sqlalchemy import BigInteger, ForeignKey, Index, Integer, Text, UniqueConstraint, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 # SQLite counts rows by itself only where a key's type is INTEGER, which has 64 bits there
@@ -16,7 +16,11 @@ class Base(DeclarativeBase):
 
 
 class RunRow(Base):
-    """One run of a matrix. ``at`` is ``when`` in seconds since 1970, for the order."""
+    """One run of a matrix.
+
+    ``at`` is its place in the order: ``when`` in seconds since 1970, but of a night never before a run that was there
+    when it came. ``note`` and ``ack`` are a person's words: what to know of it, why its change is accepted.
+    """
 
     __tablename__ = "run"
     __table_args__ = (Index("run_in_order", "at", "id"),)
@@ -29,10 +33,12 @@ class RunRow(Base):
     commit: Mapped[str]
     subject: Mapped[str]
     changed: Mapped[bool]
+    note: Mapped[str] = mapped_column(server_default=text("''"))
+    ack: Mapped[str] = mapped_column(server_default=text("''"))
 
 
 class BootRow(Base):
-    """One image on one machine in a run; ``spec`` is the digest of the image's YAML."""
+    """One image on one machine in a run. ``spec`` is the digest of the image's YAML, ``inputs`` that of `InputSet`."""
 
     __tablename__ = "boot"
     id: Mapped[int] = mapped_column(Id, primary_key=True)
@@ -41,6 +47,15 @@ class BootRow(Base):
     machine: Mapped[str]
     arch: Mapped[str]
     spec: Mapped[str]
+    inputs: Mapped[str] = mapped_column(server_default=text("''"))
+
+
+class InputSet(Base):
+    """What a boot was made of: digests and versions by name as JSON, under its own digest; most nights share one."""
+
+    __tablename__ = "input_set"
+    digest: Mapped[str] = mapped_column(primary_key=True)
+    facts: Mapped[str]
 
 
 class SeriesRow(Base):
@@ -96,13 +111,17 @@ class Floor(Base):
 
 
 class OutcomeRow(Base):
-    """What came of one image on one machine in a run: the digest of the image's bytes, the failed cases as JSON."""
+    """What came of one image on one machine in a run: the digest of the image's bytes, the failed cases as JSON.
+
+    ``at`` is the run's place in the order, as in `RunRow`.
+    """
 
     __tablename__ = "outcome"
-    __table_args__ = (Index("outcome_of_cell", "image", "machine", "when"),)
+    __table_args__ = (Index("outcome_of_cell", "image", "machine", "at"),)
     run: Mapped[str] = mapped_column(primary_key=True)
     image: Mapped[str] = mapped_column(primary_key=True)
     machine: Mapped[str] = mapped_column(primary_key=True)
+    at: Mapped[int] = mapped_column(server_default="0")
     when: Mapped[str]
     digest: Mapped[str]
     failed: Mapped[str]

@@ -8,7 +8,7 @@ from itertools import islice
 
 from sqlalchemy import func, select
 
-from harness.history.store import History, same
+from harness.history.store import BEHIND, History, point, same
 from harness.history.tables import BootRow, RunRow, SeriesRow, Value
 from harness.measure import series as measured
 
@@ -44,6 +44,20 @@ def whole(history: History, head: measured.Series, last: int | None = None) -> W
     return WholeSeries(head, *zip(*rows, strict=True))
 
 
+def commits(history: History, head: measured.Series) -> dict[int, str]:
+    """Return the commit of each boot that a series has, oldest first."""
+    which = select(SeriesRow.id).where(*same(head)).scalar_subquery()
+    query = (
+        select(Value.boot_id, RunRow.commit)
+        .join(BootRow, BootRow.id == Value.boot_id)
+        .join(RunRow, RunRow.id == BootRow.run_id)
+        .where(Value.series_id == which)
+        .order_by(Value.at, Value.boot_id)
+    )
+    with history.reading() as connection:
+        return {row[0]: row[1] for row in connection.execute(query)}
+
+
 def points(history: History, boots: Iterable[int]) -> Mapping[int, measured.Point]:
     """Return what stood behind some boots: points whose value is still to be filled in."""
     wanted = iter(sorted(set(boots)))
@@ -51,12 +65,12 @@ def points(history: History, boots: Iterable[int]) -> Mapping[int, measured.Poin
     with history.reading() as connection:
         while some := list(islice(wanted, AT_ONCE)):
             query = (
-                select(BootRow.id, RunRow.uid, RunRow.when, RunRow.commit, RunRow.subject, BootRow.spec)
+                select(BootRow.id, RunRow.uid, RunRow.when, *BEHIND)
                 .join(RunRow, RunRow.id == BootRow.run_id)
                 .where(BootRow.id.in_(some))
             )
             for row in connection.execute(query):
-                found[row[0]] = measured.Point(row[1], row[2], 0, row[3], row[4], row[5])
+                found[row[0]] = point((row[1], row[2], 0, *row[3:]))
     return found
 
 

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
-from typing import Any
+from typing import Any, Literal
 
-from sqlalchemy import Connection, delete, insert, select, tuple_
+from sqlalchemy import Connection, delete, func, insert, select, tuple_
 
 from harness.history.keys import digest, facts
 from harness.history.record import CellRecord, RunLine
-from harness.history.tables import Baseline, BootRow, RunRow, SeriesRow, Value
+from harness.history.tables import Baseline, BootRow, InputSet, RunRow, SeriesRow, Value
 
 BATCH = 200  # runs: a round trip to the server for that many, and some ten thousand values in memory
 ACCEPTED = ("image", "machine", "reason", "who", "when")  # what there is to a baseline
+Order = Literal["clock", "given", "newest"]
 SeriesKey = tuple[str, str, str, str, str, str]  # what makes a series one: image, machine, arch, mode, figure, key
 
 
@@ -24,38 +25,51 @@ class Writer:
         self.connection = connection
         self._series: dict[SeriesKey, int] = {}
         self._known: set[tuple[str, str]] = set()  # images and machines whose series are in `_series`
+        self._inputs: set[str] = set()  # digests of the sets that are there
 
-    def write(self, lines: Iterable[RunLine], *, again: bool = False) -> int:
+    def write(self, lines: Iterable[RunLine], *, again: bool = False, order: Order = "clock") -> int:
         """Write the runs that are not there yet; return how many those were.
 
         Of a run that is there the cells are added which it lacks: it was taken up again. With `again` what comes takes
-        the place of what is there.
+        the place of what is there. `order`: by their clocks alone; as they are `given`, whatever a clock says; or,
+        of a night that has just ended, after all that is there (`newest`).
         """
-        return sum(self._batch(batch, again) for batch in _batches(lines))
+        least = None if order == "clock" else 0
+        if order == "newest":
+            least = self.connection.scalar(select(func.max(RunRow.at))) or 0
+        count = 0
+        for batch in _batches(lines):
+            new, least = self._batch(batch, again, least)
+            count += new
+        return count
 
-    def _batch(self, batch: Sequence[RunLine], again: bool) -> int:
+    def _batch(self, batch: Sequence[RunLine], again: bool, least: int | None) -> tuple[int, int | None]:
+        """Write some runs, none before `least` where that is given; return how many were new, and what is least now."""
         lines: dict[str, RunLine] = {}
         for line in batch:
             lines.setdefault(line.run, line)
-        found = self.connection.execute(select(RunRow.uid, RunRow.id).where(RunRow.uid.in_(lines)))
-        ids = {row[0]: row[1] for row in found}
-        self._more([line for line in lines.values() if line.run in ids], ids, again)
+        found = self.connection.execute(select(RunRow.uid, RunRow.id, RunRow.at).where(RunRow.uid.in_(lines))).all()
+        ids, places = {row[0]: row[1] for row in found}, {row[0]: row[2] for row in found}
+        for line in lines.values():
+            places.setdefault(line.run, line.at if least is None else max(line.at, least))
+            least = least if least is None else max(least, places[line.run])
+        self._more([line for line in lines.values() if line.run in ids], ids, places, again)
         new = [line for line in lines.values() if line.run not in ids and line.cells]
         if new:
-            new.sort(key=lambda line: line.at)
-            runs = self._insert(RunRow, [_run(line) for line in new])
+            new.sort(key=lambda line: places[line.run])
+            runs = self._insert(RunRow, [_run(line, places[line.run]) for line in new])
             ids |= dict(zip((line.run for line in new), runs, strict=True))
-            self._boots([(run, line.at, cell) for run, line in zip(runs, new, strict=True) for cell in line.cells])
+            self._boots([(ids[line.run], places[line.run], cell) for line in new for cell in line.cells])
         self._accept(ids, batch)
-        return len(new)
+        return len(new), least
 
-    def _more(self, known: Sequence[RunLine], ids: dict[str, int], again: bool) -> None:
+    def _more(self, known: Sequence[RunLine], ids: dict[str, int], places: dict[str, int], again: bool) -> None:
         """Write the cells that a run lacks; with `again` all of them, over those that are there."""
         query = select(BootRow.run_id, BootRow.image, BootRow.machine, BootRow.id).where(
             BootRow.run_id.in_([ids[line.run] for line in known])
         )
         there = {(row[0], row[1], row[2]): row[3] for row in self.connection.execute(query)} if known else {}
-        cells = [(ids[line.run], line.at, cell) for line in known for cell in line.cells]
+        cells = [(ids[line.run], places[line.run], cell) for line in known for cell in line.cells]
         if again:
             old = [there[key] for run, _, cell in cells if (key := (run, cell.image, cell.machine)) in there]
             for table, column in ((Value, Value.boot_id), (BootRow, BootRow.id)):
@@ -65,7 +79,8 @@ class Writer:
             self._boots(more)
 
     def _boots(self, cells: Sequence[tuple[int, int, CellRecord]]) -> None:
-        """Write cells, each with its run and the run's moment."""
+        """Write cells, each with its run and the run's place in the order."""
+        self._add_inputs({digest(cell.inputs): facts(cell.inputs) for _, _, cell in cells if cell.inputs})
         boots = self._insert(BootRow, [_boot(run, cell) for run, _, cell in cells])
         self._see({(cell.image, cell.machine) for _, _, cell in cells})
         values = [(name, at, boot, value, key) for boot, (_, at, cell) in zip(boots, cells, strict=True)
@@ -78,6 +93,16 @@ class Writer:
                 for name, at, boot, value, _ in values
             ],
         )
+
+    def _add_inputs(self, sets: dict[str, str]) -> None:
+        wanted = sets.keys() - self._inputs
+        if not wanted:
+            return
+        there = self.connection.scalars(select(InputSet.digest).where(InputSet.digest.in_(wanted)))
+        new = wanted - set(there)
+        if new:
+            self.connection.execute(insert(InputSet), [{"digest": one, "facts": sets[one]} for one in sorted(new)])
+        self._inputs |= wanted
 
     def _accept(self, ids: dict[str, int], batch: Sequence[RunLine]) -> None:
         """Write the baselines that are not there yet, also those of runs that are."""
@@ -125,13 +150,14 @@ def _batches(lines: Iterable[RunLine]) -> Iterator[list[RunLine]]:
         yield batch
 
 
-def _run(line: RunLine) -> dict[str, Any]:
-    return {"uid": line.run, "at": line.at, "when": line.when, "harness": line.harness, "plan": line.plan,
-            **line.source.model_dump()}  # fmt: skip
+def _run(line: RunLine, at: int) -> dict[str, Any]:
+    return {"uid": line.run, "at": at, "when": line.when, "harness": line.harness, "plan": line.plan,
+            "note": line.note, "ack": line.ack, **line.source.model_dump()}  # fmt: skip
 
 
 def _boot(run: int, cell: CellRecord) -> dict[str, Any]:
-    return {"run_id": run, "image": cell.image, "machine": cell.machine, "arch": cell.arch, "spec": cell.spec}
+    return {"run_id": run, "image": cell.image, "machine": cell.machine, "arch": cell.arch, "spec": cell.spec,
+            "inputs": digest(cell.inputs)}  # fmt: skip
 
 
 def _values(cell: CellRecord) -> Iterator[tuple[SeriesKey, int, str]]:

@@ -7,7 +7,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Point:
-    """One run's value, with what stood behind it: the commit, and the digest of the image's YAML."""
+    """One run's value, with what stood behind it: the commit, and the digest of the image's YAML.
+
+    ``changed``: its files were not those of the commit. ``inputs`` is the digest of all that the boot was made of,
+    ``harness`` that program's version, ``ack`` why a person accepts the change that came with the run.
+    """
 
     run: str
     when: str  # UTC, YYYY-MM-DDTHH:MM:SSZ
@@ -15,6 +19,10 @@ class Point:
     commit: str = ""
     subject: str = ""
     spec: str = ""
+    changed: bool = False
+    inputs: str = ""
+    harness: str = ""
+    ack: str = ""
 
 
 @dataclass(frozen=True)

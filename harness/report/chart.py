@@ -7,12 +7,12 @@ that one drawing fits every page.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import fmean
 
 from harness.measure.changepoints import ChangePoint
-from harness.measure.series import Series
+from harness.measure.series import Point, Series
 from harness.report.thin import kept, straight
 from harness.report.ticks import evenly, span, step, ticks
 
@@ -38,7 +38,8 @@ class ChartLine:
     """A series with where it changed, its floor, its key, and what else moved at each change (by its index).
 
     A series may come thinned: then ``places`` says which of the chart's runs each point is, from 0, and ``whole`` how
-    many points there were. ``mean`` is that of all values, where it is known.
+    many points there were. ``mean`` is that of all values, where it is known. ``good`` is by a change's index that of
+    the last point before it (else the one before), ``told`` what differs between the two.
     """
 
     series: Series
@@ -49,6 +50,13 @@ class ChartLine:
     places: tuple[int, ...] = ()
     whole: int = 0
     mean: float | None = None
+    good: Mapping[int, int] = field(default_factory=dict)
+    told: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
+
+    def last_good(self, change: ChangePoint) -> Point | None:
+        """Return the last point before a change; None where the line begins with it."""
+        index = self.good.get(change.index, change.index - 1)
+        return self.series.points[index] if index >= 0 else None
 
     @property
     def count(self) -> int:
@@ -109,9 +117,14 @@ def placed(lines: Sequence[ChartLine]) -> list[ChartLine]:
     return [replace(line, places=tuple(at[point.when, point.run] for point in line.series.points)) for line in lines]
 
 
-def thinned(values: Sequence[int], changes: Sequence[ChangePoint], most: int = MOST) -> list[int]:
-    """Return which of a series' values a chart needs: what is seen, both sides of each change, some to name dates."""
-    sides = {side for change in changes for side in (change.index - 1, change.index)}
+def thinned(
+    values: Sequence[int], changes: Sequence[ChangePoint], most: int = MOST, more: Iterable[int] = ()
+) -> list[int]:
+    """Return which of a series' values a chart needs: what is seen, both sides of each change, some to name dates.
+
+    `more` are those that are needed besides.
+    """
+    sides = {side for change in changes for side in (change.index - 1, change.index)} | {*more}
     return sorted({*straight(kept(values, most, sides), values), *sides, *evenly(len(values), X_TICKS)})
 
 

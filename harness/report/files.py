@@ -25,10 +25,11 @@ def write_over_time(where: str | None, output: Path | None = None) -> Path:
     UserError when there is no history. Returns where the page is.
     """
     from harness.history import History, whole
+    from harness.history.between import between
     from harness.report import gather, overtime, page
 
     with History.open(where, create=False) as opened:
-        lines, parts = gather.gather(opened)
+        lines, parts = gather.gather(opened, between(opened, Path.cwd()))
         found = overtime.page(lines, parts, opened.place.text, whole.count(opened))
     text = page.render("overtime.html", page=found, limit=overtime.SHOWN)
     return page.write(output or Path(OVER_TIME), text)

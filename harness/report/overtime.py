@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from harness.measure import blame
 from harness.measure.changepoints import ChangePoint
 from harness.measure.compare import CPU, is_step
 from harness.measure.gate import differing
 from harness.measure.phases import READY, SERVICES
 from harness.measure.series import Point
 from harness.report.chart import Chart, ChartLine, FigureMove, chart, numbered, spark
-from harness.report.words import DIGEST
 
 TOTAL = "total"
 NEWEST = 12  # changes that are told at the top of the page
@@ -24,7 +24,7 @@ TITLES = {("exact", TOTAL): "power-on to ready, exact", ("exact", READY): "clock
 
 @dataclass(frozen=True)
 class ChangeRow:
-    """A row of a table of changes. ``what`` says which commits and YAML lie between the two runs."""
+    """A row of a table of changes. ``span`` are the last good run and the first bad one, ``what`` is what differs."""
 
     number: int
     cell: str
@@ -34,6 +34,7 @@ class ChangeRow:
     point: Point
     before: float
     after: float
+    span: str
     what: tuple[str, ...]
     causes: tuple[FigureMove, ...]
 
@@ -114,8 +115,8 @@ def page(lines: Sequence[ChartLine], parts: Sequence[ChartLine], called: str, ru
     cells = tuple(_view(number, name, lines, parts) for number, name in enumerate(names, 1))
     known = {(point.when, point.run) for line in lines for point in line.series.points}
     changes = sorted(
-        (change for cell in cells for figure in cell.figures for change in figure.changes),
-        key=lambda change: (change.point.when, change.cell),
+        (change for cell in cells for figure in cell.figures for change in figure.changes if not change.point.ack),
+        key=lambda change: (change.point.when, change.span, change.cell),
         reverse=True,
     )
     return OverTimePage(
@@ -195,24 +196,10 @@ def _change(count: int, line: ChartLine, change: ChangePoint, cell: str, number:
         point=points[change.index],
         before=change.before,
         after=change.after,
-        what=tuple(between(points[change.index - 1] if change.index else None, points[change.index])),
+        span=blame.span(line.last_good(change), points[change.index]),
+        what=line.told.get(change.index, ()),
         causes=tuple(line.causes.get(change.index, ())),
     )
-
-
-def between(before: Point | None, after: Point) -> Iterator[str]:
-    """Yield what lies between two runs: the commit, and whether the image's YAML is another one."""
-    if before is None:
-        return
-    if after.commit and after.commit != before.commit:
-        yield f"{after.commit[:DIGEST]} {after.subject}".strip()
-        if before.commit:
-            yield f"the run before was of {before.commit[:DIGEST]}"
-    if after.spec != before.spec and after.spec:
-        yield f"the image's YAML changed: {before.spec[:8] or 'unknown'} → {after.spec[:8]}"
-    if after.commit == before.commit and after.spec == before.spec:
-        known = "the same commit and YAML" if after.commit else "the same YAML; no commit is known"
-        yield f"{known}: what differs is elsewhere, in packages or in the harness"
 
 
 def _part(line: ChartLine, cell: str, number: int) -> PartRow:

@@ -22,6 +22,7 @@ from harness.run.results_model import CellBudget
 from harness.spec.models.foreign import OsSpec
 from harness.spec.models.image import ImageSpec
 from harness.spec.models.machine import MachineSpec
+from harness.store import digest_of
 
 
 @dataclass(frozen=True)
@@ -84,8 +85,23 @@ class Cell:
             "sizes": sizes(image.manifest),
             "spec": image.spec_digest,
             "files": image.digests,
+            "inputs": {"YAML": image.spec_digest, **made_of(image.manifest, image.digests, self.spec)},
             "problem": self.problem,
         }
+
+
+def made_of(manifest: Mapping[str, Any], files: Mapping[str, str], machine: MachineSpec) -> dict[str, str]:
+    """Return by name what a boot is made of besides the image's YAML; `files` are the digests of what is shipped."""
+    found = {name: str(manifest[name]) for name in ("kernel", "suite", "compression", "format") if name in manifest}
+    if own := manifest.get("own_files"):
+        found["files"] = digest_of(own)
+    for row in manifest.get("images", ()):
+        found[f"image {row['reference']}"] = str(row["digest"])
+    versions: dict[str, set[str]] = {}
+    for row in manifest.get("packages", ()):
+        versions.setdefault(row["name"], set()).add(str(row["version"]))
+    found |= {f"package {name}": ", ".join(sorted(some)) for name, some in versions.items()}
+    return {**found, "machine": machine.digest, "bytes": digest_of(dict(files))}
 
 
 def to_json(cells: Iterable[Cell]) -> str:

@@ -28,7 +28,7 @@ from harness.run.results_model import (
 )
 
 # what is known of a cell once its image is built, and what stands there until then
-BUILT: Mapping[str, Any] = {"size": None, "sizes": {}, "spec": None, "files": {}}
+BUILT: Mapping[str, Any] = {"size": None, "sizes": {}, "spec": None, "files": {}, "inputs": {}}
 LARGEST = 64 << 20  # bytes of a results.json
 HINT = "a results.json of `harness matrix`"
 AFTER_END = ("end", "gate", "history")  # what is told of a run once pytest is over
@@ -196,7 +196,7 @@ def _ignore(row: _Row, event: Mapping[str, Any]) -> None:
 
 
 def _built(row: _Row, event: Mapping[str, Any]) -> None:
-    row |= {key: event[key] for key in BUILT}
+    row |= {key: event.get(key, empty) for key, empty in BUILT.items()}
     row["reason"] = event["problem"]
 
 

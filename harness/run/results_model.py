@@ -154,6 +154,12 @@ class CellResult(ResultModel):
     )
     spec: str | None = Field(None, description="the SHA-256 of the image's YAML as it was read")
     files: Texts = Field({}, description="the SHA-256 of each file shipped")
+    inputs: Texts = Field(
+        {},
+        description="what the boot was made of, by name: digests of the image's YAML, of the files that it takes in, "
+        "of the machine's YAML and of the lock; the kernel; each package's version (`package NAME`) and each OCI "
+        "image's digest (`image REFERENCE`)",
+    )
     boot: CellBoots = Field(CellBoots(), description="")
     exact_repeats: bool | None = Field(
         None,

@@ -6,13 +6,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from harness.history.trends import Trend
+from harness.measure import blame
 from harness.measure.changepoints import ChangePoint
 from harness.measure.series import Point
+from harness.show.history_changes import CREEPING, Known, differences
 from harness.show.history_text import GREEN, RED, Page, amount, part, table
 
 ID = 8  # letters of a run's id or a commit that are shown
 LEAST_NOTE = 30  # letters: what happened is told beside a figure where it has that much room, else below
 LEAST_SPARK = 8
+OLDER, ALONE = "~", "!"
+LEGEND = {OLDER: "of an older commit: not counted", ALONE: "off in this run alone: not counted"}
 
 
 @dataclass(frozen=True)
@@ -47,10 +51,25 @@ def overview(page: Page, found: Sequence[Shown], last: int) -> Iterator[str]:
 
 
 def _note(page: Page, one: Shown) -> str:
-    if one.trend.changes:
-        change = one.trend.changes[-1]
-        return f"{_step(one.trend, change)} at {_commit(page, one.trend.at(change))}"
-    return page.plain(f"another key: {_apart(page, one.older[0][1])}") if one.older else ""
+    trend = one.trend
+    told = []
+    if trend.changes:
+        change = trend.changes[-1]
+        told.append(f"{_step(trend, change)} {_span(page, trend, change)}")
+    if trend.within:
+        floor = amount(trend.series.mode, trend.floor)
+        told.append(f"{amount(trend.series.mode, trend.within, signed=True)}, within the floor of {floor}")
+    if trend.course.alone:
+        off = trend.course.alone[-1]
+        told.append(f"{_step(trend, off)} in one run alone, {trend.at(off).when[:10]}")
+    if not told and one.older:
+        told.append(page.plain(f"another key: {_apart(page, one.older[0][1])}"))
+    return "; ".join(told)
+
+
+def _span(page: Page, one: Trend, change: ChangePoint) -> str:
+    slow = CREEPING if change.index in one.course.creeping else ""
+    return page.plain(_apart(page, blame.span(one.last_good(change), one.at(change)))) + slow
 
 
 def _colour(one: Trend) -> str:
@@ -59,12 +78,15 @@ def _colour(one: Trend) -> str:
     return RED if one.newest.value > one.previous.value else GREEN
 
 
-def detail(page: Page, shown: Shown, last: int) -> Iterator[str]:
-    """Yield the lines of one figure: what it is of, where it changed, and the `last` runs, newest first."""
-    return (page.fit(line, page.width) for line in _detail(page, shown, last))
+def detail(page: Page, shown: Shown, last: int, known: Known = lambda *_: blame.RunInputSets()) -> Iterator[str]:
+    """Yield the lines of one figure: what it is of, where it changed, and the `last` runs, newest first.
+
+    `known` says of two runs what they were made of.
+    """
+    return (page.fit(line, page.width) for line in _detail(page, shown, last, known))
 
 
-def _detail(page: Page, shown: Shown, last: int) -> Iterator[str]:
+def _detail(page: Page, shown: Shown, last: int, known: Known) -> Iterator[str]:
     one = shown.trend
     series, points = one.series, one.series.points
     runs = f"{len(points)} {'run' if len(points) == 1 else 'runs'} since {points[0].when[:10]}"
@@ -80,23 +102,35 @@ def _detail(page: Page, shown: Shown, last: int) -> Iterator[str]:
     yield ""
     yield f"changes beyond the floor: {len(one.changes)}" if one.floor else f"changes: {len(one.changes)}"
     changes = table([_changed(page, one, change) for change in one.changes], right=(0, 2, 3, 4))
-    yield from (f"  {line}" for line in changes)
+    for change, line in zip(one.changes, changes, strict=True):
+        yield f"  {line}"
+        yield from differences(page, one.last_good(change), one.at(change), known)
     yield ""
     newest = points[-last:]
     yield "runs" if len(newest) == len(points) else f"the last {len(newest)} runs"
-    marked = {one.at(change).run for change in one.changes}
+    marks = _marks(one)
     before = (points[-len(newest) - 1] if len(newest) < len(points) else None, *newest)
-    rows = [("*" if point.run in marked else "", point.run[:ID], amount(series.mode, point.value),
+    rows = [(marks.get(point.run, ""), point.run[:ID], amount(series.mode, point.value),
              *_since(one, previous, point), _commit(page, point))
             for previous, point in zip(before, newest, strict=False)]  # fmt: skip
     yield from (f"  {line}" for line in reversed(table(rows, right=(2, 3, 4))))
+    yield from (f"  {mark}  {text}" for mark, text in LEGEND.items() if mark in {row[0] for row in rows})
+
+
+def _marks(one: Trend) -> dict[str, str]:
+    """Return the mark of each run that has one, by its id."""
+    return {
+        **{one.at(change).run: "*" for change in one.changes},
+        **{one.series.points[index].run: OLDER for index in one.course.older},
+        **{one.at(change).run: ALONE for change in one.course.alone},
+    }
 
 
 def _changed(page: Page, one: Trend, change: ChangePoint) -> tuple[str, ...]:
     mode = one.series.mode
     return (amount(mode, change.before), page.arrow, amount(mode, change.after),
             amount(mode, change.after - change.before, signed=True), part(change.before, change.after),
-            _commit(page, one.at(change)))  # fmt: skip
+            _span(page, one, change))  # fmt: skip
 
 
 def _since(one: Trend, before: Point | None, point: Point) -> tuple[str, str]:
@@ -117,4 +151,5 @@ def _apart(page: Page, text: str) -> str:
 
 
 def _commit(page: Page, point: Point) -> str:
-    return page.plain(" ".join(filter(None, (point.when[:10], point.commit[:ID], point.subject))))
+    """Return what a run was of, ``+`` beside a commit whose files were changed since."""
+    return page.plain(" ".join(filter(None, (point.when[:10], blame.state(point), point.subject))))

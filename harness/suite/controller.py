@@ -20,6 +20,7 @@ from harness import paths
 from harness.errors import EXIT_OK, EXIT_USER, HarnessError, HostError, UserError
 from harness.hostfaults import host_fault
 from harness.options import pytest_values, settings_of
+from harness.patience import HISTORY_S, within
 from harness.run import beginning, builds, events, inputs, known, results, resume, shard
 from harness.run import cells as cells_
 from harness.run.cells import Cell
@@ -29,6 +30,7 @@ from harness.run.outcome import PYTEST_OK
 from harness.run.results_model import KNOWN, CellResult, Results
 from harness.run.run import RunSettings
 from harness.show.inert import inert
+from harness.store import file_digest
 from harness.suite import ending, worker
 from harness.suite.fixtures import RUN
 
@@ -96,6 +98,7 @@ class Controller:
         self.fault: HostError | None = None  # what kept pytest itself from going on
         self.finished: Mapping[str, CellResult] = {}  # by an earlier part of a run that goes on
         self.shard: dict[str, Any] | None = None
+        self.missing = ""  # what this run does without
         self._seen: dict[str, str] = {}
         self._spent: defaultdict[str, float] = defaultdict(float)  # seconds by case, not told yet
 
@@ -111,8 +114,7 @@ class Controller:
             read = _inputs(config)
             planned, self.shard = _part(cells_.planned(read), config)
             excused = known.excuses(read.plan.known) if read.plan else ()
-            if config.getoption("harness_quarantine"):
-                excused += _quarantine([one.cell for one in planned], config.getoption("harness_history"))
+            excused += self._flaky([one.cell for one in planned])
             folder = self._folder()
         except HarnessError as error:
             raise pytest.UsageError(str(error)) from None
@@ -139,6 +141,8 @@ class Controller:
         except BaseException as error:  # Ctrl-C too: what was planned is not lost
             self._end(interrupted=isinstance(error, KeyboardInterrupt), code=int(pytest.ExitCode.INTERNAL_ERROR))
             raise
+        if self.missing:
+            self.run.events.tell("note", text=self.missing)
         cells = resume.settle(self.run, cells, self.finished)
         memory = max((cell.spec.host_memory for cell in cells if not cell.problem), default=256)
         self.run = replace(self.run, cells=tuple(cells), slots=limits.guests(memory))
@@ -146,6 +150,17 @@ class Controller:
             config.stash[RUN] = self.run
         else:
             worker.take_part(config, self.run)
+
+    def _flaky(self, cells: list[Cell]) -> tuple[known.Excuse, ...]:
+        """Return what is in quarantine; a history that cannot be had excuses nothing, which a note says."""
+        if not self.config.getoption("harness_quarantine"):
+            return ()
+        try:
+            return _quarantine(cells, self.config.getoption("harness_history"))
+        except HostError as error:
+            self.missing = f"no case is in quarantine: {error.message}"
+            print(self.missing, file=sys.stderr, flush=True)
+            return ()
 
     def _begin(self, plan: Plan | None) -> dict[str, CellResult]:
         assert self.run is not None
@@ -162,7 +177,17 @@ class Controller:
     def _built(self, cell: Cell) -> None:
         assert self.run is not None
         if cell.id not in self.finished:
-            self.run.events.tell("built", cell=cell.id, **cell.built_facts())
+            facts = cell.built_facts()
+            if facts["inputs"] and self._lock:
+                facts["inputs"] = {**facts["inputs"], "lock": self._lock}
+            self.run.events.tell("built", cell=cell.id, **facts)
+
+    @cached_property
+    def _lock(self) -> str:
+        """The digest of the lock as the run found it; empty without one."""
+        assert self.run is not None
+        lock = self.run.settings.lock
+        return file_digest(lock) if lock and lock.is_file() else ""
 
     def _end(self, **facts: Any) -> Results:
         """Write the results of a run that is over; return them."""
@@ -294,12 +319,16 @@ def _quarantine(cells: list[Cell], where: str | None) -> tuple[known.Excuse, ...
     from harness.history import History, keys, outcomes
 
     names = keys.images((cell.image, cell.machine) for cell in cells)
-    with History.open(where) as opened:
-        return tuple(
-            excuse
-            for name, cell in zip(names, cells, strict=True)
-            for excuse in known.flaky(outcomes.flaky_cases(opened, name, cell.machine), cell, date.today())
-        )
+
+    def asked() -> tuple[known.Excuse, ...]:
+        with History.open(where) as opened:
+            return tuple(
+                excuse
+                for name, cell in zip(names, cells, strict=True)
+                for excuse in known.flaky(outcomes.flaky_cases(opened, name, cell.machine), cell, date.today())
+            )
+
+    return within(HISTORY_S, "the history", asked)
 
 
 def _part(planned: list[cells_.Planned], config: pytest.Config) -> tuple[list[cells_.Planned], dict[str, Any] | None]:

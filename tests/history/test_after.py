@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+from contextlib import suppress
 from pathlib import Path
 
+import psycopg
 import pytest
+from postgres_server import Server
 from runs import KEY, cell, results
 
 from harness.commands.nights import gate
@@ -101,7 +107,7 @@ def test_whatever_is_wrong_with_the_history_is_said(where: str, monkeypatch: pyt
         raise ZeroDivisionError("a bug")
 
     monkeypatch.setattr(History, "add", broken)
-    assert gate.remember(gate.After(where=where), results(2)) == "this run is not in the history: a bug"
+    assert gate.remember(gate.After(where=where), results(2)) == f"{gate.NOT_THERE}: a bug"
 
 
 def test_a_history_that_cannot_be_reached_ends_no_night(where: str) -> None:
@@ -126,3 +132,66 @@ def test_a_history_that_cannot_be_reached_ends_no_night(where: str) -> None:
 def test_what_cannot_be_compared_with_is_said_at_the_start(where: str, against: str, why: str) -> None:
     with History.open(where), pytest.raises(UserError, match=why):
         gate.prepare(gate.After(where=where, against=against))
+
+
+def test_a_server_that_has_stopped_answering_keeps_no_night(
+    postgres: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    where = postgres.database()
+    settle(None, where, results(1), tmp_path)
+    with History.open(where) as history:
+        baselines.accept(history, history.run("latest"), "fast", who="me")
+    monkeypatch.setattr(gate, "HISTORY_S", 0.5)
+    after = gate.After(where=where, against="latest-baseline")
+    server = int((postgres.folder / "data/postmaster.pid").read_text().split()[0])
+    os.kill(server, signal.SIGSTOP)
+    try:
+        baseline = gate.prepare(after)
+        assert baseline.problem == "the history has not answered within 0.5 s"
+        found = results(2)
+        (cell,) = gate.cells(gate.judge(after, baseline, found), baseline, found).values()
+        assert (cell.judged, cell.reasons) == ("not judged", (baseline.problem,))
+        assert gate.remember(after, found) == f"{gate.NOT_THERE}: {baseline.problem}"
+    finally:
+        os.kill(server, signal.SIGCONT)
+
+
+def test_a_server_that_went_away_during_the_night_is_said(postgres: Server, tmp_path: Path) -> None:
+    where = postgres.database()
+    settle(None, where, results(1), tmp_path)
+    with History.open(where) as history:
+        baselines.accept(history, history.run("latest"), "fast", who="me")
+    after = gate.After(where=where, against="latest-baseline")
+    baseline = gate.prepare(after)
+    assert not baseline.problem
+    name = where.partition("?")[0].rpartition("/")[2]
+    with psycopg.connect(postgres.url("postgres"), autocommit=True) as connection:
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    found = results(2, exact=SLOW)
+    (cell,) = gate.cells(gate.judge(after, baseline, found), baseline, found).values()
+    assert cell.judged == "worse"  # what was asked for at the beginning is known
+    assert f"{gate.NOT_THERE}: cannot open the history" in gate.remember(after, found)
+
+
+def test_a_full_disk_of_the_history_loses_no_result(tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    done = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=1m", "none", str(disk)], check=False, capture_output=True
+    )
+    if done.returncode:
+        pytest.skip(f"no file system can be mounted here: {done.stderr.decode()}")
+    try:
+        after = gate.After(where=str(disk / "history.db"))
+        assert gate.remember(after, results(1)) == ""
+        with (disk / "filler").open("wb") as stream, suppress(OSError):
+            while stream.write(b"x" * 4096):
+                stream.flush()
+        found = gate.remember(after, results(2, *(cell(image=f"image{number}.yml") for number in range(40))))
+        assert found.startswith(gate.NOT_THERE) and "full" in found, found
+        (disk / "filler").unlink()
+        assert gate.remember(after, results(2)) == ""
+        with History.open(after.where) as history:
+            assert [one.subject for one in history.runs()] == ["Change 1", "Change 2"]
+    finally:
+        subprocess.run(["umount", "-l", str(disk)], check=True)

@@ -53,13 +53,25 @@ def where(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 def test_all_cells_at_a_glance(harness: Run, where: str) -> None:
     done = harness("history", "--last", "8")
     assert (done.returncode, done.stderr) == (0, "")
-    first, second = done.stdout.split("\n\n")
+    changed, first, second = done.stdout.split("\n\n")
+    assert changed.splitlines() == [
+        "changes, newest first",
+        "  2026-01-12 00000000 → 2026-01-13 00000000",
+        "    images/minimal.yml on qemu-arm64: wall ready +1 ms +0.02 %",
+        "      the image's YAML is the same; its packages are not recorded",
+        "      commits 00000000..00000000: what lies between is not known here",
+        "  2026-01-10 00000000 → 2026-01-11 00000000",
+        "    images/minimal.yml on qemu-arm64: exact ready +6.000 ms +2.00 %; exact services/web cpu +6.000 …",
+        "      the image's YAML is the same; its packages are not recorded",
+        "      commits 00000000..00000000: what lies between is not known here",
+    ]
     assert first.splitlines() == [
         "images/minimal.yml on qemu-arm64",
-        "  exact ready  306.000 ms      =           ▁▁▁▁▁███  +6.000 ms +2.00 % at 2026-01-11 00000000 Chang…",
-        "  exact total  400.000 ms      =           ▁▁▁▁▁▁▁▁",
-        "  wall ready      5001 ms  +1 ms  +0.02 %  ▁▁▁▁▁▁▁█  +1 ms +0.02 % at 2026-01-13 00000000 Change 12",
-        "  size total    10.000 MB      =           ▁▁▁▁▁▁▁▁",
+        "  exact ready             306.000 ms      =           ▁▁▁▁▁███  +6.000 ms +2.00 % 2026-01-10 000000…",
+        "  exact total             400.000 ms      =           ▁▁▁▁▁▁▁▁",
+        "  exact services/web cpu   15.000 ms      =           ▁▁▁▁▁███  +6.000 ms +66.67 % 2026-01-10 00000…",
+        "  wall ready                 5001 ms  +1 ms  +0.02 %  ▁▁▁▁▁▁▁█  +1 ms +0.02 % 2026-01-12 00000000 →…",
+        "  size total               10.000 MB      =           ▁▁▁▁▁▁▁▁",
     ]
     assert second.startswith("images/minimal.yml on qemu-s390x\n  exact ready")
     assert "\x1b" not in done.stdout
@@ -67,12 +79,12 @@ def test_all_cells_at_a_glance(harness: Run, where: str) -> None:
 
 def test_one_cell_shows_every_figure_and_one_figure_its_runs(harness: Run, where: str) -> None:
     done = harness("history", "minimal", "-m", "qemu-arm64")
-    assert [line.split()[:3] for line in done.stdout.splitlines() if "cpu" in line] == [
+    assert [line.split()[:3] for line in done.stdout.partition("\n\n")[2].splitlines() if "cpu" in line] == [
         ["exact", "services/web", "cpu"]
     ]
     done = harness("history", "minimal", "-m", "qemu-arm64", "-f", "services/web cpu", "--last", "4")
     text = done.stdout
-    assert "  9.000 ms  →  15.000 ms  +6.000 ms  +66.67 %  2026-01-11 00000000 Change 10" in text
+    assert "  9.000 ms  →  15.000 ms  +6.000 ms  +66.67 %  2026-01-10 00000000 → 2026-01-11 00000000" in text
     assert f"floor: {Floors().of('services/web cpu', 15_000) / 1000:.3f} ms, not calibrated" in text
     assert [line.split()[-1] for line in text.partition("the last 4 runs\n")[2].splitlines()] == ["12", "11", "10", "9"]
 
@@ -114,6 +126,7 @@ def test_programs_get_json(harness: Run, where: str) -> None:
     found = json.loads(harness("history", "-f", "services/web cpu", "--json").stdout)
     (change,) = found["series"][0]["changes"]
     assert (change["before"], change["after"], change["subject"]) == (9000, 15000, "Change 10")
+    assert (change["last_good"]["subject"], change["small_steps"]) == ("Change 9", False)
     runs = json.loads(harness("history", "--runs", "--last", "2", "--json").stdout)
     assert [run["subject"] for run in runs] == ["Change 11", "Change 12"]
     assert harness("history", "--runs", "--last", "1").stdout == "00000000  2026-01-13T00:00:00Z  00000000  Change 12\n"

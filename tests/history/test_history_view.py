@@ -70,15 +70,15 @@ def test_columns_are_below_each_other() -> None:
     assert table([]) == []
 
 
-def test_a_change_stands_beside_its_commit() -> None:
+def test_a_change_stands_beside_the_runs_that_it_lies_between() -> None:
     lines = list(overview(Page(100), [shown(series(300_000, 300_400, 301_000, 301_000))], 30))
-    assert lines == ["  exact ready  301.000 ms  =  ▁▃██  +1.000 ms +0.33 % at 2026-01-03 00000002 A change"]
+    assert lines == ["  exact ready  301.000 ms  =  ▁▃██  +1.000 ms +0.33 % 2026-01-02 00000001 → 2026-01-03 00000002"]
 
 
 def test_what_does_not_fit_beside_stands_below() -> None:
     lines = list(overview(Page(50), [shown(series(300_000, 301_000), older=((7, "qemu: 7.2 → 8.2"),))], 30))
     assert lines == ["  exact ready  301.000 ms  +1.000 ms  +0.33 %  ▁█",
-                     "    +1.000 ms +0.33 % at 2026-01-02 00000001 A ch…"]  # fmt: skip
+                     "    +1.000 ms +0.33 % 2026-01-01 00000000 → 2026-…"]  # fmt: skip
     lines = list(overview(Page(50, "ascii"), [shown(series(1), older=((7, "qemu: 7.2 → 8.2"),))], 30))
     assert lines[1] == "    another key: qemu: 7.2 -> 8.2"
 
@@ -100,7 +100,9 @@ def test_one_figure_in_detail() -> None:
         "  floor: 0.500 ms, calibrated",
         "",
         "changes beyond the floor: 1",
-        "  300.000 ms  →  301.000 ms  +1.000 ms  +0.33 %  2026-01-02 00000001 A change",
+        "  300.000 ms  →  301.000 ms  +1.000 ms  +0.33 %  2026-01-01 00000000 → 2026-01-02 00000001",
+        "      the image's YAML is the same; its packages are not recorded",
+        "      commits 00000000..00000001: what lies between is not known here",
         "",
         "the last 2 runs",
         "     00000000  301.000 ms          =           2026-01-03 00000002 A change",
@@ -112,7 +114,7 @@ def test_a_wall_time_has_no_floor_but_change_points() -> None:
     one = shown(series(*[5_000_000, 5_100_000] * 20, *[7_000_000, 7_100_000] * 20, mode="wall"))
     text = "\n".join(detail(Page(), one, 3))
     assert "floor" not in text
-    assert "changes: 1\n  5050 ms  →  7050 ms  +2000 ms  +39.60 %  2026-01-13 00000028" in text
+    assert "changes: 1\n  5050 ms  →  7050 ms  +2000 ms  +39.60 %  2026-01-12 00000027 → 2026-01-13 00000028" in text
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "ascii", "latin-1"])

@@ -11,7 +11,7 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from runs import results
-from sqlalchemy import Connection, inspect, text
+from sqlalchemy import Connection, column, insert, inspect, table, text
 
 from harness.errors import UserError
 from harness.history import History, place, schema
@@ -46,7 +46,11 @@ def test_an_older_history_is_upgraded_with_what_it_holds(new_place: Callable[[],
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(schema, "REVISIONS", ("0001",))
         with History.open(where) as old:
-            old.add(results(1))
+            with old.writing() as connection:  # as the harness of that time wrote
+                values = {"uid": "r1", "at": 86400, "when": "1970-01-02T00:00:00Z", "harness": "0", "plan": None,
+                          "commit": "c", "subject": "Change 1", "changed": False}  # fmt: skip
+                columns = [column(name) for name in values]
+                connection.execute(insert(table("run", *columns)).values(values))
             with old.reading() as connection:
                 assert "baseline" not in inspect(connection).get_table_names()
     with History.open(where) as new:
@@ -63,7 +67,7 @@ def test_a_schema_that_is_not_known_is_refused(new_place: Callable[[], str], ver
         connection.execute(text("DELETE FROM alembic_version"))
         for version in versions:
             connection.execute(text("INSERT INTO alembic_version VALUES (:version)"), {"version": version})
-    with pytest.raises(UserError, match="this harness knows 0001 to 0003"):
+    with pytest.raises(UserError, match="this harness knows 0001 to 0004"):
         History.open(where)
 
 

@@ -56,7 +56,7 @@ def history(tmp_path: Path) -> History:
 
 def test_what_is_thinned_is_drawn_as_what_is_whole(history: History, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(charts, "MOST", 40)
-    monkeypatch.setattr(charts.thinned, "__defaults__", (40,))
+    monkeypatch.setattr(charts.thinned, "__defaults__", (40, ()))
     lines, _ = gather.gather(history)
     assert [(line.series.mode, line.series.figure, line.count) for line in lines] == [
         ("exact", "total", 100), ("exact", "total", 200), ("wall", "ready", 300), ("size", "total", 300)]  # fmt: skip

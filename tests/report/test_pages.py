@@ -132,7 +132,8 @@ def line(values: list[int], mode: str = "exact", figure: str = "total", **change
 def test_the_page_over_time_says_what_changed_and_what_was_changed_then(tmp_path: Path) -> None:
     values = [400_000] * 3 + [420_000] * 3
     found = overtime.page(
-        [line(values, causes={3: (FigureMove("kernel", 19_000), FigureMove("services/web cpu", -700))}),
+        [line(values, causes={3: (FigureMove("kernel", 19_000), FigureMove("services/web cpu", -700))},
+              told={3: ("the image's YAML changed: 00000000 → 11111111", "no commit is known")}),
          line([9_000_000] * 4 + [8_000_000] * 2, "size"), line([5_000_000] * 6, "wall", "ready", changes=())],
         [line(values, figure="kernel")], "a history")  # fmt: skip
     told = [(one.mode, one.point.when[:10]) for one in found.changes]
@@ -141,19 +142,10 @@ def test_the_page_over_time_says_what_changed_and_what_was_changed_then(tmp_path
     text = " ".join(checked(written).text.split())
     for said in ("6 runs of 1 image on a machine, 2026-01-01 to 2026-01-06; 2 changes", "a history",
                  "power-on to ready, exact: 420.000 ms", "wall time to ready: 5000 ms", "8.00 MB", "+5.00 %",
-                 "+20.000 ms", "kernel +19.000 ms", "services/web cpu −0.700 ms", "111111111111 Change 1",
-                 "the run before was of 000000000000", "the image's YAML changed: 00000000 → 11111111"):  # fmt: skip
+                 "+20.000 ms", "kernel +19.000 ms", "services/web cpu −0.700 ms",
+                 "2026-01-03 00000000 → 2026-01-04 11111111",
+                 "the image's YAML changed: 00000000 → 11111111"):  # fmt: skip
         assert said in text, said
-
-
-def test_what_lies_between_two_runs_is_told_as_far_as_it_is_known() -> None:
-    one, other = points([1, 1, 1, 1])[2:]
-    assert list(overtime.between(None, other)) == []
-    assert next(overtime.between(one, other)) == "111111111111 Change 1"
-    same = list(overtime.between(other, other))
-    assert same == ["the same commit and YAML: what differs is elsewhere, in packages or in the harness"]
-    unknown = replace(other, commit="", subject="")
-    assert "no commit is known" in next(overtime.between(unknown, unknown))
 
 
 def test_causes_are_what_moved_beyond_its_floor_and_no_sums() -> None:

@@ -15,6 +15,7 @@ from inner_pytest import environment
 from tiers import needs
 
 from harness import paths
+from harness.commands.nights.gate import NOT_THERE
 from harness.history import History, baselines
 from harness.run.folder import RunFolder
 
@@ -75,7 +76,7 @@ def test_a_history_that_cannot_be_written_is_an_outcome_of_its_own(matrix: Matri
     Path(where).write_text("not a database\n" * 100)
     done = matrix("out")
     assert done.returncode == 8
-    assert f"this run is not in the history: cannot open the history {where}: file is" in done.stdout
+    assert f"{NOT_THERE}: cannot open the history {where}: file is" in done.stdout
     found = json.loads((tmp_path / "out/results.json").read_text())
     assert (found["exit"], found["outcome"]["word"]) == (8, "no history")
     assert "no history" in (tmp_path / "out/summary.md").read_text()

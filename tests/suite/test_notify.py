@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -94,6 +96,33 @@ def test_what_cannot_be_sent_is_a_warning_without_the_secret(
     assert "NIGHT_WEBHOOK, which is not set" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("said", [b"", b"HTTP/1.1 200 OK\r\nX-Slow: "])
+def test_a_server_that_never_comes_to_an_end_keeps_no_night(
+    said: bytes, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = threading.Event()
+
+    def serve(server: socket.socket) -> None:
+        with server.accept()[0] as line, suppress(OSError):
+            line.sendall(said)
+            while not done.wait(0.05):
+                line.sendall(b"x" * bool(said))
+
+    monkeypatch.setattr(notify, "LIMIT_S", 0.6)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=serve, args=(server,))
+        thread.start()
+        where = f"127.0.0.1:{server.getsockname()[1]}"
+        monkeypatch.setenv("NIGHT_WEBHOOK", f"http://{where}/s3cret")
+        try:
+            notify.send(Notify(webhook_env="NIGHT_WEBHOOK"), FOUND, CHANGED)
+        finally:
+            done.set()
+            thread.join()
+    told = capsys.readouterr().err
+    assert told == "harness: warning: the webhook in NIGHT_WEBHOOK has not answered within 0.6 s\n"
+
+
 def test_mail_arrives_once(capsys: pytest.CaptureFixture[str]) -> None:
     got: list[Any] = []
 
@@ -134,5 +163,5 @@ def test_no_secret_in_a_plan(tmp_path: Path) -> None:
     with pytest.raises(UserError) as caught:
         load_plan(plan)
     assert "3:23: notify.webhook_env: is not the name of a variable" in str(caught.value)
-    assert "is not a" in str(caught.value)
+    assert "3:83: notify.email.server: 'x y' is not a mail server, expected HOST or HOST:PORT" in str(caught.value)
     assert "chat.example" not in str(caught.value)

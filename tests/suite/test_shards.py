@@ -12,10 +12,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from inner_pytest import environment
+from sqlalchemy import select
 from test_matrix import FAKE, HARNESS
 from tiers import needs
 
+from harness.commands.nights import gate
+from harness.commands.runs.results import merge_results
 from harness.errors import UserError
+from harness.history import History
+from harness.history.tables import OutcomeRow
 from harness.run import merge, results, shard
 from harness.run.cells import Cell
 from harness.run.folder import RunFolder
@@ -25,25 +30,41 @@ def test_one(system, cell): pass
 def test_two(exact, cell): assert cell.id != "b", "b is bad"
 """
 NAMES = ["a", "b", "c", "d", "e"]
-Run = Callable[..., "subprocess.CompletedProcess[str]"]
+HISTORY = "history.db"
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 @needs("slow")
-def run(tmp_path: Path) -> Run:
-    (tmp_path / "test_inner.py").write_text(CASES)
-    (tmp_path / "minimal.yml").write_text("kernel: {image: kernel}\n")
-    (tmp_path / "plan.yml").write_text(
-        "machines: [qemu-x86_64]\nimages: [{path: minimal.yml}]\ncases: [test_inner.py]\n"
-    )
+def nights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a whole run and the two shards of it, all three with the same history."""
+    folder = tmp_path_factory.mktemp("nights")
+    (folder / "test_inner.py").write_text(CASES)
+    (folder / "minimal.yml").write_text("kernel: {image: kernel}\n")
+    (folder / "plan.yml").write_text("machines: [qemu-x86_64]\nimages: [{path: minimal.yml}]\ncases: [test_inner.py]\n")
 
-    def matrix(*args: str, **settings: Any) -> subprocess.CompletedProcess[str]:
+    def matrix(*args: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [*HARNESS, "plan.yml", "-n", "1", *args, *FAKE], cwd=tmp_path, text=True, capture_output=True, timeout=120,
-            env=environment(tmp_path, {"cells": [[name, ""] for name in NAMES], **settings}), check=False,
+            [*HARNESS, "plan.yml", "-n", "1", "--history", HISTORY, *args, *FAKE], cwd=folder, text=True,
+            env=environment(folder, {"cells": [[name, ""] for name in NAMES]}), capture_output=True, timeout=120,
+            check=False,
         )  # fmt: skip
 
-    return matrix
+    assert matrix("--results", "whole").returncode == 1
+    for number in (1, 2):
+        words = ("--shard", f"{number}/2", "--durations-of", "whole/results.json", "--results", f"part{number}")
+        done = matrix(*words)
+        assert done.returncode in (0, 1), done.stdout + done.stderr
+    return folder
+
+
+def changed(part: Path, copy: Path, change: Callable[[dict[str, Any]], object]) -> Path:
+    """Copy what a host has left, with each event changed."""
+    copy.mkdir()
+    events = [json.loads(line) for line in (part / "events.jsonl").read_text().splitlines()]
+    for event in events:
+        change(event)
+    (copy / "events.jsonl").write_text("".join(json.dumps(event) + "\n" for event in events))
+    return copy
 
 
 def put_together(tmp_path: Path, *args: str) -> subprocess.CompletedProcess[str]:
@@ -57,10 +78,12 @@ def put_together(tmp_path: Path, *args: str) -> subprocess.CompletedProcess[str]
     )
 
 
-def cells(folder: Path) -> list[dict[str, Any]]:
+def cells(folder: Path, gate: str = "") -> list[dict[str, Any]]:
+    """A run's cells without what differs from run to run; each was judged `gate` where that is given."""
     rows: list[dict[str, Any]] = json.loads((folder / "results.json").read_text())["cells"]
     for row in rows:
         row.pop("seconds")
+        assert ((row.pop("gate") or {}).get("judged", "")) == gate
         for failure in row["failures"]:
             failure["transcript"] = Path(failure["transcript"]).name
     return rows
@@ -125,48 +148,66 @@ def test_what_is_no_shard(text: str) -> None:
         shard.parse(text)
 
 
-def test_shards_put_together_equal_the_whole_run(run: Run, tmp_path: Path) -> None:
-    assert run("--results", "whole").returncode == 1
-    for number in (1, 2):
-        done = run("--shard", f"{number}/2", "--durations-of", "whole/results.json", "--results", f"part{number}")
-        assert done.returncode in (0, 1), done.stdout + done.stderr
-    done = put_together(tmp_path, "part1", "part2", "-o", "night")
+def test_shards_put_together_equal_the_whole_run_and_are_one_in_the_history(nights: Path, tmp_path: Path) -> None:
+    night = tmp_path / "night"
+    words = ("part1", "part2", "-o", str(night), "--history", HISTORY, "--against", "latest")
+    done = put_together(nights, *words)
     assert done.returncode == 1, done.stdout + done.stderr
-    assert cells(tmp_path / "night") == cells(tmp_path / "whole")
-    for name in ("junit.xml", "summary.md", "report.html"):
-        assert (tmp_path / "night" / name).stat().st_size > 0
-    where = json.loads((tmp_path / "night/results.json").read_text())["cells"][1]["failures"]
-    assert where[0]["case"].endswith("test_two[b]")
+    assert cells(night, gate="same") == cells(nights / "whole")
+    for name in ("junit.xml", "summary.md", "report.html", "gate.json"):
+        assert (night / name).stat().st_size > 0
+    found = json.loads((night / "results.json").read_text())
+    assert found["cells"][1]["failures"][0]["case"].endswith("test_two[b]")
+    with History.open(str(nights / HISTORY)) as history:
+        runs = history.runs()
+        assert [one.run for one in runs] == [
+            json.loads((nights / "whole/results.json").read_text())["run"],
+            found["run"],
+        ]
+        assert [len(history.cells(one)) for one in runs] == [len(NAMES), len(NAMES)]
+        with history.reading() as connection:
+            outcomes = connection.execute(select(OutcomeRow.run, OutcomeRow.image)).all()
+    assert len(outcomes) == 2 * len(NAMES)
 
 
-def test_what_contradicts_itself_is_refused(run: Run, tmp_path: Path) -> None:
-    run("--shard", "1/2", "--results", "one")
-    run("--shard", "2/2", "--results", "two")
-    run("--shard", "2/3", "--results", "three")
-    run("--shard", "2/2", "--results", "other", digest="7", cells=[["a", ""], ["f", ""]])
+def test_what_contradicts_itself_is_refused(nights: Path, tmp_path: Path) -> None:
+    def of_three(event: dict[str, Any]) -> None:
+        if event["event"] == "run":
+            event["shard"] |= {"of": 3, "split": "another"}
+
+    def of_other_cells(event: dict[str, Any]) -> None:
+        if event["event"] == "run":
+            event["shard"] |= {"every": ["a", "f"]}
+
+    one, two = nights / "part1", nights / "part2"
+    three = changed(two, tmp_path / "three", of_three)
+    other = changed(two, tmp_path / "other", of_other_cells)
     refused = [
-        (["one", "one"], " is in one and in one"),
-        (["one"], "of 2 shards there is no 2"),
-        (["one", "three"], "three is of another split"),
-        (["one", "other"], "other is of another split"),
-        (["one", "nothing"], "there are no results of a run in nothing"),
+        ([one, one], f" is in {one} and in {one}"),
+        ([one], "of 2 shards there is no 2"),
+        ([one, three], "three is of another split"),
+        ([one, other], "other is of another split"),
+        ([one, tmp_path / "nothing"], f"there are no results of a run in {tmp_path}/nothing"),
     ]
     for folders, said in refused:
-        done = put_together(tmp_path, *folders, "-o", "night")
-        assert done.returncode == 2, done.stdout
-        assert said in done.stderr
+        with pytest.raises(UserError) as caught:
+            merge_results(folders, tmp_path / "night", partial=False, as_json=False, after=gate.After(keep=False))
+        assert said in f"{caught.value.message}\n{caught.value.details}"
         assert not (tmp_path / "night").exists()
-    done = put_together(tmp_path, "one", "-o", "night", "--partial")
+    done = put_together(nights, "part1", "-o", str(tmp_path / "night"), "--partial", "--no-history")
     assert done.returncode in (1, 3), done.stderr
     rows = json.loads((tmp_path / "night/results.json").read_text())["cells"]
     assert [row["id"] for row in rows] == NAMES
     assert "no results of its shard" in {row["reason"] for row in rows}
 
 
-def test_images_that_differ_between_hosts_are_refused(run: Run, tmp_path: Path) -> None:
-    run("--shard", "1/2", "--results", "one")
-    run("--shard", "2/2", "--results", "two", digest="7")
-    parts = [merge.read(RunFolder(tmp_path / name)) for name in ("one", "two")]
+def test_images_that_differ_between_hosts_are_refused(nights: Path, tmp_path: Path) -> None:
+    def of_other_bytes(event: dict[str, Any]) -> None:
+        if event["event"] == "built":
+            event["files"] = {"kernel": "7"}
+
+    folders = (nights / "part1", changed(nights / "part2", tmp_path / "two", of_other_bytes))
+    parts = [merge.read(RunFolder(folder)) for folder in folders]
     for part in parts:
         for row in part.run["cells"]:
             row["image"] = "same.yml"

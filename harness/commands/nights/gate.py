@@ -12,12 +12,14 @@ from pathlib import Path
 from harness.errors import HarnessError, HostError
 from harness.measure.floor import Floors
 from harness.measure.gate import CellFigures, GateVerdict, Regression, verdicts
+from harness.patience import HISTORY_S, within
 from harness.run import results
 from harness.run.folder import RunFolder, results_file
 from harness.run.results_model import BETTER, NOT_JUDGED, WORSE, CellGate, Results
 
 SCHEMA = 1
 CAUSES = 5  # shown of one cell
+NOT_THERE = "this run is not in the history (`harness history import` of its folder adds it later)"
 
 
 @dataclass(frozen=True)
@@ -51,12 +53,12 @@ def prepare(after: After) -> GateBaseline:
     if path.exists() or "/" in after.against:
         return GateBaseline(baselines.of_results(results.read(results_file(path))))
     try:
-        opened = History.open(after.where, create=False)
+        opened = within(HISTORY_S, "the history", lambda: History.open(after.where, create=False))
     except HarnessError as error:
         return GateBaseline(problem=error.message)
     with opened:
         try:
-            return GateBaseline(baselines.cells(opened, after.against))
+            return GateBaseline(within(HISTORY_S, "the history", lambda: baselines.cells(opened, str(after.against))))
         except HostError as error:
             return GateBaseline(problem=error.message)
 
@@ -69,9 +71,12 @@ def judge(after: After, baseline: GateBaseline, found: Results) -> list[GateVerd
     def judged(floors: Callable[[CellFigures], Floors]) -> list[GateVerdict]:
         return verdicts(baseline.cells, baselines.of_results(found), floors)
 
-    # who compares two folders may have no history at all
-    with suppress(HarnessError), History.open(after.where, create=False) as opened:
-        return judged(lambda cell: floors_of(opened, cell.image, cell.machine, key=cell.key))
+    def by_history() -> list[GateVerdict]:
+        with History.open(after.where, create=False) as opened:
+            return judged(lambda cell: floors_of(opened, cell.image, cell.machine, key=cell.key))
+
+    with suppress(HarnessError):  # who compares two folders may have no history at all
+        return within(HISTORY_S, "the history", by_history)
     return judged(lambda _: Floors())
 
 
@@ -101,14 +106,17 @@ def remember(after: After, found: Results) -> str:
     """Add a run to the history; return why that could not be done, empty when it is there."""
     from harness.history import History, outcomes
 
-    try:
+    def add() -> None:
         with History.open(after.where) as opened:
             opened.add(found, again=True)  # a run that went on is there as it was before
             outcomes.add(opened, found)
+
+    try:
+        within(HISTORY_S, "the history", add)
     except KeyboardInterrupt:
-        return "this run is not in the history: interrupted"
+        return f"{NOT_THERE}: interrupted"
     except Exception as error:  # noqa: BLE001 -- whatever is wrong there, the results are there and count
-        return f"this run is not in the history: {error}"
+        return f"{NOT_THERE}: {error}"
     return ""
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.build.settings import Settings
-from harness.commands.nights import gate, retain, running, views, watch
+from harness.commands.nights import gate, retain, running, settle, views, watch
 from harness.commands.nights.request import CasePaths, Request
 from harness.commands.specs import tell
 from harness.errors import HarnessError
@@ -84,45 +84,12 @@ def run_cases(request: Request, cases: CasePaths, folder: RunFolder) -> Results:
 def _night(
     request: Request, read: RunInputs, baseline: gate.GateBaseline, folder: RunFolder, *, as_json: bool
 ) -> tuple[Results, list[RunChange], HarnessError | None]:
-    """Run it, judge it, and leave everything that shows its outcome; return what ended it before its first case, too.
-
-    All of that is written before the history is touched, and once more when the history could not be had.
-    """
-    after = request.after
+    """Run it, and leave everything that shows its outcome; return what ended it before its first case, too."""
     _ = folder.resume() if request.resume else folder.take()
     with watch.interruptible():
         found, ended = running.run(request, read, _cases(read), folder)
-    with watch.uninterrupted():
-        judged = gate.judge(after, baseline, found) if after.against and not ended else []
-        if after.against and not ended:
-            by_cell = gate.cells(judged, baseline, found)
-            cells = {name: one.model_dump(mode="json") for name, one in by_cell.items()}
-            folder.events.tell("gate", against=after.against, cells=cells)
-            gate.write(folder, after.against, judged)
-        if baseline.problem:
-            folder.events.tell("history", problem=baseline.problem)
-        found, changed = _left(folder)
-        if not ended and not as_json:
-            views.show(found, changed, folder, gate.lines(after.against, judged) if after.against else ())
-    if after.keep and not ended:
-        with watch.interruptible():
-            problem = gate.remember(after, found)
-        if problem:
-            with watch.uninterrupted():
-                folder.events.tell("history", problem=problem)
-                found, changed = _left(folder)
-    with watch.uninterrupted():
-        views.conclude(found, changed, folder, as_json=as_json, quiet=ended is not None)
+    found, changed = settle.settle(request.after_run, baseline, folder, found, ended=ended is not None, as_json=as_json)
     return found, changed, ended
-
-
-def _left(folder: RunFolder) -> tuple[Results, list[RunChange]]:
-    """Write the results and all that shows them, from the run's events; return them and what has changed."""
-    found = results.fold(folder.read_events())
-    changed = views.since(found, folder)
-    folder.write_results(found)
-    views.write(found, folder, changed)
-    return found, changed
 
 
 def _unbegun(request: Request, error: HarnessError) -> list[Event]:
@@ -147,7 +114,7 @@ def _could_not_begin(request: Request, error: HarnessError, *, as_json: bool) ->
                 folder.take()
                 for event in told:
                     folder.events.tell(**event)
-                found, _ = _left(folder)
+                found, _ = settle.left(folder)
                 views.conclude(found, [], folder, as_json=as_json, quiet=True)
     if plan:
         from harness.commands.nights.notify import wanted_by

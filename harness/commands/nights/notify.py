@@ -16,6 +16,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from harness.errors import HarnessError, HostError, UserError
+from harness.patience import within
 from harness.report import brief
 from harness.run.changes import RunChange
 from harness.run.results_model import Results
@@ -27,20 +28,21 @@ from harness.text import one_line
 PATIENCE_S = 20.0
 TRIES = 3
 BUSY = 429  # too many requests (RFC 6585): asked again later, as is what a server cannot do just now
+LIMIT_S = 120.0  # for all tries: a server that answers a letter a minute is never silent
 MOST = 8000  # characters of a message: chat rooms cut longer ones
 SECURE = {"tls": 465, "starttls": 587, "none": 25}
 
 
 def send(wanted: Notify, found: Results, changed: Sequence[RunChange]) -> None:
     """Send what the plan asks for; a warning says what could not be sent, without the secrets."""
-    tasks: list[Callable[[], None]] = []
-    if wanted.webhook_env:
-        tasks.append(lambda: _webhook(wanted.webhook_env, found, changed))
+    tasks: list[tuple[str, Callable[[], None]]] = []
+    if variable := wanted.webhook_env:
+        tasks.append((f"the webhook in {variable}", lambda: _webhook(variable, found, changed)))
     if email := wanted.email:
-        tasks.append(lambda: _email(email, found, changed))
-    for task in tasks:
+        tasks.append((f"the mail server {email.server}", lambda: _email(email, found, changed)))
+    for what, task in tasks:
         try:
-            task()
+            within(LIMIT_S, what, task)
         except HarnessError as error:
             print(f"harness: warning: {error}", file=sys.stderr)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from harness.build.settings import Settings
@@ -32,3 +32,8 @@ class Request:
     shard: str = ""
     durations: Path | None = None
     quarantine: bool = False
+
+    @property
+    def after_run(self) -> After:
+        """What becomes of the results: a shard's are not in the history, the whole night is once it is merged."""
+        return replace(self.after, keep=self.after.keep and not self.shard)

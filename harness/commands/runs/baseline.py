@@ -24,14 +24,19 @@ def baseline(
     where: str | None,
     as_json: bool,
 ) -> int:
-    """Accept a run, or list what was accepted."""
+    """Accept a run, list what was accepted, or take a baseline away."""
     if action == "list" and run is None:
         return list_(where=where, as_json=as_json)
     if action == "accept" and run is not None:
         return accept(run, reason, image=image, machine=machine, where=where)
+    if action == "remove" and run is not None:
+        with History.open(where, create=False) as opened:
+            gone = baselines.remove(opened, run)
+        print(f"baseline {gone.number} is gone: run {gone.run.run[:ID]} of {gone.run.when}")
+        return 0
     raise UserError(
         f"cannot {action} {'a baseline' if run is None else run}",
-        hint="harness baseline accept RUN --reason TEXT, or harness baseline list",
+        hint="harness baseline accept RUN --reason TEXT, harness baseline list, or harness baseline remove NUMBER",
     )
 
 

@@ -4,26 +4,24 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from pathlib import Path
 
+from harness.commands.runs import history_figures as figures
 from harness.errors import UserError
 from harness.history import History, store
-from harness.history.floors import floors_of
-from harness.history.trends import to_json, trend
-from harness.measure.compare import is_step
-from harness.measure.floor import Floors
-from harness.measure.gate import differing
-from harness.measure.series import Series
+from harness.history.between import between
+from harness.history.trends import to_json
+from harness.show import history_changes as changed
 from harness.show import history_text as text
 from harness.show import history_view as view
-from harness.show.history_view import ID, Shown
+from harness.show.history_view import ID
 
-# What an overview of several cells shows of each; of one cell everything is shown.
-HEADLINES = {("exact", "ready"), ("exact", "total"), ("wall", "ready"), ("size", "total")}
-OVERVIEW = 1000  # runs that an overview looks back
-FACTS = ("run", "when", "harness", "plan", "commit", "subject", "changed")
+USAGE = "harness history [IMAGE | import FILE… | export [FILE] | drop RUN | note|ack RUN TEXT | rename OLD NEW]"
+EDITS = {"drop": 1, "note": 2, "ack": 2, "rename": 2}  # with how many words
+FACTS = ("run", "when", "harness", "plan", "commit", "subject", "changed", "note", "ack")
 
 
 @dataclass(frozen=True)
@@ -48,14 +46,36 @@ def history(words: Sequence[str], request: HistoryRequest, where: str | None) ->
         from harness.commands.runs import history_lines
     if first == "import":
         return history_lines.import_(rest, where)
+    if first in EDITS:
+        return _edit(first, rest, where)
     if len(rest) > (first == "export"):
-        raise UserError(
-            f"too many words: {' '.join(words)}", hint="harness history [IMAGE | import FILE… | export [FILE]]"
-        )
+        raise UserError(f"too many words: {' '.join(words)}", hint=USAGE)
     with History.open(where, create=False) as opened:
         if first == "export":
             return history_lines.export(opened, rest)
         return _runs(opened, request) if request.runs else _show(opened, first or None, request)
+
+
+def _edit(what: str, words: Sequence[str], where: str | None) -> int:
+    """Take a run out, write on it, or give an image another name, and say what was done. Returns 0."""
+    from harness.history import editing
+
+    if len(words) != EDITS[what]:
+        raise UserError(f"{what} takes {EDITS[what]} words, not {len(words)}", hint=USAGE)
+    page = text.Page.of(sys.stdout)
+    with History.open(where, create=False) as opened:
+        if what == "rename":
+            count = editing.rename(opened, *words)
+            print(page.plain(f"{words[0]} is {words[1]} from now on: {count} boots"))
+            return 0
+        run = opened.run(words[0])
+        if what == "drop":
+            editing.drop(opened, run)
+        else:
+            (editing.note if what == "note" else editing.acknowledge)(opened, run, words[1])
+    said = {"drop": "is gone", "note": "has the note", "ack": "and its change are accepted"}[what]
+    print(page.plain(f"run {run.run[:ID]} of {run.when} {said}{f': {words[1]}' if len(words) > 1 else ''}"))
+    return 0
 
 
 def _show(opened: History, image: str | None, request: HistoryRequest) -> int:
@@ -63,41 +83,28 @@ def _show(opened: History, image: str | None, request: HistoryRequest) -> int:
     if not heads:
         raise _nothing(opened, {"image": image, "machine": request.machine, "figure": request.figure})
     several = len({(head.image, head.machine) for head in heads}) > 1
-    if several and request.figure is None:
-        heads = [head for head in heads if (head.mode, head.figure) in HEADLINES]
-    looked = None if request.figure and not several else max(OVERVIEW, request.last)
-    found = [_shown(opened, newest, older, looked) for newest, older in _by_key(heads, every=request.every_key)]
-    if request.figure is None and not request.as_json:  # of the kernel's steps, those worth a line
-        found = [one for one in found if one.trend.changes or not is_step(one.trend.series.figure)]
+    looked = None if request.figure and not several else max(figures.OVERVIEW, request.last)
+    found = figures.shown(opened, heads, every_key=request.every_key, last=request.last, looked=looked,
+                          several=several and request.figure is None)  # fmt: skip
     if request.as_json:
         rows = [to_json(one.trend, one.key, request.last) for one in found]
         print(json.dumps({"history": opened.place.text, "series": rows}, indent=1))
         return 0
     page = text.Page.of(sys.stdout)
+    known = between(opened, Path.cwd())
     if looked is None:
-        blocks = [list(view.detail(page, one, request.last)) for one in found]
+        blocks = [list(view.detail(page, one, request.last, known)) for one in found]
     else:
+        for line in changed.lines(page, changed.grouped([one.trend for one in found], request.last), known):
+            print(line)
+        judged = figures.judgements(opened, page, found)
         cells = groupby(found, key=lambda one: (one.trend.series.image, one.trend.series.machine))
-        blocks = [[page.fit(page.plain(" on ".join(cell)), page.width), *view.overview(page, list(group), request.last)]
+        blocks = [[page.fit(page.plain(" on ".join(cell)), page.width),
+                   *(page.fit(line, page.width) for line in judged.get(cell, ())),
+                   *view.overview(page, list(group), request.last)]
                   for cell, group in cells]  # fmt: skip
     print("\n\n".join("\n".join(block) for block in blocks))
     return 0
-
-
-def _by_key(heads: Sequence[Series], *, every: bool) -> Iterator[tuple[Series, list[Series]]]:
-    """Yield each figure's newest series and its older ones, or with `every` each series for itself."""
-    for _, same in groupby(heads, key=lambda head: (head.image, head.machine, head.arch, head.mode, head.figure)):
-        newest, *older = same
-        yield newest, [] if every else older
-        if every:
-            yield from ((head, []) for head in older)
-
-
-def _shown(opened: History, head: Series, older: Sequence[Series], last: int | None) -> Shown:
-    key = opened.key(head) if head.key else {}
-    floors = floors_of(opened, head.image, head.machine, key=head.key) if head.mode == "exact" else Floors()
-    others = [(opened.count(other), differing(opened.key(other), key)) for other in older]
-    return Shown(trend(opened.values(head, last), floors), key, tuple(others))
 
 
 def _nothing(opened: History, wanted: dict[str, str | None]) -> UserError:
@@ -118,7 +125,8 @@ def _runs(opened: History, request: HistoryRequest) -> int:
         print(json.dumps([{name: getattr(one, name) for name in FACTS} for one in found], indent=1))
         return 0
     page = text.Page.of(sys.stdout)
-    rows = [(one.run[:ID], one.when, page.plain(one.commit[:ID] + "+" * one.changed), page.plain(one.subject))
+    rows = [(one.run[:ID], one.when, page.plain(one.commit[:ID] + "+" * one.changed), page.plain(one.subject),
+             page.plain("; ".join(filter(None, (one.note, one.ack and f"accepted: {one.ack}")))))
             for one in reversed(found)]  # fmt: skip
     for line in text.table(rows):
         print(page.fit(line, page.width))

@@ -1,0 +1,50 @@
+"""What becomes of a run once its cases are over: it is judged, shown, and put into the history."""
+
+from __future__ import annotations
+
+from harness.commands.nights import gate, views, watch
+from harness.run import results
+from harness.run.changes import RunChange
+from harness.run.folder import RunFolder
+from harness.run.results_model import Results
+
+
+def settle(
+    after: gate.After, baseline: gate.GateBaseline, folder: RunFolder, found: Results, *, ended: bool, as_json: bool
+) -> tuple[Results, list[RunChange]]:
+    """Judge a run and leave everything that shows its outcome; return its results, and what has changed since.
+
+    `ended`: something ended it before its first case. All of that is written before the history is touched, and once
+    more when the history could not be had.
+    """
+    with watch.uninterrupted():
+        judged = gate.judge(after, baseline, found) if after.against and not ended else []
+        if after.against and not ended:
+            by_cell = gate.cells(judged, baseline, found)
+            cells = {name: one.model_dump(mode="json") for name, one in by_cell.items()}
+            folder.events.tell("gate", against=after.against, cells=cells)
+            gate.write(folder, after.against, judged)
+        if baseline.problem:
+            folder.events.tell("history", problem=baseline.problem)
+        found, changed = left(folder)
+        if not ended and not as_json:
+            views.show(found, changed, folder, gate.lines(after.against, judged) if after.against else ())
+    if after.keep and not ended:
+        with watch.interruptible():
+            problem = gate.remember(after, found)
+        if problem:
+            with watch.uninterrupted():
+                folder.events.tell("history", problem=problem)
+                found, changed = left(folder)
+    with watch.uninterrupted():
+        views.conclude(found, changed, folder, as_json=as_json, quiet=ended)
+    return found, changed
+
+
+def left(folder: RunFolder) -> tuple[Results, list[RunChange]]:
+    """Write the results and all that shows them, from the run's events; return them and what has changed."""
+    found = results.fold(folder.read_events())
+    changed = views.since(found, folder)
+    folder.write_results(found)
+    views.write(found, folder, changed)
+    return found, changed

@@ -25,9 +25,10 @@ from harness.system.folder import RECORD, TRANSCRIPT, BootFolder
 RESULTS = paths.RESULTS  # what an image is named by must tell it from a folder of these
 PREVIOUS, EVENTS, GATE = "previous.json", "events.jsonl", "gate.json"
 JUNIT, SUMMARY, PAGE, LOG = "junit.xml", "summary.md", "report.html", "pytest.log"
+METRICS, BENCHMARK = "metrics.txt", "benchmark.json"
 CELLS, GROUPS, SLOTS, INPUTS, LOCK = "cells", "groups.json", "slots", "inputs.json", ".lock"
 # what gives way to a new run; `previous.json` is made of what gave way
-OURS = (RESULTS, EVENTS, GATE, JUNIT, SUMMARY, PAGE, LOG, CELLS, GROUPS, SLOTS, INPUTS)
+OURS = (RESULTS, EVENTS, GATE, JUNIT, SUMMARY, PAGE, METRICS, BENCHMARK, LOG, CELLS, GROUPS, SLOTS, INPUTS)
 BEGIN = "begin"
 HINT = "--results DIR"
 
@@ -65,6 +66,16 @@ class RunFolder:
     def summary(self) -> Path:
         """The results in a few lines of Markdown."""
         return self.path / SUMMARY
+
+    @property
+    def metrics(self) -> Path:
+        """The figures as OpenMetrics."""
+        return self.path / METRICS
+
+    @property
+    def benchmark(self) -> Path:
+        """The figures as continuous-benchmark services read them."""
+        return self.path / BENCHMARK
 
     @property
     def page(self) -> Path:

@@ -134,7 +134,12 @@ def test_a_matrix_without_a_page_is_still_a_matrix(tmp_path: Path, capsys: pytes
     views.write(found, RunFolder(tmp_path), [])
     said = capsys.readouterr()
     assert said.out == "" and said.err.startswith(f"harness: warning: no report: cannot read {tmp_path}/results.json")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["junit.xml", "summary.md"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "benchmark.json",
+        "junit.xml",
+        "metrics.txt",
+        "summary.md",
+    ]
 
 
 def test_an_empty_history_has_a_page(tmp_path: Path) -> None:

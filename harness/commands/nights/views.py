@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from harness.errors import UserError
-from harness.report import brief, files, junit
+from harness.report import brief, files, junit, metrics
 from harness.run import results
 from harness.run.changes import RunChange, changes
 from harness.run.folder import RunFolder
@@ -33,11 +33,13 @@ def since(found: Results, folder: RunFolder) -> list[RunChange]:
 
 
 def write(found: Results, folder: RunFolder, changed: Sequence[RunChange]) -> None:
-    """Write the page, JUnit XML and the summary. What cannot be written is a warning: the results are there."""
+    """Write the page, JUnit XML, summary and metrics. What cannot be written is a warning: the results are there."""
     place = junit.CiPlace(platform.node(), _project())
     text = brief.markdown(found, changed)
     _try("JUnit XML", lambda: folder.junit.write_text(junit.junit(folder.read_events(), found, place), "utf-8"))
     _try("summary", lambda: folder.summary.write_text(text, "utf-8", "replace"))
+    _try("metrics", lambda: folder.metrics.write_text(metrics.openmetrics(found), "utf-8", "replace"))
+    _try("benchmark", lambda: folder.benchmark.write_text(metrics.benchmark(found), "utf-8"))
     _try("report", lambda: files.write(folder))
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from harness.errors import UserError
 from harness.files import replacing
-from harness.history import History, lines
+from harness.history import History, lines, outcomes
 from harness.run import results
 from harness.run.folder import RESULTS, results_files
 
@@ -40,7 +40,9 @@ def import_(files: Sequence[str], where: str | None) -> int:
             if str(file) == "-":
                 taken = lines.import_(opened, sys.stdin.buffer, "standard input")
             elif _is_results(file):
-                new = opened.add(results.read(file))
+                found = results.read(file)
+                new = opened.add(found)
+                outcomes.add(opened, found)
                 taken = lines.Taken(int(new), int(not new), 0)
             else:
                 with file.open("rb") as stream:

@@ -58,4 +58,4 @@ def images(rows: Iterable[tuple[str, str]]) -> list[str]:
 def pairs_of(rows: Iterable[CellResult]) -> list[tuple[str, CellResult]]:
     """Return a run's cells, each with the name by which its image is known."""
     cells = list(rows)
-    return list(zip(images((row.image, row.machine) for row in cells), cells, strict=True))
+    return list(zip(images((row.path or row.image, row.machine) for row in cells), cells, strict=True))

@@ -112,6 +112,7 @@ def _runs(connection: Connection) -> Iterator[RunLine]:
             RunRow.changed,
             RunRow.note,
             RunRow.ack,
+            RunRow.project,
             BootRow.id,
             BootRow.image,
             BootRow.machine,
@@ -131,20 +132,21 @@ def _runs(connection: Connection) -> Iterator[RunLine]:
         .execution_options(yield_per=AT_ONCE)
     )
     kept: dict[str, dict[str, str]] = {"": {}}
-    for run, rows in groupby(connection.execute(query), key=lambda row: row[:10]):
+    for run, rows in groupby(connection.execute(query), key=lambda row: row[:11]):
         yield RunLine(
             run=run[1], when=run[2], harness=run[3], plan=run[4],
-            source=CommitRecord(commit=run[5], subject=run[6], changed=run[7]), note=run[8], ack=run[9],
+            source=CommitRecord(commit=run[5], subject=run[6], changed=run[7], project=run[10]),
+            note=run[8], ack=run[9],
             cells=list(_cells(rows, lambda wanted: _inputs(connection, kept, wanted))),
             baselines=accepted.get(run[0], []),
         )  # fmt: skip
 
 
 def _cells(rows: Iterator[Any], inputs: Callable[[str], dict[str, str]]) -> Iterator[CellRecord]:
-    for boot, mine in groupby(rows, key=lambda row: row[10:16]):
-        groups = groupby(mine, key=lambda row: row[16:18])
+    for boot, mine in groupby(rows, key=lambda row: row[11:17]):
+        groups = groupby(mine, key=lambda row: row[17:19])
         measured = [
-            Measured(mode=mode, key=parsed(facts), figures={row[18]: row[19] for row in group})
+            Measured(mode=mode, key=parsed(facts), figures={row[19]: row[20] for row in group})
             for (mode, facts), group in groups
         ]
         yield CellRecord(image=boot[1], machine=boot[2], arch=boot[3], spec=boot[4], inputs=inputs(boot[5]),

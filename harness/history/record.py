@@ -49,6 +49,7 @@ class CommitRecord(HistoryRecord):
     commit: BoundedText = ""
     subject: BoundedText = ""
     changed: bool = False
+    project: BoundedText = ""
 
 
 class Measured(HistoryRecord):
@@ -146,7 +147,9 @@ def of_results(results: Results) -> RunLine:
             when=results.when,
             harness=results.harness,
             plan=results.plan,
-            source=CommitRecord(commit=source.commit, subject=source.subject[:1000], changed=source.changed),
+            source=CommitRecord(
+                commit=source.commit, subject=source.subject[:1000], changed=source.changed, project=source.project
+            ),
             cells=list(_cells(results.cells)),
         )
     except ValidationError as error:

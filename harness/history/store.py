@@ -47,10 +47,11 @@ class RunHead:
     id: int = 0
     note: str = ""
     ack: str = ""
+    project: str = ""
 
 
 HEAD = (RunRow.uid, RunRow.when, RunRow.harness, RunRow.plan, RunRow.commit, RunRow.subject, RunRow.changed, RunRow.id,
-        RunRow.note, RunRow.ack)  # fmt: skip
+        RunRow.note, RunRow.ack, RunRow.project)  # fmt: skip
 
 
 # what stood behind a point, after its value
@@ -64,7 +65,7 @@ def point(row: Any) -> measured.Point:
 
 def head(row: Any) -> RunHead:
     """Return the run that a row of HEAD's columns is of."""
-    return RunHead(row[0], row[1], row[2], row[3] or "", row[4], row[5], row[6], row[7], row[8], row[9])
+    return RunHead(row[0], row[1], row[2], row[3] or "", row[4], row[5], row[6], row[7], row[8], row[9], row[10])
 
 
 class History:
@@ -137,6 +138,13 @@ class History:
         with self.writing() as connection:
             return Writer(connection).write(lines, again=again, order="newest" if again else "clock")
 
+    def as_known(self, results: Results) -> Results:
+        """Return a run with its images under the paths by which the history knows them (`projects`)."""
+        from harness.history.projects import as_known
+
+        with self.reading() as connection:
+            return as_known(connection, results)
+
     def runs(self, last: int | None = None) -> list[RunHead]:
         """Return the runs, oldest first; only the `last` ones when given."""
         with self.reading() as connection:
@@ -144,9 +152,15 @@ class History:
         return [head(row) for row in reversed(rows)]
 
     def run(self, name: str) -> RunHead:
-        """Return the run whose id begins with `name`, or the ``latest``; UserError when it is none or not the only."""
+        """Return the run whose id begins with `name`, or the ``latest``; UserError when it is none or not the only.
+
+        Where the history has several projects, and the current folder is of one of them, the latest is that one's.
+        """
         query = select(*HEAD).order_by(RunRow.at.desc(), RunRow.id.desc()).limit(2)
-        if name != LATEST:
+        if name == LATEST:
+            if project := self._project():
+                query = query.where(RunRow.project == project)
+        else:
             if len(name) < LEAST:
                 raise UserError(f"{name!r} is too short for a run", hint=f"{LATEST}, or {LEAST} letters of its id")
             query = query.where(RunRow.uid.startswith(name, autoescape=True))
@@ -157,6 +171,15 @@ class History:
         if len(rows) > 1 and name != LATEST and rows[0][0] != name:
             raise UserError(f"more than one run begins with {name}", hint="more letters of its id")
         return head(rows[0])
+
+    def _project(self) -> str:
+        """Return the project of the current folder, where the history has runs of it and of others."""
+        from harness.run import revision
+
+        with self.reading() as connection:
+            known = set(connection.scalars(select(RunRow.project).distinct()))
+        here = revision.project(Path.cwd()) if len(known) > 1 else ""
+        return here if here in known else ""
 
     def cells(self, run: RunHead) -> list[gate.CellFigures]:
         """Return the exact figures and the sizes of a run's cells."""

@@ -33,6 +33,7 @@ class RunRow(Base):
     commit: Mapped[str]
     subject: Mapped[str]
     changed: Mapped[bool]
+    project: Mapped[str] = mapped_column(server_default=text("''"))
     note: Mapped[str] = mapped_column(server_default=text("''"))
     ack: Mapped[str] = mapped_column(server_default=text("''"))
 

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, delete, func, insert, select, tuple_
 
+from harness.history import projects
 from harness.history.keys import digest, facts
 from harness.history.record import CellRecord, RunLine
 from harness.history.tables import Baseline, BootRow, InputSet, RunRow, SeriesRow, Value
@@ -25,6 +26,7 @@ class Writer:
         self.connection = connection
         self._series: dict[SeriesKey, int] = {}
         self._known: set[tuple[str, str]] = set()  # images and machines whose series are in `_series`
+        self._owners: dict[str, str] = {}  # of each image the project that had it first
         self._inputs: set[str] = set()  # digests of the sets that are there
 
     def write(self, lines: Iterable[RunLine], *, again: bool = False, order: Order = "clock") -> int:
@@ -46,7 +48,7 @@ class Writer:
     def _batch(self, batch: Sequence[RunLine], again: bool, least: int | None) -> tuple[int, int | None]:
         """Write some runs, none before `least` where that is given; return how many were new, and what is least now."""
         lines: dict[str, RunLine] = {}
-        for line in batch:
+        for line in self._called(batch):
             lines.setdefault(line.run, line)
         found = self.connection.execute(select(RunRow.uid, RunRow.id, RunRow.at).where(RunRow.uid.in_(lines))).all()
         ids, places = {row[0]: row[1] for row in found}, {row[0]: row[2] for row in found}
@@ -62,6 +64,20 @@ class Writer:
             self._boots([(ids[line.run], places[line.run], cell) for line in new for cell in line.cells])
         self._accept(ids, batch)
         return len(new), least
+
+    def _called(self, batch: Sequence[RunLine]) -> Iterator[RunLine]:
+        """Yield runs with their images as the history calls them, whichever project had a path first."""
+        wanted = {cell.image for line in batch if line.source.project for cell in line.cells} - self._owners.keys()
+        if wanted:
+            self._owners |= dict.fromkeys(wanted, "") | projects.owners(self.connection, wanted)
+        for line in batch:
+            project = line.source.project
+            names = {cell.image: projects.called(project, cell.image, self._owners.get(cell.image, ""))
+                     for cell in line.cells}  # fmt: skip
+            if project:
+                self._owners |= {name: self._owners.get(name) or project for name in names.values()}
+            cells = [cell.model_copy(update={"image": names[cell.image]}) for cell in line.cells]
+            yield line.model_copy(update={"cells": cells}) if any(one != name for one, name in names.items()) else line
 
     def _more(self, known: Sequence[RunLine], ids: dict[str, int], places: dict[str, int], again: bool) -> None:
         """Write the cells that a run lacks; with `again` all of them, over those that are there."""

@@ -25,5 +25,15 @@ def facts(
         "plan": shown(plan) if plan else None,
         "source": revision.of(source) if source else None,
         "shard": shard,
-        "cells": [cell.facts() for cell in cells],
+        "cells": [{**cell.facts(), "path": path} for cell, path in zip(cells, paths(source, cells), strict=True)],
     }
+
+
+def paths(source: Path | None, cells: Sequence[Cell]) -> list[str]:
+    """Return of each cell where its image's YAML lies in the project that `source` is of; empty where it does not."""
+    found: dict[str, str] = {}
+    for cell in cells:
+        first = cell.sources[0] if cell.sources else ""
+        if first not in found:
+            found[first] = revision.in_project(source.resolve().parent, Path(first)) if source and first else ""
+    return [found[cell.sources[0] if cell.sources else ""] for cell in cells]

@@ -178,6 +178,7 @@ def _no_cases() -> dict[str, int]:
 def _cell(row: Mapping[str, Any]) -> _Row:
     return {
         **{key: row[key] for key in ("id", "image", "machine", "arch", "budget")},
+        "path": row.get("path", ""),
         **{key: row.get(key, empty) for key, empty in BUILT.items()},
         "boot": {"exact": {}, "wall": {}},
         "exact_repeats": None,

@@ -142,6 +142,11 @@ class CellResult(ResultModel):
         description="path of the image's (first) YAML, relative to the current folder or to the harness where it lies "
         "below",
     )
+    path: str = Field(
+        "",
+        description="path of that YAML within its project, by which the history knows the image; empty where it lies "
+        "elsewhere",
+    )
     machine: str = Field("", description="the machine's name")
     arch: str = Field("", description="its architecture")
     size: Annotated[int | None, Field(json_schema_extra=_unit("bytes"))] = Field(
@@ -211,6 +216,11 @@ class SourceCommit(ResultModel):
     commit: str = Field("", description="its id")
     subject: str = Field("", description="its subject")
     changed: bool = Field(False, description="files of the folder have changed since")
+    project: str = Field(
+        "",
+        description="what the project is called on every host: HOST/PATH of its remote, else the beginning of its "
+        "first commit; empty where neither is known",
+    )
 
 
 class ShardFacts(ResultModel):

@@ -9,11 +9,14 @@ from harness import proc
 from harness.errors import HarnessError
 
 Revision = dict[str, str | bool]
+PROJECT = 12  # letters of a first commit
+# https://user@host:port/path.git, ssh://…, and user@host:path; a path on this host says nothing to another one
+_REMOTE = re.compile(r"(?:[a-z+]+://(?:[^@/]*@)?(?P<h>[^/:@]+)(?::\d+)?/|(?:[^@/:]+@)?(?P<s>[^/:@]+):(?!//))(?P<path>.+)")
 _ID = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
 
 def of(path: Path) -> Revision | None:
-    """Return the commit (with its subject) that the folder of `path` is at, and whether it has changes since.
+    """Return the commit (with its subject) that the folder of `path` is at, whether it has changes since, the project.
 
     None where that is not a checkout, or the host has no git.
     """
@@ -24,7 +27,35 @@ def of(path: Path) -> Revision | None:
     except HarnessError:
         return None
     commit, _, subject = head.stdout.decode(errors="replace").strip().partition("\n")
-    return {"commit": commit, "subject": subject, "changed": bool(changes.stdout.strip())}
+    changed = bool(changes.stdout.strip())
+    return {"commit": commit, "subject": subject, "changed": changed, "project": project(folder)}
+
+
+def project(folder: Path) -> str:
+    """Return what the project that a folder is of is called on every host: HOST/PATH of the remote that it came from.
+
+    Else the first commit, where all of the history is there; empty where neither is known.
+    """
+    remote = _said(folder, "config", "--get", "remote.origin.url")
+    if found := _REMOTE.fullmatch(remote):
+        return f"{(found['h'] or found['s']).lower()}/{found['path'].strip('/').removesuffix('.git')}"
+    if _said(folder, "rev-parse", "--is-shallow-repository") != "false":
+        return ""
+    return min(_said(folder, "rev-list", "--max-parents=0", "HEAD").split() or [""])[:PROJECT]
+
+
+def in_project(folder: Path, file: Path) -> str:
+    """Return where a file lies in the project that `folder` is of; empty where it lies elsewhere."""
+    top = _said(folder, "rev-parse", "--show-toplevel")
+    full = file.resolve()
+    return str(full.relative_to(top)) if top and full.is_relative_to(top) else ""
+
+
+def _said(folder: Path, *words: str) -> str:
+    try:
+        return proc.run(["git", "-C", str(folder), *words], timeout=20).stdout.decode(errors="replace").strip()
+    except HarnessError:
+        return ""
 
 
 def between(folder: Path, before: str, after: str) -> list[tuple[str, str]] | None:

@@ -114,7 +114,7 @@ class Controller:
             read = _inputs(config)
             planned, self.shard = _part(cells_.planned(read), config)
             excused = known.excuses(read.plan.known) if read.plan else ()
-            excused += self._flaky([one.cell for one in planned])
+            excused += self._flaky([one.cell for one in planned], read.plan)
             folder = self._folder()
         except HarnessError as error:
             raise pytest.UsageError(str(error)) from None
@@ -151,12 +151,12 @@ class Controller:
         else:
             worker.take_part(config, self.run)
 
-    def _flaky(self, cells: list[Cell]) -> tuple[known.Excuse, ...]:
+    def _flaky(self, cells: list[Cell], plan: Plan | None) -> tuple[known.Excuse, ...]:
         """Return what is in quarantine; a history that cannot be had excuses nothing, which a note says."""
         if not self.config.getoption("harness_quarantine"):
             return ()
         try:
-            return _quarantine(cells, self.config.getoption("harness_history"))
+            return _quarantine(cells, plan, self.config.getoption("harness_history"))
         except HostError as error:
             self.missing = f"no case is in quarantine: {error.message}"
             print(self.missing, file=sys.stderr, flush=True)
@@ -315,16 +315,18 @@ def _inputs(config: pytest.Config) -> RunInputs:
     ))  # fmt: skip
 
 
-def _quarantine(cells: list[Cell], where: str | None) -> tuple[known.Excuse, ...]:
+def _quarantine(cells: list[Cell], plan: Plan | None, where: str | None) -> tuple[known.Excuse, ...]:
     from harness.history import History, keys, outcomes
 
-    names = keys.images((cell.image, cell.machine) for cell in cells)
+    source = plan.path if plan else Path(cells[0].sources[0]) if cells else None
+    facts = beginning.facts(None, source, cells)
 
     def asked() -> tuple[known.Excuse, ...]:
         with History.open(where) as opened:
+            found = opened.as_known(results.fold([{"event": "run", **facts}]))
             return tuple(
                 excuse
-                for name, cell in zip(names, cells, strict=True)
+                for (name, _), cell in zip(keys.pairs_of(found.cells), cells, strict=True)
                 for excuse in known.flaky(outcomes.flaky_cases(opened, name, cell.machine), cell, date.today())
             )
 

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from harness.cli import app
-from harness.history import History
+from harness.history import History, lines
 
 BEGAN = datetime(2026, 11, 1, 2, tzinfo=UTC)
 KEY = {"arch": "arm64", "machine": "virt", "mode": "exact", "qemu": "7.2.22"}
@@ -122,6 +122,23 @@ def test_a_night_is_the_newest_whatever_its_clock_says(show: Show, tmp_path: Pat
             history.add(results(number), again=True)
         assert [one.subject for one in history.runs()] == ["Change 9", "Change 1", "Change 2"]
         assert history.run("latest").subject == "Change 2"
+
+
+def test_two_projects_with_an_image_of_one_path_are_two(show: Show, tmp_path: Path) -> None:
+    nights = []
+    for day in range(1, 7):  # by turns, and the second project's image is slower
+        one = night(day, SLOW if day % 2 == 0 else 313_822, commit=f"{day:08x}")
+        one["source"]["project"] = "git.example/lab/two" if day % 2 == 0 else "git.example/lab/one"
+        nights.append(one)
+    text = show(nights)
+    assert changes(text) == []
+    assert [line for line in text.splitlines() if " on " in line] == [
+        "git.example/lab/two:img.yml on qemu-arm64", "img.yml on qemu-arm64"]  # fmt: skip
+    exported = [json.loads(line) for line in show([], "history", "export", "-").splitlines()]
+    assert [one["cells"][0]["image"] for one in exported[:2]] == ["img.yml", "git.example/lab/two:img.yml"]
+    with History.open(str(tmp_path / "other.db")) as other:
+        lines.import_(other, io.BytesIO("".join(json.dumps(one) + "\n" for one in exported).encode()), "x")
+        assert {one.image for one in other.series()} == {"img.yml", "git.example/lab/two:img.yml"}
 
 
 def test_one_run_alone_is_no_change(show: Show) -> None:

@@ -37,6 +37,7 @@ class GateBaseline:
 
     cells: Sequence[CellFigures] = ()
     problem: str = ""
+    of_folder: bool = False
 
 
 def prepare(after: After) -> GateBaseline:
@@ -51,7 +52,7 @@ def prepare(after: After) -> GateBaseline:
 
     path = Path(after.against)
     if path.exists() or "/" in after.against:
-        return GateBaseline(baselines.of_results(results.read(results_file(path))))
+        return GateBaseline(baselines.of_results(results.read(results_file(path))), of_folder=True)
     try:
         opened = within(HISTORY_S, "the history", lambda: History.open(after.where, create=False))
     except HarnessError as error:
@@ -68,16 +69,17 @@ def judge(after: After, baseline: GateBaseline, found: Results) -> list[GateVerd
     from harness.history import History, baselines
     from harness.history.floors import floors_of
 
-    def judged(floors: Callable[[CellFigures], Floors]) -> list[GateVerdict]:
-        return verdicts(baseline.cells, baselines.of_results(found), floors)
+    def judged(results: Results, floors: Callable[[CellFigures], Floors]) -> list[GateVerdict]:
+        return verdicts(baseline.cells, baselines.of_results(results), floors)
 
     def by_history() -> list[GateVerdict]:
         with History.open(after.where, create=False) as opened:
-            return judged(lambda cell: floors_of(opened, cell.image, cell.machine, key=cell.key))
+            mine = found if baseline.of_folder else opened.as_known(found)
+            return judged(mine, lambda cell: floors_of(opened, cell.image, cell.machine, key=cell.key))
 
     with suppress(HarnessError):  # who compares two folders may have no history at all
         return within(HISTORY_S, "the history", by_history)
-    return judged(lambda _: Floors())
+    return judged(found, lambda _: Floors())
 
 
 def cells(judged: Sequence[GateVerdict], baseline: GateBaseline, found: Results) -> dict[str, CellGate]:
@@ -109,7 +111,7 @@ def remember(after: After, found: Results) -> str:
     def add() -> None:
         with History.open(after.where) as opened:
             opened.add(found, again=True)  # a run that went on is there as it was before
-            outcomes.add(opened, found)
+            outcomes.add(opened, opened.as_known(found))
 
     try:
         within(HISTORY_S, "the history", add)

@@ -85,15 +85,21 @@ def calibrate(
 
 
 def _keep(made: Calibration, images: Sequence[str], machine: str, where: str | None) -> None:
-    from harness.history import History
+    from harness.history import History, projects
     from harness.history.floors import set_floor
+    from harness.run import revision
     from harness.run.inputs import shown
 
     how = f"range of {len(made.boots)} boots: seeds, command line, order of files"
+    first = image_named(images).paths[0]
+    folder = first.resolve().parent
+    path = revision.in_project(folder, first) or shown(first)
+    project = revision.project(folder)
     with History.open(where) as opened:
-        set_floor(
-            opened, shown(image_named(images).paths[0]), load_machine(machine).name, made.floors, key=made.key, how=how
-        )
+        with opened.reading() as connection:
+            owner = projects.owners(connection, [path]).get(path, "")
+        image = projects.called(project, path, owner)
+        set_floor(opened, image, load_machine(machine).name, made.floors, key=made.key, how=how)
 
 
 def table(made: Calibration) -> Iterator[str]:

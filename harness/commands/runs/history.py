@@ -21,7 +21,7 @@ from harness.show.history_view import ID
 
 USAGE = "harness history [IMAGE | import FILE… | export [FILE] | drop RUN | note|ack RUN TEXT | rename OLD NEW]"
 EDITS = {"drop": 1, "note": 2, "ack": 2, "rename": 2}  # with how many words
-FACTS = ("run", "when", "harness", "plan", "commit", "subject", "changed", "note", "ack")
+FACTS = ("run", "when", "harness", "plan", "commit", "subject", "changed", "note", "ack", "project")
 
 
 @dataclass(frozen=True)

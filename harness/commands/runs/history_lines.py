@@ -42,7 +42,7 @@ def import_(files: Sequence[str], where: str | None) -> int:
             elif _is_results(file):
                 found = results.read(file)
                 new = opened.add(found)
-                outcomes.add(opened, found)
+                outcomes.add(opened, opened.as_known(found))
                 taken = lines.Taken(int(new), int(not new), 0)
             else:
                 with file.open("rb") as stream:

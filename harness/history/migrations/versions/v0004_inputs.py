@@ -19,7 +19,7 @@ def upgrade() -> None:
         sa.Column("digest", sa.Text, primary_key=True),
         sa.Column("facts", sa.Text, nullable=False),
     )
-    for table, name in (("run", "note"), ("run", "ack"), ("boot", "inputs")):
+    for table, name in (("run", "project"), ("run", "note"), ("run", "ack"), ("boot", "inputs")):
         op.add_column(table, sa.Column(name, sa.Text, nullable=False, server_default=sa.text("''")))
     op.add_column("outcome", sa.Column("at", sa.BigInteger, nullable=False, server_default="0"))
     outcome = sa.table("outcome", sa.column("at", sa.BigInteger), sa.column("when", sa.Text))

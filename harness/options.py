@@ -81,7 +81,19 @@ class Option:
         return f"{PYTEST_PREFIX}_{self.key}"
 
 
-BUILDERS = ("build", "boot", "matrix", "compare", "calibrate", "certify", "verify", "sbom", "machine", "library")
+BUILDERS = (
+    "build",
+    "boot",
+    "matrix",
+    "compare",
+    "bisect",
+    "calibrate",
+    "certify",
+    "verify",
+    "sbom",
+    "machine",
+    "library",
+)
 JSON_TAKERS = (
     "build", "boot", "matrix", "compare", "calibrate", "certify", "sbom", "machine", "lint", "cache", "library", "add",
     "verify", "profile", "doctor", "clean", "results", "history", "baseline",
@@ -122,6 +134,10 @@ ARGUMENTS = (
            help="An image (A.yml+B.yml, a built folder), a run or results."),
     Option(name="after", argument=True, required=True, commands=("compare",), metavar="B", completes="images",
            help="What it is compared with."),
+    Option(name="old", argument=True, required=True, commands=("bisect",), metavar="OLD",
+           help="What was good: a commit, a lock, or a figure in ms (313.822)."),
+    Option(name="new", argument=True, required=True, commands=("bisect",), metavar="NEW",
+           help="What was bad, of the same kind."),
     Option(name="files", argument=True, many=True, required=True, kind="path", commands=("lint",), metavar="FILE…",
            completes="files", help="YAML of any kind, or folders of them."),
     Option(name="kind", argument=True, required=True, commands=("schema",), metavar="KIND",
@@ -174,6 +190,11 @@ BOOTS = (
            help=MACHINE_WORDS),
     Option(name="machine", short="m", commands=("compare",), many=True, metavar="MACHINE", completes="machines",
            help="For images: one, or one each."),
+    Option(name="image", commands=("bisect",), required=True, metavar="IMAGE", completes="images", help=IMAGE_WORDS),
+    Option(name="machine", short="m", commands=("bisect",), required=True, metavar="MACHINE", completes="machines",
+           help=MACHINE_WORDS),
+    Option(name="figure", short="f", commands=("bisect",), default="total", metavar="NAME",
+           help="The exact figure that moved, as harness history calls it."),
     Option(name="exact", commands=("boot",), kind="flag", help="Two counted boots: exact times, and their proof."),
     Option(name="explain", commands=("boot",), kind="flag",
            help="Where its time goes, down to initcalls and modules."),

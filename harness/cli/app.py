@@ -20,7 +20,7 @@ ORDER: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("First", ("help", "doctor", "new", "add", "library", "lint", "schema")),
     ("Images", ("build", "boot", "sbom")),
     ("Runs", ("matrix", "results", "report")),
-    ("Figures", ("compare", "history", "baseline", "calibrate")),
+    ("Figures", ("compare", "bisect", "history", "baseline", "calibrate")),
     ("Machines", ("machine",)),
     ("Certificates", ("profile", "certify", "verify")),
     ("This host", ("cache", "clean", "completion", "version")),

@@ -100,6 +100,27 @@ def compare(
 
 
 @command
+def bisect(old: str, new: str, image: str, machine: str, figure: str, settings: Settings) -> int:
+    """Find the commit, or the package's update, that moved an exact figure.
+
+    Between two commits of the project, each step builds the image as it was then; between two locks, the image as it
+    is with some of the packages updated. Builds and exact times repeat, so each step is one boot.
+
+    With two figures in ms this tree is judged, for `git bisect run`: exit 0 when it is nearer to OLD, 1 when it is
+    nearer to NEW, 125 when it cannot be built or booted.
+
+    \b
+    Examples:
+      harness bisect v1.0 HEAD --image os.yml -m qemu-arm64
+      harness bisect monday.lock tuesday.lock --image os.yml -m qemu-arm64 -f ready
+      git bisect run harness bisect 313.822 333.822 --image os.yml -m qemu-arm64 -f ready
+    """
+    from harness.commands.runs import bisect as module
+
+    return module.bisect(module.BisectRequest(old, new, image, machine, figure), settings)
+
+
+@command
 def history(
     words: tuple[str, ...],
     machine: str | None,

@@ -11,7 +11,9 @@ from harness.errors import HarnessError
 Revision = dict[str, str | bool]
 PROJECT = 12  # letters of a first commit
 # https://user@host:port/path.git, ssh://…, and user@host:path; a path on this host says nothing to another one
-_REMOTE = re.compile(r"(?:[a-z+]+://(?:[^@/]*@)?(?P<h>[^/:@]+)(?::\d+)?/|(?:[^@/:]+@)?(?P<s>[^/:@]+):(?!//))(?P<path>.+)")
+_REMOTE = re.compile(
+    r"(?:[a-z+]+://(?:[^@/]*@)?(?P<h>[^/:@]+)(?::\d+)?/|(?:[^@/:]+@)?(?P<s>[^/:@]+):(?!//))(?P<path>.+)"
+)
 _ID = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
 

@@ -62,7 +62,22 @@ def matrix(request: Request, *, as_json: bool = False) -> int:
     _notify(notify, found, changed)
     if ended:
         raise ended
+    if read.plan and read.plan.calibrate and request.after_run.keep and not found.interrupted:
+        _calibrate(request, read, read.plan.calibrate, found, folder)
     return found.exit
+
+
+def _calibrate(request: Request, read: RunInputs, minutes: float, found: Results, folder: RunFolder) -> None:
+    """Measure floors that are missing, once everybody knows of the night, and note which ones still are."""
+    from harness.commands.nights import calibrating
+
+    with folder.held(), suppress(KeyboardInterrupt), watch.interruptible():
+        for note in calibrating.after_run(read, found, request.settings, request.after.where, minutes=minutes,
+                                          until=request.deadline):  # fmt: skip
+            progress(note)
+            folder.events.tell("note", text=note)
+            with watch.uninterrupted():
+                settle.left(folder)
 
 
 def _cases(read: RunInputs) -> CasePaths:

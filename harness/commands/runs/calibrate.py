@@ -5,39 +5,16 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 
-from harness.arch import by_name
-from harness.build.pipeline import Builder
 from harness.build.settings import Settings
 from harness.commands.specs import read_image
-from harness.launch.exact import exact_boot
+from harness.launch.shakes import BASE, SHAKES, boots, how_measured
 from harness.measure.floor import measure
 from harness.measure.phases import figures
 from harness.scratch import scratch
 from harness.spec import load_machine
 from harness.spec.named import image_named
-from harness.system.record import BootRecord
-
-
-@dataclass(frozen=True)
-class Shake:
-    """One perturbation: of QEMU's random numbers, of the command line's length, of the order of files in the root."""
-
-    what: str
-    seed: int = 1
-    padding: int = 0
-    turn: int = 0
-
-
-BASE = Shake("as it is")
-SHAKES = (
-    BASE,
-    *(Shake(f"seed {seed}", seed=seed) for seed in (2, 3)),
-    *(Shake(f"command line {size} longer", padding=size) for size in (8, 32, 100, 300)),
-    *(Shake(f"files turned by {turn} %", turn=turn) for turn in (12, 25, 37, 50, 62, 75, 87)),
-)
 
 
 @dataclass(frozen=True)
@@ -49,18 +26,6 @@ class Calibration:
     key: dict[str, str]
 
 
-def boots(
-    images: Sequence[str], machine: str, settings: Settings, out: Path
-) -> Iterator[tuple[Shake, BootRecord, dict[str, int]]]:
-    """Boot the image that `images` describe under each perturbation in turn."""
-    spec, target = read_image(images, settings), load_machine(machine)
-    for number, shake in enumerate(SHAKES):
-        image = Builder(replace(settings, turn=shake.turn)).build(spec, by_name(target.arch))
-        pad = ("x" * (shake.padding - 1),) if shake.padding else ()  # a word that means nothing to anybody
-        record = exact_boot(image, target, out / str(number), append=pad, seed=shake.seed)
-        yield shake, record, figures(record)
-
-
 def calibrate(
     images: Sequence[str], machine: str, settings: Settings, *, history: str | None, keep: bool, as_json: bool
 ) -> int:
@@ -68,8 +33,8 @@ def calibrate(
     found: dict[str, dict[str, int]] = {}
     key: dict[str, str] = {}
     with scratch("calibrate") as folder:
-        for shake, record, measured in boots(images, machine, settings, folder):
-            found[shake.what] = measured
+        for shake, record in boots(read_image(images, settings), load_machine(machine), settings, folder):
+            found[shake.what] = figures(record)
             key = key or record.key
             ready = found[shake.what]["ready"]
             sys.stderr.write(f"{len(found)}/{len(SHAKES)} {shake.what}: ready at {ready / 1000:.3f} ms\n")
@@ -90,7 +55,6 @@ def _keep(made: Calibration, images: Sequence[str], machine: str, where: str | N
     from harness.run import revision
     from harness.run.inputs import shown
 
-    how = f"range of {len(made.boots)} boots: seeds, command line, order of files"
     first = image_named(images).paths[0]
     folder = first.resolve().parent
     path = revision.in_project(folder, first) or shown(first)
@@ -99,7 +63,9 @@ def _keep(made: Calibration, images: Sequence[str], machine: str, where: str | N
         with opened.reading() as connection:
             owner = projects.owners(connection, [path]).get(path, "")
         image = projects.called(project, path, owner)
-        set_floor(opened, image, load_machine(machine).name, made.floors, key=made.key, how=how)
+        set_floor(
+            opened, image, load_machine(machine).name, made.floors, key=made.key, how=how_measured(len(made.boots))
+        )
 
 
 def table(made: Calibration) -> Iterator[str]:

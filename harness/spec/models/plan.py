@@ -107,3 +107,7 @@ class Plan(Model):
         default_factory=Notify, description="who is told how a run ended, and what has changed since the one before"
     )
     disk: DiskLimits = Field(default_factory=DiskLimits, description="how much runs may leave behind on the disk")
+    calibrate: Limit | None = Field(
+        None,
+        description="minutes after the run in which floors may be measured that nobody has measured yet; None: none",
+    )

@@ -15,6 +15,7 @@ from harness.history.keys import pairs_of
 from harness.launch import shakes
 from harness.measure.floor import measure
 from harness.measure.phases import figures
+from harness.patience import HISTORY_S, within
 from harness.run.inputs import RunInputs
 from harness.run.results_model import CellResult, Results
 from harness.scratch import scratch
@@ -39,15 +40,16 @@ def after_run(
     def late() -> bool:
         return time.monotonic() >= end or (until is not None and until.has_come())
 
+    if len(read.cells) != len(found.cells):
+        return
     try:
-        with History.open(where, create=False) as opened:
-            wanted = list(_wanted(opened, read, opened.as_known(found)))
-            left = list(wanted)
-            for one in wanted:
-                if late() or not _calibrated(opened, one, settings, late):
-                    break
-                left.remove(one)
-                yield f"calibrated: {one[0]} on {one[1].machine}"
+        wanted = within(HISTORY_S, "the history", lambda: _wanted(where, read, found))
+        left = list(wanted)
+        for one in wanted:
+            if late() or not _calibrated(where, one, settings, late):
+                break
+            left.remove(one)
+            yield f"calibrated: {one[0]} on {one[1].machine}"
     except HarnessError as error:
         yield f"no floor was measured: {error.message}"
         return
@@ -59,15 +61,18 @@ def _named(cells: Sequence[Wanted]) -> str:
     return ", ".join(f"{name} on {row.machine}" for name, row, _, _ in cells)
 
 
-def _wanted(opened: History, read: RunInputs, found: Results) -> Iterator[Wanted]:
-    for planned, (name, row) in zip(read.cells, pairs_of(found.cells), strict=True):
-        spec, key = read.images[planned.image], row.boot.exact.key
-        known = not key or floors_of(opened, name, row.machine, key=key).calibrated
-        if row.exact_repeats and not known and isinstance(spec, ImageSpec):
-            yield name, row, spec, planned.machine
+def _wanted(where: str | None, read: RunInputs, found: Results) -> list[Wanted]:
+    made = []
+    with History.open(where, create=False) as opened:
+        for planned, (name, row) in zip(read.cells, pairs_of(opened.as_known(found).cells), strict=True):
+            spec, key = read.images[planned.image], row.boot.exact.key
+            known = not key or floors_of(opened, name, row.machine, key=key).calibrated
+            if row.exact_repeats and not known and isinstance(spec, ImageSpec):
+                made.append((name, row, spec, planned.machine))
+    return made
 
 
-def _calibrated(opened: History, one: Wanted, settings: Settings, late: Late) -> bool:
+def _calibrated(where: str | None, one: Wanted, settings: Settings, late: Late) -> bool:
     """Measure the floors of a cell and keep them; False when it became late before they were all there."""
     name, row, spec, machine = one
     measured: dict[str, dict[str, int]] = {}
@@ -77,6 +82,11 @@ def _calibrated(opened: History, one: Wanted, settings: Settings, late: Late) ->
             progress(f"calibrating {name} on {row.machine}: {len(measured)}/{len(shakes.SHAKES)}")
             if late() and len(measured) < len(shakes.SHAKES):
                 return False
-    floors = measure(measured.values())
-    set_floor(opened, name, row.machine, floors, key=row.boot.exact.key, how=shakes.how_measured(len(measured)))
+    floors, how = measure(measured.values()), shakes.how_measured(len(measured))
+
+    def keep() -> None:
+        with History.open(where) as opened:
+            set_floor(opened, name, row.machine, floors, key=row.boot.exact.key, how=how)
+
+    within(HISTORY_S, "the history", keep)
     return True

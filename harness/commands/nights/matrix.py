@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -103,7 +103,14 @@ def _night(
     _ = folder.resume() if request.resume else folder.take()
     with watch.interruptible():
         found, ended = running.run(request, read, _cases(read), folder)
-    found, changed = settle.settle(request.after_run, baseline, folder, found, ended=ended is not None, as_json=as_json)
+
+    def bridge() -> Iterator[str]:
+        from harness.commands.nights import bridging
+
+        return bridging.before_adding(request.after.where, request.settings.cache, read, found)
+
+    found, changed = settle.settle(request.after_run, baseline, folder, found, ended=ended is not None, as_json=as_json,
+                                   first=bridge)  # fmt: skip
     return found, changed, ended
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+
 from harness.commands.nights import gate, views, watch
 from harness.run import results
 from harness.run.changes import RunChange
@@ -10,12 +13,19 @@ from harness.run.results_model import Results
 
 
 def settle(
-    after: gate.After, baseline: gate.GateBaseline, folder: RunFolder, found: Results, *, ended: bool, as_json: bool
+    after: gate.After,
+    baseline: gate.GateBaseline,
+    folder: RunFolder,
+    found: Results,
+    *,
+    ended: bool,
+    as_json: bool,
+    first: Callable[[], Iterable[str]] = tuple,
 ) -> tuple[Results, list[RunChange]]:
     """Judge a run and leave everything that shows its outcome; return its results, and what has changed since.
 
     `ended`: something ended it before its first case. All of that is written before the history is touched, and once
-    more when the history could not be had.
+    more when the history could not be had. `first` is done before the run is added there, and yields notes.
     """
     with watch.uninterrupted():
         judged = gate.judge(after, baseline, found) if after.against and not ended else []
@@ -30,11 +40,16 @@ def settle(
         if not ended and not as_json:
             views.show(found, changed, folder, gate.lines(after.against, judged) if after.against else ())
     if after.keep and not ended:
-        with watch.interruptible():
+        notes, problem = [], f"{gate.NOT_THERE}: interrupted"
+        with suppress(KeyboardInterrupt), watch.interruptible():
+            notes = list(first())
             problem = gate.remember(after, found)
+        for note in notes:
+            folder.events.tell("note", text=note)
         if problem:
+            folder.events.tell("history", problem=problem)
+        if notes or problem:
             with watch.uninterrupted():
-                folder.events.tell("history", problem=problem)
                 found, changed = left(folder)
     with watch.uninterrupted():
         views.conclude(found, changed, folder, as_json=as_json, quiet=ended)

@@ -101,7 +101,7 @@ def compare(
 
 @command
 def bisect(old: str, new: str, image: str, machine: str, figure: str, settings: Settings) -> int:
-    """Find the commit, or the package's update, that moved an exact figure.
+    """Find the commit or package that moved an exact figure.
 
     Between two commits of the project, each step builds the image as it was then; between two locks, the image as it
     is with some of the packages updated. Builds and exact times repeat, so each step is one boot.

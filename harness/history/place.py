@@ -15,6 +15,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 
 from harness import paths
 from harness.errors import HarnessError, HostError, UserError
+from harness.hostfaults import full, full_disk
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -63,6 +64,8 @@ class DatabaseAddress:
         for secret in self.secrets():
             words = words.replace(secret, "***")
         kind = HostError if isinstance(error, (OperationalError, sqlite3.OperationalError)) else UserError
+        if kind is HostError and self.file is not None and (places := full([self.file.parent])):
+            words = full_disk(places).message  # SQLite says "disk I/O error" of that, too
         return kind(f"cannot {doing} the history {self.text}: {words}", hint=HINT)
 
 

@@ -23,7 +23,7 @@ class RunRow(Base):
     """
 
     __tablename__ = "run"
-    __table_args__ = (Index("run_in_order", "at", "id"),)
+    __table_args__ = (Index("run_in_order", "at", "id"), Index("run_of_project", "project", "at", "id"))
     id: Mapped[int] = mapped_column(Id, primary_key=True)
     uid: Mapped[str] = mapped_column(unique=True)
     at: Mapped[int]

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from harness.measure.compare import TOTAL, Cause, causes
 from harness.measure.floor import Floors
 from harness.measure.phases import READY
-from harness.system.record import BootRecord
+
+if TYPE_CHECKING:
+    from harness.system.record import BootRecord
 
 # Of sizes: a file more or less moves what the compressed root shares out to its neighbours.
 SIZE_SHARE = 0.002

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from runs import FIGURES, KEY, cell, results
 
@@ -61,4 +63,5 @@ def test_results_are_compared_without_a_history() -> None:
 def test_a_run_in_the_history_compares_as_its_results_do(history: History) -> None:
     history.add(results(1))
     (stored,), (fresh,) = history.cells(history.run("latest")), baselines.of_results(results(1))
+    fresh = replace(fresh, cell="")  # a history knows no folders
     assert stored == fresh

@@ -152,7 +152,7 @@ def test_a_series_is_read_by_its_index(tmp_path: Path) -> None:
         history.values(head, last=30)
         history.cells(history.run("latest"))
         statements = [one for one in asked if one[0].startswith("SELECT")]
-        assert len(statements) == 4
+        assert len(statements) == 5
         with history.reading() as connection:
             for text, args in statements:
                 plan = [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}", args)]

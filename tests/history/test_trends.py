@@ -37,13 +37,14 @@ def test_where_a_series_changed_and_by_which_floor(
     made = trend(series(*values, mode=mode, figure=figure), FLOORS)
     assert (made.floor, made.calibrated) == (floor, calibrated)
     assert [(one.index, one.before, one.after) for one in made.changes] == changes
-    assert judged(series(mode=mode, figure=figure), values, FLOORS) == (made.changes, floor)
+    assert judged(series(mode=mode, figure=figure), values, FLOORS) == (made.course, floor)
 
 
 def test_the_newest_and_the_one_before_it() -> None:
-    made = trend(series(1, 5000, 7), FLOORS)
-    assert (made.newest.value, made.previous and made.previous.value) == (7, 5000)
-    assert [made.at(one).value for one in made.changes] == [5000, 7]
+    made = trend(series(1, 5000, 9000), FLOORS)
+    assert (made.newest.value, made.previous and made.previous.value) == (9000, 5000)
+    assert [made.at(one).value for one in made.changes] == [5000, 9000]
+    assert [good and good.value for good in map(made.last_good, made.changes)] == [1, 5000]
     assert trend(series(1), FLOORS).previous is None
     two = trend(series(1, 2), FLOORS)
     assert two.previous is two.series.points[0]
@@ -51,12 +52,16 @@ def test_the_newest_and_the_one_before_it() -> None:
 
 def test_as_json() -> None:
     made = trend(series(1, 5000, 5001), FLOORS)
-    newest = {"run": "run2", "when": "day2", "value": 5001, "commit": "c2", "subject": "s2", "spec": "y2"}
-    change = {"run": "run1", "when": "day1", "value": 5000, "commit": "c1", "subject": "s1", "spec": "y1"}
+    good, change, newest = (
+        {"run": f"run{at}", "when": f"day{at}", "value": value, "commit": f"c{at}", "subject": f"s{at}",
+         "changed": False, "spec": f"y{at}", "inputs": ""}
+        for at, value in enumerate((1, 5000, 5001))
+    )  # fmt: skip
     assert to_json(made, {"qemu": "7"}, 1) == {
         "image": "i.yml", "machine": "m", "arch": "arm64", "mode": "exact", "figure": "ready", "unit": "us",
         "key": {"qemu": "7"}, "runs": 3, "floor": 500, "calibrated": True,
-        "changes": [{"before": 1, "after": 5000, "p": 0.0, **change}], "points": [newest],
+        "changes": [{"before": 1, "after": 5000, "p": 0.0, "last_good": good, "small_steps": False, **change}],
+        "alone": [], "older": [], "points": [newest],
     }  # fmt: skip
     assert [row["value"] for row in to_json(made, {}, 2)["points"]] == [5000, 5001]
     assert to_json(trend(series(1, mode="size"), FLOORS), {}, 1)["unit"] == "bytes"

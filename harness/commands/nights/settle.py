@@ -42,7 +42,7 @@ def settle(
     if after.keep and not ended:
         notes, problem = [], f"{gate.NOT_THERE}: interrupted"
         with suppress(KeyboardInterrupt), watch.interruptible():
-            notes = list(first())
+            notes = _done(first)
             problem = gate.remember(after, found)
         for note in notes:
             folder.events.tell("note", text=note)
@@ -54,6 +54,14 @@ def settle(
     with watch.uninterrupted():
         views.conclude(found, changed, folder, as_json=as_json, quiet=ended)
     return found, changed
+
+
+def _done(first: Callable[[], Iterable[str]]) -> list[str]:
+    """Do what comes before the history; whatever is wrong there, the run is added all the same."""
+    try:
+        return list(first())
+    except Exception as error:  # noqa: BLE001 -- it is for later nights, and this one's results are there
+        return [f"what comes before the history went wrong: {type(error).__name__}: {error}"]
 
 
 def left(folder: RunFolder) -> tuple[Results, list[RunChange]]:

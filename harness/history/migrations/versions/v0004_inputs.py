@@ -21,6 +21,7 @@ def upgrade() -> None:
     )
     for table, name in (("run", "project"), ("run", "note"), ("run", "ack"), ("boot", "inputs")):
         op.add_column(table, sa.Column(name, sa.Text, nullable=False, server_default=sa.text("''")))
+    op.create_index("run_of_project", "run", ["project", "at", "id"])
     op.add_column("outcome", sa.Column("at", sa.BigInteger, nullable=False, server_default="0"))
     outcome = sa.table("outcome", sa.column("at", sa.BigInteger), sa.column("when", sa.Text))
     connection = op.get_bind()

@@ -33,6 +33,7 @@ JUDGES: dict[str, tuple[str, ...]] = {
     "harness.run.known": ("suite/test_known.py",),
     "harness.hostfaults": ("test_hostfaults.py",),
     "harness.system.marks": ("boot/test_marks.py",),
+    "harness.launch.exact": ("boot/test_exact_pair.py",),
     "harness.measure.compare": ("measure/test_compare.py",),
     "harness.measure.gate": ("measure/test_gate.py",),
     "harness.measure.floor": ("measure/test_compare.py", "measure/test_gate.py"),
@@ -47,6 +48,8 @@ JUDGES: dict[str, tuple[str, ...]] = {
     "harness.measure.systemd": ("boot/test_patterns.py",),
     "harness.history.trends": ("history/test_trends.py",),
 }
+# of those, the functions that do something instead
+EDGES = {"harness.launch.exact": ("exact_boot", "exact_pair"), "harness.run.results": ("write",)}
 PAGE = paths.TOP / "docs" / "mutants.md"
 SAMPLE = 2  # of each judge, with --quick
 LONGEST_S = 7200.0
@@ -72,10 +75,11 @@ def listed(text: str) -> dict[str, str]:
 
 
 def of(judge: str) -> list[Mutant]:
-    """Return all mutants of a judge's source."""
+    """Return all mutants of a judge's source, but for its edges."""
     spec = importlib.util.find_spec(judge)
     assert spec is not None and spec.origin is not None
-    return mutants(Path(spec.origin).read_text(encoding="utf-8"), judge)
+    found = mutants(Path(spec.origin).read_text(encoding="utf-8"), judge)
+    return [one for one in found if one.function not in EDGES.get(judge, ())]
 
 
 def sample(found: Sequence[Mutant], most: int, seed: str) -> list[Mutant]:

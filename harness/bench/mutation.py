@@ -129,7 +129,7 @@ def _changes(node: ast.AST) -> Iterator[tuple[str, int, Change]]:  # noqa: PLR09
             yield "return", 0, _set("value", lambda _: ast.Constant(None))
         case ast.Raise():
             yield "raise", 0, _set("exc", lambda _: None)
-        case ast.Slice():
+        case ast.Slice(lower=lower, upper=upper, step=step) if lower or upper or step:
             yield "slice", 0, _whole_slice
 
 

@@ -3,11 +3,24 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 
 from harness.errors import ImageError
-from harness.measure.account import ASKING, BETWEEN, EARLY, TRACING, Stretch, explained, parts, rows, stretches, totals
+from harness.measure.account import (
+    ASKING,
+    BETWEEN,
+    EARLY,
+    INIT,
+    TRACING,
+    Stretch,
+    explained,
+    parts,
+    rows,
+    stretches,
+    totals,
+)
 from harness.measure.phases import Phase
 from harness.measure.trace import events
 
@@ -119,6 +132,81 @@ def test_what_the_trace_costs_is_a_row_of_its_own(booted: list[Stretch]) -> None
         assert sum(one.us for one in found if one.under == phase.name) == phase.us
     assert [one.us for one in found if one.name == TRACING] == [-20, -10]
     assert min(one.start_us for one in found if one.under == "services") == 280
+
+
+# works and initcalls in each other, a module that was loaded before, and a manager of two services and of one onboot
+NESTED = """
+105 <idle>-0 switch swapper/0 0 init 1
+110 init-1 sched_process_exec: filename=/sbin/init pid=1 old_pid=1
+120 init-1 module_load: early
+130 init-1 initcall_start: func=outer+0x0/0x10
+140 init-1 initcall_start: func=inner+0x0/0x10
+150 init-1 initcall_finish: func=inner+0x0/0x10 ret=0
+160 init-1 initcall_finish: func=outer+0x0/0x10 ret=0
+160 init-1 sched_process_fork: comm=init pid=1 child_comm=init child_pid=20
+160 init-1 sched_process_fork: comm=init pid=1 child_comm=init child_pid=21
+160 init-1 sched_process_fork: comm=init pid=1 child_comm=init child_pid=30
+160 init-1 sys_finit_module(fd: 3, uargs: 0, flags: 0)
+165 init-1 initcall_start: func=other+0x0/0x10
+165 init-1 initcall_finish: func=other+0x0/0x10 ret=0
+170 init-1 module_load: late
+180 init-1 sys_finit_module -> 0x0
+180 init-1 workqueue_execute_start: work struct 00000000a: function low
+190 init-1 workqueue_execute_start: work struct 00000000b: function high
+200 init-1 workqueue_execute_end: work struct 00000000b: function high
+210 init-1 workqueue_execute_end: work struct 00000000a: function low
+210 init-1 switch init 1 boot 20
+220 boot-20 console: harness: services/a start
+220 boot-20 sched_process_fork: comm=boot pid=20 child_comm=boot child_pid=22
+230 boot-20 console: harness: services/b start
+235 boot-20 console: harness: services/b unready
+240 boot-20 sched_process_fork: comm=boot pid=20 child_comm=boot child_pid=23
+240 boot-20 switch boot 20 a 22
+250 a-22 sched_process_exec: filename=/usr/lib/harness/await pid=22 old_pid=22
+260 a-22 switch a 22 b 23
+280 b-23 switch b 23 await 21
+280 await-21 sched_process_exec: filename=/usr/lib/harness/await pid=21 old_pid=21
+295 await-21 switch await 21 sh 30
+300 sh-30 console: harness: services/a exited
+310 sh-30 switch sh 30 boot 20
+310 boot-20 console: harness: ready counter=ff
+"""
+
+
+def test_what_runs_inside_of_something_is_billed_by_itself() -> None:
+    found = stretches(events(trace(NESTED)), 210)
+    assert sum(one.us for one in found) == 210 and all(one.us > 0 for one in found)
+    spent = totals(found)
+    assert [spent[f"initcall/{name}"] for name in ("outer", "inner")] == [20, 10]
+    assert [spent[f"work/{name}"] for name in ("low", "high")] == [20, 10]
+    assert spent["module/late"] == 20
+
+
+def test_a_manager_of_several_containers_works_for_the_one_that_it_has_begun() -> None:
+    spent = totals(stretches(events(trace(NESTED)), 210))
+    assert (spent["services/a"], spent["services/b"]) == (20, 20), "of a program that is called as what asks, too"
+    assert spent[ASKING] == 15, "by its program, where no mark tells"
+    assert spent[INIT] == 20 + 30 + 15, "who tells of a service that has ended does not ask for its health"
+
+
+def test_a_phase_that_is_part_of_another_has_no_rows_of_its_own(booted: list[Stretch]) -> None:
+    line = [Phase("kernel", 0, 300), Phase("none", 300, 0), Phase("services", 300, 200)]
+    inner = Phase("services/web", 395, 60, under="services")
+    found = rows(booted, [*line, inner])
+    assert found == rows(booted, line) and all(one.us > 0 for one in found)
+    assert {one.under for one in found} == {"kernel", "services"}
+    other = replace(inner, name="services", start_us=0)
+    plain = [replace(one, us=one.us + 7) for one in line]
+    assert explained([*plain, inner], [*line, other], found) == explained(plain, line, found)
+
+
+def test_a_phase_of_one_boot_alone_stays_as_it_is(booted: list[Stretch]) -> None:
+    line = [Phase("kernel", 0, 300), Phase("services", 300, 200)]
+    made = rows(booted, line)
+    assert explained(line, line[:1], made)[:2] == line
+    assert {one.under for one in explained(line, line[:1], made)} == {"", "kernel"}
+    silent = [one for one in made if one.under == "kernel"]
+    assert {one.under for one in explained(line, line, silent)} == {"", "kernel"}
 
 
 def test_a_trace_without_the_mark_is_refused() -> None:

@@ -83,6 +83,7 @@ def test_what_is_of_another_experiment_is_not_judged_and_that_is_no_pass() -> No
     found = only(cell(), cell(key={**KEY, "qemu": "8.2"}, exact={"ready": 10**9}, sizes={"total": 1}))
     assert (found.answer, found.passed, found.compared) == ("not judged", False, 1)  # a size has no key
     assert found.unjudged == "exact times not compared, for they are of another experiment: qemu: 7.2 → 8.2"
+    assert found.notes == (), "the image is the same"
 
 
 def test_what_is_worse_is_so_also_where_something_else_could_not_be_judged() -> None:
@@ -134,6 +135,12 @@ def test_only_what_both_have_is_compared() -> None:
     found = only(old, new)
     assert found.compared == 2
     assert found.notes == ("size of c: not in the baseline", "size of b: only in the baseline")
+
+
+def test_the_whole_is_of_what_both_have() -> None:
+    old, new = {"ready": 300_000, "cpu/a": 1000}, {"total": 400_000, "ready": 303_000, "cpu/a": 4000}
+    found = only(cell(exact=old), cell(exact=new))
+    assert ([one.figure for one in found.slower], [one.owner for one in found.causes]) == (["ready"], ["a"])
 
 
 def test_a_size_has_its_floor_both_ways() -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+import statistics
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -96,6 +99,48 @@ def test_turned_round_it_is_the_opposite(differences: list[int], arch: str) -> N
     assert (there.certain, there.layout) == (back.certain, back.layout)
 
 
+ONE_LOW = (442, 242, 242, 242)  # the interval of their mean, 292, is 292 µs wide on either side
+
+
+@pytest.mark.parametrize(
+    ("differences", "answer", "layout"),
+    [
+        ([LEAST_US] * FEWEST, "same", False), ([-LEAST_US] * FEWEST, "same", False),
+        ([56, 44, 56, 44], "worse", False), ([-56, -44, -56, -44], "better", False),  # on average what is cared about
+        (ONE_LOW, "same", False), ([-one for one in ONE_LOW], "same", False),
+        ([one + 1 for one in ONE_LOW], "same", True), ([-one - 1 for one in ONE_LOW], "same", True),
+        ([400, -300, 400, -300], "same", False), ([5000, -3000, 5000, -3000], "same", False),  # perhaps none at all
+        ([460, 460, 340, 340, 400], "worse", False),  # as far apart as a cause of its own may be
+        ([461, 460, 340, 340, 399], "same", True),
+        ([layout_us("arm64") * one // 2 for one in (1, 3)] * 6, "worse", False),  # just what layout can do
+    ],
+)  # fmt: skip
+def test_where_one_answer_ends_and_the_other_begins(differences: list[int], answer: str, layout: bool) -> None:
+    assert 400 < layout_us("arm64") < 1000, "what these rows are made for"
+    found = judge_pairs(differences, "arm64")
+    assert (found.answer, found.layout) == (answer, layout)
+
+
+def test_a_difference_of_one_pair_is_one() -> None:
+    found = judge_pairs([0, 0, 0, 5000], "arm64")
+    assert (found.mean_us, found.certain) == (1250, False)
+    same = judge_pairs([0, 0], "arm64")
+    assert (same.mean_us, same.low_us, same.high_us, same.pairs, same.answer) == (0, 0, 0, 2, "same")
+
+
+@pytest.mark.parametrize(("count", "t"), [(4, 5.84), (5, 4.60), (16, 2.95), (17, 2.95), (40, 2.95)])
+def test_the_interval_is_students_of_so_many_pairs(count: int, t: float) -> None:
+    differences = [1000 + 100 * (number % 3) for number in range(count)]
+    deviation = statistics.stdev(differences)
+    assert judge_pairs(differences, "arm64").margin_us == pytest.approx(t * deviation / math.sqrt(count))
+
+
+def test_each_architecture_has_its_layout_and_an_unknown_one_the_widest() -> None:
+    every = {name: layout_us(name) for name in ARCHES}
+    assert every == {name: row.layout_us for name, row in ARCHES.items()}
+    assert layout_us("riscv64") == max(every.values())
+
+
 def boots(first: tuple[int, ...], rest: tuple[int, ...]) -> tuple[list[dict[str, int]], list[dict[str, int]]]:
     before = [{"kernel": 900, "onboot/prep": 500, "services": 800, "total": 2_200}] * len(first)
     after = [
@@ -113,6 +158,7 @@ def test_the_first_phase_that_differs_decides_where_it_shakes_all_that_follows()
     assert judge_pairs(total, "arm64").answer == "same"
     found = judge_boots(*boots(own, rest), "arm64")
     assert (found.answer, found.first, round(found.first_us)) == ("worse", "onboot/prep", 183)
+    assert (found.certain, found.layout) == (True, True)
     back = judge_boots(*boots(own, rest)[::-1], "arm64")
     assert (back.answer, back.first) == ("better", "onboot/prep")
 
@@ -130,12 +176,62 @@ def test_one_pair_far_off_says_nothing_of_the_others() -> None:
     assert judge_pairs(two, "x86_64").answer == "same", "two far off on one side say something"
 
 
+@pytest.mark.parametrize(
+    ("others", "answer"),
+    [
+        ([50] * 11, "worse"),
+        ([49] * 11, "same"),  # what nobody cares about
+        ([1] + [100] * 10, "worse"),
+        ([0] + [100] * 10, "same"),
+        ([100] * 11, "worse"),
+        ([60] * 4 + [100] + [140] * 6, "same"),  # as far apart as layout is
+        ([100] * 10, "same"),  # not all pairs
+    ],
+)
+def test_where_the_middle_decides(others: list[int], answer: str) -> None:
+    assert judge_pairs([-680, *others], "arm64").answer == answer
+    opposite = {"worse": "better", "same": "same"}
+    assert judge_pairs([680, *(-one for one in others)], "arm64").answer == opposite[answer]
+
+
 def test_a_clock_that_rounds_is_not_the_first_that_differs() -> None:
     total = (170, 170, 135, 117, -262, 184, 186, 439, 406, -250, 370, 404)
     before, after = boots((180,) * 12, tuple(one - 180 for one in total))
     rounded = [{"firmware": 900 + number % 2, **one} for number, one in enumerate(after)]
     found = judge_boots([{"firmware": 900, **one} for one in before], rounded, "arm64")
     assert (found.answer, found.first) == ("worse", "onboot/prep")
+
+
+def test_where_the_whole_is_sure_no_phase_is_asked() -> None:
+    found = judge_boots(*boots((5_000,) * FEWEST, (0,) * FEWEST), "arm64")
+    assert (found.answer, found.first, found.mean_us) == ("worse", "", 5_000)
+
+
+def test_what_evens_out_is_not_sure_while_its_first_phase_is_not() -> None:
+    found = judge_boots(*boots((400, -400) * 2, (-400, 400) * 2), "arm64")
+    assert (found.answer, found.certain, found.mean_us) == ("same", False, 0)
+
+
+SHAKEN = (0, 600, -600) * 4  # in some of the pairs
+
+
+def test_the_first_phase_that_differs_in_any_pair_is_asked() -> None:
+    found = judge_boots(*boots(SHAKEN, (250,) * 12), "arm64")
+    assert (found.answer, found.first) == ("same", "")
+
+
+@pytest.mark.parametrize(("us", "answer", "first_us"), [(500, "better", -500), (51, "better", -51), (50, "worse", 250)])
+def test_a_phase_that_has_gone_took_no_time(us: int, answer: str, first_us: int) -> None:
+    before = [{"kernel": 900, "onboot/prep": us, "services": 800, "total": 9_000}] * len(SHAKEN)
+    after = [{"kernel": 900, "services": 1_050, "total": 9_000 + by} for by in SHAKEN]
+    found = judge_boots(before, after, "arm64")
+    assert (found.answer, found.first_us) == (answer, first_us)
+
+
+def test_pairs_are_of_two() -> None:
+    before, after = boots((0, 0), (0, 0))
+    with pytest.raises(ValueError, match="shorter"):
+        judge_boots(before, after[:1], "arm64")
 
 
 def test_boots_that_are_equal_to_the_microsecond_are_the_same_at_once() -> None:

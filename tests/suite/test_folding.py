@@ -92,11 +92,12 @@ def test_what_is_said_of_cases() -> None:
         case("failed", message="m", transcript="t", whose="w", seconds=1.0),
         case("known", message="m", transcript="t", known="until"), case("known", known="until"),
         case(passes="another"), case("passed"), case("failed", instead="passed"),
+        case("xpassed"), case("xpassed"),
         {"event": "partial", "cell": "a", "outcome": "rerun"}, {"event": "partial", "cell": "a", "outcome": "rerun"},
         {"event": "repeated", "cell": "a", "case": "c", "message": "m", "transcript": "t", "whose": "w"},
         {"event": "begun", "cell": "a"}, {"event": "begun", "cell": ""},
     )  # fmt: skip
-    assert row.cases.counts == {"passed": 3, "failed": 2, "skipped": 1, "known": 2}
+    assert row.cases.counts == {"passed": 3, "failed": 2, "skipped": 1, "known": 2, "xpassed": 2}
     assert row.seconds == 2.735
     said = {"case": "t.py::x[a]", "message": "m", "transcript": "t", "whose": "w"}
     assert row.failures[0].model_dump() == said and len(row.failures) == 2
@@ -169,6 +170,12 @@ def test_a_cell_that_did_not_run_is_not_also_not_judged(events: list[Event], jud
     assert fold([run(), *events, END]).cells[0].gate is None
 
 
+def test_a_run_began_once_its_cases_are_collected() -> None:
+    broken = END | {"error": {"text": "no disk", "exit": 3}}
+    assert fold([run(), broken]).outcome.word == "could not begin"
+    assert fold([run(), collected(), broken]).outcome.word == "ended early"
+
+
 def test_notes_and_the_history_are_kept() -> None:
     found = fold([run(), {"event": "note", "text": "n1"}, {"event": "note", "text": "n2"}, END,
                   {"event": "history", "problem": "locked"}])  # fmt: skip
@@ -215,9 +222,13 @@ def test_a_results_file_is_read_or_refused(tmp_path: Path) -> None:
     assert path == tmp_path / "results.json" and read(path) == found
     assert path.read_text() == results.dumped(found)
     assert path.read_text().startswith('{\n "schema": 1,') and path.read_text().endswith("}\n")
-    for text in ('["cells"]', '{"cell": []}', '{"cells": [{}]}'):
+    assert "schema_" not in json.loads(path.read_text())
+    for text, wrong in (
+        ('["cells"]', "is not a results.json"), ('{"cell": []}', "is not a results.json"),
+        ('{"cells": [{}]}', "cells.0.id"),
+    ):  # fmt: skip
         path.write_text(text)
-        with pytest.raises(UserError, match="results"):
+        with pytest.raises(UserError, match=wrong):
             read(path)
     assert of_json({"cells": [], "exit": 4}, "old").outcome.word == "lab failed"
     assert of_json({"cells": [], "exit": 4, "outcome": {"word": "passed"}}, "new").outcome.word == "passed"

@@ -190,7 +190,7 @@ def test_a_manager_of_several_containers_works_for_the_one_that_it_has_begun() -
 
 
 def test_a_phase_that_is_part_of_another_has_no_rows_of_its_own(booted: list[Stretch]) -> None:
-    line = [Phase("kernel", 0, 300), Phase("none", 300, 0), Phase("services", 300, 200)]
+    line = [Phase("kernel", 0, 306), Phase("none", 306, 0), Phase("services", 306, 194)]
     inner = Phase("services/web", 395, 60, under="services")
     found = rows(booted, [*line, inner])
     assert found == rows(booted, line) and all(one.us > 0 for one in found)

@@ -194,6 +194,11 @@ def test_where_the_middle_decides(others: list[int], answer: str) -> None:
     assert judge_pairs([680, *(-one for one in others)], "arm64").answer == opposite[answer]
 
 
+def test_the_middle_ones_may_lie_apart_as_far_as_a_cause_of_its_own_does() -> None:
+    near = [2221] * 4 + [2471] * 3 + [2721] * 4  # 250 µs are 0.15 of 2471 µs, as a standard deviation
+    assert judge_pairs([-90_000, *near], "arm64").answer == "worse"
+
+
 def test_a_clock_that_rounds_is_not_the_first_that_differs() -> None:
     total = (170, 170, 135, 117, -262, 184, 186, 439, 406, -250, 370, 404)
     before, after = boots((180,) * 12, tuple(one - 180 for one in total))

@@ -127,7 +127,8 @@ def test_no_archive_has_more_than_so_many_events(tmp_path: Path, monkeypatch: py
         outcomes.read(files(folder=tmp_path, raw=b"".join([*lines, b"[]\n"])))
 
 
-FINE = [case(), case(ROOT.replace("cases/", "cases/deep/")), case(OWN), case("cases/test_size.py")]
+FINE = [case(), case(ROOT.replace("cases/", "cases/deep/")), case(OWN, "failed"),
+        case("cases/test_size.py", "skipped")]  # fmt: skip
 
 
 def test_what_the_profile_asks_for_may_be_told(tmp_path: Path) -> None:
@@ -146,12 +147,13 @@ def test_what_the_profile_asks_for_may_be_told(tmp_path: Path) -> None:
         (case("cases/test_size.py::test_a"), "not of the cell"),
         (case("cases/test_size.py::test_a[other-m]"), "not of the cell"),
         (case(f"cases/test_size.py::test_b[{CELL}]"), "does not ask for"),
-        (case(OWN), "tells twice"),
+        (case(OWN, "failed"), "tells twice"),
+        (case("cases/test_size.py"), "and it is not a case"),
     ],
 )
 def test_what_no_run_of_the_profile_does_is_refused(row: dict[str, Any], wrong: str, tmp_path: Path) -> None:
     with pytest.raises(EvidenceError, match=wrong):
-        outcomes.check(word(case(OWN), row), files(folder=tmp_path), SOURCES)
+        outcomes.check(word(case(OWN, "failed"), row), files(folder=tmp_path), SOURCES)
 
 
 def record(mode: str = "exact", **more: Any) -> BootRecord:

@@ -63,6 +63,10 @@ def test_what_just_fits_is_no_misfit() -> None:
 
 def test_how_many_times_as_long_the_kernel_took() -> None:
     assert scale({"firmware": 9, "kernel": 4, "ready": 1}, {"kernel": 12, "ready": 9}) == 3
+    counted = {"kernel": 1000, **dict.fromkeys("abc", 10_000), "ready": 50_000}
+    taken = {name: us * (1 if name == "kernel" else 5) for name, us in counted.items()}
+    assert scale(counted, taken) == 5, "where most of what follows takes longer"
+    assert scale(counted | {"a": 9_999}, taken) == scale(counted, {**taken, "kernel": 7000}) / 7 == 1
     assert scale({"kernel": 1}, {"kernel": 7}) == scale({"kernel": 0}, {"kernel": 7}) == 7
 
 

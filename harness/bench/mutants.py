@@ -46,6 +46,9 @@ JUDGES: dict[str, tuple[str, ...]] = {
     "harness.measure.medians": ("measure/test_medians.py",),
     "harness.measure.fit": ("measure/test_fit.py",),
     "harness.measure.systemd": ("boot/test_patterns.py",),
+    "harness.measure.course": ("measure/test_course.py",),
+    "harness.measure.blame": ("measure/test_blame.py",),
+    "harness.measure.bisect": ("measure/test_bisect.py",),
     "harness.history.trends": ("history/test_trends.py",),
 }
 # of those, the functions that do something instead

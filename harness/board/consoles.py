@@ -21,6 +21,7 @@ from harness.board.faults import ConsoleServerError
 from harness.board.kernellog import LogSource
 from harness.board.programs import located, located_argv
 from harness.board.source import BoardSource
+from harness.board.usual import completed
 from harness.child import QemuProcess
 from harness.errors import HostError, MachineError, UserError
 from harness.patterns import Pattern, compiled
@@ -277,6 +278,8 @@ def open_console(console: BoardConsole, base: Path, out: Path, ssh: SshTarget | 
     if console.serial is not None:
         return SerialSource(console, base, console.timeout)
     if console.command is not None:
+        console = completed(console)
+        assert console.command
         log, after = out / "console.log", console.after or ()
         return CommandSource(console.command, log, base, ready=console.ready, ready_s=console.timeout, after=after)
     if console.log:

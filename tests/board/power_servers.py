@@ -60,8 +60,11 @@ def snmpd(folder: Path) -> Iterator[int]:
 
 
 @contextmanager
-def ipmi_sim(folder: Path) -> Iterator[int]:
-    """Run OpenIPMI's simulator of a management controller, whose chassis is the file ``chassis``. Gives its port."""
+def ipmi_sim(folder: Path, more: str = "") -> Iterator[int]:
+    """Run OpenIPMI's simulator of a management controller, whose chassis is the file ``chassis``. Gives its port.
+
+    `more` are lines of its configuration.
+    """
     port, chassis = free_udp_port(), folder / "chassis"
     chassis.write_text("0\n")
     (folder / "state").mkdir()
@@ -70,7 +73,7 @@ def ipmi_sim(folder: Path) -> Iterator[int]:
     )
     (folder / "lan.conf").write_text(
         f'name "board"\nset_working_mc 0x20\nstartlan 1\naddr 127.0.0.1 {port}\npriv_limit admin\n'
-        "allowed_auths_admin md5\nguid a123456789abcdefa123456789abcdef\nendlan\n"
+        f"allowed_auths_admin md5\nguid a123456789abcdefa123456789abcdef\nendlan\n{more}"
         f'chassis_control "{hand}"\nuser 2 true "{USER}" "{PASSWORD}" admin 10\n'
     )
     (folder / "sim.emu").write_text(

@@ -7,13 +7,16 @@ from pathlib import Path
 
 import pytest
 
+from harness import tools
 from harness.board.consoles import open_console
 from harness.board.faults import ConsoleServerError
 from harness.board.power import Switch
 from harness.board.source import BoardSource
+from harness.board.usual import CONSERVER, IPMITOOL, completed
 from harness.spec.models.board import BoardConsole, BoardPower
 
-from .power_servers import script
+from .lab_servers import shell_on_pty
+from .power_servers import PASSWORD, USER, ipmi_sim, script
 
 
 def opened(tmp_path: Path, **console: object) -> BoardSource:
@@ -59,3 +62,43 @@ def reads(source: BoardSource, wanted: bytes) -> bytes:
     while wanted not in heard and time.monotonic() < end:
         heard += source.read(0.2) or b""
     return heard
+
+
+SOL = ("ipmitool", "-I", "lanplus", "-H", "bmc", "sol")
+
+
+@pytest.mark.parametrize(
+    ("command", "ready", "after"),
+    [
+        ((*SOL, "activate"), IPMITOOL, (*SOL, "deactivate")),
+        (("/opt/bin/ipmitool", "sol", "activate", "instance=2"), IPMITOOL, ("/opt/bin/ipmitool", "sol", "deactivate")),
+        ((*SOL, "info"), "", None),
+        (("console", "-M", "host", "b1"), CONSERVER, None),
+        (("console", "-q", "b1"), "", None),
+        (("cat",), "", None),
+    ],
+)
+def test_known_programs_are_waited_for_and_closed(
+    command: tuple[str, ...], ready: str, after: tuple[str, ...] | None
+) -> None:
+    made = completed(BoardConsole(command=command))
+    assert (made.ready, made.after) == (ready, after)
+    own = completed(BoardConsole(command=command, ready="mine", after=("true",)))  # what the YAML says stands
+    assert (own.ready, own.after) == ("mine", ("true",))
+
+
+@pytest.mark.servers
+@pytest.mark.skipif(not (tools.find("ipmi_sim") and tools.find("ipmitool")), reason="no ipmi_sim or no ipmitool")
+def test_serial_over_lan_opens_again_and_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("IPMI_PASSWORD", PASSWORD)
+    with shell_on_pty() as device, ipmi_sim(tmp_path, f'sol "{device}" 115200 history=4000\n') as port:
+        login = ("-H", "127.0.0.1", "-p", str(port), "-C", "3", "-U", USER, "-E")
+        for _ in range(3):
+            source = opened(tmp_path, command=("ipmitool", "-I", "lanplus", *login, "sol", "activate"))
+            heard = b""
+            while b"n42" not in heard:  # its first moments take no keys
+                source.write(b"echo n$((40+2))\n")
+                piece = source.read(0.2)
+                assert piece is not None, source.why
+                heard += piece
+            source.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -11,15 +12,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness import proc
+from harness.board import bootconf
 from harness.board.connection import Connection
 from harness.board.faults import DeliveryError
 from harness.board.kernelform import bring_kernel
 from harness.board.loader import filled, unambiguous
-from harness.board.programs import located_argv
+from harness.board.programs import located, located_argv
 from harness.board.ssh import SshShell
 from harness.board.webserver import address_of, serving
 from harness.child import QemuProcess
-from harness.errors import HostError, MachineError
+from harness.errors import HostError, MachineError, UserError
 from harness.files import write
 from harness.spec.models.board import Board, Netboot
 from harness.system.segments import join
@@ -27,7 +29,7 @@ from harness.system.shell import IncapableShellError
 
 SERVED_S = 5.0  # for dnsmasq to listen
 LOAD_S = 120.0
-CMDLINE = "cmdline"
+CMDLINE, DTB = "cmdline", "dtb"
 IPXE = "boot.ipxe"
 
 
@@ -74,6 +76,24 @@ def gather(
     except OSError as error:
         raise HostError(f"cannot put the image's files together: {error}") from error
     return BootFiles(folder, cmdline, here.absolute())
+
+
+def equip(bench: Deployment, files: BootFiles, arch: str) -> None:
+    """Put beside an image's files what boot loaders look for by themselves, and the board's device tree.
+
+    UserError without the device tree that the YAML names, HostError when there is no room for them.
+    """
+    deploy = bench.board.deploy
+    if deploy.netboot is None and deploy.command is None:
+        return
+    try:
+        if deploy.dtb:
+            shutil.copyfile(located(deploy.dtb, bench.base), files.folder / DTB)
+        bootconf.write_all(files.folder, files.cmdline, arch)
+    except FileNotFoundError as error:
+        raise UserError(f"there is no device tree {deploy.dtb!r}", hint="see `deploy.dtb` in the YAML") from error
+    except OSError as error:
+        raise HostError(f"cannot put the image's files together: {error}") from error
 
 
 def bring(bench: Deployment, files: BootFiles) -> BootFiles:

@@ -266,6 +266,7 @@ def prepare(image: Bootable, machine: MachineSpec, options: BootOptions, stack: 
     cmdline = whole_cmdline(image.cmdline, machine, words, mode="wall", probe=probed)
     bench = Deployment(board, machine.path.parent, options.out, stack)
     files = _files(image, cmdline, bench, probed=probed)
+    deploy.equip(bench, files, image.arch.name)
     files = deploy.bring(bench, files)
     source = _console(machine, files, options.out)
     dialogue = Dialogue(board.loader, files.names)

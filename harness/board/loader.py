@@ -47,9 +47,14 @@ def key_bytes(key: str) -> bytes:
     return bytes([ord(key[-1]) & 0x1F])
 
 
+def is_unambiguous(value: str) -> bool:
+    """Say whether no boot loader takes a sign of a value for its own."""
+    return bool(_SAFE.fullmatch(value))
+
+
 def unambiguous(name: str, value: str) -> str:
     """Return `value`, called `name`; UserError when it has a sign that a boot loader takes for its own."""
-    if not _SAFE.fullmatch(value):
+    if not is_unambiguous(value):
         raise UserError(
             f"the {name} has signs that a boot loader would take for its own: {value!r}",
             hint="letters, digits, spaces and . _ , : = / @ + % ~ - can be typed there",

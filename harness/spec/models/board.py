@@ -281,6 +281,10 @@ class Deploy(Model):
     )
     installed: bool = Field(False, description="nothing is done: the image is there, and no probe can be put beside it")
     timeout: Limit = Field(300.0, description="seconds that it may take")
+    dtb: str = Field(
+        "",
+        description="a device tree's file, relative to the machine's YAML, that `command` and `netboot` bring as `dtb`",
+    )
     unpack: bool | None = Field(
         None,
         description="whether the kernel is brought unpacked (gzip, zstd, EFI's own); unless said, where `loader` uses "

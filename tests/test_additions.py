@@ -145,7 +145,7 @@ print(open("relay").read(), switch.status())
 
 def test_a_power_switch_is_two_files(tree: Path) -> None:
     (tree / "harness/board/power/relay.py").write_text(RELAY)
-    models = tree / "harness/spec/models/board.py"
+    models = tree / "harness/spec/models/power.py"
     replace(models, "class BoardPower(Model):", MODEL)
     replace(models, '"redfish", "manual"', '"redfish", "relay", "manual"')
     replace(

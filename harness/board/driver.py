@@ -49,6 +49,7 @@ SSH = 22
 SILENT = "its console is silent since power-on (is it the right line, and the power on?)"
 UNANSWERED = "nothing has answered over SSH since power-on, and without a console nobody knows how far it came"
 UNSTARTED = "its boot loader was answered to the end, and no kernel has said a word since"
+NO_KERNEL = "what its console says is no kernel's word: its boot loader has started none"
 GETTY = "getty"
 # from a container of ours with the host's process ids and every capability
 OUT_OF_CONTAINER = "/usr/bin/busybox nsenter -t 1 -m"
@@ -74,8 +75,8 @@ class BoardDriver:
         """What the board has still to do before its image has a word."""
         if not self._line.heard:
             return UNANSWERED if self._bench.board.console.log else SILENT
-        if self._bench.board.loader and not self._line.kernel:
-            return self._line.dialogue.awaited or UNSTARTED
+        if not self._line.kernel:
+            return self._line.dialogue.awaited or (UNSTARTED if self._bench.board.loader else NO_KERNEL)
         return self._line.dialogue.awaited
 
     def open(self) -> ConsoleSource:

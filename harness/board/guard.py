@@ -19,8 +19,9 @@ from harness.board.locks import Claim
 from harness.board.power import Switch
 from harness.errors import HarnessError
 from harness.secrets import hide
-from harness.spec.models.board import BoardPower, variables
+from harness.spec.models.board import variables
 from harness.spec.models.machine import MachineSpec
+from harness.spec.models.power import BoardPower
 
 # no signal that ends the harness, or its terminal, or its login, ends the guard before its work is done
 WAIT = "trap '' HUP INT QUIT TERM PIPE; read -r word && exit; exec \"$@\""

@@ -20,8 +20,9 @@ from harness import proc
 from harness.board.faults import BusyError, LabError, announce
 from harness.errors import HostError
 from harness.proc import CommandError
-from harness.spec.models.board import BoardConsole, LabgridPlace, PowerCommands
+from harness.spec.models.board import BoardConsole, LabgridPlace
 from harness.spec.models.machine import MachineSpec
+from harness.spec.models.power import PowerCommands
 
 CLIENT = "labgrid-client"
 TIMEOUT_S = 60.0

@@ -13,8 +13,9 @@ from urllib.parse import urlsplit
 
 from harness.board.loader import filled
 from harness.board.programs import located_argv
-from harness.spec.models.board import Board, BoardConsole, BoardPower, SshTarget
+from harness.spec.models.board import Board, BoardConsole, SshTarget
 from harness.spec.models.machine import MachineSpec
+from harness.spec.models.power import BoardPower
 from harness.store import digest_of
 
 _SIGNS = re.compile(r"[^A-Za-z0-9.:_-]+")

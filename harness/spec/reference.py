@@ -12,7 +12,6 @@ from harness.spec.models.base import Login, Model
 from harness.spec.models.board import (
     Board,
     BoardConsole,
-    BoardPower,
     Deploy,
     Lab,
     LabgridPlace,
@@ -30,6 +29,7 @@ from harness.spec.models.image import Expect, ImageFile, KernelKeys, Trust, Volu
 from harness.spec.models.machine import MachineFile, Qemu
 from harness.spec.models.plan import Budget, DiskLimits, Email, KnownFailure, Notify, Plan, PlanImage
 from harness.spec.models.policy import Policy
+from harness.spec.models.power import BoardPower
 from harness.spec.models.profile import ApplicabilityRule, ProfileSpec, Requirement, Waiver, Waivers
 from harness.spec.models.resources import (
     BlockIO,

@@ -13,7 +13,8 @@ from harness.board.faults import ConsoleServerError
 from harness.board.power import Switch
 from harness.board.source import BoardSource
 from harness.board.usual import CONSERVER, IPMITOOL, completed
-from harness.spec.models.board import BoardConsole, BoardPower
+from harness.spec.models.board import BoardConsole
+from harness.spec.models.power import BoardPower
 
 from .lab_servers import shell_on_pty
 from .power_servers import PASSWORD, USER, ipmi_sim, script

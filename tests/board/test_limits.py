@@ -18,7 +18,8 @@ from harness.board.loader import Dialogue
 from harness.board.power import Switch
 from harness.board.source import BoardSource
 from harness.errors import MachineError
-from harness.spec.models.board import BoardConsole, BoardLimits, BoardPower, LoaderStep
+from harness.spec.models.board import BoardConsole, BoardLimits, LoaderStep
+from harness.spec.models.power import BoardPower
 
 from .power_servers import script
 from .test_locks import board

@@ -15,7 +15,7 @@ from harness import tools
 from harness.board.power import Switch, powered
 from harness.board.power.snmp import config
 from harness.errors import HostError, ImageError, MachineError, UserError
-from harness.spec.models.board import BoardPower, PowerSnmp
+from harness.spec.models.power import BoardPower, PowerSnmp
 
 from .power_servers import OID, PASSWORD, SECOND, USER, Web, ipmi_sim, script, snmpd, web
 
@@ -188,7 +188,7 @@ def test_ipmi(tmp_path: Path) -> None:
 BY_HAND = """
 from pathlib import Path
 from harness.board.power import Switch
-from harness.spec.models.board import BoardPower
+from harness.spec.models.power import BoardPower
 Switch(BoardPower(manual=True), Path(), "desk-1").on()
 print("done", flush=True)
 """

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import pytest
 
+from harness.board import driver
 from harness.board import line as board_line
 from harness.board.driver import BoardDriver
 from harness.board.line import ConsoleLine
@@ -16,7 +17,8 @@ from harness.board.loader import Dialogue
 from harness.board.power import Switch
 from harness.board.shells import PerLife
 from harness.board.source import BoardSource
-from harness.spec.models.board import BoardPower, LoaderStep, PowerCommands
+from harness.spec.models.board import LoaderStep
+from harness.spec.models.power import BoardPower, PowerCommands
 from harness.system.console import Console
 from harness.system.consoleshell import ConsoleShell
 from harness.system.listener import Listener
@@ -62,8 +64,8 @@ def test_nothing_is_typed_at_a_system_that_goes_down(tmp_path: Path) -> None:
         setattr(system, name, getattr(System, name).__get__(system))
     system.options.timeout_multiplier = 1.0
     system.console_shell = lambda life: ConsoleShell(console, lambda: None, 1.0, life)
-    driver: Any = SimpleNamespace(_bench=bench, _probed=False)
-    shell = cast(PerLife, BoardDriver._make(driver, system))
+    of: Any = SimpleNamespace(_bench=bench, _probed=False)
+    shell = cast(PerLife, BoardDriver._make(of, system))
     inner = cast(Any, shell.make()).shell
     inner._started, inner._life = True, inner.life()  # its server is there
     try:
@@ -114,3 +116,23 @@ def test_a_reset_hears_the_board_again_once_it_is_off(tmp_path: Path) -> None:
 
     Switch(BoardPower(command=command, pause=0.01), tmp_path).cycle(between)
     assert (tmp_path / "asked").read_text().split() == ["off", "between", "on"]
+
+
+@pytest.mark.parametrize(
+    ("words", "awaited"),
+    [
+        (b"", driver.SILENT),
+        (b"U-Boot 2024.01\r\nTFTP error: 'File not found' (1)\r\n=> \r\n", driver.NO_KERNEL),
+        (b"[    0.000000] Booting Linux\r\n", ""),
+    ],
+)
+def test_a_board_that_started_no_kernel_has_still_to_do_so(words: bytes, awaited: str) -> None:
+    source = Going(b"")
+    line = ConsoleLine(source, Dialogue((), {}), restarts=True)
+    board = SimpleNamespace(console=SimpleNamespace(log=False), loader=())
+    of: Any = SimpleNamespace(_bench=SimpleNamespace(board=board), _line=line)
+    line.begin()
+    source.waiting = words
+    line.read(0)
+    said: Any = BoardDriver.awaited
+    assert said.fget(of) == awaited

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from harness.board.faults import SwitchError
 from harness.board.power import command
 from harness.errors import HarnessError, MachineError
-from harness.spec.models.board import BoardPower
+from harness.spec.models.power import BoardPower
 
 T = TypeVar("T")
 POLL_S = 0.5

@@ -10,7 +10,7 @@ from pathlib import Path
 from harness import proc
 from harness.board.programs import located_argv
 from harness.errors import HostError, MachineError
-from harness.spec.models.board import PowerCommands
+from harness.spec.models.power import PowerCommands
 
 limit_s = ContextVar("limit_s", default=60.0)  # in which a switch answers, as its YAML says
 # as a word, or as all that is said: most switches print 1 or 0

@@ -10,7 +10,7 @@ from harness.board.connection import secret
 from harness.board.power.command import limit_s
 from harness.board.programs import located
 from harness.errors import MachineError, UserError
-from harness.spec.models.board import PowerHttp
+from harness.spec.models.power import PowerHttp
 from harness.text import one_line
 
 if TYPE_CHECKING:

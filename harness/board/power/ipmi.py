@@ -7,7 +7,7 @@ from pathlib import Path
 
 from harness.board.connection import secret
 from harness.board.power.command import told
-from harness.spec.models.board import PowerIpmi
+from harness.spec.models.power import PowerIpmi
 
 
 def put(spec: PowerIpmi, base: Path, on: bool) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 from harness.board.power.http import ask
-from harness.spec.models.board import PowerPdudaemon
+from harness.spec.models.power import PowerPdudaemon
 
 
 def put(spec: PowerPdudaemon, base: Path, on: bool) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from harness.board.connection import secret
 from harness.board.power.http import ask, trusted
 from harness.errors import MachineError
-from harness.spec.models.board import PowerRedfish
+from harness.spec.models.power import PowerRedfish
 
 SYSTEMS = "/redfish/v1/Systems"
 RESET = "#ComputerSystem.Reset"

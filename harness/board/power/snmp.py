@@ -10,7 +10,7 @@ from pathlib import Path
 from harness.board.connection import secret
 from harness.board.power.command import told
 from harness.errors import MachineError, UserError
-from harness.spec.models.board import PowerSnmp
+from harness.spec.models.power import PowerSnmp
 
 PATIENCE = ("-r", "2", "-t", "3")  # asked again twice, after 3 s each
 _NUMERIC = re.compile(r"[0-9.]+")

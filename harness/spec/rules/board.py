@@ -8,7 +8,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from harness.spec.models import forms
-from harness.spec.models.board import BoardConsole, BoardPower, LabgridPlace
+from harness.spec.models.board import BoardConsole, LabgridPlace
+from harness.spec.models.power import BoardPower
 from harness.spec.rules import common as checks
 from harness.spec.text.complaints import KeyPath, Problem, nearest
 

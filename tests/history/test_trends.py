@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from harness.history.trends import judged, to_json, trend
@@ -48,6 +50,28 @@ def test_the_newest_and_the_one_before_it() -> None:
     assert trend(series(1), FLOORS).previous is None
     two = trend(series(1, 2), FLOORS)
     assert two.previous is two.series.points[0]
+
+
+@pytest.mark.parametrize(
+    ("values", "mode", "within"),
+    [
+        ([1000, 1400], "exact", 400), ([1000, 700], "exact", -300), ([1000], "exact", 0),
+        ([1000, 5000, 9000, 9200], "exact", 200), ([1000, 9000], "exact", 0), ([1000, 1400], "wall", 0),
+        ([1000, 1500], "size", 500),
+    ],
+)  # fmt: skip
+def test_how_far_the_newest_is_from_where_its_segment_began(values: list[int], mode: str, within: int) -> None:
+    found = trend(series(*values, mode=mode), FLOORS).within
+    assert found == within and isinstance(found, int)
+
+
+def test_a_run_of_an_older_commit_says_nothing_of_the_newest_level() -> None:
+    one = series(1000, 1100, 1300)
+    older = tuple(replace(point, commit=commit) for point, commit in zip(one.points, "aba", strict=True))
+    assert trend(replace(one, points=older), FLOORS).within == 0
+    before = tuple(replace(point, commit=commit) for point, commit in zip(series(1000, 1100, 1200, 1300).points, "abac",
+                                                                        strict=True))  # fmt: skip
+    assert trend(replace(one, points=before), FLOORS).within == 300
 
 
 def test_as_json() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from harness.measure.blame import Commit, RunInputSets, span, told
 from harness.measure.series import Point
 
@@ -72,3 +74,41 @@ def test_of_older_runs_the_yaml_is_told_and_that_the_rest_is_not_recorded() -> N
     assert told(GOOD, BAD, RunInputSets(None, MADE))[0] == "the image's YAML is the same; its packages are not recorded"
     other = replace(BAD, spec="f" * 64, commit="")
     assert told(GOOD, other, RunInputSets()) == ("the image's YAML changed: aaaaaaaa → ffffffff", "no commit is known")
+
+
+@pytest.mark.parametrize(
+    ("count", "packages", "commits"),
+    [
+        (2, "packages: p0 1 → 2, p1 1 → 2", "2 commits: 00000000 c0; 00000000 c1"),
+        (4, "packages: p0 1 → 2, p1 1 → 2, p2 1 → 2, p3 1 → 2",
+         "4 commits: 00000000 c0; 00000000 c1; 00000000 c2; 00000000 c3"),
+    ],
+)  # fmt: skip
+def test_nothing_more_is_counted_where_all_are_shown(count: int, packages: str, commits: str) -> None:
+    before = {f"package p{number}": "1" for number in range(count)}
+    rows = [Commit(f"{number:040x}", f"c{number}") for number in range(count)]
+    assert told(GOOD, BAD, RunInputSets(before, dict.fromkeys(before, "2"), rows)) == (
+        packages, f"commits 33333333..bbbbbbbb: {commits}",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [("a" * 32, "a" * 8), ("a" * 31, "a" * 31), ("a" * 31 + "-", "a" * 31 + "-"), (f"sha256:{'b' * 64}", "b" * 8)],
+)
+def test_a_digest_is_cut_short_and_a_version_is_not(text: str, shown: str) -> None:
+    (line, _) = told(GOOD, BAD, RunInputSets({"lock": "1"}, {"lock": text}))
+    assert line == f"the lock changed: 1 → {shown}"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        (False, False, "the same commit 33333333"), (False, True, "uncommitted changes on 33333333"),
+        (True, True, "the same commit 33333333, with uncommitted changes before and after"),
+        (True, False, "the uncommitted changes on 33333333 are gone"),
+    ],
+)  # fmt: skip
+def test_what_is_said_of_one_commit(before: bool, after: bool, said: str) -> None:
+    found = told(replace(GOOD, changed=before), replace(GOOD, changed=after), RunInputSets(MADE, MADE))
+    assert said in found

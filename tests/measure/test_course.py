@@ -75,3 +75,17 @@ def test_every_change_is_beyond_the_floor_between_two_runs(values: list[int], fl
     off = {one.index for one in found.alone}
     left = [value for index, value in enumerate(values) if index not in off]
     assert [one.after for one in exact_changes(left, floor)] == [one.after for one in found.changes]
+
+
+def test_a_step_as_large_as_the_floor_is_a_small_one() -> None:
+    found = exact_course([0, 100, 200], 100)
+    assert (found.last_good, found.creeping, found.alone) == ({2: 0}, frozenset({2}), ())
+    assert exact_course([0, 99, 200], 100).creeping == frozenset()
+
+
+def test_only_what_comes_next_says_that_a_value_was_alone() -> None:
+    back = exact_course([0, 500, 100, 100], 100)
+    assert ([one.index for one in back.alone], back.changes) == ([1], ()), "back within the floor"
+    later = exact_course([0, 500, 0, 600], 100)
+    assert ([one.index for one in later.alone], [one.index for one in later.changes]) == ([1], [3])
+    assert later.last_good == {3: 2}

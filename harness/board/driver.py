@@ -45,6 +45,7 @@ PROBE_WORD = "harness.probe=console"  # asks the probe for a root shell on the c
 TICK_S = 0.1
 FOLDER = "deploy"
 GUARD_LOG = "guard.log"
+BEFORE = "before.txt"  # what the console said before power-on, or before kexec
 SSH = 22
 SILENT = "its console is silent since power-on (is it the right line, and the power on?)"
 UNANSWERED = "nothing has answered over SSH since power-on, and without a console nobody knows how far it came"
@@ -272,7 +273,13 @@ def prepare(image: Bootable, machine: MachineSpec, options: BootOptions, stack: 
     source = _console(machine, files, options.out)
     dialogue = Dialogue(board.loader, files.names)
     line = ConsoleLine(
-        source, dialogue, restarts=options.reboot, baud=board.console.speed, typing=board.typing, limits=board.limits
+        source,
+        dialogue,
+        restarts=options.reboot,
+        baud=board.console.speed,
+        typing=board.typing,
+        limits=board.limits,
+        before=options.out / BEFORE,
     )
     driver = BoardDriver(bench, files, line, switch, probed)
     stack.enter_context(guarded(machine, claim, options.out / GUARD_LOG, last))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from pathlib import Path
 
 from harness.board.faults import ConsoleServerError, LoaderRefusedError
 from harness.board.loader import Dialogue
@@ -13,6 +14,7 @@ from harness.errors import MachineError
 from harness.spec.models.board import BoardLimits, Typing
 from harness.system.milestones import STAMP
 from harness.system.text import clean
+from harness.system.transcript import Transcript
 
 QUIET_S = 0.5  # how long a board that says it goes off may finish its words
 SILENT_S = 10.0  # of silence after the image's last mark, and it is off: not every kernel says so
@@ -36,17 +38,20 @@ _PIECES = re.compile(rb"[^\n]*\n|[^\n]+")
 class ConsoleLine:
     """The bytes of a board's console, for the thread that listens to them; its `off` is for everybody.
 
-    ``restarts``: a restart is part of the boot, else it ends it.
+    ``restarts``: a restart is part of the boot, else it ends it. ``before``: the file of what came before power-on.
     """
 
     def __init__(
         self, source: BoardSource, dialogue: Dialogue, *, restarts: bool, baud: int | None = None,
         typing: Typing | None = None, limits: BoardLimits | None = None,
+        before: Path | None = None,
     ) -> None:  # fmt: skip
         self._source, self.dialogue, self._restarts = source, dialogue, restarts
         self._typing, self._baud = typing or Typing(), baud or SLOW_BAUD
         self._limits = limits or BoardLimits()
-        self._begun_s = time.monotonic()
+        self._made_s = self._begun_s = time.monotonic()
+        self._unheard, self._before_path = b"", before
+        self._before: Transcript | None = None
         self.kernel = False  # its words since power-on or the last restart
         self.wire = Wire(baud)  # its times are of `time.monotonic`
         self.off = False
@@ -86,6 +91,7 @@ class ConsoleLine:
                 return None
             raise ConsoleServerError(self._source.why or "the console was lost")
         if self.deaf:
+            self._keep(data)
             return b""
         now = time.monotonic()
         if data:
@@ -100,6 +106,16 @@ class ConsoleLine:
         else:
             self._in_time(now)
         return data
+
+    def _keep(self, data: bytes) -> None:
+        """Write down words that are of no boot: they tell why the system that was there did not start the image."""
+        self._unheard += data
+        whole, newline, rest = self._unheard.rpartition(b"\n")
+        self._unheard = rest[-LONGEST_LINE:]
+        if newline and self._before_path is not None:
+            if self._before is None:
+                self._before = Transcript(self._before_path, {})
+            self._before.write(clean(whole + newline), time.monotonic() - self._made_s)
 
     def _in_time(self, now: float) -> None:
         """See that the board, and its boot loader, are within the time that its YAML gives them."""
@@ -122,6 +138,8 @@ class ConsoleLine:
     def close(self) -> None:
         """Let go of the console."""
         self._source.close()
+        if self._before is not None:
+            self._before.close()
 
     def _hear(self, data: bytes) -> None:
         self.heard, self._source.fresh = True, False

@@ -211,5 +211,7 @@ def test_the_system_on_the_board_starts_the_image_by_kexec(tmp_path: Path, minim
                 system.wait_ready()
                 system.prove()
                 assert system.shell.run("echo there").text == "there\n"
-                assert "Linux of the board's own" in system.transcript.read_text()
+                # its words are kept, and are not of the boot
+                assert "Linux of the board's own" not in system.transcript.read_text()
+                assert "Linux of the board's own" in (options.out / "before.txt").read_text()
         assert not board.is_on

@@ -140,9 +140,18 @@ def test_a_board_that_is_well(tmp_path: Path, minimal: Image) -> None:
 
 
 def test_a_console_that_does_not_open(tmp_path: Path, minimal: Image) -> None:
-    found = steps(board(tmp_path, console={"serial": "/dev/no-such-line"}), tmp_path, [str(minimal.folder)])
-    assert "No such file" in found["console"].seen and "plugged in" in found["console"].change
+    (tmp_path / "line").touch()  # no terminal
+    found = steps(board(tmp_path, console={"serial": str(tmp_path / "line")}), tmp_path, [str(minimal.folder)])
+    assert "cannot be opened" in found["console"].seen and "plugged in" in found["console"].change
     assert [step.ok for step in found.values()] == [False, None, None, None, None, None]
+
+
+def test_a_console_that_does_not_appear(tmp_path: Path, minimal: Image) -> None:
+    none = {"serial": "/dev/no-such-line", "timeout": 0.1}
+    found = steps(board(tmp_path, console=none), tmp_path, [str(minimal.folder)])
+    assert found["console"].seen == "it is not there before power-on"  # it may be the board's own
+    assert "no-such-line did not appear within 0.1 s of power-on" in found["speed"].seen
+    assert [step.ok for step in found.values()] == [None, True, False, None, None, None]
 
 
 def test_a_switch_that_fails(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -99,6 +99,16 @@ def test_a_word_of_the_images_own_command_line_is_named_and_judged() -> None:
     assert only(cell(), cell(key={**KEY, "cmdline": "quiet other"})).answer == "same"
 
 
+def test_a_millisecond_that_a_word_costs_is_found_without_calibration() -> None:
+    slow = {"key": {**KEY, "cmdline": "quiet slower"}, "exact": {"ready": 301_000}}
+    assert only(cell(), cell(**slow), Floors()).answer == "worse"
+    assert only(cell(**slow), cell(), Floors()).answer == "better"
+    assert only(cell(), cell(**slow | {"exact": {"ready": 300_750}}), Floors()).answer == "same"
+    for other in ({"sizes": {"total": 10_000_001}}, {"sizes": {}}, {"key": KEY}):
+        assert only(cell(), cell(**slow | other), Floors()).answer == "same", "more than words, or none"
+    assert only(cell(), cell(**slow), Floors({"ready": 2_000})).answer == "same", "measured"
+
+
 def test_what_has_no_exact_times_says_why_and_has_not_passed() -> None:
     for found, why in (
         (only(cell(), cell(exact={}, why="two exact boots did not agree")), "two exact boots did not agree"),

@@ -73,11 +73,11 @@ def test_a_baseline_is_held_until_another_is_accepted(
 
 def test_a_calibrated_floor_counts(where: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = written(tmp_path / "before", results(1))
-    for floor, code in ((100_000, "same"), (99_999, "worse")):
+    for floor, code in ((3_000, "same"), (2_999, "worse")):
         with History.open(where) as history:
             set_floor(history, "images/minimal.yml", "qemu-arm64", {"ready": floor}, key=KEY, how="by hand")
-        assert settle(before, where, results(2, exact=SLOW), tmp_path) == code
-    assert "+33.33 %  floor 99.999 ms\n" in capsys.readouterr().out
+        assert settle(before, where, results(2, exact={"ready": 303_000}), tmp_path) == code
+    assert "+1.00 %  floor 2.999 ms\n" in capsys.readouterr().out
     assert settle(before, where, results(2, key={"qemu": "8"}, exact=SLOW), tmp_path) == "not judged"
     assert "  not judged: exact times not compared" in capsys.readouterr().out
 

@@ -98,7 +98,7 @@ def test_a_line_that_is_cut_is_told(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("console", "kind", "said"),
     [
-        ({"serial": "/dev/no-such-line"}, MachineError, "cannot be opened: .*No such file"),
+        ({"serial": "/dev/null"}, MachineError, "cannot be opened: .*ioctl"),
         ({"serial": "socket://127.0.0.1:PORT"}, MachineError, "cannot be opened: .*refused"),
         ({"serial": "rfc2217://127.0.0.1:PORT?x=y"}, UserError, "not a line of pySerial's"),
         ({"command": ("no-such-program",)}, HostError, "no-such-program is not installed"),

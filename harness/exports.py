@@ -10,6 +10,7 @@ from pathlib import Path
 
 from harness.errors import HostError, UserError
 from harness.store import DOWNLOADS, Store, has_digest
+from harness.text import of_error
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,9 @@ def export(store: Store, folder: Path) -> dict[str, int]:
         folder.mkdir(parents=True, exist_ok=True)
         return {one.name: _export(store, folder, one) for one in KINDS}
     except OSError as error:
-        raise HostError(f"cannot export the cache: {error}", hint="name a folder that you may write") from error
+        raise HostError(
+            f"cannot export the cache: {of_error(error)}", hint="name a folder that you may write"
+        ) from error
 
 
 def _export(store: Store, folder: Path, one: DownloadKind) -> int:

@@ -45,6 +45,8 @@ def replacing(path: Path, *, mode: int | None = None) -> Iterator[IO[bytes]]:
         made = False
         _sync(target.parent)
     except OSError as error:
+        if error.filename == str(scratch):
+            error.filename = str(path)  # the name that the caller knows
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise HostError(f"the disk is full: could not write {path.name} into {target.parent}",
                             hint="free space there, or name another folder") from error  # fmt: skip

@@ -6,6 +6,7 @@ heavy: every start of pytest in an environment that has the harness reads it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +35,7 @@ EPILOG = """Exit codes: 0 all is well, 1 cases failed, 2 your input, 3 this host
 70 a bug, 130 interrupted."""
 SETTINGS = "settings"  # the parameter of a command's function that holds all build settings
 PYTEST_PREFIX = "harness"
+SCHEMAS = ("image", "component", "machine", "plan", "os", "profile", "waivers", "policy", "results")
 COMPRESSIONS = ("lz4", "lz4-fast", "zstd", "gzip", "xz")
 
 
@@ -42,8 +44,8 @@ class Option:
     """An option, or with ``argument`` a word that has no name on the command line.
 
     ``commands`` take it. ``default`` is None where the code decides; ``shown`` then says how. ``many``: it may be given
-    several times, and the values add up. ``words`` are the values that there are, the first words of an argument's
-    grammar. ``under_pytest``: pytest has it too, as ``--harness-NAME``.
+    several times, and the values add up. ``words`` are the values that there are, or of an argument with ``many`` the
+    first words of its grammar. ``under_pytest``: pytest has it too, as ``--harness-NAME``.
     """
 
     name: str
@@ -140,8 +142,8 @@ ARGUMENTS = (
            help="What was bad, of the same kind."),
     Option(name="files", argument=True, many=True, required=True, kind="path", commands=("lint",), metavar="FILE…",
            completes="files", help="YAML of any kind, or folders of them."),
-    Option(name="kind", argument=True, required=True, commands=("schema",), metavar="KIND",
-           help="image, component, machine, plan, os, profile or waivers."),
+    Option(name="kind", argument=True, required=True, commands=("schema",), metavar="KIND", words=SCHEMAS,
+           help="image, component, machine, plan, os, profile, waivers, policy or results."),
     Option(name="action", argument=True, required=True, commands=("cache",), metavar="export|import|verify",
            words=("export", "import", "verify")),
     Option(name="folder", argument=True, kind="path", commands=("cache",), metavar="[FOLDER]",
@@ -207,8 +209,8 @@ BOOTS = (
            help="A word more for the kernel's command line."),
     Option(name="forward", commands=("boot",), many=True, kind="port", metavar="PORT",
            help="Reach this TCP port of the guest on 127.0.0.1."),
-    Option(name="timeout", commands=("boot",), kind="number", default=120.0, metavar="SECONDS",
-           help="Seconds until it must be ready."),
+    Option(name="timeout", commands=("boot",), kind="number", default=120.0, least=0.1, most=86400,
+           metavar="SECONDS", help="Seconds until it must be ready."),
     Option(name="runs", commands=("boot",), kind="whole number", default=1, least=1, most=1000, metavar="N",
            help="Boot so often: wall times as medians."),
     Option(name="within", commands=("boot",), kind="number", least=0.1, most=100, metavar="PERCENT",
@@ -221,7 +223,7 @@ BOOTS = (
            help="One more disk of a QEMU machine: 512M, 2G."),
     Option(name="data", commands=("boot",), kind="path", metavar="FILE",
            help="Give the image this user-data, on a CD labelled cidata."),
-    Option(name="pairs", commands=("compare",), kind="whole number", default=0, least=0, metavar="N",
+    Option(name="pairs", commands=("compare",), kind="whole number", default=0, least=0, most=1000, metavar="N",
            help="Compare wall times of this many pairs of boots instead."),
     Option(name="image", commands=("machine",), many=True, metavar="IMAGE", completes="images", shown="minimal",
            help="The image that `check` boots."),
@@ -238,10 +240,10 @@ RUNS = (
            under_pytest=True, help="Where results and transcripts go."),
     Option(name="keyword", short="k", commands=("matrix",), default="", metavar="WORDS",
            help="Only cases that match, as pytest's -k."),
-    Option(name="workers", short="n", commands=("matrix",), kind="whole number", metavar="N",
+    Option(name="workers", short="n", commands=("matrix",), kind="whole number", least=0, most=1000, metavar="N",
            shown="by cores and memory", help="Processes that run cases side by side."),
-    Option(name="timeout-multiplier", commands=RUNNERS, kind="number", default=1.0, least=0.01, metavar="N",
-           under_pytest=True, help="Multiply every time limit, for slow hosts."),
+    Option(name="timeout-multiplier", commands=RUNNERS, kind="number", default=1.0, least=0.01, most=1000,
+           metavar="N", under_pytest=True, help="Multiply every time limit, for slow hosts."),
     Option(name="resume", commands=("matrix",), kind="flag", under_pytest=True,
            help="Go on with the run in --results (or the latest): finished cells stay."),
     Option(name="deadline", commands=("matrix",), metavar="WHEN",
@@ -262,7 +264,7 @@ RUNS = (
     Option(name="figure", short="f", commands=("history",), metavar="NAME",
            help="Only this figure; of one cell, in detail."),
     Option(name="mode", commands=("history",), metavar="NAME", help="Only exact, wall or size."),
-    Option(name="last", commands=("history",), kind="whole number", default=30, least=1, metavar="N",
+    Option(name="last", commands=("history",), kind="whole number", default=30, least=1, most=1_000_000, metavar="N",
            help="How many runs to show."),
     Option(name="all-keys", commands=("history",), kind="flag", help="Earlier keys too: another QEMU, another line."),
     Option(name="runs", commands=("history",), kind="flag", help="List the runs."),
@@ -306,7 +308,7 @@ REST = (
            help="The image that you expect: its YAML, built folder, digest or name."),
     Option(name="machine", short="m", commands=("verify",), metavar="MACHINE", completes="machines",
            help="The machine that you expect: its name, or its YAML."),
-    Option(name="max-age", commands=("verify",), kind="whole number", least=1, metavar="DAYS",
+    Option(name="max-age", commands=("verify",), kind="whole number", least=1, most=36500, metavar="DAYS",
            help="How old it may be."),
     Option(name="no-waivers", commands=("verify",), kind="flag", help="Accept none that rests on a waiver."),
     Option(name="policy", commands=("verify",), kind="path", metavar="FILE", completes="files",
@@ -317,7 +319,7 @@ REST = (
     Option(name="qemu", commands=("verify",), kind="path", metavar="PATH", help="The QEMU that it was booted with."),
     Option(name="all", commands=("clean",), kind="flag", help="Downloads too: the next build needs the network."),
     Option(name="dry-run", commands=("clean",), kind="flag", help="Only say what would go."),
-    Option(name="to", commands=("clean",), kind="number", least=0, metavar="MB",
+    Option(name="to", commands=("clean",), kind="number", least=0, most=1e9, metavar="MB",
            help="Only until it takes so much, the longest unused first."),
     Option(name="output", short="o", commands=("build",), kind="path", metavar="DIR",
            help="Copy the images to DIR/NAME-ARCH."),
@@ -368,4 +370,28 @@ def pytest_values(getoption: Any) -> dict[str, Any]:
     return {row.key: getoption(row.pytest_key) for row in UNDER_PYTEST}
 
 
-PYTEST_TYPES: Mapping[OptionKind, Any] = {"path": Path, "number": float, "whole number": int}
+def limits(row: Option) -> str:
+    """Return which numbers a row takes, as in ``1 to 1000``."""
+    return f"{row.least:g} to {row.most:.12g}"
+
+
+def limited(row: Option) -> str:
+    """Return what a row's help says beyond its words: of a number, its limits."""
+    return f" From {limits(row)}." if row.kind in NUMBERS else ""
+
+
+def number_of(row: Option, text: str) -> float:
+    """Return a number that a row takes; ValueError says what was given and what is expected."""
+    whole = row.kind == "whole number"
+    try:
+        value = int(text) if whole else float(text)
+        fits = math.isfinite(value) and (row.least or 0) <= value <= (row.most or math.inf)
+    except (ValueError, OverflowError):
+        fits = False
+    if not fits:
+        raise ValueError(f"{text[:60]!r} is not a {'whole ' if whole else ''}number from {limits(row)}")
+    return value
+
+
+PYTEST_TYPES: Mapping[OptionKind, Any] = {"path": Path}
+NUMBERS = ("number", "whole number")

@@ -5,6 +5,9 @@ Without them the fixtures alone are there, to say what is missing.
 
 from __future__ import annotations
 
+import argparse
+from functools import partial
+
 import pytest
 
 from harness import options
@@ -30,9 +33,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         elif row.many:
             add(row.pytest_name, dest=row.pytest_key, action="append", default=[], metavar=row.metavar, help=row.help)
         else:
-            kind = options.PYTEST_TYPES.get(row.kind, str)
+            kind = partial(_number, row) if row.kind in options.NUMBERS else options.PYTEST_TYPES.get(row.kind, str)
             add(row.pytest_name, dest=row.pytest_key, type=kind, default=row.default, metavar=row.metavar,
                 help=row.help, choices=row.words or None)  # fmt: skip
+
+
+def _number(row: options.Option, text: str) -> float:
+    try:
+        return options.number_of(row, text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -20,6 +20,7 @@ from typing import IO, Any
 
 from harness import files
 from harness.errors import HostError
+from harness.text import of_error
 
 
 def digest_of(value: object) -> str:
@@ -306,7 +307,7 @@ class Store:
                 raise self._full(what) from error
             if error.errno in (errno.EACCES, errno.EROFS, errno.ENOTDIR):
                 raise HostError(
-                    f"cannot write to the cache: {error}", hint="set HARNESS_CACHE to a folder you may write"
+                    f"cannot write to the cache: {of_error(error)}", hint="set HARNESS_CACHE to a folder you may write"
                 ) from error
             raise
 

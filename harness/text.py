@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 LONGEST_LINE = 500  # characters of a stranger's line in a message
 LONGEST_TEXT = 100_000  # characters of a stranger's text of several lines
 CUT = "..."
@@ -21,6 +23,14 @@ def one_line(text: str, limit: int | None = LONGEST_LINE) -> str:
 def lines(text: str, limit: int | None = LONGEST_TEXT) -> str:
     """Return a stranger's text like `one_line`, with its line ends and tabs as they are."""
     return _bounded(text, "\n\t", limit)
+
+
+def of_error(error: BaseException) -> str:
+    """Return what an exception says; an OSError without its number, as ``a/b: Permission denied``."""
+    if not isinstance(error, OSError) or not error.strerror:
+        return str(error)
+    name = error.filename.decode("utf-8", "replace") if isinstance(error.filename, bytes) else error.filename
+    return f"{name}: {error.strerror}" if isinstance(name, (str, Path)) else error.strerror
 
 
 def visible(letter: str) -> str:

@@ -14,6 +14,7 @@ from harness import options, paths
 from harness.build.settings import Settings
 from harness.cli import app, certificates, host, images, lab, nights, reference, runs
 from harness.cli.app import ORDER
+from harness.commands.images import schema
 from harness.errors import EXIT_BUG, EXIT_HOST, EXIT_INTERRUPTED, HostError, ImageError, UserError
 from harness.show import frame
 
@@ -120,12 +121,41 @@ def test_the_page_of_the_commands_is_made_from_the_table() -> None:
         (["boot", "x.yml", "-m", "y", "--forward", "http"], "1 to 65535"),
         (["build", "x.yml", "--compresion", "xz"], "--compression"),
         (["mtrix"], "did you mean 'matrix'?"),
+        (["boot", "x.yml"], "Missing option '--machine'"),
+        (["calibrate", "x.yml"], "Missing option '--machine'"),
+        (["boot", "x.yml", "-m", "y", "--timeout", "0"], "'0' is not a number from 0.1 to 86400"),
+        (["boot", "x.yml", "-m", "y", "--timeout", "nan"], "'nan' is not a number"),
+        (["boot", "x.yml", "-m", "y", "--runs", "x"], "'x' is not a whole number from 1 to 1000"),
+        (["matrix", "--workers", "-3"], "'-3' is not a whole number"),
+        (["history", "--last", "9" * 5000], "is not a whole number"),
+        (["cache", "bogus"], "'bogus' is not one of 'export', 'import', 'verify'"),
+        (["cache", "verify", "folder"], "takes no folder"),
+        (["machine", "check"], "takes one machine, and none was given"),
+        (["completion", "tcsh"], "'tcsh' is not one of 'bash'"),
+        (["compare", "minimal", "nosuch", "-m", "qemu-arm64"], "nothing called 'nosuch'"),
+        (["compare", "a", "b"], "nothing called 'a'"),
+        (["build", "minimal", "--arch", ""], "no architecture given"),
+        (["matrix", "a.yml", "b.yml"], "b.yml is a second plan"),
+        (["matrix", "--durations-of", "results.json"], "--durations-of is for --shard"),
+        (["new", "qqqq"], "harness library list"),
         (["build", str(paths.CASES / "images/minimal.yml"), "--arch", "amd46"], "did you mean amd64?"),
     ],
 )
 def test_a_mistake_is_answered_with_what_was_meant(words: list[str], said: str) -> None:
     done = harness(*words)
     assert (done.returncode, said in done.stderr) == (2, True), done.stderr
+
+
+def test_every_number_has_its_limits_and_every_schema_its_word() -> None:
+    for row in options.OPTIONS:
+        assert row.kind not in options.NUMBERS or None not in (row.least, row.most), row.name
+    assert set(options.SCHEMAS) == set(schema.SCHEMAS)
+
+
+def test_numbers_are_judged_under_pytest_as_on_the_command_line(tmp_path: Path) -> None:
+    argv = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--harness-timeout-multiplier", "nan"]
+    done = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, "'nan' is not a number from 0.01" in done.stderr) == (4, True), done.stderr
 
 
 def test_unknown_subcommand_is_the_users_mistake() -> None:

@@ -104,8 +104,8 @@ def test_the_shell_completes_their_names() -> None:
     ("words", "message"),
     [
         (("show", "ngnx"), "the library has no component 'ngnx'"),
-        (("show",), "show what"),
-        (("list", "nginx"), "list takes no word"),
+        (("show",), "show takes a component's name"),
+        (("list", "nginx"), "library list takes no word"),
         (("remove", "nginx"), "unknown action 'remove'"),
     ],
 )

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ast
+from pathlib import Path
+
 import pytest
 
-from harness import text
+from harness import paths, text
 
 HOSTILE = [
     ("a\nb", "a\\nb"), ("a\rb", "a\\rb"), ("a\0b\x7f\x9b", "a\\x00b\\x7f\\x9b"), ("\x1b[2Jx", "\\x1b[2Jx"),
@@ -22,6 +25,25 @@ def test_what_cannot_be_seen_is_spelt_out(given: str, shown: str) -> None:
 
 def test_several_lines_keep_their_ends_and_tabs() -> None:
     assert text.lines("a\tb\nc\r\x1b") == "a\tb\nc\\r\\x1b"
+
+
+def test_what_the_system_says_has_no_number(tmp_path: Path) -> None:
+    with pytest.raises(OSError) as caught:
+        (tmp_path / "no" / "such").read_bytes()
+    assert text.of_error(caught.value) == f"{tmp_path}/no/such: No such file or directory"
+    assert text.of_error(OSError(13, "Permission denied")) == "Permission denied"
+    assert text.of_error(ValueError("odd")) == "odd"
+
+
+def test_no_message_shows_an_os_errors_number() -> None:
+    found = []
+    for file in sorted((paths.TOP / "harness").rglob("*.py")):
+        for caught in ast.walk(ast.parse(file.read_text())):
+            if isinstance(caught, ast.ExceptHandler) and caught.type and "OSError" in ast.unparse(caught.type):
+                shown = (one.value for one in ast.walk(caught) if isinstance(one, ast.FormattedValue))
+                found += [f"{file}:{one.lineno}: {{{one.id}}}" for one in shown
+                          if isinstance(one, ast.Name) and one.id == caught.name]  # fmt: skip
+    assert found == [], "harness.text.of_error says it in words"
 
 
 def test_what_can_be_seen_stays() -> None:

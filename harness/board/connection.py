@@ -16,6 +16,7 @@ from harness.board.sshconfig import Hop, configured
 from harness.board.trust import HostTrust
 from harness.errors import HarnessError, MachineError, UserError
 from harness.spec.models.board import SshTarget
+from harness.text import of_error
 
 if TYPE_CHECKING:
     from paramiko import Channel, PKey, SSHClient
@@ -103,7 +104,7 @@ class Connection:
         except paramiko.ChannelException as error:
             raise NoSessionError(f"{_name(self.target)} opens no session: {error.text}") from error
         except (paramiko.SSHException, OSError) as error:
-            raise UnreachableError(f"{_name(self.target)} opens no session: {error}") from error
+            raise UnreachableError(f"{_name(self.target)} opens no session: {of_error(error)}") from error
 
     def close(self) -> None:
         """End it."""

@@ -28,6 +28,7 @@ from harness.patterns import Pattern, compiled
 from harness.spec.models.board import BoardConsole, SshConsole, SshTarget
 from harness.system.channels import GATHER_S, PIECE, SEND_S, PipeSource
 from harness.system.text import clean
+from harness.text import of_error
 
 if TYPE_CHECKING:
     from paramiko import Channel
@@ -88,7 +89,7 @@ class SerialSource(BoardSource):
             raise UserError(f"the console {self._name} is not a line of pySerial's: {error}") from error
         except (serial.SerialException, OSError) as error:
             if "expected a string in the form" in str(error):
-                raise UserError(f"the console {self._name} is not a line of pySerial's: {error}") from error
+                raise UserError(f"the console {self._name} is not a line of pySerial's: {of_error(error)}") from error
             raise ConsoleServerError(
                 f"the console {self._name} cannot be opened: {_reason(error)}",
                 hint="is it plugged in, this user's to open (group dialout), and in no other program's hands?"
@@ -167,7 +168,7 @@ class SshSource(BoardSource):
         except TimeoutError:
             return b""
         except OSError as error:
-            self.why = f"{self._what} was lost: {error}"
+            self.why = f"{self._what} was lost: {of_error(error)}"
             return None
         if not data:
             code = self._channel.recv_exit_status() if self._channel.status_event.wait(END_S) else None

@@ -26,6 +26,7 @@ from harness.files import write
 from harness.spec.models.board import Board, Netboot
 from harness.system.segments import join
 from harness.system.shell import IncapableShellError
+from harness.text import of_error
 
 SERVED_S = 5.0  # for dnsmasq to listen
 LOAD_S = 120.0
@@ -74,7 +75,7 @@ def gather(
             join(segments, folder / "initrd")
         write(folder / CMDLINE, f"{cmdline}\n")
     except OSError as error:
-        raise HostError(f"cannot put the image's files together: {error}") from error
+        raise HostError(f"cannot put the image's files together: {of_error(error)}") from error
     return BootFiles(folder, cmdline, here.absolute())
 
 

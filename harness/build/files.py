@@ -11,6 +11,7 @@ from harness.spec import host_file
 from harness.spec.models.container import File
 from harness.spec.models.image import ImageSpec
 from harness.spec.rules.references import ARCH_WORD
+from harness.text import of_error
 from harness.tree.tree import Tree, clean
 
 
@@ -26,7 +27,7 @@ def content(file: File, spec: ImageSpec) -> bytes | None:
         if file.optional:
             return None
         # it was there when the image's files were judged
-        raise UserError(f"files: {file.path}: cannot read its source any more: {error}") from error
+        raise UserError(f"files: {file.path}: cannot read its source any more: {of_error(error)}") from error
 
 
 def for_arch(spec: ImageSpec, arch: Arch) -> ImageSpec:

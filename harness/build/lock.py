@@ -11,6 +11,7 @@ from harness import files
 from harness.build.packages import DebianPackage, Resolution, package_from
 from harness.errors import HostError, UserError
 from harness.spec.image_reference import DIGEST
+from harness.text import of_error
 
 FORMAT = 1
 MAX_BYTES = 64 << 20
@@ -108,7 +109,7 @@ class PackageLock:
         try:
             files.write_json(self.path, data)
         except OSError as error:
-            raise HostError(f"cannot write the lock: {error}") from error
+            raise HostError(f"cannot write the lock: {of_error(error)}") from error
 
 
 def request_key(names: Sequence[str]) -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.errors import HostError, UserError
+from harness.text import of_error
 
 APT = Path("/etc/apt")
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
@@ -124,7 +125,9 @@ def read_host(etc: Path = APT) -> Iterator[PackageSource]:
         try:
             text = path.read_text(encoding="utf-8", errors="replace")
         except OSError as error:
-            raise HostError(f"cannot read the host's apt sources: {error}", hint="or set the mirror setting") from error
+            raise HostError(
+                f"cannot read the host's apt sources: {of_error(error)}", hint="or set the mirror setting"
+            ) from error
         yield from reader(text)
 
 

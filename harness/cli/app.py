@@ -47,6 +47,22 @@ class Port(click.ParamType[int]):
         raise self.fail(f"{text!r} is not a port: {more if ':' in text else '1 to 65535'}", param, ctx)
 
 
+class Number(click.ParamType[float]):
+    """A number, within the limits of its row."""
+
+    name = "number"
+
+    def __init__(self, row: Option) -> None:
+        self._row = row
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Return the number; a wrong one ends the command with what is expected."""
+        try:
+            return options.number_of(self._row, str(value))
+        except ValueError as error:
+            raise self.fail(str(error), param, ctx) from None
+
+
 class Commands(click.Group):
     """The subcommands in the order of work, and the nearest one for a name that is none."""
 
@@ -84,20 +100,18 @@ def _parameter(row: Option) -> click.Parameter:
     if row.kind == "flag":
         return click.Option(names, is_flag=True, default=False, help=row.help)
     shown: bool | str = row.shown or (row.default not in (None, "", 0))
-    return click.Option(names, type=kind, default=row.default, required=row.required, multiple=row.many, help=row.help,
-                        metavar=row.metavar or None, envvar=row.env or None, show_envvar=True, show_default=shown,
-                        shell_complete=_complete(row))  # fmt: skip
+    # to click a default of None is a value, and what has one is not required
+    default = {} if row.default is None else {"default": row.default}
+    return click.Option(names, type=kind, required=row.required, multiple=row.many, metavar=row.metavar or None,
+                        help=row.help + options.limited(row), envvar=row.env or None, show_envvar=True,
+                        show_default=shown, shell_complete=_complete(row), **default)  # fmt: skip
 
 
 def _type(row: Option) -> Any:
-    if row.words and not row.argument:
+    if row.words and not (row.argument and row.many):
         return click.Choice(row.words)
-    if row.kind == "number":
-        return click.FloatRange(row.least, row.most)
-    if row.kind == "whole number":
-        return click.IntRange(
-            None if row.least is None else int(row.least), None if row.most is None else int(row.most)
-        )
+    if row.kind in options.NUMBERS:
+        return Number(row)
     return {"path": click.Path(path_type=Path), "port": Port(), "flag": bool}.get(row.kind, str)
 
 

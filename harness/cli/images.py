@@ -119,7 +119,7 @@ def build(
 
     return module.build(
         images,
-        ",".join(arch) or "all",
+        ",".join(arch) if arch else "all",
         replace(settings, format=format_),
         output=output,
         explain_size=explain_size,
@@ -188,5 +188,5 @@ def sbom(
     """
     from harness.commands.images import sbom as module
 
-    request = module.SbomRequest(",".join(arch) or "host", output, format_, as_json=json)
+    request = module.SbomRequest(",".join(arch) if arch else "host", output, format_, as_json=json)
     return module.sbom(words, settings, request)

@@ -117,7 +117,10 @@ def _default(row: Option) -> str:
 
 def _meaning(row: Option) -> str:
     words = f" One of: {', '.join(row.words)}." if row.words and not row.help else ""
-    return f"{row.help}{words}{' Repeatable.' if row.many and not row.argument else ''}".strip() or "–"
+    return (
+        f"{row.help}{words}{options.limited(row)}{' Repeatable.' if row.many and not row.argument else ''}".strip()
+        or "–"
+    )
 
 
 def _escaped(text: str) -> str:

@@ -20,6 +20,7 @@ from harness.spec.models.machine import MachineSpec, Qemu
 from harness.system import host
 from harness.system.channels import FileSource
 from harness.system.record import Mode
+from harness.text import of_error
 
 KVM = Path("/dev/kvm")
 TRIAL_S = 8.0  # a Linux that KVM really runs says its last word within one
@@ -89,7 +90,7 @@ def verdict(arch: Arch, kernel: Path | None, device: Path | None = None, *, tria
             return known[key]
     except OSError as error:
         raise HostError(
-            f"cannot keep the verdict on KVM: {error}", hint="set HARNESS_CACHE to a writable folder"
+            f"cannot keep the verdict on KVM: {of_error(error)}", hint="set HARNESS_CACHE to a writable folder"
         ) from error
 
 

@@ -13,6 +13,7 @@ from harness.arch import ARCHES
 from harness.emulator.argv import Launch, emulated, is_type
 from harness.errors import HostError
 from harness.store import file_digest
+from harness.text import of_error
 
 _LINUX_ROM, _OTHER_ROM = "linuxboot_dma.bin", "pvh.bin"
 _LINUX_HEADER = (0x202, b"HdrS")  # Linux's x86 boot protocol
@@ -56,7 +57,7 @@ def inputs(launch: Launch) -> dict[str, str]:
     try:
         return {name: _digest(path, *_state(path)) for name, path in files.items()}
     except OSError as error:
-        raise HostError(f"cannot read what QEMU would: {error}") from None
+        raise HostError(f"cannot read what QEMU would: {of_error(error)}") from None
 
 
 def firmware_names(launch: Launch) -> list[str]:

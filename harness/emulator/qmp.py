@@ -9,6 +9,7 @@ import time
 from typing import Any
 
 from harness.errors import MachineError
+from harness.text import of_error
 
 ANSWER_S = 20.0
 MOST_ANSWER = 1 << 20  # bytes
@@ -48,7 +49,9 @@ class Qmp:
         except ConnectionError:
             pass  # its end: all is heard
         except (OSError, ValueError) as error:
-            raise MachineError(f"whether a reset ended QEMU is not known, for its monitor failed: {error}") from error
+            raise MachineError(
+                f"whether a reset ended QEMU is not known, for its monitor failed: {of_error(error)}"
+            ) from error
         return self._reset
 
     def forwards(self) -> dict[int, int]:
@@ -77,7 +80,7 @@ class Qmp:
                 if "error" in answer:
                     raise MachineError(f"QEMU refused {command}: {_field(answer['error'], 'desc') or answer['error']}")
         except (OSError, ValueError) as error:
-            raise MachineError(f"QEMU's monitor did not take {command}: {error}") from error
+            raise MachineError(f"QEMU's monitor did not take {command}: {of_error(error)}") from error
         raise MachineError(f"QEMU's monitor did not answer {command}")
 
     def _hear(self) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from harness.emulator.witness import FrameFile
 from harness.errors import HostError
 from harness.system.channels import ConsoleSource, FileSource, fifos
 from harness.system.folder import BootFolder
+from harness.text import of_error
 
 FRAMES = "frames.pcap"
 
@@ -61,7 +62,7 @@ def run_qemu(launch: Launch, out: Path) -> Running:
             try:
                 pipes = fifos(pipe)
             except OSError as error:
-                raise HostError(f"cannot make the console's pipes: {error}") from error
+                raise HostError(f"cannot make the console's pipes: {of_error(error)}") from error
             failed.callback(pipes.close)
             console = f"pipe,path={qemu.escape(pipe)}"
         if launch.frames:

@@ -19,6 +19,7 @@ from harness.system.milestones import finder
 from harness.system.options import BootOptions
 from harness.system.system import System
 from harness.system.transcript import Transcript
+from harness.text import of_error
 
 LAST_PORT = 65535
 MIB = 1 << 20
@@ -117,4 +118,4 @@ def _transcript(options: BootOptions, made: Prepared) -> Transcript:
     try:
         return Transcript(BootFolder(options.out).transcript, facts)
     except OSError as error:
-        raise HostError(f"cannot write the transcript: {error}") from error
+        raise HostError(f"cannot write the transcript: {of_error(error)}") from error

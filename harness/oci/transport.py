@@ -18,6 +18,7 @@ from harness.errors import UserError
 from harness.oci.registries import RegistryPlace
 from harness.oci.trouble import FailureKind, RegistryError, failed, kind_of, words
 from harness.patience import Patience
+from harness.text import of_error
 
 REDIRECTS = 5
 # what is packed has a digest of its own: it comes as it is
@@ -197,5 +198,5 @@ def _verify(place: RegistryPlace) -> ssl.SSLContext | bool:
                 context.load_cert_chain(path, path.with_suffix(".key"))
         except (OSError, ssl.SSLError) as error:
             hint = "a certificate as PEM; X.cert needs X.key beside it"
-            raise UserError(f"{path} cannot be used: {error}", hint=hint) from None
+            raise UserError(f"{path} cannot be used: {of_error(error)}", hint=hint) from None
     return context

@@ -23,6 +23,7 @@ from harness.spec.models.image import ImageSpec
 from harness.spec.models.machine import MachineSpec
 from harness.spec.models.plan import Budget, Plan
 from harness.spec.text.reader import Document, content_of, parse
+from harness.text import of_error
 
 DEFAULT_PLAN = paths.CASES / "matrix.yml"
 SIZE_BUDGET = 35.0  # MB, unless the plan says otherwise
@@ -153,7 +154,7 @@ def handed(path: Path) -> RunInputs:
     try:
         found = RunInputs.model_validate_json(path.read_bytes())
     except (OSError, ValidationError) as error:
-        raise UserError(f"cannot read {path}: {error}", hint=f"unset {HANDED}") from None
+        raise UserError(f"cannot read {path}: {of_error(error)}", hint=f"unset {HANDED}") from None
     images = (one.model_copy(update={"login": with_password(one)}) if isinstance(one, OsSpec) else one
               for one in found.images)  # fmt: skip
     return found.model_copy(update={"images": tuple(images)})

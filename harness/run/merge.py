@@ -16,6 +16,7 @@ from harness.run.folder import RunFolder
 from harness.run.outcome import PYTEST_OK
 from harness.run.results_model import CellResult, Results
 from harness.store import digest_of
+from harness.text import of_error
 
 _ID = re.compile(r"\w[\w.-]*")
 KEPT = ("built", "booted", "case", "partial", "repeated", "note")  # of a part's events, as they are
@@ -88,7 +89,7 @@ def write(parts: Sequence[HostPart], told: Sequence[Event], out: RunFolder) -> R
                 if source.is_dir():
                     shutil.copytree(source, out.cell(row["id"]), ignore=_links)
     except (OSError, shutil.Error) as error:
-        raise HostError(f"cannot copy the transcripts to {out}: {error}") from None
+        raise HostError(f"cannot copy the transcripts to {out}: {of_error(error)}") from None
     for event in told:
         out.events.tell(**_moved(event, out))
     found = results.fold(out.read_events())
@@ -149,7 +150,7 @@ def _shards(parts: Sequence[HostPart], *, partial: bool) -> Iterator[str]:
         if not shard:
             yield f"{folder} is not a shard, but others are"
         elif shard["split"] != known[0]["split"] or shard["every"] != known[0]["every"]:
-            yield f"{folder} is of another split: every host needs the same plan and the same --durations"
+            yield f"{folder} is of another split: every host needs the same plan and the same --durations-of"
     numbers = {shard["number"] for shard in known}
     if not partial and (missing := sorted(set(range(1, known[0]["of"] + 1)) - numbers)):
         yield f"of {known[0]['of']} shards there is no {', '.join(map(str, missing))} (--partial does without)"

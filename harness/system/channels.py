@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from harness.errors import ImageError, MachineError, UserError
+from harness.text import of_error
 
 PIECE = 256 << 10  # most bytes taken at once
 # A serial port hands over byte by byte: after a pause of this long many come at once, for one wake-up of this process.
@@ -68,7 +69,7 @@ class PipeSource:
             except BlockingIOError:
                 continue
             except OSError as error:
-                raise MachineError(f"the console takes no input: {error}") from error
+                raise MachineError(f"the console takes no input: {of_error(error)}") from error
 
     def close(self) -> None:
         for descriptor in {self._out, self._in}:

@@ -17,6 +17,7 @@ from harness.system.channels import ConsoleSource
 from harness.system.frames import Frame
 from harness.system.listener import Listener
 from harness.system.text import Stripper
+from harness.text import of_error
 
 if TYPE_CHECKING:
     _Base = SpawnBase[bytes]
@@ -87,7 +88,7 @@ class Console(_Base):
         except HarnessError as error:
             self.error = error
         except OSError as error:
-            self.error = HostError(f"cannot keep the console: {error}")
+            self.error = HostError(f"cannot keep the console: {of_error(error)}")
         finally:
             with self.changed:
                 self.ended = True

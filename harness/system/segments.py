@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 from harness.errors import HostError
+from harness.text import of_error
 
 CPIO_ALIGN = 4
 
@@ -20,7 +21,7 @@ def join(parts: list[Path], out: Path) -> None:
                     shutil.copyfileobj(stream, joined, 1 << 20)
                 joined.write(b"\0" * (-joined.tell() % CPIO_ALIGN))
     except OSError as error:
-        raise HostError(f"cannot write the initrd of a probed boot: {error}") from error
+        raise HostError(f"cannot write the initrd of a probed boot: {of_error(error)}") from error
 
 
 def join_by_hand(parts: list[Path], out: Path) -> str:

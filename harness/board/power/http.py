@@ -11,7 +11,7 @@ from harness.board.power.command import limit_s
 from harness.board.programs import located
 from harness.errors import MachineError, UserError
 from harness.spec.models.power import PowerHttp
-from harness.text import one_line
+from harness.text import of_error, one_line
 
 if TYPE_CHECKING:
     from httpx2 import Response
@@ -84,7 +84,7 @@ def _trust(ca: Path | None) -> Any:
     try:
         return ssl.create_default_context(cafile=str(ca))
     except OSError as error:
-        raise UserError(f"cannot read the certificates {ca}: {error}") from error
+        raise UserError(f"cannot read the certificates {ca}: {of_error(error)}") from error
 
 
 def _place(url: str) -> str:

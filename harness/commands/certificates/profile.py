@@ -20,7 +20,8 @@ def profile(action: str, name: str | None, *, as_json: bool) -> int:
         found = load_profile(name)
         text, data = list(_lines(found)), _plain(found)
     else:
-        raise UserError(f"nothing to do for {action!r}", hint="harness profile list, or harness profile show NAME")
+        raise UserError(f"harness profile {action} takes {'no name' if name else 'a name'}",
+                        hint="harness profile list, or harness profile show NAME")  # fmt: skip
     print(json.dumps(data, indent=1) if as_json else "\n".join(text))
     return EXIT_OK
 

@@ -22,10 +22,8 @@ def cache(action: str, folder: Path | None = None, *, as_json: bool = False) -> 
     if action == "verify" and folder is None:
         return _verify(as_json=as_json)
     if action not in ACTIONS or folder is None:
-        raise UserError(
-            f"cannot {action} a cache{'' if folder else ' without a folder'}",
-            hint="harness cache export FOLDER, import FOLDER, or verify",
-        )
+        what = "takes no folder" if folder else "takes a folder"
+        raise UserError(f"harness cache {action} {what}", hint="harness cache export FOLDER, import FOLDER, or verify")
     act, where = ACTIONS[action]
     counts = act(Store(paths.cache_dir()), folder)
     if as_json:

@@ -16,6 +16,7 @@ from harness.errors import HostError, UserError
 from harness.image import Image
 from harness.show.frame import progress
 from harness.store import damage_of
+from harness.text import of_error
 
 
 def build(
@@ -68,8 +69,8 @@ def _copy(image: Image, output: Path) -> Image:
             shutil.rmtree(final)
         scratch.rename(final)
     except (OSError, shutil.Error) as error:
-        raise UserError(f"cannot copy the image to {final}: {error}", hint="-o names a folder that you may write"
-                        ) from error  # fmt: skip
+        raise UserError(f"cannot copy the image to {final}: {of_error(error)}",
+                        hint="-o names a folder that you may write") from error  # fmt: skip
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     return Image(final)

@@ -28,7 +28,8 @@ def library(action: str, words: Sequence[str], settings: Settings, *, as_json: b
     if action not in ACTIONS:
         raise UserError(f"unknown action {action!r}", hint=f"one of: {', '.join(ACTIONS)}")
     if (action == "list") == bool(words):
-        raise UserError("list takes no word" if words else f"{action} what?", hint="see harness library --help")
+        what = "no word" if words else "a component's name" if action == "show" else "a word to look for"
+        raise UserError(f"harness library {action} takes {what}", hint="harness library list, show NAME, search WORD")
     chosen = _named(words) if action == "show" else _found(words)
     rows = [{**row(one), **({"size": sizes(one, settings)} if action == "show" else {})} for one in chosen]
     if as_json:

@@ -20,6 +20,7 @@ from harness.report.words import visible
 from harness.sbom import cyclonedx, diff, spdx
 from harness.show.frame import progress
 from harness.spec.named import image_named
+from harness.text import of_error
 
 DIFF = "diff"
 # of each format: how its files' names end, and what makes it of an SPDX document
@@ -79,7 +80,9 @@ def of(image: Image) -> dict[str, Any]:
     try:
         return spdx.document(image.manifest, copyright_of, int(text))
     except (OSError, KeyError) as error:
-        raise UserError(f"{image.folder} is not a whole image: {error!r}", hint="build the image again") from error
+        raise UserError(
+            f"{image.folder} is not a whole image: {of_error(error)}", hint="build the image again"
+        ) from error
 
 
 def _images(words: Sequence[str], settings: Settings, arches: str) -> list[Image]:

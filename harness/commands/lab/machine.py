@@ -59,7 +59,9 @@ def act(action: str, names: Sequence[str], images: Sequence[str], settings: Sett
         from harness.commands.lab.machine_check import check
 
         return check(one, images or ["minimal"], settings, as_json=as_json)
-    raise UserError(f"cannot {action} {len(names)} machines", hint="harness machine list, check FILE, or free NAME")
+    given = f"{len(names)} were given" if names else "none was given"
+    raise UserError(f"harness machine {action} takes one machine, and {given}",
+                    hint="harness machine list, check FILE, or free NAME")  # fmt: skip
 
 
 def show(places: Sequence[Path], *, as_json: bool) -> int:

@@ -13,7 +13,7 @@ from harness.build.settings import Settings
 from harness.commands.nights import gate, retain, running, settle, views, watch
 from harness.commands.nights.request import CasePaths, Request
 from harness.commands.specs import tell
-from harness.errors import HarnessError
+from harness.errors import HarnessError, UserError
 from harness.hostfaults import explained
 from harness.run import beginning, events, inputs, results
 from harness.run import folder as folder_
@@ -171,6 +171,10 @@ def from_words(
             machines = machines or shipped.machines
     wanted = Wanted(plan, tuple(images), tuple(machines), library=settings.library)
     extra = words[1:] if words and not words[0].startswith("-") else words
+    if second := next((word for word in extra if plan and word.endswith((".yml", ".yaml"))), None):
+        raise UserError(f"{second} is a second plan", hint="one plan at a time; what stands behind -- goes to pytest")
+    if rest.get("durations") and not rest.get("shard"):
+        raise UserError("--durations-of is for --shard", hint="--shard NUMBER/OF, for instance 2/5: the second of five")
     return matrix(Request(wanted, settings=settings, extra=tuple(extra), **rest), as_json=as_json)
 
 

@@ -35,7 +35,7 @@ def baseline(
         print(f"baseline {gone.number} is gone: run {gone.run.run[:ID]} of {gone.run.when}")
         return 0
     raise UserError(
-        f"cannot {action} {'a baseline' if run is None else run}",
+        f"harness baseline {action} takes {'a run' if run is None else 'no run'}",
         hint="harness baseline accept RUN --reason TEXT, harness baseline list, or harness baseline remove NUMBER",
     )
 

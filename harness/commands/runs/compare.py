@@ -60,13 +60,15 @@ def _found(request: CompareRequest, settings: Settings) -> Iterator[CellComparis
     if bootable(request.before) and bootable(request.after):
         yield compare_exact.booted(request, settings)
         return
-    if bootable(request.before) or bootable(request.after):
-        raise UserError(
-            "an image cannot be compared with a run", hint="two images (-m MACHINE), two runs or two records"
-        )
+    names = (request.before, request.after)
+    booted = [name for name in names if bootable(name)]
     with Opened(request.history) as opened:
-        before, after = (_cells(name, opened) for name in (request.before, request.after))
-        yield from _paired(before, after, (request.before, request.after), opened)
+        before, after = ([] if name in booted else _cells(name, opened) for name in names)
+        if booted:
+            raise UserError(
+                "an image cannot be compared with a run", hint="two images (-m MACHINE), two runs or two records"
+            )
+        yield from _paired(before, after, names, opened)
 
 
 class Opened:
@@ -111,7 +113,11 @@ def _cells(name: str, opened: Opened) -> list[CellFigures]:
         raise UserError(f"{name} is neither an image nor results", hint=f"it has no {MANIFEST}, {RESULTS} or {RECORD}")
     from harness.history import baselines
 
-    return baselines.cells(opened.get(), name)
+    try:
+        return baselines.cells(opened.get(), name)
+    except UserError as error:
+        hint = "an image (A.yml, A.yml+B.yml, a built folder, a shipped name), a folder of results, a record, or a run"
+        raise UserError(f"there is nothing called {name!r} to compare", hint=hint, details=error.message) from None
 
 
 def _read(file: Path) -> list[CellFigures]:

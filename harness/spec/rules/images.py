@@ -8,6 +8,7 @@ from pathlib import Path
 from harness import paths
 from harness.errors import UserError
 from harness.spec.text.complaints import nearest
+from harness.text import of_error
 
 MANIFEST = "manifest.json"  # what makes a folder a built image
 BOOTED = "image.json"  # what a boot leaves beside its record: which image it was
@@ -83,7 +84,7 @@ def _booted(file: Path) -> Path:
             told = json.loads(stream.read(LARGEST))
         path = Path(told["image"])
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise UserError(f"{file} does not say which image was booted: {error}", hint=EXPECTED) from None
+        raise UserError(f"{file} does not say which image was booted: {of_error(error)}", hint=EXPECTED) from None
     if not (path / MANIFEST).is_file() and not path.is_file():
         raise UserError(f"the image that was booted there, {path}, has gone", hint="name its YAML: it is built again")
     return path

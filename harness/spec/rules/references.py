@@ -169,5 +169,6 @@ def _component_fault(name: str) -> Fault | None:
     if name in known:
         return None
     near = nearest(name, known)
-    expected = f"a component ({', '.join(known) or 'the library is empty'}), {PACKAGE}FOLDER or an image with its tag"
+    listed = "`harness library list` names them" if known else "the library is empty"
+    expected = f"a component ({listed}), {PACKAGE}FOLDER or an image with its tag"
     return Fault(f"the library has no component {name!r}", "" if near else expected, near)

@@ -71,7 +71,7 @@ def test_verify_names_what_is_damaged_and_throws_it_away(
     assert {row["entry"]: row["damaged"] for row in found["thrown_away"]} == {
         "layers/0b": "layer.tar", "resolved/0c.json": "the answer", f"debs/{filled}": "package.deb"}  # fmt: skip
     assert not layer.exists() and cache("verify") == 0
-    with pytest.raises(UserError, match="without a folder"):
+    with pytest.raises(UserError, match="takes a folder"):
         cache("export")
 
 

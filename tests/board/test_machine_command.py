@@ -105,7 +105,7 @@ def test_an_image_is_not_brought_to_a_board_that_was_left_on(tmp_path: Path, min
 
 
 def test_what_cannot_be_done(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="cannot check 0 machines"):
+    with pytest.raises(UserError, match="check takes one machine, and none was given"):
         command.act("check", [], [], Settings(), as_json=False)
     with pytest.raises(UserError, match="is not a board"):
         command.act("check", ["qemu-arm64"], [], Settings(), as_json=False)

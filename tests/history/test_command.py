@@ -229,8 +229,8 @@ def test_a_run_is_accepted_with_a_reason(harness: Run, where: str) -> None:
     ("words", "why"),
     [
         (["accept", "latest"], "a baseline needs a reason"),
-        (["accept"], "cannot accept a baseline"),
-        (["forget", "latest"], "cannot forget latest"),
+        (["accept"], "baseline accept takes a run"),
+        (["forget", "latest"], "'forget' is not one of 'accept', 'list'"),
         (["accept", "ffff", "--reason", "x"], "has no run ffff"),
         (["accept", "latest", "--reason", "x", "--image", "nosuch"], "it has images/minimal.yml on qemu-arm64, "),
     ],

@@ -36,6 +36,7 @@ EPILOG = """Exit codes: 0 all is well, 1 cases failed, 2 your input, 3 this host
 SETTINGS = "settings"  # the parameter of a command's function that holds all build settings
 PYTEST_PREFIX = "harness"
 SCHEMAS = ("image", "component", "machine", "plan", "os", "profile", "waivers", "policy", "results")
+NUMBERS = ("number", "whole number")
 COMPRESSIONS = ("lz4", "lz4-fast", "zstd", "gzip", "xz")
 
 
@@ -393,5 +394,8 @@ def number_of(row: Option, text: str) -> float:
     return value
 
 
-PYTEST_TYPES: Mapping[OptionKind, Any] = {"path": Path}
-NUMBERS = ("number", "whole number")
+def path_of(text: str) -> Path:
+    """Return a path; ValueError for an empty text, as an unset variable of a shell leaves it: that is not ``.``."""
+    if not text:
+        raise ValueError("the path is empty")
+    return Path(text)

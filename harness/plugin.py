@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 from functools import partial
+from pathlib import Path
 
 import pytest
 
@@ -33,14 +34,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         elif row.many:
             add(row.pytest_name, dest=row.pytest_key, action="append", default=[], metavar=row.metavar, help=row.help)
         else:
-            kind = partial(_number, row) if row.kind in options.NUMBERS else options.PYTEST_TYPES.get(row.kind, str)
+            kind = partial(_value, row)
             add(row.pytest_name, dest=row.pytest_key, type=kind, default=row.default, metavar=row.metavar,
                 help=row.help, choices=row.words or None)  # fmt: skip
 
 
-def _number(row: options.Option, text: str) -> float:
+def _value(row: options.Option, text: str) -> str | float | Path:
     try:
-        return options.number_of(row, text)
+        if row.kind in options.NUMBERS:
+            return options.number_of(row, text)
+        return options.path_of(text) if row.kind == "path" else text
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
 

@@ -131,6 +131,7 @@ def test_the_page_of_the_commands_is_made_from_the_table() -> None:
         (["cache", "bogus"], "'bogus' is not one of 'export', 'import', 'verify'"),
         (["cache", "verify", "folder"], "takes no folder"),
         (["machine", "check"], "takes one machine, and none was given"),
+        (["matrix", "--results", ""], "the path is empty"),
         (["completion", "tcsh"], "'tcsh' is not one of 'bash'"),
         (["compare", "minimal", "nosuch", "-m", "qemu-arm64"], "nothing called 'nosuch'"),
         (["compare", "a", "b"], "nothing called 'a'"),

@@ -63,6 +63,18 @@ class Number(click.ParamType[float]):
             raise self.fail(str(error), param, ctx) from None
 
 
+class PathName(click.Path):
+    """A path, which is not empty; the shell completes it."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the path; an empty one ends the command."""
+        try:
+            options.path_of(str(value))
+        except ValueError as error:
+            raise self.fail(str(error), param, ctx) from None
+        return super().convert(value, param, ctx)
+
+
 class Commands(click.Group):
     """The subcommands in the order of work, and the nearest one for a name that is none."""
 
@@ -112,7 +124,7 @@ def _type(row: Option) -> Any:
         return click.Choice(row.words)
     if row.kind in options.NUMBERS:
         return Number(row)
-    return {"path": click.Path(path_type=Path), "port": Port(), "flag": bool}.get(row.kind, str)
+    return {"path": PathName(path_type=Path), "port": Port(), "flag": bool}.get(row.kind, str)
 
 
 def _complete(row: Option) -> Callable[[click.Context, click.Parameter, str], Any] | None:

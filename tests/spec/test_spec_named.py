@@ -110,6 +110,22 @@ def test_a_plan_names_images_alike(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("aa.yml", "no image 'aa.yml', did you mean a.yml?"),
+        ("result", "no image 'result', expected a YAML"),  # a folder of results is near, and no image
+        (".", "it has no manifest.json (it has a.yml"),
+    ],
+)
+def test_a_plans_wrong_image_is_told_in_one_sentence(folder: Path, name: str, said: str) -> None:
+    (folder / "plan.yml").write_text(f"machines: [qemu-arm64]\nimages: [{{path: {name}}}]\n")
+    with pytest.raises(SpecError) as caught:
+        load_plan(Path("plan.yml"))
+    assert said in str(caught.value)
+    assert "expected did you mean" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
     ("said", "meant"),
     [
         ("qemu-amd64", "qemu-x86_64"),

@@ -55,7 +55,7 @@ def _located(word: str, folder: Path) -> Path:
 def _near(word: str, folder: Path) -> str:
     place, _, name = word.rpartition("/")
     try:
-        there = [path for path in (folder / place).iterdir() if path.suffix in YAML or path.is_dir()]
+        there = [path for path in (folder / place).iterdir() if path.suffix in YAML or _is_image(path)]
     except OSError:
         there = []
     files = {path.name: f"{place}/{path.name}" if place else path.name for path in there}
@@ -63,6 +63,10 @@ def _near(word: str, folder: Path) -> str:
     known = {**({} if place else {one: one for one in shipped()}), **files, **names}
     near = nearest(name, known)
     return known[near] if near else ""
+
+
+def _is_image(folder: Path) -> bool:
+    return (folder / MANIFEST).is_file() or (folder / BOOTED).is_file()
 
 
 def _built(folder: Path) -> Path:

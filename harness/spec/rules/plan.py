@@ -11,12 +11,13 @@ from harness.arch import ARCHES
 from harness.errors import UserError
 from harness.spec.models import forms
 from harness.spec.rules import common as checks
-from harness.spec.rules.images import files_of
+from harness.spec.rules.images import EXPECTED, files_of
 from harness.spec.rules.references import nearest_machine
 from harness.spec.text.complaints import KeyPath, Problem, nearest
 
 _VARIABLE = re.compile(forms.VARIABLE)
 _MAIL_ADDRESS = re.compile(forms.MAIL_ADDRESS)
+MEANT = "did you mean "  # how a hint begins that knows the right name
 _SERVER = re.compile(forms.MAIL_SERVER)
 
 
@@ -61,7 +62,12 @@ def _image(text: str, at: KeyPath, yaml: Path) -> Iterator[Problem]:
     try:
         files_of(text, yaml.parent)
     except UserError as error:
-        yield Problem(at, error.message, f"{error.hint}; relative to the plan")
+        if error.hint.startswith(MEANT):
+            yield Problem(at, error.message, "", error.hint.removeprefix(MEANT).removesuffix("?"))
+        elif error.hint == EXPECTED:
+            yield Problem(at, error.message, f"{EXPECTED}; relative to the plan")
+        else:
+            yield Problem(at, f"{error.message} ({error.hint})", "an image, relative to the plan")
 
 
 def _machines(data: Mapping[str, Any], at: KeyPath, yaml: Path, shipped: Collection[str]) -> Iterator[Problem]:

@@ -30,9 +30,6 @@ Completes = Literal[
     "commands",
 ]
 
-EPILOG = """Exit codes: 0 all is well, 1 cases failed, 2 your input, 3 this host, 4 the machine, 5 the image,
-6 better (of compare), 7 not repeatable here (of verify), 8 not all was judged (of matrix),
-70 a bug, 130 interrupted."""
 SETTINGS = "settings"  # the parameter of a command's function that holds all build settings
 PYTEST_PREFIX = "harness"
 SCHEMAS = ("image", "component", "machine", "plan", "os", "profile", "waivers", "policy", "results")

@@ -10,6 +10,7 @@ from harness.board.knownhosts import known, name_of, vouched
 from harness.board.programs import located
 from harness.board.sshconfig import Hop
 from harness.errors import HostError, MachineError, UserError
+from harness.text import of_error
 
 if TYPE_CHECKING:
     from paramiko import PKey, SSHClient, Transport
@@ -34,7 +35,7 @@ class HostTrust:
         try:
             self._known = known([located(one, base) for one in said], hop.alias or name_of(target.host, target.port))
         except OSError as error:
-            raise UserError(f"cannot read the known host keys: {error}") from error
+            raise UserError(f"cannot read the known host keys: {of_error(error)}") from error
 
     def transport(self, sock: Any, **more: Any) -> Transport:
         """Return a transport that asks for a key of a kind that is known first."""

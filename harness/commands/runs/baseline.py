@@ -34,8 +34,9 @@ def baseline(
             gone = baselines.remove(opened, run)
         print(f"baseline {gone.number} is gone: run {gone.run.run[:ID]} of {gone.run.when}")
         return 0
+    what = "no run" if action == "list" else "a number" if action == "remove" else "a run"
     raise UserError(
-        f"harness baseline {action} takes {'a run' if run is None else 'no run'}",
+        f"harness baseline {action} takes {what}",
         hint="harness baseline accept RUN --reason TEXT, harness baseline list, or harness baseline remove NUMBER",
     )
 

@@ -32,7 +32,6 @@ Completes = Literal[
 
 SETTINGS = "settings"  # the parameter of a command's function that holds all build settings
 PYTEST_PREFIX = "harness"
-SCHEMAS = ("image", "component", "machine", "plan", "os", "profile", "waivers", "policy", "results")
 NUMBERS = ("number", "whole number")
 COMPRESSIONS = ("lz4", "lz4-fast", "zstd", "gzip", "xz")
 
@@ -140,7 +139,7 @@ ARGUMENTS = (
            help="What was bad, of the same kind."),
     Option(name="files", argument=True, many=True, required=True, kind="path", commands=("lint",), metavar="FILE…",
            completes="files", help="YAML of any kind, or folders of them."),
-    Option(name="kind", argument=True, required=True, commands=("schema",), metavar="KIND", words=SCHEMAS,
+    Option(name="kind", argument=True, required=True, commands=("schema",), metavar="KIND",
            help="image, component, machine, plan, os, profile, waivers, policy or results."),
     Option(name="action", argument=True, required=True, commands=("cache",), metavar="export|import|verify",
            words=("export", "import", "verify")),

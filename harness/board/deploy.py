@@ -94,7 +94,7 @@ def equip(bench: Deployment, files: BootFiles, arch: str) -> None:
     except FileNotFoundError as error:
         raise UserError(f"there is no device tree {deploy.dtb!r}", hint="see `deploy.dtb` in the YAML") from error
     except OSError as error:
-        raise HostError(f"cannot put the image's files together: {error}") from error
+        raise HostError(f"cannot put the image's files together: {of_error(error)}") from error
 
 
 def bring(bench: Deployment, files: BootFiles) -> BootFiles:

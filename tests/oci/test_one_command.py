@@ -53,7 +53,7 @@ def test_a_file_of_linuxkits_boots() -> None:
     rows = {row["key"]: row for row in Image(Path(built["folder"])).manifest["substitutions"]}
     assert rows["onboot[2].image"] == {
         "key": "onboot[2].image", "reference": "linuxkit/dhcpcd:v1.0", "component": "dhcp", "without": [],
-        "command": [],
+        "command": [], "writable": False,
     }  # fmt: skip
     assert len(rows) == 13
 

@@ -37,10 +37,11 @@ def launched(name: str, images: Callable[[str], Image], *args: str, kernel: bool
 
 def opened(launch: Launch, folder: Path) -> set[str]:
     """Return the names of the files in QEMU's folders that it opens at its start."""
-    words = [*qemu.argv(launch, Channels(console="null")), "-S"]
+    # its monitor takes the word to end once the machine is made, which is when all has been opened
+    words = [*qemu.argv(launch, Channels(console="null")), "-S", "-monitor", "stdio"]
     log = folder / "opened"
-    subprocess.run(["timeout", "20", "strace", "-f", "-e", "trace=openat", "-o", log, *words], check=False,
-                   capture_output=True, env={"PATH": "/usr/bin:/bin"}, input=b"", timeout=60)  # fmt: skip
+    subprocess.run(["strace", "-f", "-e", "trace=openat", "-o", log, *words], check=True,
+                   capture_output=True, env={"PATH": "/usr/bin:/bin"}, input=b"quit\n", timeout=60)  # fmt: skip
     own = {str(path.resolve()) for path in lookup_folders(launch.program)[1:]}
     found = re.findall(r'openat\([^"]*"([^"]+)"[^\n]* = \d', log.read_text(errors="replace"))
     return {Path(one).name for one in found if str(Path(one).parent.resolve()) in own and not _DATA.search(one)}

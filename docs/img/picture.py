@@ -1,13 +1,13 @@
 """Draw the table that a matrix ended with: ``python docs/img/picture.py RESULTS.json >docs/img/matrix.svg``."""
 
-import json
 import sys
 from pathlib import Path
 
 from rich.console import Console
 from rich.terminal_theme import MONOKAI
 
-from harness.suite import table
+from harness.run import results
+from harness.show import table
 
 # rich's own format loads a font from the network; a picture in a repository should not
 FORMAT = """<svg class="rich-terminal" viewBox="0 0 {width} {height}" xmlns="http://www.w3.org/2000/svg">
@@ -28,11 +28,11 @@ FORMAT = """<svg class="rich-terminal" viewBox="0 0 {width} {height}" xmlns="htt
 
 def main() -> None:
     """Print the SVG of one results.json."""
-    results = json.loads(Path(sys.argv[1]).read_text())
+    found = results.read(Path(sys.argv[1]))
     with Path("/dev/null").open("w") as nowhere:
         console = Console(record=True, width=112, file=nowhere, force_terminal=True, color_system="truecolor")
         console.print("$ ./run matrix", highlight=False)
-        for part in table.summary(results, console):
+        for part in table.summary(found, console):
             console.print(part)
     print(console.export_svg(title="", theme=MONOKAI, code_format=FORMAT, unique_id="matrix"), end="")
 

@@ -36,7 +36,7 @@ class Floors:
         """Return the floor of a figure, for a change between `values`."""
         if figure in self.measured:
             own = self.measured[figure]
-            most = max(MOST_US, *(round(MOST_SHARE * value) for value in values), 0)
+            most = max([MOST_US, *(round(MOST_SHARE * value) for value in values)])
             return min(own, most) if figure in WHOLE else own
         if figure in WHOLE:
             return WHOLE_US

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.measure.compare import Comparison, causes, compare, decides, is_step, sentence
-from harness.measure.floor import LEAST_US, WHOLE_US, Floors, measure
+from harness.measure.floor import LEAST_US, MOST_SHARE, MOST_US, WHOLE_US, Floors, measure
 
 BASE = {"ready": 500_000, "total": 590_000, "kernel": 180_000, "drivers": 80_000, "services": 160_000,
         "services/web": 110_000, "services/web cpu": 29_000, "cpu/services/web": 59_000,
@@ -186,6 +186,8 @@ def test_a_phase_is_blamed_where_nobody_tells_who_had_the_processor() -> None:
         ("to ready", 89_990, True), ("to login", 10, True),
     ]  # fmt: skip
     assert sentence(found, "A", "B") == "B takes +90.000 ms (+10.00 %) against A: to ready takes +89.990 ms."
+    shares = {one.owner: one.share for one in causes({"a": 100, "gone": 40}, {"a": 160, "new": 30}, 50)}
+    assert shares == {"a": 1.2, "gone": -0.8, "new": 0.6}
     traced = compare(BASE, BASE | {"total": 592_000, "kernel": 182_000}, FLOORS)
     assert (traced.answer, traced.culprit) == ("worse", None), "a phase's time is no cost of anybody's"
 
@@ -221,3 +223,10 @@ def test_a_figure_that_nobody_calibrated_has_a_floor_of_its_kind(figure: str, va
 
 def test_a_floor_is_the_range_and_a_margin() -> None:
     assert measure([{"a": 100, "b": 5}, {"a": 500}, {"a": 300, "b": 5}]) == {"a": 550, "b": 50}
+
+
+def test_a_measured_floor_of_the_whole_is_bounded_by_the_larger_of_two_bounds() -> None:
+    found = Floors({"ready": 10**9, "kernel": 10**9})
+    assert found.of("ready", 1) == found.of("ready") == MOST_US
+    assert found.of("ready", 1_000_000, 2_000_000) == round(2_000_000 * MOST_SHARE) > MOST_US
+    assert found.of("kernel", 1) == 10**9, "a part's is not: the whole alone decides"

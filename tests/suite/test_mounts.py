@@ -52,3 +52,10 @@ def test_a_line_is_taken_apart() -> None:
 )
 def test_what_keeps_files_and_is_not_declared_is_found(lines: list[str], declared: list[str], kept: list[str]) -> None:
     assert lasting(mounts("\n".join(lines)), declared) == kept
+
+
+@pytest.mark.parametrize("count", range(1, 60, 7))
+def test_an_overlay_s_upper_layer_is_found_among_all_its_options(count: int) -> None:
+    others = ",".join(f"other{number}=/var/data" for number in range(count))
+    line = f"38 22 0:30 / /usr rw - overlay overlay rw,{others},upperdir=/tmp/up"
+    assert lasting(mounts(f"{ROOT}\n{TMP}\n{line}"), []) == []

@@ -64,6 +64,7 @@ def test_right_bytes(trouble: str, tmp_path: Path) -> None:
         assert bool(made.spoilt) == bool(made.faults.mean)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "open_", ["'", '"', "`", "$(", "${", "$((", '"$((', "(", "{", "if true", 'x="$(', "case a in", "\\"]
 )

@@ -79,6 +79,7 @@ def test_a_busy_webhook_is_asked_again(room: Room, capsys: pytest.CaptureFixture
     assert capsys.readouterr().err == ""
 
 
+@pytest.mark.slow
 def test_what_cannot_be_sent_is_a_warning_without_the_secret(
     room: Room, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

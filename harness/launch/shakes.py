@@ -9,7 +9,7 @@ from pathlib import Path
 from harness.arch import by_name
 from harness.build.pipeline import Builder
 from harness.build.settings import Settings
-from harness.launch.exact import exact_boot
+from harness.launch.perturb import PLAIN, Perturbation, perturbed_boot
 from harness.spec.models.image import ImageSpec
 from harness.spec.models.machine import MachineSpec
 from harness.system.record import BootRecord
@@ -17,29 +17,26 @@ from harness.system.record import BootRecord
 
 @dataclass(frozen=True)
 class Shake:
-    """One perturbation: of QEMU's random numbers, of the command line's length, of the order of files in the root."""
+    """A perturbation and its name: QEMU's seed, the command line's length, or the order of the root's files."""
 
     what: str
-    seed: int = 1
-    padding: int = 0
-    turn: int = 0
+    how: Perturbation = PLAIN
 
 
 BASE = Shake("as it is")
 SHAKES = (
     BASE,
-    *(Shake(f"seed {seed}", seed=seed) for seed in (2, 3)),
-    *(Shake(f"command line {size} longer", padding=size) for size in (8, 32, 100, 300)),
-    *(Shake(f"files turned by {turn} %", turn=turn) for turn in (12, 25, 37, 50, 62, 75, 87)),
+    *(Shake(f"seed {seed}", Perturbation(seed=seed)) for seed in (2, 3)),
+    *(Shake(f"command line {size} longer", Perturbation(padding=size)) for size in (8, 32, 100, 300)),
+    *(Shake(f"files turned by {turn} %", Perturbation(turn=turn)) for turn in (12, 25, 37, 50, 62, 75, 87)),
 )
 
 
 def boots(spec: ImageSpec, target: MachineSpec, settings: Settings, out: Path) -> Iterator[tuple[Shake, BootRecord]]:
     """Boot an image under each perturbation in turn."""
     for number, shake in enumerate(SHAKES):
-        image = Builder(replace(settings, turn=shake.turn)).build(spec, by_name(target.arch))
-        pad = ("x" * (shake.padding - 1),) if shake.padding else ()  # a word that means nothing to anybody
-        yield shake, exact_boot(image, target, out / str(number), append=pad, seed=shake.seed)
+        image = Builder(replace(settings, turn=shake.how.turn)).build(spec, by_name(target.arch))
+        yield shake, perturbed_boot(image, target, out / str(number), shake.how)
 
 
 def how_measured(count: int) -> str:

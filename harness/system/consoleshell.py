@@ -269,7 +269,7 @@ class ConsoleShell:
         try:
             return base64.b64decode(word.removeprefix("="), validate=True)
         except ValueError as error:
-            raise self._broken("an answer that is not a base64") from error
+            raise self._broken("an answer that is not base64") from error
 
     def _request(self, request: str) -> bytes:
         body = f"{self._number} {request}"

@@ -7,7 +7,7 @@ import re
 import tomllib
 from collections import defaultdict
 
-from trees import of_harness
+from trees import of_harness, sources
 
 from harness import paths
 
@@ -22,6 +22,7 @@ def test_the_page_shows_the_layers_of_the_contract() -> None:
     assert shown == [re.split(r" \| ", layer) for layer in layers]
 
 
+@sources
 def test_no_two_public_classes_have_one_name() -> None:
     where = defaultdict(list)
     for name, tree in of_harness():

@@ -6,8 +6,9 @@ import ast
 from pathlib import Path
 
 import pytest
+from trees import of_harness, sources
 
-from harness import paths, text
+from harness import text
 
 HOSTILE = [
     ("a\nb", "a\\nb"), ("a\rb", "a\\rb"), ("a\0b\x7f\x9b", "a\\x00b\\x7f\\x9b"), ("\x1b[2Jx", "\\x1b[2Jx"),
@@ -35,10 +36,11 @@ def test_what_the_system_says_has_no_number(tmp_path: Path) -> None:
     assert text.of_error(ValueError("odd")) == "odd"
 
 
+@sources
 def test_no_message_shows_an_os_errors_number() -> None:
     found = []
-    for file in sorted((paths.TOP / "harness").rglob("*.py")):
-        for caught in ast.walk(ast.parse(file.read_text())):
+    for file, tree in of_harness():
+        for caught in ast.walk(tree):
             if isinstance(caught, ast.ExceptHandler) and caught.type and "OSError" in ast.unparse(caught.type):
                 shown = (one.value for one in ast.walk(caught) if isinstance(one, ast.FormattedValue))
                 found += [f"{file}:{one.lineno}: {{{one.id}}}" for one in shown

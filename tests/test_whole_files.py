@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from trees import of_harness
+from trees import of_harness, sources
 
 from harness import files
 from harness.build.lock import PackageLock
@@ -115,6 +115,7 @@ MAY_RENAME = {
 }
 
 
+@sources
 def test_nobody_else_renames_a_file_over_another() -> None:
     found = set()
     for name, tree in of_harness():
@@ -127,6 +128,7 @@ def test_nobody_else_renames_a_file_over_another() -> None:
     assert found == set(MAY_RENAME)
 
 
+@sources
 def test_nobody_else_spells_out_what_cannot_be_printed() -> None:
     """A character is judged by ``isprintable`` inside a join in `harness.text` alone."""
     found = set()

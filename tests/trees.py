@@ -6,7 +6,12 @@ import ast
 import functools
 from pathlib import Path
 
+import pytest
+
 from harness import paths
+
+# one worker reads them for all such tests (--dist loadgroup)
+sources = pytest.mark.xdist_group("sources")
 
 
 @functools.cache

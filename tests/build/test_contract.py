@@ -8,9 +8,10 @@ import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-import jsonschema
 import pytest
+from judges import library
 from referencing import Registry
 from referencing.jsonschema import DRAFT4
 
@@ -29,7 +30,7 @@ PREFIX = "containers/services/web"
 
 
 @pytest.fixture(scope="module")
-def validator() -> jsonschema.Draft4Validator:
+def validator() -> Any:
     """Judges a config.json by the runtime specification's schema."""
     if not SCHEMAS.is_dir():
         pytest.skip("golang-github-opencontainers-specs-dev is not installed")
@@ -39,15 +40,15 @@ def validator() -> jsonschema.Draft4Validator:
     known = loaded["defs-linux.json"]["definitions"]["RootfsPropagation"]["enum"]
     known += ["rslave", "rshared", "rprivate"]
     top = loaded["config-schema.json"]
-    jsonschema.Draft4Validator.check_schema(top)
-    return jsonschema.Draft4Validator(top, registry=Registry().with_resources(resources))
+    library().Draft4Validator.check_schema(top)
+    return library().Draft4Validator(top, registry=Registry().with_resources(resources))
 
 
 def bundle(**runtime: object) -> Bundle:
     return make(Entry(name="web", image="x", command=("/x",), runtime=Runtime(**runtime)), EntryConfig(), {})
 
 
-def test_every_key_of_the_yaml_makes_a_config_that_is_valid(validator: jsonschema.Draft4Validator) -> None:
+def test_every_key_of_the_yaml_makes_a_config_that_is_valid(validator: Any) -> None:
     spec, _ = check(ImageFile, read(EVERYTHING), {})
     assert spec is not None
     entries = [*spec.onboot, *spec.onshutdown, *spec.services]
@@ -58,7 +59,7 @@ def test_every_key_of_the_yaml_makes_a_config_that_is_valid(validator: jsonschem
             validator.validate(json.loads(files["config.json"]))
 
 
-def test_the_schema_can_refuse(validator: jsonschema.Draft4Validator) -> None:
+def test_the_schema_can_refuse(validator: Any) -> None:
     config = json.loads(ours(bundle(), PREFIX)["config.json"])
     validator.validate(config)
     for path, value in ((("process", "cwd"), 1), (("linux", "namespaces"), [{"type": "x"}]), (("mounts",), {})):
@@ -67,7 +68,7 @@ def test_the_schema_can_refuse(validator: jsonschema.Draft4Validator) -> None:
         for key in path[:-1]:
             part = part[key]
         part[path[-1]] = value
-        with pytest.raises(jsonschema.ValidationError):
+        with pytest.raises(library().ValidationError):
             validator.validate(wrong)
 
 
@@ -96,7 +97,7 @@ def test_our_init_finds_its_settings_and_linuxkits_its_runtime() -> None:
     assert readonly == {"mounts": [{"destination": root, "source": root, "options": ["bind"]}]}
 
 
-def test_the_hook_names_its_script_and_runs_it_in_the_roots_namespaces(validator: jsonschema.Draft4Validator) -> None:
+def test_the_hook_names_its_script_and_runs_it_in_the_roots_namespaces(validator: Any) -> None:
     files = ours(bundle(interfaces=(Interface(name="eth0"),)), PREFIX)
     config = json.loads(files["config.json"])
     validator.validate(config)

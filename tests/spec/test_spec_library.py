@@ -12,7 +12,7 @@ import pytest
 from harness import paths
 from harness.arch import ARCHES
 from harness.errors import UserError
-from harness.spec import SpecError, load_component, load_image, load_machine, load_plan
+from harness.spec import SpecError, load_component, load_machine, load_plan
 from harness.spec.lint import lint
 from harness.spec.reference import PARTS, keys_of, reference
 
@@ -183,24 +183,11 @@ def test_lint_of_nothing(tmp_path: Path) -> None:
         lint([tmp_path / "gone.yml"])
 
 
-SHIPPED = [path for folder in (paths.MACHINES, paths.COMPONENTS, paths.CASES) for path in sorted(folder.rglob("*.yml"))]
-
-
-@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
-def test_what_ships_is_valid(path: Path) -> None:
-    (finding,) = lint([path])
-    assert finding.complaints == ()
-    match finding.kind:
-        case "image" if not finding.notes:
-            assert load_image([path]).name == path.stem
-        case "component":
-            assert load_component(path).name == path.stem
-        case "machine":
-            machine = load_machine(str(path))
-            # a board's is whatever its line is soldered to
-            assert machine.board or machine.console == ARCHES[machine.arch].console
-        case "plan":
-            assert load_plan(path).images
+@pytest.mark.parametrize("path", sorted(paths.MACHINES.rglob("*.yml")), ids=lambda path: path.stem)
+def test_a_shipped_machine_has_its_architectures_console(path: Path) -> None:
+    machine = load_machine(str(path))
+    # a board's is whatever its line is soldered to
+    assert machine.board or machine.console == ARCHES[machine.arch].console
 
 
 def test_every_architecture_has_a_machine() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 from click.testing import CliRunner
-from jsonschema import Draft202012Validator
+from judges import judged, library, refusals
 
 from harness import paths
 from harness.cli import app
@@ -24,19 +25,19 @@ FOLDERS = (paths.COMPONENTS, paths.MACHINES, paths.CASES, paths.PROFILES, Path(_
 SHIPPED = sorted(path for folder in FOLDERS for path in folder.rglob("*.yml"))
 
 
-def validator(kind: FileKind) -> Draft202012Validator:
-    return Draft202012Validator(schema.schema(kind))
+schema_of = functools.cache(schema.schema)
+pytestmark = judged
 
 
 def errors(kind: FileKind, data: object) -> list[str]:
     """Return what a schema says of data as the reader gives it; a tuple is a list there."""
-    return [error.message for error in validator(kind).iter_errors(json.loads(json.dumps(data)))]
+    return refusals(schema_of(kind), json.loads(json.dumps(data)))
 
 
 @pytest.mark.parametrize("kind", MODELS)
 def test_is_a_schema_of_2020_12_and_says_what_everything_is(kind: FileKind) -> None:
     made = schema.schema(kind)
-    Draft202012Validator.check_schema(made)
+    library().Draft202012Validator.check_schema(made)
     assert made["$schema"] == "https://json-schema.org/draft/2020-12/schema"
     assert made["title"] and made["description"]
     for part in (made, *made.get("$defs", {}).values()):
@@ -182,7 +183,7 @@ def test_new_begins_with_the_line(tmp_path: Path) -> None:
     assert run("new", "nginx", "-o", str(out))[0] == 0
     first = out.read_text().splitlines()[0]
     made = json.loads(Path(first.removeprefix("# yaml-language-server: $schema=")).read_text())
-    assert list(Draft202012Validator(made).iter_errors(yaml.safe_load(out.read_text()))) == []
+    assert refusals(made, yaml.safe_load(out.read_text())) == []
 
 
 def test_every_model_of_a_file_is_a_model() -> None:

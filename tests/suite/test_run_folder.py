@@ -8,9 +8,9 @@ import json
 import re
 from pathlib import Path
 
-import jsonschema
 import pytest
-from trees import of_harness
+from judges import judged, refusals
+from trees import of_harness, sources
 
 from harness.errors import UserError
 from harness.run import describe, folder, results
@@ -31,9 +31,14 @@ END = {"event": "end", "interrupted": False, "code": 0}
 
 
 @functools.cache
-def spelt(name: str) -> list[str]:
+def spelt() -> dict[str, list[str]]:
+    """Return the texts of each module that are no docstrings and hold one of the names."""
+    one = re.compile("|".join([*(re.escape(name) for names in NAMES.values() for name in names), PARTS.pattern]))
+    return {name: [text for text in texts(tree) if one.search(text)] for name, tree in of_harness()}
+
+
+def texts(tree: ast.Module) -> list[str]:
     """Return the texts of a module that are no docstrings."""
-    tree = dict(of_harness())[name]
     documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
     docs = {id(node.body[0].value) for node in ast.walk(tree) if isinstance(node, documented) and node.body
             and isinstance(node.body[0], ast.Expr)}  # fmt: skip
@@ -41,13 +46,13 @@ def spelt(name: str) -> list[str]:
             if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docs]  # fmt: skip
 
 
+@sources
 @pytest.mark.parametrize("owner", NAMES)
 def test_nobody_else_spells_a_name_in_a_results_folder(owner: str) -> None:
-    others = [name for name, _ in of_harness() if not name.endswith(f"/{owner}")]
-    found = [f"{name}: {text}" for name in others for text in spelt(name)
-             if text in NAMES[owner] or PARTS.search(text)]  # fmt: skip
+    found = [f"{name}: {text}" for name, spelled in spelt().items() if not name.endswith(f"/{owner}")
+             for text in spelled if text in NAMES[owner] or PARTS.search(text)]  # fmt: skip
     assert found == []
-    assert set(NAMES[owner]) <= set(spelt(f"harness/{owner}"))
+    assert set(NAMES[owner]) <= set(spelt()[f"harness/{owner}"])
 
 
 def test_the_page_about_results_is_made_of_their_definition() -> None:
@@ -57,12 +62,13 @@ def test_the_page_about_results_is_made_of_their_definition() -> None:
         assert f"<!-- table {name} -->" in text
 
 
+@judged
 def test_every_key_has_a_meaning_and_what_is_written_keeps_to_the_schema() -> None:
     cell = {"id": "a", "image": "a.yml", "machine": "m", "arch": "x86_64", "problem": "", "budget": {}}
     run = {"event": "run", "harness": "1", "when": "now", "run": "r", "plan": None, "source": None, "cells": [cell]}
     case = {"event": "case", "cell": "a", "case": "x", "outcome": "xfailed", "message": "m"}
     found = json.loads(results.dumped(results.fold([run, case, END])))
-    jsonschema.Draft202012Validator(describe.schema()).validate(found)
+    assert refusals(describe.schema(), found) == []
     assert found["cells"][0]["cases"] == {"passed": 0, "failed": 0, "skipped": 0, "known": 0, "xfailed": 1}
     for model in describe.TABLES.values():
         assert all(meaning for _, _, meaning in describe.rows(model))

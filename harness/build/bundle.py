@@ -202,7 +202,8 @@ def _resources(config: EntryConfig) -> dict[str, Any]:
     for device in config.devices or ():
         if device.type == "p":
             continue
-        rule: dict[str, Any] = {"allow": True, "type": "c" if device.type == "u" else device.type, "access": "rwm"}
+        kind = "c" if device.type == "u" else device.type or "a"
+        rule: dict[str, Any] = {"allow": True, "type": kind, "access": "rwm"}
         if device.path != "all":
             rule |= {"major": device.major, "minor": device.minor}
         rules.append(rule)

@@ -71,22 +71,27 @@ def read(path: Path) -> list[Event]:
     return Events(path).news()
 
 
-def mend(path: Path) -> list[Event]:
-    """Cut off what a crash left unfinished at the end of a run's events; return those before it.
+def whole(path: Path) -> tuple[list[Event], int]:
+    """Return a run's events before what a crash has left unfinished, and how many bytes these take.
 
     A host that lost its power may have written half a line, or zeros where a line was to come.
     """
     found: list[Event] = []
     size = 0
-    with path.open("rb+") as stream:
+    with path.open("rb") as stream:
         for line in stream:
             event = parsed(line) if line.endswith(b"\n") else None
             if not isinstance(event, dict) or "event" not in event:
                 break
             found.append(event)
             size += len(line)
-        stream.truncate(size)
-    return found
+    return found, size
+
+
+def mend(path: Path) -> None:
+    """Cut off what a crash left unfinished at the end of a run's events."""
+    _, size = whole(path)
+    os.truncate(path, size)
 
 
 def of_error(error: HarnessError) -> dict[str, Any]:

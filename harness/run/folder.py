@@ -161,13 +161,8 @@ class RunFolder:
             self.path.mkdir(parents=True, exist_ok=True)
             if self._is_begun():
                 return self
-            there = [self.path / name for name in OURS if os.path.lexists(self.path / name)]
-            if there and not self.is_ours():
-                names = ", ".join(path.name for path in there)
-                raise UserError(
-                    f"{self.path} already has {names}, which no earlier run left there",
-                    hint="give --results a new folder, or one that an earlier run has written",
-                )
+            self.check()
+            there = self._there()
             if _has_cells(self.results):  # a run that could not begin is nothing to be compared with
                 self.results.replace(self.previous)
             for path in there:
@@ -183,20 +178,42 @@ class RunFolder:
 
         UserError when no run has begun there.
         """
+        self.check(resume=True)
         try:
-            begun = any(event["event"] == "run" for event in events_.mend(self.event_file))
-        except OSError:
-            begun = False
-        if not begun:
-            hint = "leave --resume out, or name its --results"
-            raise UserError(f"there is no run in {self.path} to go on with", hint=hint)
+            events_.mend(self.event_file)
+        except OSError as error:
+            raise UserError(f"cannot write results to {self.path}: {error.strerror}", hint=HINT) from None
         return self
 
+    def check(self, *, resume: bool = False) -> None:
+        """See that a run may begin here, or go on; UserError when not. Nothing is made or changed."""
+        if resume:
+            try:
+                told, _ = events_.whole(self.event_file)
+            except OSError:
+                told = []
+            if not any(event["event"] == "run" for event in told):
+                hint = "leave --resume out, or name its --results"
+                raise UserError(f"there is no run in {self.path} to go on with", hint=hint)
+        elif (there := self._there()) and not self.is_ours():
+            names = ", ".join(path.name for path in there)
+            raise UserError(
+                f"{self.path} already has {names}, which no earlier run left there",
+                hint="give --results a new folder, or one that an earlier run has written",
+            )
+
+    def _there(self) -> list[Path]:
+        return [self.path / name for name in OURS if os.path.lexists(self.path / name)]
+
     @contextmanager
-    def held(self) -> Iterator[None]:
-        """Keep other runs out; UserError when one is at work there. Ends with the process, however it ends."""
+    def held(self, *, resume: bool = False) -> Iterator[None]:
+        """Keep other runs out; UserError when one is at work there. Ends with the process, however it ends.
+
+        What `check` refuses is refused before anything is made.
+        """
         from filelock import FileLock, Timeout
 
+        self.check(resume=resume)
         lock = FileLock(self.path / LOCK)
         try:
             self.path.mkdir(parents=True, exist_ok=True)

@@ -178,7 +178,7 @@ def test_rlimits() -> None:
 
 def test_devices_are_made_and_let_through() -> None:
     devices = ({"path": "/dev/kmsg", "type": "c", "major": 1, "minor": 11, "mode": "0660"},
-               {"path": "all", "type": "b"}, {"path": "/p", "type": "p", "mode": "0600"})  # fmt: skip
+               {"path": "all", "type": "b"}, {"path": "all"}, {"path": "/p", "type": "p", "mode": "0600"})  # fmt: skip
     entry = Entry.model_validate(
         {"name": "a", "image": "a", "command": ["a"], "devices": devices,
          "resources": {"devices": ({"allow": False, "access": "rwm"},)}}, strict=False
@@ -192,6 +192,7 @@ def test_devices_are_made_and_let_through() -> None:
         {"allow": False, "access": "rwm"},
         {"allow": True, "type": "c", "major": 1, "minor": 11, "access": "rwm"},
         {"allow": True, "type": "b", "access": "rwm"},
+        {"allow": True, "type": "a", "access": "rwm"},
     ]
 
 

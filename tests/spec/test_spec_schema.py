@@ -71,6 +71,7 @@ RIGHT: list[tuple[FileKind, str]] = [
     ("image", IMAGE), ("machine", MACHINE), ("machine", BOARD), ("plan", PLAN), ("os", OS), ("profile", PROFILE),
     ("waivers", WAIVERS), ("component", "description: d\n"),
     ("image", IMAGE.replace("nginx", "nginx, capabilities: [ALL], net: /run/netns/a, uid: 0, annotations: {a: b}")),
+    ("image", IMAGE.replace("nginx}", "nginx, devices: [{path: all}, {path: a, type: c, mode: '0666'}]}")),
     ("machine", BOARD.replace("0}}", "0, log: false}, power: {manual: true, pause: 1}}")),
 ]  # fmt: skip
 
@@ -98,6 +99,8 @@ WRONG: list[tuple[FileKind, str]] = [
     ("image", IMAGE.replace("nginx}", "nginx, resources: {hugepageLimits: [{pageSize: 1000}]}}")),
     ("image", IMAGE.replace("nginx}", "nginx, cwd: null}")),
     ("image", IMAGE.replace("nginx}", "nginx, devices: [{path: a, type: z, mode: '0666'}]}")),
+    ("image", IMAGE.replace("nginx}", "nginx, devices: [{path: a, type: c}]}")),
+    ("image", IMAGE.replace("nginx}", "nginx, devices: [{path: a, mode: '0666'}]}")),
     ("image", IMAGE + "files: [{path: a, contents: b, mode: '0999'}]\n"),
     ("image", IMAGE + "volumes: [{name: A}]\n"),
     ("component", "description: d\npackages: [-y]\n"),

@@ -103,3 +103,17 @@ def test_what_stands_in_the_way_is_somebody_elses(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"already has summary\.md"):
         RunFolder(tmp_path).take()
     assert (tmp_path / "summary.md").read_text() == "mine"
+
+
+@pytest.mark.parametrize("resume", [True, False])
+@pytest.mark.parametrize("mine", ["", "summary.md"])
+def test_what_is_refused_leaves_nothing_behind(tmp_path: Path, mine: str, resume: bool) -> None:
+    there = RunFolder(tmp_path / "there")
+    if mine:
+        there.path.mkdir()
+        (there.path / mine).write_text("mine")
+    elif not resume:
+        return  # nothing is in the way of a new run
+    with pytest.raises(UserError), there.held(resume=resume):
+        pass
+    assert [path.name for path in tmp_path.rglob("*")] == (["there", mine] if mine else [])

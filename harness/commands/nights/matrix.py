@@ -51,7 +51,7 @@ def matrix(request: Request, *, as_json: bool = False) -> int:
     notify = read.plan.notify if read.plan else Notify()
     try:
         folder = _named(request)
-        with folder.held(), explained(folder.path):
+        with folder.held(resume=request.resume), explained(folder.path):
             found, changed, ended = _night(request, read, baseline, folder, as_json=as_json)
     except HarnessError as error:  # what is there is another run's, and stays
         _notify(notify, results.fold(_unbegun(request, error)), [])

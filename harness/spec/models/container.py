@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, GetJsonSchemaHandler
+from pydantic import AfterValidator, ConfigDict, Field, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
@@ -53,8 +53,12 @@ class Mount(Model):
 class Device(Model):
     """A device node of a container; path ``all`` stands for a whole class."""
 
+    model_config = ConfigDict(
+        json_schema_extra={"anyOf": [{"properties": {"path": {"const": "all"}}}, {"required": ["type", "mode"]}]}
+    )
+
     path: str = Field(description="the node's path; `all` allows a whole class")
-    type: DeviceKind = Field("", description="`b`, `c`, `u` or `p`; of a class `a`, `b` or `c`")
+    type: DeviceKind = Field("", description="`b`, `c`, `u` or `p`; of a class `a` (as without it), `b` or `c`")
     major: int = Field(0, description="major number")
     minor: int = Field(0, description="minor number")
     mode: Mode = Field("", description='octal digits in quotes, as in `"0666"`; needed unless the path is `all`')

@@ -261,7 +261,9 @@ def _device(device: Data, at: KeyPath) -> Iterator[Problem]:
         if isinstance(kind, str) and kind not in ("a", "b", "c"):
             yield Problem((*at, "type"), f"{kind!r} is not a class of devices", "one of: a, b, c")
         return
-    if isinstance(kind, str) and kind not in kinds:
+    if kind is None:
+        yield Problem((*at, "type"), "is missing", f"one of: {', '.join(kinds)}")
+    elif isinstance(kind, str) and kind not in kinds:
         yield Problem((*at, "type"), f"{kind!r} is not a type of device", f"one of: {', '.join(kinds)}")
     if "mode" not in device:
         yield Problem((*at, "mode"), "is missing", 'octal digits in quotes, as in "0666"')

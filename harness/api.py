@@ -186,11 +186,11 @@ def results(folder: str | Path) -> Results:
     return run_results.read(results_file(Path(folder)))
 
 
-def open_history(where: str | None = None, *, create: bool = True) -> History:
+def open_history(where: str | None = None, *, create: bool = False) -> History:
     """Open the history: `where` is a file or a database's URL, None that of HARNESS_HISTORY or the user's own.
 
-    It is a context manager: ``runs()``, ``series()``, ``cells(run)``. UserError when there is none and it shall not be
-    made, HostError when the database does not answer.
+    It is a context manager: ``runs()``, ``series()``, ``cells(run)``. UserError when there is none, unless `create`
+    says that it shall be made; HostError when the database does not answer.
     """
     from harness.history import History
 

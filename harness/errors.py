@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from harness import text
 from harness.secrets import redact
 
 # Exit codes of the `harness` command (documented in docs/errors.md).
@@ -31,7 +32,8 @@ class HarnessError(Exception):
     whose = "harness"
 
     def __init__(self, message: str, *, hint: str = "", details: str = "") -> None:
-        self.message, self.hint, self.details = redact(message), redact(hint), redact(details)
+        self.message, self.hint = text.message(redact(message)), text.message(redact(hint))
+        self.details = redact(details)
         super().__init__(self.message)
 
     def __str__(self) -> str:

@@ -12,7 +12,8 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from harness.errors import HarnessError, HostError
+from harness.errors import HarnessError, HostError, UserError
+from harness.text import of_error
 
 PROBE_BYTES = 64 << 10  # what a disk must take to count as one that is not full
 MOST_CAUSES = 10
@@ -28,6 +29,24 @@ KINDS = {
     errno.EROFS: ("a disk of this host can only be read", "dmesg says whether it failed"),
     errno.EFBIG: ("a file has reached the most that this host lets one have", "ulimit -f"),
 }
+
+# of a file's name, whoever has given it
+NAMES = {
+    errno.ENAMETOOLONG: "name a shorter path",
+    errno.ELOOP: "a symbolic link leads back to itself",
+}
+REFUSED = (errno.EACCES, errno.EPERM)
+
+
+def named(error: BaseException) -> HarnessError | None:
+    """Return what a failed system call says of the file that it names: one that cannot be, or one that is refused."""
+    if not isinstance(error, OSError) or not error.filename:
+        return None
+    if error.errno in NAMES:
+        return UserError(of_error(error), hint=NAMES[error.errno])
+    if error.errno in REFUSED:
+        return HostError(of_error(error), hint=f"user {os.getuid()} may not: name another path, or have it allowed")
+    return None
 
 
 def host_fault(error: BaseException, folders: Iterable[Path] = ()) -> HostError | None:

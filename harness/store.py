@@ -55,7 +55,7 @@ def has_digest(path: Path, digest: str) -> bool:
 
 def _files(folder: Path) -> list[str]:
     """Return the relative paths of an entry's files, sorted, without that of its digests."""
-    found = [str(path.relative_to(folder)) for path in folder.rglob("*") if not path.is_dir() or path.is_symlink()]
+    found = [str(path.relative_to(folder)) for path in _below(folder) if not path.is_dir() or path.is_symlink()]
     return sorted(name for name in found if name != SUMS)
 
 
@@ -105,11 +105,17 @@ def _look(folder: Path) -> dict[str, list[int]]:
     return found
 
 
+def _below(folder: Path) -> Iterator[Path]:
+    """Yield all that a folder holds; what goes meanwhile is passed over, which `rglob` does not do."""
+    for place, folders, names in os.walk(folder):
+        yield from (Path(place, name) for name in (*folders, *names))
+
+
 def usage(*paths: Path) -> int:
     """Return the bytes that files and whole folders take on the disk, hardlinks counted once."""
     seen: dict[tuple[int, int], int] = {}
     for path in paths:
-        for file in (path, *path.rglob("*")) if path.is_dir() else (path,):
+        for file in (path, *_below(path)) if path.is_dir() else (path,):
             try:
                 status = file.lstat()
             except OSError:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from pathlib import Path
 
 LONGEST_LINE = 500  # characters of a stranger's line in a message
 LONGEST_TEXT = 100_000  # characters of a stranger's text of several lines
+LONGEST_WORD = 300  # characters of a word in a message: more is no name that anybody reads
+LONGEST_MESSAGE = 3000  # characters of a message
+MOST_NAMES = 12  # that are listed where one of them was meant
 CUT = "..."
+_LONG_WORD = re.compile(rf"\S{{{LONGEST_WORD + 1},}}")
 
 
 def one_line(text: str, limit: int | None = LONGEST_LINE) -> str:
@@ -25,6 +31,18 @@ def lines(text: str, limit: int | None = LONGEST_TEXT) -> str:
     return _bounded(text, "\n\t", limit)
 
 
+def message(text: str) -> str:
+    """Return a message with what is too long in it shortened in its middle: whoever wrote it is quoted there."""
+    return _middle(_LONG_WORD.sub(lambda found: _middle(found[0], LONGEST_WORD), text), LONGEST_MESSAGE)
+
+
+def names(known: Iterable[str]) -> str:
+    """Return names as a list to choose from, of many the first ones and how many more there are."""
+    every = list(known)
+    more = len(every) - MOST_NAMES
+    return ", ".join(every) if more <= 1 else f"{', '.join(every[:MOST_NAMES])} and {more} more"
+
+
 def of_error(error: BaseException) -> str:
     """Return what an exception says; an OSError without its number, as ``a/b: Permission denied``."""
     if not isinstance(error, OSError) or not error.strerror:
@@ -38,6 +56,11 @@ def visible(letter: str) -> str:
     if letter.isprintable():
         return letter
     return repr(letter)[1:-1]
+
+
+def _middle(text: str, limit: int) -> str:
+    end = limit // 4
+    return text if len(text) <= limit else text[: limit - end - len(CUT)] + CUT + text[-end:]
 
 
 def _bounded(text: str, kept: str, limit: int | None) -> str:

@@ -56,6 +56,12 @@ def test_the_page_tells_of_all_that_is_public_and_all_of_it_is_typed_and_describ
     assert typing.get_type_hints(api.find_machine, vars(api) | {"MachineSpec": object})
 
 
+def test_a_history_that_is_not_there_is_not_made(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no history yet"):
+        api.open_history(str(tmp_path / "typo" / "history.db"))
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_figures_are_compared_as_they_are() -> None:
     found = api.compare({"ready": 1000, "firmware": 5}, {"ready": 9000, "firmware": 5})
     assert isinstance(found, Comparison)

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from harness import options, paths
 from harness.build.settings import Settings
@@ -165,6 +166,22 @@ def test_unknown_subcommand_is_the_users_mistake() -> None:
     done = harness("doctr")
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("clean", "--nope"), "No such option '--nope'.\n"),
+        (("clean", "--dry-rum"), "No such option '--dry-rum'. Did you mean --dry-run?\n"),
+        (("--debuk",), "No such option '--debuk'. Did you mean --debug?\n"),
+        (("clean", f"--{'x' * 9999}"), "...xx"),
+        ((f"c{'x' * 9999}",), "lists the commands"),
+    ],
+)
+def test_a_wrong_option_is_answered_in_few_words(words: tuple[str, ...], said: str) -> None:
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 2 and said in done.output
+    assert len(done.output) < 1000
 
 
 @pytest.mark.parametrize("error", [UserError("what", hint="do it"), HostError("what"), ImageError("what", details="x")])

@@ -16,6 +16,11 @@ def test_every_kind_has_its_own_exit_code_and_culprit() -> None:
     assert len({kind.exit_code for kind in KINDS}) == len({kind.whose for kind in KINDS}) == len(KINDS)
 
 
+def test_what_is_quoted_is_no_longer_than_a_message() -> None:
+    error = UserError(f"no {'x' * 9999}", hint="y" * 9999, details="z" * 9999)
+    assert (len(error.message), len(error.hint), len(error.details)) == (303, 300, 9999)
+
+
 def test_text_has_all_parts_in_order() -> None:
     assert str(UserError("what", details="where\n", hint="this")) == "what\nwhere\nwhat to do: this"
     assert str(UserError("what")) == "what"

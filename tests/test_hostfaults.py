@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from harness import hostfaults
-from harness.errors import HostError, ImageError
-from harness.hostfaults import KINDS, MOST_CAUSES, NO_PROCESS, explained, full_disk, host_fault
+from harness.errors import HostError, ImageError, UserError
+from harness.hostfaults import KINDS, MOST_CAUSES, NO_PROCESS, explained, full_disk, host_fault, named
 
 FULL = OSError(errno.ENOSPC, "No space left on device", "/a/b/c")
 
@@ -70,6 +70,16 @@ def caused(*errors: BaseException) -> BaseException:
 )
 def test_what_one_error_says(error: BaseException, said: str | None) -> None:
     assert told(error) == said
+
+
+@pytest.mark.parametrize(
+    ("number", "kind"), [(errno.ENAMETOOLONG, UserError), (errno.EACCES, HostError), (errno.ENOENT, None)]
+)
+def test_what_is_said_of_a_name(number: int, kind: type | None) -> None:
+    found = named(OSError(number, "words", "/a"))
+    assert type(found) is (kind or type(None))
+    assert found is None or found.message == "/a: words"
+    assert named(OSError(number, "words")) is named(ValueError("a")) is None
 
 
 def test_no_more_processes_is_only_what_a_start_was_told() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -162,6 +163,21 @@ def test_usage_counts_a_hardlink_once(tmp_path: Path) -> None:
     alone = usage(tmp_path)
     (tmp_path / "two").hardlink_to(tmp_path / "one")
     assert usage(tmp_path) == alone >= 1_000_000
+
+
+def test_usage_passes_over_what_goes_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "b" / "c").mkdir(parents=True)
+    looked = Path.lstat
+
+    def lstat(path: Path) -> os.stat_result:
+        found = looked(path)
+        if path.name == "c":  # its maker is done with it just now
+            shutil.rmtree(path.parent)
+        return found
+
+    monkeypatch.setattr(Path, "lstat", lstat)
+    assert usage(tmp_path) >= 0
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_new_store_is_its_users_alone(tmp_path: Path) -> None:

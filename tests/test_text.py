@@ -57,3 +57,21 @@ def test_it_is_bounded_whatever_it_is(sign: str) -> None:
     assert len(text.one_line(sign * 10_000_000, 10)) == 10
     assert text.one_line(sign * 11, 10).endswith("...")
     assert text.one_line("x" * 10, 10) == "x" * 10
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        ("x" * 300, "x" * 300),
+        (f"no {'x' * 10_000}y here", f"no {'x' * 222}...{'x' * 74}y here"),
+        ("x " * 10_000, f"{'x ' * 1123}x...{'x ' * 375}"),
+    ],
+)
+def test_a_message_quotes_the_beginning_and_the_end_of_what_is_too_long(given: str, shown: str) -> None:
+    assert text.message(given) == shown
+
+
+def test_many_names_are_the_first_ones_and_how_many_more() -> None:
+    assert text.names("abc") == "a, b, c"
+    assert text.names(map(str, range(13))).endswith(", 11, 12")
+    assert text.names(map(str, range(100))).endswith(", 10, 11 and 88 more")

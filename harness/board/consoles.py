@@ -10,6 +10,7 @@ import time
 import tty
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -254,13 +255,14 @@ class CommandSource(PipeSource, BoardSource):
         return data
 
     def close(self) -> None:
-        """End the program as its terminal's end would, then by force; run what comes after it."""
+        """End the program and its children as its terminal's end would, then by force; run what comes after it."""
         if self._process.poll() is None:
             os.kill(self._process.pid, signal.SIGTERM)
             self._process.wait(TERM_S)
         self._process.kill()
         os.close(self._its)
         super().close()
+        self._end_group()
         if self._after:
             try:
                 proc.run(located_argv(self._after, self._base), cwd=self._base, timeout=AFTER_S)
@@ -268,6 +270,15 @@ class CommandSource(PipeSource, BoardSource):
                 raise ConsoleServerError(
                     f"the console was not closed as `after` says: {error.message}", details=error.details
                 ) from error
+
+    def _end_group(self) -> None:
+        """End the children that have not ended with the terminal: one under nohup does not hear that it is gone."""
+        end = time.monotonic() + END_S
+        with suppress(ProcessLookupError):  # nobody is left
+            while time.monotonic() < end:
+                os.killpg(self._process.pid, 0)
+                time.sleep(POLL_S)
+            os.killpg(self._process.pid, signal.SIGKILL)
 
 
 def open_console(console: BoardConsole, base: Path, out: Path, ssh: SshTarget | None = None) -> BoardSource:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import difflib
 import functools
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import click
 from harness import __version__, options
 from harness.options import Option
 from harness.show import frame
+from harness.text import message
 
 # In the order of work; a command that is not here is refused by a test.
 ORDER: tuple[tuple[str, tuple[str, ...]], ...] = (
@@ -75,8 +77,35 @@ class PathName(click.Path):
         return super().convert(value, param, ctx)
 
 
+@contextmanager
+def _readable() -> Iterator[None]:
+    """Let what click says of a wrong command line name the option that was meant, and be no longer than a message."""
+    try:
+        yield
+    except click.NoSuchOption as error:
+        # without their dashes, which are alike in all of them
+        known = {name.lstrip("-"): name for row in error.ctx.command.params for name in row.opts} if error.ctx else {}
+        near = difflib.get_close_matches(error.option_name.lstrip("-")[:100], known, 1)
+        meant = f" Did you mean {known[near[0]]}?" if near else ""
+        raise click.UsageError(f"{message(error.message)}{meant}", error.ctx) from None
+    except click.UsageError as error:
+        if (said := error.format_message()) != (short := message(said)):
+            raise click.UsageError(short, error.ctx) from None
+        raise
+
+
 class Commands(click.Group):
     """The subcommands in the order of work, and the nearest one for a name that is none."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the options before the subcommand."""
+        with _readable():
+            return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Read the subcommand's words and run it."""
+        with _readable():
+            return super().invoke(ctx)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names in the order of work."""

@@ -329,5 +329,5 @@ def _make_folder(place: DatabaseAddress, folder: Path) -> None:
 def _explaining(place: DatabaseAddress, doing: str) -> Iterator[None]:
     try:
         yield
-    except (SQLAlchemyError, sqlite3.Error) as error:
+    except (SQLAlchemyError, sqlite3.Error, UnicodeError) as error:  # the last of a host's name that can be none
         raise place.explained(error, doing) from None

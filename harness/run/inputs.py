@@ -23,6 +23,7 @@ from harness.spec.models.image import ImageSpec
 from harness.spec.models.machine import MachineSpec
 from harness.spec.models.plan import Budget, Plan
 from harness.spec.text.reader import Document, content_of, parse
+from harness.text import names as names_
 from harness.text import of_error
 
 DEFAULT_PLAN = paths.CASES / "matrix.yml"
@@ -198,7 +199,7 @@ def _filtered(found: list[_Pair], wanted: Wanted, plan: Plan) -> list[_Pair]:
         for name in wants:
             if _plain(name) not in known:
                 short = sorted(one for one in known if "/" not in one)
-                raise UserError(f"the plan {plan.path} has no {what} {name!r}", hint=f"it has: {', '.join(short)}")
+                raise UserError(f"the plan {plan.path} has no {what} {name!r}", hint=f"it has: {names_(short)}")
         chosen = {_plain(name) for name in wants}
         kept = [pair for pair in kept if not chosen or chosen & names(pair)]
     if found and not kept:

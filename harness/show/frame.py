@@ -10,11 +10,12 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from harness import __version__, paths
 from harness.errors import EXIT_BUG, EXIT_INTERRUPTED, HarnessError
-from harness.hostfaults import host_fault
+from harness.hostfaults import host_fault, named
 from harness.secrets import redact
 
 DEBUG = "HARNESS_DEBUG"  # in the environment, so that workers see it too
@@ -40,9 +41,18 @@ def _judged(error: Exception) -> int:
         return _explained(error)
     if isinstance(error, BrokenPipeError) and _stdout_is_closed():
         return EXIT_PIPE
-    if fault := host_fault(error, (Path.cwd(), paths.cache_dir(), Path(tempfile.gettempdir()))):
+    if fault := host_fault(error, _places()) or named(error):
         return _explained(fault)
     return _crashed(error)
+
+
+def _places() -> list[Path]:
+    """Return the folders whose disks the harness writes to, as far as they can be had."""
+    found = []
+    for place in (Path.cwd, paths.cache_dir, lambda: Path(tempfile.gettempdir())):
+        with suppress(OSError, RuntimeError):  # a folder that was removed, a user without a home
+            found.append(place())
+    return found
 
 
 def _say(text: str) -> None:

@@ -124,9 +124,10 @@ def gone(condition: Callable[[], bool]) -> bool:
     return condition()
 
 
-def test_a_program_and_its_children_end_with_the_console(tmp_path: Path) -> None:
+@pytest.mark.parametrize("first", ["", "trap '' HUP; "], ids=["plain", "nohup"])
+def test_a_program_and_its_children_end_with_the_console(tmp_path: Path, first: str) -> None:
     pids = tmp_path / "pids"
-    source = opened(tmp_path, command=("sh", "-c", f"sleep 1000 & echo $$ $! >{pids}; wait"))
+    source = opened(tmp_path, command=("sh", "-c", f"{first}sleep 1000 & echo $$ $! >{pids}; wait"))
     assert gone(lambda: pids.is_file() and len(pids.read_text().split()) == 2)
     source.close()
     assert gone(lambda: not any(Path(f"/proc/{pid}/stat").exists() for pid in pids.read_text().split()))

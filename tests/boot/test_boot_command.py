@@ -241,6 +241,8 @@ def test_a_command_runs_on_a_system_that_is_not_ready(toy_image: Callable[..., I
     )
     done = harness(str(made.folder), *MACHINE, "--run", "echo out; exit 9", "--json")
     assert json.loads(done.stdout) == {"ready": False, "code": 9, "output": "out\n"}
+    assert done.returncode == 9
+    assert "did not power off: its power was cut" in done.stderr
     assert "the boot came to its end unready\n  onboot/a failed code=3" in done.stderr
     assert "the command is run all the same" in done.stderr
 

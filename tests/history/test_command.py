@@ -147,7 +147,7 @@ def test_figures_with_another_key_are_said(harness: Run, where: str) -> None:
     [
         (["nosuch"], "has no image nosuch\nwhat to do: it has: images/minimal.yml"),
         (["-m", "nosuch"], "has no machine nosuch\nwhat to do: it has: qemu-arm64, qemu-s390x"),
-        (["-f", "raedy"], "has no figure raedy\nwhat to do: it has: kernel, "),
+        (["-f", "raedy"], "has no figure raedy\nwhat to do: did you mean ready?"),
         (["-f", "kernel", "--mode", "wall"], "has nothing like that"),
         (["--mode", "fast"], "there is no mode fast\nwhat to do: one of: exact, wall, size"),
         (["minimal", "default"], "too many words: minimal default"),

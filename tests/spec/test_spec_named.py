@@ -147,3 +147,12 @@ def test_a_machine_is_corrected_to_its_own_architecture(said: str, meant: str, t
     (tmp_path / "plan.yml").write_text(f"images: [{{path: minimal}}]\nmachines: [{said}]\n")
     with pytest.raises(SpecError, match=rf"did you mean {meant}"):
         load_plan(tmp_path / "plan.yml")
+
+
+@pytest.mark.parametrize(("given", "meant"), [("[a.yml]", '{path: "a.yml"}'), ("a.yml", '[{path: "a.yml"}]')])
+def test_a_plans_image_without_its_key_is_told_what_to_write(tmp_path: Path, given: str, meant: str) -> None:
+    plan = tmp_path / "plan.yml"
+    plan.write_text(f"machines: [qemu-arm64]\nimages: {given}\n")
+    with pytest.raises(SpecError) as caught:
+        load_plan(plan)
+    assert f"did you mean {meant}?" in caught.value.details

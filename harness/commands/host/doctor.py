@@ -16,6 +16,7 @@ from typing import Any
 from harness import paths, proc, tools
 from harness.arch import ARCHES, Arch
 from harness.errors import EXIT_HOST, EXIT_OK, HarnessError
+from harness.retention import entry
 from harness.tools import TOOLS, Tool
 
 VERSION = re.compile(r"(?<![\w.])\d[\w.+~:-]*")
@@ -112,8 +113,8 @@ def _built_kernel(row: Arch) -> Path | None:
     """Return the kernel of the newest image in the cache for this architecture: a Linux to try KVM with."""
     from harness.image import Image
 
-    folders = paths.cache_dir().glob("images/*")
-    for folder in sorted(folders, key=lambda path: path.stat().st_mtime, reverse=True):
+    found = [entry(folder) for folder in paths.cache_dir().glob("images/*")]
+    for folder in (one.path for one in sorted(found, key=lambda one: one.used, reverse=True)):
         try:
             if Image(folder).arch == row and Image(folder).kernel.exists():
                 return Image(folder).kernel

@@ -126,7 +126,7 @@ def _wall(image: Bootable, machine: MachineSpec, out: Path, request: BootRequest
                 print(system.record.dumps())
             else:
                 _table(system.record, exact=False)
-        power_off(system)
+        power_off(system, ready=ready)
         return code
 
 

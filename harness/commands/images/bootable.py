@@ -10,7 +10,7 @@ from pathlib import Path
 
 from harness import api
 from harness.build.settings import Settings
-from harness.errors import UserError
+from harness.errors import ImageError, UserError
 from harness.image import Bootable
 from harness.show.frame import progress
 from harness.spec.models.machine import MOST_MEMORY, MachineSpec
@@ -20,6 +20,7 @@ from harness.tree import iso9660
 
 LEAST_MEMORY = 64  # MiB
 DATA_MIB = 4  # of the CD with user-data
+UNREADY_S = 10.0  # for a system that did not come to ready to power off
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,17 @@ def leave(image: Bootable, out: Path) -> None:
     (out / BOOTED).write_text(json.dumps({"image": str(image.path.absolute())}) + "\n")
 
 
-def power_off(system: System) -> None:
-    """Power off, and say so when a system that has its own ways to do so had to be ended."""
-    if not system.power_off() and system.image.milestones:
+def power_off(system: System, *, ready: bool = True) -> None:
+    """Power off, and say so when a system that has its own ways to do so had to be ended.
+
+    One that did not come to `ready` has been told of already: it has UNREADY_S to go off, then its power is cut.
+    """
+    if ready:
+        clean = system.power_off() or not system.image.milestones
+    else:
+        try:
+            clean = system.power_off(UNREADY_S)
+        except ImageError:
+            clean = False
+    if not clean:
         progress(f"{system.image.name} did not power off: its power was cut")

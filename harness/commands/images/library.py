@@ -16,6 +16,7 @@ from harness.spec import load_component
 from harness.spec.models.component import ComponentSpec
 from harness.spec.substitutes import others
 from harness.spec.text.complaints import nearest
+from harness.text import message
 
 ACTIONS = ("list", "show", "search")
 
@@ -39,7 +40,7 @@ def library(action: str, words: Sequence[str], settings: Settings, *, as_json: b
     else:
         print(*_listed(rows), sep="\n", end="\n" if rows else "")
     if not rows:
-        progress(f"no component has to do with {' '.join(map(repr, words))}")
+        progress(message(f"no component has to do with {' '.join(map(repr, words))}"))
     return EXIT_OK
 
 

@@ -25,6 +25,8 @@ from harness.measure.phases import figures
 from harness.scratch import scratch
 from harness.show.frame import progress
 from harness.spec.load import load_machine
+from harness.spec.text.complaints import nearest
+from harness.text import names
 
 EXIT_BAD, EXIT_SKIP = 1, 125  # what `git bisect run` takes for bad, and for what cannot be judged
 SHORT = 8
@@ -63,7 +65,9 @@ def measured(image: str, machine: str, figure: str, settings: Settings) -> int:
     with scratch("bisect") as folder:
         found = figures(exact_boot(made, target, folder))
     if figure not in found:
-        raise UserError(f"the boot has no figure {figure}", hint=f"it has: {', '.join(found)}")
+        near = nearest(figure, found)
+        hint = f"did you mean {near}?" if near else f"it has: {names(found)}"
+        raise UserError(f"the boot has no figure {figure}", hint=hint)
     return found[figure]
 
 

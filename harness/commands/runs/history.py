@@ -18,6 +18,7 @@ from harness.show import history_changes as changed
 from harness.show import history_text as text
 from harness.show import history_view as view
 from harness.show.history_view import ID
+from harness.text import names
 
 USAGE = "harness history [IMAGE | import FILE… | export [FILE] | drop RUN | note|ack RUN TEXT | rename OLD NEW]"
 EDITS = {"drop": 1, "note": 2, "ack": 2, "rename": 2}  # with how many words
@@ -108,11 +109,15 @@ def _show(opened: History, image: str | None, request: HistoryRequest) -> int:
 
 
 def _nothing(opened: History, wanted: dict[str, str | None]) -> UserError:
+    from harness.spec.text.complaints import nearest  # brings all that reads YAML
+
     heads = opened.series()
     for what, name in wanted.items():
         known = sorted({getattr(head, what) for head in heads})
         if name and not any(one == name or (what == "image" and store.names(one, name)) for one in known):
-            return UserError(f"the history has no {what} {name}", hint=f"it has: {', '.join(known) or 'no runs'}")
+            near = nearest(name, known)
+            hint = f"did you mean {near}?" if near else f"it has: {names(known) or 'no runs'}"
+            return UserError(f"the history has no {what} {name}", hint=hint)
     return UserError(
         f"the history {opened.place.text} has {'nothing like that' if heads else 'no runs'}",
         hint="leave out an option" if heads else "every `harness matrix` adds to it",

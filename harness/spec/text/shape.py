@@ -217,9 +217,27 @@ def _instead(value: object, annotation: Any, raw: str) -> str:
         return "true" if value.lower() in (*_YES, "true") else "false"
     if isinstance(value, str) and (int in kinds or float in kinds) and value.isascii() and value.isdigit():
         return value
-    if isinstance(value, str) and any(map(_texts, kinds)) and len(value) <= 60:
-        return "[" + '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"' + "]"
+    return _wrapped(value, kinds) if isinstance(value, str) and len(value) <= 60 else ""
+
+
+def _wrapped(value: str, kinds: tuple[Any, ...]) -> str:
+    """Return the list or the mapping that a text was perhaps meant to be in."""
+    quoted = '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    if any(map(_texts, kinds)):
+        return f"[{quoted}]"
+    for kind in kinds:
+        listed = get_origin(kind) is tuple
+        needed = [key for part in (alternatives(get_args(kind)[0]) if listed else (kind,)) for key in _needed(part)]
+        if len(needed) == 1:
+            return f"[{{{needed[0]}: {quoted}}}]" if listed else f"{{{needed[0]}: {quoted}}}"
     return ""
+
+
+def _needed(kind: Any) -> list[str]:
+    """Return the keys that a mapping must have: what else would a mere text be, where there is one?"""
+    if not (isinstance(kind, type) and issubclass(kind, BaseModel)):
+        return []
+    return [key for key, field in fields_of(kind).items() if field.is_required()]
 
 
 def _texts(kind: Any) -> bool:

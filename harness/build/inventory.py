@@ -1,4 +1,6 @@
-"""The packages that an OCI image's own databases name: dpkg's, apk's, rpm's; and the distribution that it is.
+"""The packages in an OCI image: those that its databases (dpkg's, apk's, rpm's) name, and its languages' own.
+
+Also the distribution that it is.
 
 A stranger's files: read with bounds, and what cannot be read is said in words, never guessed.
 """
@@ -14,6 +16,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from harness.build import languages
 from harness.tree.tree import Tree, TreeNode
 
 MAX_DATABASE = 256 << 20
@@ -34,7 +37,7 @@ _RPM_INT32, _RPM_STRINGS = 4, (6, 8, 9)
 
 @dataclass(frozen=True)
 class InstalledPackage:
-    """A package as an image's own database has it. ``kind``: deb, apk or rpm, as a package URL spells it."""
+    """A package as an image itself has it. ``kind``, as a package URL spells it: deb, apk, rpm, pypi, npm or golang."""
 
     kind: str
     name: str
@@ -64,7 +67,7 @@ Reader = Callable[[bytes], Iterator[InstalledPackage]]
 
 
 def take(tree: Tree) -> Inventory:
-    """Return what the databases of an image's root say."""
+    """Return what the databases of an image's root, and its languages' metadata, say."""
     found = Inventory(distro=_distro(tree))
     _read(tree, DPKG, found, _installed_debs)
     for path in _below(tree, DPKG_PARTS):
@@ -79,8 +82,22 @@ def take(tree: Tree) -> Inventory:
             for name in RPM_OTHERS
             if tree.nodes.get(f"{folder}/{name}") is not None
         ]
+    _read_languages(tree, found)
     found.packages = list(dict.fromkeys(found.packages))
     return found
+
+
+def _read_languages(tree: Tree, found: Inventory) -> None:
+    for path, said in languages.packages(tree):
+        if len(found.packages) >= MAX_PACKAGES:
+            found.unread.append(f"/{path}: more than {MAX_PACKAGES} packages")
+            return
+        if isinstance(said, str):
+            found.unread.append(f"/{path}: {said}")
+        else:
+            found.packages.append(
+                _package(said.kind, said.name, said.version, "", supplier=said.supplier, licence=said.licence)
+            )
 
 
 def _below(tree: Tree, folder: str) -> list[str]:

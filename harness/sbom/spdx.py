@@ -26,6 +26,7 @@ UNKNOWN = licences.UNKNOWN
 DOCUMENT, IMAGE, OWN = "SPDXRef-DOCUMENT", "SPDXRef-image", "SPDXRef-bootharness"
 DEBIAN = "Debian"
 DEBIAN_NUMBERS = {"bullseye": "11", "bookworm": "12", "trixie": "13", "forky": "14"}
+LANGUAGES = ("pypi", "npm", "golang")  # a package of theirs is the same whatever distribution it is in
 LABELLED = "named by the image's label org.opencontainers.image.licenses; its text is not in the image's config"
 
 SpdxRow = Mapping[str, Any]
@@ -190,12 +191,15 @@ def _own_file(path: str, size: int, digest: str) -> dict[str, Any]:
 
 
 def _installed(row: SpdxRow, image: SpdxRow) -> dict[str, Any]:
-    """Return a package that an OCI image's own database names."""
+    """Return a package that an OCI image itself names."""
     distro = _contents(image)["distro"]
     vendor = distro.get("id", "")
     release = "-".join(filter(None, (vendor, distro.get("version") or distro.get("codename"))))
-    locator = _locator(row["kind"], vendor, row["name"], row["version"], row["arch"], release,
-                       (row["source"], row["source_version"]))  # fmt: skip
+    if row["kind"] in LANGUAGES:
+        locator = f"pkg:{row['kind']}/{'/'.join(map(_purl, row['name'].split('/')))}@{_purl(row['version'])}"
+    else:
+        locator = _locator(row["kind"], vendor, row["name"], row["version"], row["arch"], release,
+                           (row["source"], row["source_version"]))  # fmt: skip
     supplier = _supplier(row["supplier"])
     licence, comment = UNKNOWN, {}
     if row["licence"]:

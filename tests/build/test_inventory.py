@@ -101,3 +101,89 @@ def test_no_database_or_one_of_another_form_is_said() -> None:
     assert inventory.take(tree(x=b"")).to_json() == {"distro": {}, "packages": [], "unread": []}
     found = inventory.take(tree(**{"var/lib/rpm/rpmdb.sqlite": b"no database", "usr/share/rpm/Packages": b"x"}))
     assert [said.partition(":")[0] for said in found.unread] == ["/var/lib/rpm/rpmdb.sqlite", "/usr/share/rpm/Packages"]
+
+
+GO = ("mod\tx.example/app\t(devel)\t", "dep\ty.example/B/v2\tv2.0.1\th1:x=", "dep\tz.example/c\tv1.0.0",
+      "=>\tw.example/fork\tv1.0.3\th1:y=", "build\tCGO_ENABLED=0")  # fmt: skip
+PYTHON = b'Metadata-Version: 2.1\nName: My_Package\nVersion: 1.0\nAuthor-email: "B, A" <a@x.example>, c@x.example\n'
+SITE = "usr/lib/python3/dist-packages"
+
+
+def varint(number: int) -> bytes:
+    return (
+        varint(number & 0x7F)[:-1] + bytes([number & 0x7F | 0x80]) + varint(number >> 7)
+        if number > 0x7F
+        else bytes([number])
+    )
+
+
+def go_program(*modules: str, version: str = "go1.22.1", flags: int = 2, sections: bool = True) -> bytes:
+    """Return what there is of a Go program: headers of ELF, and what `go version -m` reads (debug/buildinfo)."""
+    table = b"s" * 16 + "\n".join(("path\tx.example/app", *modules, "")).encode() + b"e" * 16
+    said = b"".join(varint(len(text)) + text for text in (version.encode(), table))
+    info = b"\xff Go buildinf:\x08" + bytes([flags]) + bytes(16) + said
+    names, at = b"\0.go.buildinfo\0.shstrtab\0", 128  # after the header, and that of one segment
+    rows = [(0,) * 10, (1, 1, 3, 0, at, len(info), 0, 0, 16, 0), (15, 3, 0, 0, at + len(info), len(names), 0, 0, 1, 0)]
+    count = len(rows) * sections
+    head = struct.pack("<16sHHIQQQIHHHHHH", b"\x7fELF\x02\x01\x01", 2, 62, 1, 0, 64,
+                       (at + len(info) + len(names)) * sections, 0, 64, 56, 1, 64, count, 2 * sections)  # fmt: skip
+    segment = struct.pack("<IIQQQQQQ8x", 1, 6, at, 0, 0, len(info), len(info), 4096)
+    return head + segment + info + names + b"".join(struct.pack("<IIQQQQIIQQ", *row) for row in rows[:count])
+
+
+def languages_of(files: dict[str, bytes]) -> inventory.Inventory:
+    made = Tree()
+    for path, data in files.items():
+        made.put(path, plain(data, 0o755 if path.startswith("bin/") else 0o644))
+    return inventory.take(made)
+
+
+@pytest.mark.parametrize("sections", [True, False])
+def test_a_go_program_says_what_it_is_made_of(sections: bool) -> None:
+    found = languages_of({"bin/app": go_program(*GO, sections=sections), "bin/tool": b"#!/bin/sh", "etc/x": b"\x7fELF"})
+    assert [(one.kind, one.name, one.version) for one in found.packages] == [
+        ("golang", "stdlib", "1.22.1"), ("golang", "x.example/app", "(devel)"),
+        ("golang", "y.example/B/v2", "v2.0.1"), ("golang", "w.example/fork", "v1.0.3"),
+    ]  # fmt: skip
+    assert found.unread == []
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [(go_program(flags=0), "a Go before 1.18"), (go_program(*GO * 20, version="go1" * 90)[:500], None)],
+)
+def test_a_go_program_that_does_not_say_is_named(data: bytes, words: str | None) -> None:
+    found = languages_of({"bin/app": data})
+    assert found.packages == [] and [words in said for said in found.unread] == ([True] if words else [])
+
+
+def test_pythons_and_nodes_own_packages() -> None:
+    found = languages_of({
+        "opt/venv/my.dist-info/METADATA": PYTHON + b"License: MIT\n\nLong words",
+        "usr/lib/python3/old.egg-info": b"Name: old\nVersion: 2\n",
+        "app/node_modules/@a/b/package.json":
+            b'{"name": "@a/b", "version": "3", "license": {"type": "ISC"}, "author": {"name": "N", "email": "n@x"}}',
+        "app/node_modules/c/package.json": b'{"name": "c", "version": "4", "license": "MIT", "author": "N <n@x> (u)"}',
+        "app/node_modules/c/esm/package.json": b'{"type": "module"}',
+        "app/package.json": b'{"name": "not-installed", "version": "5"}',
+        "app/node_modules/bad/package.json": b"{",
+    })  # fmt: skip
+    rows = [(one.kind, one.name, one.version, one.supplier, one.licence) for one in found.packages]
+    assert sorted(rows) == [
+        ("npm", "@a/b", "3", "N <n@x>", "ISC"), ("npm", "c", "4", "N <n@x>", "MIT"),
+        ("pypi", "my-package", "1.0", "B, A <a@x.example>", "MIT"), ("pypi", "old", "2", "", ""),
+    ]  # fmt: skip
+    assert [said.partition(":")[0] for said in found.unread] == ["/app/node_modules/bad/package.json"]
+
+
+@pytest.mark.parametrize(
+    "owner",
+    [
+        {"var/lib/dpkg/info/python3-my.list": f"/.\n/{SITE}/my.dist-info/METADATA\n".encode()},
+        {"lib/apk/db/installed": f"P:py3-my\nV:1\nF:{SITE}/my.dist-info\nR:METADATA\n".encode()},
+        {f"{SITE}/my.dist-info/INSTALLER": b"rpm\n"},
+    ],
+)
+def test_what_a_distributions_package_has_brought_is_that_package(owner: dict[str, bytes]) -> None:
+    found = languages_of({f"{SITE}/my.dist-info/METADATA": PYTHON, **owner})
+    assert [one.kind for one in found.packages if one.kind == "pypi"] == [] and not found.unread

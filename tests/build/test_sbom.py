@@ -139,6 +139,8 @@ CONTENTS = {
          "source_version": "2.36-9", "supplier": "GNU Libc Maintainers <libc@lists.example>", "licence": ""},
         {"kind": "apk", "name": "musl", "version": "1-r0", "arch": "", "source": "musl", "source_version": "1-r0",
          "supplier": "", "licence": "MIT"},
+        *({"kind": kind, "name": name, "version": "1.0+b", "arch": "", "source": "", "source_version": "",
+           "supplier": "", "licence": ""} for kind, name in (("npm", "@a/b"), ("golang", "x.example/c"))),
     ],
     "unread": ["/var/lib/rpm/Packages: rpm's database in a form that is not read here"],
 }  # fmt: skip
@@ -156,7 +158,9 @@ def test_one_image_under_two_names_is_one_package_with_what_is_in_it(image: Imag
     assert "also named other.example/web:2" in web["comment"] and "not read: /var/lib/rpm/Packages" in web["comment"]
     held = {row["relatedSpdxElement"] for row in document["relationships"] if row["spdxElementId"] == web["SPDXID"]}
     inside = {row["name"]: row for row in document["packages"] if row["SPDXID"] in held}
-    assert inside.keys() == {"libc6", "musl"}
+    assert inside.keys() == {"libc6", "musl", "@a/b", "x.example/c"}
+    purls = [inside[name]["externalRefs"][0]["referenceLocator"] for name in ("@a/b", "x.example/c")]
+    assert purls == ["pkg:npm/%40a/b@1.0%2Bb", "pkg:golang/x.example/c@1.0%2Bb"]
     libc = inside["libc6"]["externalRefs"][0]["referenceLocator"]
     assert libc == "pkg:deb/debian/libc6@2.36-9?arch=arm64&distro=debian-12&upstream=glibc"
     assert inside["libc6"]["supplier"] == "Organization: GNU Libc Maintainers (libc@lists.example)"

@@ -9,7 +9,7 @@ import subprocess
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import lru_cache
@@ -106,6 +106,19 @@ class QemuProcess:
     def pid(self) -> int:
         """The process id."""
         return self._popen.pid
+
+    def waited(self) -> float | None:
+        """Return how many seconds its busiest thread has waited for a processor; None where the host does not say."""
+        counted = [tuple(map(int, text.split()[:2])) for text in self._schedules()]
+        if not any(run for run, _ in counted):
+            return None  # of a kernel that counts none of it
+        return max(counted)[1] / 1e9
+
+    def _schedules(self) -> Iterator[str]:
+        """Yield of each of its threads the ns that it ran and that it waited for that (proc_pid_schedstat)."""
+        for path in Path(f"/proc/{self.pid}/task").glob("*/schedstat"):
+            with suppress(OSError):  # it has ended
+                yield path.read_text()
 
     def poll(self) -> int | None:
         """Return the exit code (negative: the signal that ended it), None while it runs."""

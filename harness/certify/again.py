@@ -77,8 +77,7 @@ def execute(
     )
     yield CheckResult("re-executed", text + where)
     claimed = any(row.outcome == "passed" and case_of(row.case) == variations.ALIKE for row in made.word.cases)
-    first = next(iter(made.exact.values()))
-    yield from variations.check(first, variations.Stranger(kept, machine, out, TIMEOUT_S, multiplier), claimed=claimed)
+    yield from variations.check(record, variations.Stranger(kept, machine, out, TIMEOUT_S, multiplier), claimed=claimed)
 
 
 def not_done(why: str) -> CheckResult:

@@ -9,28 +9,31 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from harness import paths
-from harness.certify import contents, sources
+from harness.certify import contents, recipe, sources
 from harness.certify.contents import EvidenceFiles
 from harness.certify.derive import Derived
 from harness.certify.keys import PublicKey, public_key, trusted
 from harness.certify.verify import CheckResult
 from harness.errors import EvidenceError, UserError
-from harness.image import MANIFEST, Image
-from harness.spec import is_os, load_image, load_machine, load_os, machines
+from harness.image import MANIFEST, ForeignImage, Image
+from harness.spec import load_image, load_machine, load_os, machines
+from harness.spec.named import image_named
 from harness.spec.profile import Profile, load_profile, profiles
-from harness.spec.rules.plan import is_path
+from harness.spec.rules.images import is_path
 from harness.spec.rules.policy import LINE
 from harness.spec.rules.profile import case_file
+from harness.spec.rules.references import host_file
 from harness.store import file_digest
 
 DIGEST = re.compile(r"(sha256:)?(?P<digest>[0-9a-f]{64})")
 EARLY = timedelta(days=1)  # that a clock may be ahead
-WHO, PROFILE, IMAGE, CASES = "who signed (--key)", "which profile (--profile)", "which image (--image)", "the cases"
+PROFILE, CASES, MACHINE = "which profile (--profile)", "the cases", "which machine (--machine)"
+IMAGE = "which image (--image with its digest, or with its YAML and --rebuild)"
 
 
 @dataclass(frozen=True)
 class Expectations:
-    """What is expected; None where nothing is. ``max_age`` in days."""
+    """What is expected; None where nothing is. ``max_age`` in days; ``rebuild``: the image is built again as well."""
 
     keys: tuple[PublicKey, ...] = ()
     profile: str | None = None
@@ -38,6 +41,7 @@ class Expectations:
     machine: str | None = None
     max_age: int | None = None
     waivers: bool = True
+    rebuild: bool = False
 
 
 def keys_of(texts: tuple[str, ...]) -> tuple[PublicKey, ...]:
@@ -61,7 +65,7 @@ def check(made: Derived, files: EvidenceFiles, wanted: Expectations, now: dateti
     """
     yield _profile(made, wanted.profile)
     yield _cases(made, files, wanted.profile)
-    yield _image(made, wanted.image)
+    yield _image(made, files, wanted)
     yield _machine(made, wanted.machine)
     yield from _age(made, wanted.max_age, now)
     if not wanted.waivers:
@@ -117,27 +121,61 @@ def _cases(made: Derived, files: EvidenceFiles, wanted: str | None) -> CheckResu
     return CheckResult("checked", f"the cases: all {len(names)} files are this harness's own or beside your profile")
 
 
-def _image(made: Derived, wanted: str | None) -> CheckResult:
-    found = made.certificate.image
+def _image(made: Derived, files: EvidenceFiles, wanted: Expectations) -> CheckResult:
+    found, text = made.certificate.image, wanted.image
     about = f"the image {found.name} ({found.digest[:12]})"
-    if wanted is None:
+    if text is None:
         return CheckResult("not checked", f"{about}: you have not said which you expect", IMAGE)
-    if match := DIGEST.fullmatch(wanted):
+    if match := DIGEST.fullmatch(text):
         return _same(about, found.digest, match["digest"], "digest")
-    path = Path(wanted)
-    if path.is_dir():
-        return _same(about, found.digest, file_digest(_manifest(path)), "built image")
+    path = Path(text)
     if path.name == MANIFEST:
         return _same(about, found.digest, file_digest(_manifest(path.parent)), "built image")
-    if is_path(wanted):
-        read = [load_os(path)] if is_os(path) else [load_image([path], library=library) for library in (False, True)]
-        if read[0].name != found.name:
-            raise EvidenceError(f"{about} is not {read[0].name}, which you expect")
-        digests = [spec.digest for spec in read]
-        return _same(about, found.spec, found.spec if found.spec in digests else digests[0], "YAML")
-    if wanted != found.name:
+    if is_path(text) or path.is_dir():
+        return _of_file(made, files, text, rebuild=wanted.rebuild)
+    if text != found.name:
+        raise EvidenceError(f"{about} is not {text}, which you expect")
+    return CheckResult("not checked", f"{about}: it has the name that you expect, which any image may have", IMAGE)
+
+
+def _of_file(made: Derived, files: EvidenceFiles, wanted: str, *, rebuild: bool) -> CheckResult:
+    """Compare with a built folder, an OS's YAML and its files, or an image's YAML, which only a rebuild compares."""
+    found = made.certificate.image
+    about = f"the image {found.name} ({found.digest[:12]})"
+    named = image_named(wanted)
+    if named.kind == "built":
+        return _same(about, found.digest, file_digest(_manifest(named.paths[0])), "built image")
+    if named.kind == "os":
+        own = ForeignImage(load_os(named.paths[0]))
+        _same_name(about, found.name, own.name)
+        _same(about, found.spec, own.spec_digest, "YAML")
+        for part, path in own.evidence.items():
+            _same(about, found.files[f"{contents.IMAGE}/{part}"].sha256, file_digest(path), part)
+        return CheckResult("checked", f"{about}: it is of the YAML and the files that you expect")
+    read = [load_image(named.paths, library=library) for library in (False, True)]
+    _same_name(about, found.name, read[0].name)
+    digests = [spec.digest for spec in read]
+    _same(about, found.spec, found.spec if found.spec in digests else digests[0], "YAML")
+    _same_sources(about, files, named.paths[0])
+    if rebuild:
+        return CheckResult("checked", f"{about}: it is of the YAML that you expect, as far as the rebuild shows")
+    text = f"{about}: it says that it is of the YAML that you expect, which only --rebuild shows"
+    return CheckResult("not checked", text, IMAGE)
+
+
+def _same_sources(about: str, files: EvidenceFiles, yaml: Path) -> None:
+    """Compare the files that a YAML takes, as the archive has them, with those beside the one that is expected."""
+    if contents.REBUILD not in files.members:
+        return  # of what cannot be built again
+    for source, name in recipe.read(files).sources.items():
+        own = host_file(source, yaml)
+        if name not in files.members or not own.is_file() or file_digest(own) != files.members[name].sha256:
+            raise EvidenceError(f"{about} takes another {source} than your YAML does: {own}")
+
+
+def _same_name(about: str, found: str, wanted: str) -> None:
+    if wanted != found:
         raise EvidenceError(f"{about} is not {wanted}, which you expect")
-    return CheckResult("checked", f"{about}: it has the name that you expect; any image may have a name")
 
 
 def _manifest(folder: Path) -> Path:
@@ -163,7 +201,8 @@ def _machine(made: Derived, wanted: str | None) -> CheckResult:
     known = machines()
     if found.name in known and file_digest(known[found.name]) == found.digest:
         return CheckResult("checked", f"the machine {found.name}: it is this harness's own")
-    return CheckResult("not checked", f"the machine {found.name} is none of this harness's: read it in the archive")
+    text = f"the machine {found.name} is none of this harness's: read it in the archive"
+    return CheckResult("not checked", text, MACHINE)
 
 
 def _age(made: Derived, most: int | None, now: datetime) -> Iterator[CheckResult]:

@@ -80,9 +80,9 @@ def _alike(made: Derived, files: EvidenceFiles) -> str:
         return "it was not booted twice"
     exact = _pair(made)[0]
     same = [one for one in made.records.values() if one.mode == "wall" and not one.probed]
-    same = [one for one in same if one.cmdline == exact.cmdline and one.ready_us is not None]
+    same = [one for one in same if one.cmdline == exact.cmdline and READY in _names(one)]
     if not same:
-        return "no boot in wall time has the exact one's command line and a stamp at ready"
+        return "no boot in wall time has the exact one's command line and comes to ready"
     return "; ".join(fault for one in same for fault in misfits(exact, one))
 
 

@@ -171,9 +171,10 @@ def archived(record: BootRecord, boot: str, image: Bootable, machine: MachineSpe
 
 def _timed(marks: tuple[Milestone, ...], said: tuple[Milestone, ...]) -> tuple[Milestone, ...]:
     """Return marks with the host's times that a record gives for them: a host's clock cannot be asked again."""
-    times = [(one.host_s, one.line_s) for one in said] + [(0.0, None)] * len(marks)
+    times = [(one.host_s, one.line_s, one.waited_s) for one in said] + [(0.0, None, None)] * len(marks)
     return tuple(
-        replace(mark, host_s=host_s, line_s=line_s) for mark, (host_s, line_s) in zip(marks, times, strict=False)
+        replace(mark, host_s=host_s, line_s=line_s, waited_s=waited_s)
+        for mark, (host_s, line_s, waited_s) in zip(marks, times, strict=False)
     )
 
 
@@ -303,6 +304,8 @@ def hear(files: EvidenceFiles, boot: str, image: Bootable) -> Heard | None:
 
 
 def _host_is_sound(record: BootRecord) -> bool:
-    times = [mark.host_s for mark in record.milestones] + [mark.line_s or 0.0 for mark in record.milestones]
+    marks = record.milestones
+    times = [time for mark in marks for time in (mark.host_s, mark.line_s or 0.0, mark.waited_s or 0.0)]
     known = set(record.host) <= set(HOST_FACTS)
-    return known and all(math.isfinite(one) and one >= 0 for one in times)
+    sound = all(math.isfinite(one) and one >= 0 for one in times)
+    return known and sound and all((mark.waited_s or 0.0) <= mark.host_s for mark in marks)

@@ -83,13 +83,13 @@ def verify(
 
     Offline; and its image is booted again where this host can.
 
-    Exit 0 when it is true and certified, and who signed, which profile, which image and the boot were all checked; 1
-    when it is refused, was changed, or is not as it says or as you expect; 7 when something was not checked, which the
-    last line names.
+    Exit 0 when it is true and certified, and who signed, which profile, which image, which machine and the boot were
+    all checked; 1 when it is refused, was changed, or is not as it says or as you expect; 7 when something was not
+    checked, which the last line names.
 
     \b
     Examples:
-      harness verify evidence.tar.zst --key vendor.key.pub --profile base --image my-os.yml
+      harness verify evidence.tar.zst --key vendor.key.pub --profile base --image my-os.yml --rebuild
       harness verify evidence.tar.zst --policy ours.yml
       harness verify evidence.tar.zst --rebuild --policy ours.yml
       harness verify evidence.tar.zst --no-boot

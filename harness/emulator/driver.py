@@ -43,6 +43,7 @@ SETTLE_S = 0.5  # for a QEMU whose monitor is gone to end
 DRAIN_S = 10.0  # for a QEMU whose console has ended to end
 LOOPBACK = "127.0.0.1"
 MOST_RESETS = 10_000  # where a reset is asked for
+MOST_MOMENTS = 100_000  # at which a console or a network was heard
 LOADER_RESETS = 10  # where it is not: a boot loader that falls back to another system does so by a reset
 
 
@@ -59,6 +60,7 @@ class QemuDriver:
         self._start = time.monotonic()
         self.running = run_qemu(launch, options.out)
         self._ended = False
+        self._waited: dict[float, float | None] = {}  # by the time of the host, since the start
         self._resets = MOST_RESETS if options.reboot else 0
         if options.mode == "wall" and launch.kernel is None:
             self._resets = max(self._resets, LOADER_RESETS)
@@ -75,16 +77,19 @@ class QemuDriver:
         return self.running.source
 
     def clock(self) -> float:
-        """Return the seconds since QEMU's start."""
-        return time.monotonic() - self._start
+        """Return the seconds since QEMU's start; how long it had waited for a processor then is remembered."""
+        now = time.monotonic() - self._start
+        if len(self._waited) < MOST_MOMENTS:
+            self._waited[now] = self.process.waited()
+        return now
 
     def frames(self) -> Sequence[Frame]:
         """Return the frames that the guest has sent since this was last asked."""
         return self.running.frames.read() if self.running.frames else ()
 
     def timed(self, marks: list[Milestone]) -> list[Milestone]:
-        """Return them as they are: what a guest says here is heard at once."""
-        return marks
+        """Return them with how long QEMU had waited for a processor when they were heard."""
+        return [replace(mark, waited_s=self._waited.get(mark.host_s)) for mark in marks]
 
     def meet(self) -> None:
         """Make QEMU tell of resets, and learn the forwarded ports."""

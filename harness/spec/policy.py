@@ -33,7 +33,8 @@ def check_policy(document: Document) -> Checked[Policy]:
         return None, complaints
 
     def located(text: str | None) -> str | None:
-        return str(path.parent / text) if text and checks_plan.is_path(text) else text
+        there = text is not None and (path.parent / text).is_dir()  # a built image's folder
+        return str(path.parent / text) if text and (there or checks_plan.is_path(text)) else text
 
     keys = tuple(one if one.startswith(LINE) else str(path.parent / one) for one in made.signed_by)
     update = {"signed_by": keys, **{key: located(getattr(made, key)) for key in ("profile", "image", "machine")}}

@@ -39,7 +39,8 @@ class Milestone:
 
     ``emulator_us`` is when it left as a frame, in µs of the emulator's clock since power-on; None when it did not, or
     was not counted. ``line_s`` is what a board's serial line took of the host's time; None where that is not known or
-    there is none. ``higher_us`` is a stamp that was heard before it although it is higher; None where none was.
+    there is none. ``waited_s`` is how long QEMU's processor, by then, had waited for one of the host's (s); None where
+    nobody counts that. ``higher_us`` is a stamp that was heard before it although it is higher; None where none was.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Milestone:
     line_s: float | None = None
     emulator_us: int | None = None
     higher_us: int | None = None
+    waited_s: float | None = None
 
     @property
     def said_s(self) -> float:

@@ -95,7 +95,8 @@ class BootRecord:
         """Return the record as what JSON can hold."""
         made = {"schema": SCHEMA, **asdict(self)}
         for row in made["milestones"]:
-            for name in ("line_s", "emulator_us", "higher_us"):  # as ever but on boards, and of what left as a frame
+            # as ever but on boards, of what left as a frame, and where the host tells
+            for name in ("line_s", "emulator_us", "higher_us", "waited_s"):
                 if row[name] is None:
                     del row[name]
         return made

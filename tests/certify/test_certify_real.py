@@ -55,7 +55,8 @@ def test_what_was_not_checked_is_in_the_last_line_and_the_exit_code(certified: C
     ran = harness(tmp_path, "verify", str(certified.path), "--no-boot")
     assert ran.code == 7
     last = ran.stdout.splitlines()[-1]
-    assert "not all was checked: who signed (--key), which profile (--profile), which image (--image), the boot" in last
+    assert "not all was checked: who signed (--key), which profile (--profile), which image (--image with" in last
+    assert "--rebuild), the boot" in last
     assert "the evidence is true" not in ran.stdout
 
 

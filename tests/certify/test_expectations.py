@@ -13,7 +13,7 @@ import pytest
 from harness import paths
 from harness.certify import expect
 from harness.certify.contents import ArchiveMember, EvidenceFiles
-from harness.certify.expect import CASES, EARLY, IMAGE, PROFILE, Expectations, keys_of
+from harness.certify.expect import CASES, EARLY, IMAGE, MACHINE, PROFILE, Expectations, keys_of
 from harness.certify.keys import PublicKey
 from harness.errors import EvidenceError, UserError
 from harness.image import MANIFEST
@@ -150,18 +150,27 @@ def test_the_image_that_is_expected_by_its_digest_or_as_it_was_built(tmp_path: P
         assert one_of(it, "the image", image=wanted) == (f"{about}{what} that you expect", "checked", "")
         with pytest.raises(EvidenceError, match="is not the one that you expect"):
             said(made(image={"digest": OTHER}), image=wanted)
-    with pytest.raises(UserError, match="is not an image"):
+    with pytest.raises(UserError, match="is not a built image"):
         said(it, image=str(tmp_path))
 
 
-def test_the_image_that_is_expected_by_its_name_or_yaml(tmp_path: Path) -> None:
-    assert one_of(made(), "the image", image="minimal")[0].endswith("name that you expect; any image may have a name")
+def test_a_name_is_no_image_for_any_may_have_it() -> None:
+    text, *more = one_of(made(), "the image", image="minimal")
+    assert text.endswith("it has the name that you expect, which any image may have")
+    assert more == ["not checked", IMAGE]
     with pytest.raises(EvidenceError, match="is not default, which you expect"):
         said(made(), image="default")
-    yaml = "it is of the YAML that you expect"
-    assert one_of(made(), "the image", image=str(MINIMAL))[0].endswith(yaml)
+
+
+def test_only_a_rebuild_shows_that_an_image_is_of_a_yaml(tmp_path: Path) -> None:
+    text, *more = one_of(made(), "the image", image=str(MINIMAL))
+    assert text.endswith("it says that it is of the YAML that you expect, which only --rebuild shows")
+    assert more == ["not checked", IMAGE]
+    text, *more = one_of(made(), "the image", image=str(MINIMAL), rebuild=True)
+    assert text.endswith("it is of the YAML that you expect, as far as the rebuild shows")
+    assert more == ["checked", ""]
     library = load_image([MINIMAL], library=True).digest
-    assert one_of(made(image={"spec": library}), "the image", image=str(MINIMAL))[0].endswith(yaml)
+    assert one_of(made(image={"spec": library}), "the image", image=str(MINIMAL), rebuild=True)[1] == "checked"
     with pytest.raises(EvidenceError, match="is not the one that you expect") as info:
         said(made(image={"spec": OTHER}), image=str(MINIMAL))
     assert load_image([MINIMAL], library=False).digest in str(info.value.details)
@@ -176,20 +185,45 @@ def test_an_image_with_images_of_others_is_expected_with_or_without_the_library(
     digests = {load_image([yaml], library=library).digest for library in (False, True)}
     assert len(digests) == 2
     for digest in digests:
-        assert one_of(made(image={"spec": digest}), "the image", image=str(yaml))[1] == "checked"
+        assert one_of(made(image={"spec": digest}), "the image", image=str(yaml), rebuild=True)[1] == "checked"
 
 
-def test_a_foreign_os_that_is_expected_by_its_yaml(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("theirs", "fine"), [(b"mine", True), (b"another", False), (None, False)])
+def test_what_a_yaml_takes_is_what_lies_beside_the_one_that_is_expected(
+    tmp_path: Path, theirs: bytes | None, fine: bool
+) -> None:
+    yaml = tmp_path / "minimal.yml"
+    yaml.write_text(f"{MINIMAL.read_text()}files:\n  - {{path: etc/app, source: app}}\n")
+    (tmp_path / "app").write_bytes(b"mine")
+    recipe = b'{"suite": "s", "compression": "c", "library": false, "sources": {"app": "sources/1"}}'
+    (tmp_path / "rebuild.json").write_bytes(recipe)
+    rows = {"rebuild.json": ArchiveMember("rebuild.json", len(recipe), OTHER)}
+    if theirs is not None:
+        (tmp_path / "there").write_bytes(theirs)
+        rows["sources/1"] = ArchiveMember("sources/1", len(theirs), file_digest(tmp_path / "there"))
+    it = made(image={"spec": load_image([yaml], library=False).digest})
+    files = EvidenceFiles(tmp_path, rows)
+    if fine:
+        assert one_of(it, "the image", files, image=str(yaml), rebuild=True)[1] == "checked"
+        return
+    for rebuild in (False, True):
+        with pytest.raises(EvidenceError, match="takes another app than your YAML does"):
+            said(it, files, image=str(yaml), rebuild=rebuild)
+
+
+def test_a_foreign_os_that_is_expected_by_its_yaml_has_the_files_beside_it(tmp_path: Path) -> None:
     (tmp_path / "kernel").write_bytes(b"k")
     os_yaml = tmp_path / "theirs.yml"
     os_yaml.write_text("os: {name: theirs, arch: arm64}\nkernel: kernel\ncmdline: quiet\n"
                        "milestones: [{name: ready, pattern: login}]\n")  # fmt: skip
     from harness.spec import load_os
 
-    facts = {"name": "theirs", "spec": load_os(os_yaml).digest}
-    assert one_of(made(image=facts), "the image", image=str(os_yaml))[1] == "checked"
-    with pytest.raises(EvidenceError, match="is not the one that you expect"):
-        said(made(image=facts | {"spec": OTHER}), image=str(os_yaml))
+    files = {"image/kernel": SimpleNamespace(sha256=file_digest(tmp_path / "kernel"))}
+    facts = {"name": "theirs", "spec": load_os(os_yaml).digest, "files": files}
+    assert one_of(made(image=facts), "the image", image=str(os_yaml))[1:] == ("checked", "")
+    for other in ({"spec": OTHER}, {"files": {"image/kernel": SimpleNamespace(sha256=OTHER)}}, {"name": "ours"}):
+        with pytest.raises(EvidenceError, match=r"is not (the one that|theirs, which) you expect"):
+            said(made(image=facts | other), image=str(os_yaml))
 
 
 def test_the_machine_that_is_expected(tmp_path: Path) -> None:
@@ -206,7 +240,7 @@ def test_the_machine_that_is_expected(tmp_path: Path) -> None:
     for facts in ({"digest": OTHER}, {"name": "board"}):
         text, how, lacks = one_of(made(machine=facts), "the machine")
         assert (text.partition(" is ")[2], how, lacks) == (
-            "none of this harness's: read it in the archive", "not checked", "",
+            "none of this harness's: read it in the archive", "not checked", MACHINE,
         )  # fmt: skip
 
 

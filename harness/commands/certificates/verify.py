@@ -49,8 +49,6 @@ def run(path: Path, request: VerifyRequest) -> int:
     7 when something was not checked, which the last line names. EvidenceError (exit code 1): it is not true.
     """
     wanted = expectations(request)
-    if request.policy and load_policy(request.policy).rebuild:
-        request = replace(request, rebuild=True)
     with tempfile.TemporaryDirectory(prefix="harness-verify-") as scratch:
         found = verify.unpack(path, Path(scratch) / "evidence", wanted.keys)
         try:
@@ -74,15 +72,16 @@ def expectations(request: VerifyRequest) -> Expectations:
     wanted = request.wanted
     keys = expect.keys_of((str(request.key),)) if request.key else wanted.keys
     if request.policy is None:
-        return replace(wanted, keys=keys)
+        return replace(wanted, keys=keys, rebuild=request.rebuild)
     policy = load_policy(request.policy)
     return Expectations(
         keys=keys or expect.keys_of(policy.signed_by),
         profile=wanted.profile or policy.profile,
         image=wanted.image or policy.image,
         machine=wanted.machine or policy.machine,
-        max_age=wanted.max_age or policy.max_age,
+        max_age=policy.max_age if wanted.max_age is None else wanted.max_age,
         waivers=wanted.waivers and policy.waivers,
+        rebuild=request.rebuild or policy.rebuild,
     )
 
 
@@ -96,7 +95,7 @@ def _findings(
         findings += again.execute(made, scratch / "boot", qemu_path=request.qemu, multiplier=request.patience)
     else:
         findings.append(again.not_done("--no-boot"))
-    if request.rebuild:
+    if wanted.rebuild:
         progress("building the image again")
         findings.append(rebuild.execute(made, found.files, scratch / "rebuild", request.settings))
     findings += verify.expired(made.certificate, now.date().isoformat())

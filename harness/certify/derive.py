@@ -19,6 +19,8 @@ from harness.measure.phases import figures
 from harness.spec.models.machine import MachineSpec
 from harness.system.record import BootRecord
 
+SAME_HOST = ("cpu", "machine", "kernel")  # of the facts of a host, those that stay while it certifies
+
 
 @dataclass(frozen=True)
 class Derived:
@@ -145,6 +147,7 @@ def _ms(us: int | None) -> float | None:
 def checked(files: EvidenceFiles, sources: Sources, qemu: QemuFacts | None) -> Derived:
     """Return what follows from an archive's files; EvidenceError names what contradicts what."""
     found = {boot: records.check(files, boot, sources.image, sources.machine) for boot in records.boots_of(files)}
+    _one_host(found)
     word = outcomes.read(files)
     outcomes.check(word, files, sources)
     rows = outcomes.events(word, sources, found)
@@ -154,6 +157,15 @@ def checked(files: EvidenceFiles, sources: Sources, qemu: QemuFacts | None) -> D
                 f"{name} is not what the files beside it give", details=_first(files.content(name), content)
             )
     return Derived(sources, found, word, derive(files, sources, found, word, qemu))
+
+
+def _one_host(found: Mapping[str, BootRecord]) -> None:
+    """Check that all boots were on one host; EvidenceError names one that was on another."""
+    hosts = {boot: [record.host.get(key) for key in SAME_HOST] for boot, record in found.items()}
+    first = next(iter(hosts), "")
+    for boot, host in hosts.items():
+        if host != hosts[first]:
+            raise EvidenceError(f"{contents.BOOTS}/{boot} was on another host than {contents.BOOTS}/{first}")
 
 
 def _first(said: bytes, found: bytes) -> str:

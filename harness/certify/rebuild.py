@@ -6,6 +6,10 @@ What the YAML names is a stranger's: nothing of this host is put into the image 
 from __future__ import annotations
 
 import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
@@ -21,10 +25,13 @@ from harness.image import MANIFEST, Image
 from harness.spec import load_image
 from harness.spec.models.image import ImageSpec
 from harness.spec.rules.references import each, host_file, kind_of
-from harness.store import file_digest
+from harness.store import DOWNLOADS, RECORDS, Store, file_digest
 
 REBUILT = "the rebuild (--rebuild)"
+PACKAGES = "the packages that it was built from"
 DEPTH = 4  # folders that a source may lie above the YAML
+SHARED = (*DOWNLOADS, RECORDS, "apt")  # what a build that takes no result of another one has of the cache
+SHOWN = 5  # packages that are named
 
 
 def ingredients(spec: ImageSpec, settings: Settings, lock: Path) -> dict[str, Path | bytes]:
@@ -41,31 +48,60 @@ def ingredients(spec: ImageSpec, settings: Settings, lock: Path) -> dict[str, Pa
     return {**files, contents.REBUILD: recipe, **({contents.LOCK: lock.read_bytes()} if lock.is_file() else {})}
 
 
-def execute(made: Derived, files: EvidenceFiles, scratch: Path, settings: Settings) -> CheckResult:
+def execute(made: Derived, files: EvidenceFiles, scratch: Path, settings: Settings) -> Iterator[CheckResult]:
     """Build the image again, and compare; EvidenceError names the first file that is another one.
 
-    Where it cannot be built here, the finding says why.
+    Nothing that was built before is taken from the cache, only downloads. Where it cannot be built here, the finding
+    says why; another one says whether this host's own sources offer what the lock names.
     """
     if made.sources.image.foreign:
-        return _not("the harness has not built it")
+        yield _not("the harness has not built it")
+        return
     try:
         why, recipe = _recipe(made, files)
         if why or recipe is None:
-            return _not(why)
+            yield _not(why)
+            return
         yamls = _laid_out(made, files, recipe, scratch)
         spec = load_image(yamls, library=recipe.library)
         if strange := _strange(spec):
-            return _not(strange)
-        wanted = replace(settings, suite=recipe.suite, compression=recipe.compression, library=recipe.library,
-                         lock=files.path(contents.LOCK), refresh=False, turn=0)  # fmt: skip
-        from harness.build.pipeline import Builder
+            yield _not(strange)
+            return
+        with _unbuilt(settings.cache) as cache:
+            own = replace(settings, cache=cache, suite=recipe.suite, compression=recipe.compression,
+                          library=recipe.library, lock=None, refresh=False, turn=0)  # fmt: skip
+            from harness.build.pipeline import Builder
+            from harness.certify.origins import strangers
 
-        again = Builder(wanted).build(spec, by_name(made.certificate.image.arch))
+            arch = by_name(made.certificate.image.arch)
+            builder = Builder(replace(own, lock=files.path(contents.LOCK)))
+            yield _compared(builder.build(spec, arch), made, files)
+            yield _packages(strangers(spec, arch, builder, own))
     except EvidenceError:
         raise
     except HarnessError as error:
-        return _not(f"{error.message} {error.details}".strip()[:300])
-    return _compared(again, made, files)
+        yield _not(f"{error.message} {error.details}".strip()[:300])
+
+
+@contextmanager
+def _unbuilt(cache: Path) -> Iterator[Path]:
+    """Give a cache that has a cache's downloads and nothing that was built; what is built there goes with it."""
+    Store(cache).hold()  # for as long as this process lives, nobody sweeps it
+    (cache / "tmp").mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f"{os.getpid()}-rebuild-", dir=cache / "tmp") as folder:
+        for name in SHARED:
+            (cache / name).mkdir(exist_ok=True)
+            (Path(folder) / name).symlink_to((cache / name).absolute(), target_is_directory=True)
+        yield Path(folder)
+
+
+def _packages(strange: tuple[str, ...]) -> CheckResult:
+    """Return the finding of what this host's own sources do not offer of what the lock names."""
+    if not strange:
+        return CheckResult("checked", "its packages: all are those that this host's own sources offer")
+    named = ", ".join(strange[:SHOWN]) + (f" and {len(strange) - SHOWN} more" if len(strange) > SHOWN else "")
+    text = f"its packages: only the vendor's lock vouches for {named}; this host's sources do not offer it, or not now"
+    return CheckResult("not checked", text, PACKAGES)
 
 
 def _not(why: str) -> CheckResult:

@@ -52,12 +52,13 @@ def look(found: Unpacked, one: Honest) -> None:
 
 def is_hosts(file: JsonFile, at: Path_) -> bool:
     """Say whether a field is one that no reader can compute, and `verify` lists as the vendor's word: when a record's
-    milestones were by the host's clock, and the host of a boot of which the certificate does not speak."""
+    milestones were by the host's clock, and how busy the host of a boot was of which the certificate does not speak."""
     if not file.name.endswith(f"/{contents.RECORD}"):
         return False
     boot = file.name.removeprefix(f"{contents.BOOTS}/").removesuffix(f"/{contents.RECORD}")
-    of_certificate = boot in (*contents.EXACT, outcomes.WALL)
-    return at[-1] in ("host_s", "line_s", "waited_s") or (not of_certificate and at[0] in ("host", "accel_reason"))
+    of_certificate = boot in (contents.EXACT[0], outcomes.WALL)
+    of_host = at[0] == "accel_reason" or at in (("host", "load"), ("host", "cores"))
+    return at[-1] in ("host_s", "line_s", "waited_s") or (not of_certificate and of_host)
 
 
 def accepted(one: Honest, chosen: list[tuple[JsonFile, Path_]], folder: Path) -> list[str]:
@@ -248,6 +249,13 @@ def a_transcript_too_few(files: dict[str, bytes], made: dict[str, Any]) -> None:
     files[contents.EVENTS] = files[contents.EVENTS].replace(b"boots/wall/transcript.txt", b"")
 
 
+def another_host(files: dict[str, bytes], made: dict[str, Any]) -> None:
+    name = "boots/exact/2/record.json"
+    record = json.loads(files[name])
+    record["host"]["cpu"] += " of another"
+    files[name] = json.dumps(record, indent=1).encode() + b"\n"
+
+
 def a_file_that_passed(files: dict[str, bytes], made: dict[str, Any]) -> None:
     rows = [json.loads(line) for line in files[contents.EVENTS].splitlines()]
     first = next(row for row in rows if row["event"] == "case")
@@ -262,6 +270,7 @@ UNACCOUNTED = {
     a_source_too_many: "the archive holds sources/9, which nothing in it speaks of",
     a_console_too_many: "the archive holds boots/wall/console.raw, which nothing in it speaks of",
     a_transcript_too_few: "the archive has no boots/wall/transcript.txt",
+    another_host: "boots/exact/2 was on another host than boots/exact/1",
     a_file_that_passed: "tells of 'cases/test_root.py' that it passed, and it is not a case",
 }
 

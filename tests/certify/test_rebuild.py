@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,8 @@ import pytest
 from certifying import Certified
 from forging import Change, Honest, honest, rederived
 
+from harness import paths
+from harness.arch import by_name
 from harness.bench import evidence as bench
 from harness.build.debian import DEB
 from harness.build.pipeline import Builder
@@ -18,11 +22,13 @@ from harness.build.settings import Settings
 from harness.certify import contents, rebuild, verify
 from harness.certify.contents import ArchiveMember, EvidenceFiles
 from harness.certify.derive import Derived, checked
+from harness.certify.origins import strangers
 from harness.certify.sources import read_all
 from harness.certify.verify import CheckResult
 from harness.errors import EvidenceError
 from harness.exports import take
-from harness.store import file_digest
+from harness.spec import load_image
+from harness.store import RECORDS, file_digest, seal
 
 
 @pytest.fixture(scope="module")
@@ -44,8 +50,8 @@ def settings(one: Honest, tmp_path_factory: pytest.TempPathFactory) -> Settings:
     return made
 
 
-def again(made: Derived, files: EvidenceFiles, folder: Path, settings: Settings) -> CheckResult:
-    return rebuild.execute(made, files, folder / "again", settings)
+def again(made: Derived, files: EvidenceFiles, folder: Path, settings: Settings) -> list[CheckResult]:
+    return list(rebuild.execute(made, files, folder / "again", settings))
 
 
 def of_files(files: dict[str, bytes], folder: Path) -> tuple[Derived, EvidenceFiles]:
@@ -59,11 +65,61 @@ def of_files(files: dict[str, bytes], folder: Path) -> tuple[Derived, EvidenceFi
     return checked(found, read_all(found), qemu), found
 
 
-def test_an_honest_image_is_built_again(one: Honest, settings: Settings, tmp_path: Path) -> None:
+BUILT = CheckResult(
+    "rebuilt", "the image, from its YAML and lock: every byte of initrd, kernel, manifest and bill of materials"
+)
+
+
+def test_an_honest_image_is_built_again_from_what_only_its_lock_vouches_for(
+    one: Honest, settings: Settings, tmp_path: Path
+) -> None:
     made = verify.check(one.found, ()).derived
-    assert again(made, one.found.files, tmp_path, settings) == CheckResult(
-        "rebuilt", "the image, from its YAML and lock: every byte of initrd, kernel, manifest and bill of materials"
-    )
+    built, packages = again(made, one.found.files, tmp_path, settings)
+    assert built == BUILT
+    assert (packages.how, packages.lacks) == ("not checked", rebuild.PACKAGES)
+    assert "only the vendor's lock vouches for adduser" in packages.text
+
+
+@pytest.fixture
+def informed(settings: Settings, tmp_path: Path) -> Settings:
+    """The same, where this host has looked up itself what its sources offer."""
+    cache = tmp_path / "informed"
+    shutil.copytree(settings.cache, cache, symlinks=True)
+    shutil.rmtree(cache / RECORDS, ignore_errors=True)
+    shutil.copytree(Builder(Settings()).store.root / RECORDS, cache / RECORDS)
+    return replace(settings, cache=cache)
+
+
+def test_its_packages_are_those_that_this_hosts_sources_offer(one: Honest, informed: Settings, tmp_path: Path) -> None:
+    made = verify.check(one.found, ()).derived
+    assert again(made, one.found.files, tmp_path, informed) == [
+        BUILT, CheckResult("checked", "its packages: all are those that this host's own sources offer")
+    ]  # fmt: skip
+
+
+def test_a_package_that_only_the_vendor_knows_is_named(one: Honest, informed: Settings, tmp_path: Path) -> None:
+    lock = json.loads(one.found.content(contents.LOCK))
+    (row,) = (row for row in lock["packages"] if row["name"] == "busybox-static")
+    text = json.dumps(lock).replace(row["sha256"], "0" * 64)
+    (tmp_path / "lock.json").write_text(text)
+    spec = load_image([paths.CASES / "images/minimal.yml"])
+    found = strangers(spec, by_name("arm64"), Builder(replace(informed, lock=tmp_path / "lock.json")), informed)
+    assert found == (f"busybox-static {row['version']}",)
+
+
+def test_nothing_that_was_built_before_is_taken_for_the_rebuild(
+    one: Honest, settings: Settings, tmp_path: Path
+) -> None:
+    """An image in the cache that is not what its YAML gives, and that its own digests call sound."""
+    (tmp_path / "image.yml").write_bytes(one.found.content("spec/1-image.yml"))
+    built = Builder(replace(settings, lock=one.found.files.path(contents.LOCK)))
+    image = built.build(load_image([tmp_path / "image.yml"]), by_name("arm64"))
+    kernel = (image.folder / "kernel").read_bytes()
+    for content in (b"another", kernel):
+        (image.folder / "kernel").write_bytes(content)
+        seal(image.folder)
+        made = verify.check(one.found, ()).derived
+        assert again(made, one.found.files, tmp_path, settings)[0] == BUILT
 
 
 def another(name: str) -> Change:

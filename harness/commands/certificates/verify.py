@@ -97,7 +97,7 @@ def _findings(
         findings.append(again.not_done("--no-boot"))
     if wanted.rebuild:
         progress("building the image again")
-        findings.append(rebuild.execute(made, found.files, scratch / "rebuild", request.settings))
+        findings += rebuild.execute(made, found.files, scratch / "rebuild", request.settings)
     findings += verify.expired(made.certificate, now.date().isoformat())
     return [*findings, *verify.vendors_word(made.certificate)], made
 

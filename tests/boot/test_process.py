@@ -122,3 +122,18 @@ def test_what_is_compared_runs_on_one_processor(tmp_path: Path) -> None:
     finally:
         bound.kill()
         free.kill()
+
+
+def test_what_it_waits_for_a_processor_is_told(tmp_path: Path) -> None:
+    spin = ["sh", "-c", "while :; do :; done"]
+    with on_processor(max(os.sched_getaffinity(0))):
+        two = [QemuProcess(spin, tmp_path / str(number)) for number in range(2)]
+    sleeping = QemuProcess(["sleep", "60"], tmp_path / "sleeping")
+    try:
+        while (two[0].waited() or 0.0) < 0.05:
+            assert two[0].poll() is None
+        assert (sleeping.waited() or 0.0) < (two[0].waited() or 0.0) + (two[1].waited() or 0.0)
+    finally:
+        for process in (*two, sleeping):
+            process.kill()
+    assert two[0].waited() is None

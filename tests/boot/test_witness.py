@@ -131,6 +131,7 @@ def test_the_emulator_tells_when_ready_was(
     record = exact_boot(images(arch), machine(arch), tmp_path)
     assert record.ready_clock == "emulator" and complaints(record) == ()
     stamp = (record.ready_us or 0) + (record.power_on_us or 0)
+    assert all(0 <= mark.waited_s <= mark.host_s for mark in record.milestones if mark.waited_s is not None)
     late = (record.ready_emulator_us or 0) - stamp
     assert 0 < late < WITNESS_US + DRIFT_US
     assert [frame.name for frame in record.witness] == ["ready"]

@@ -81,21 +81,12 @@ class Option:
 
 
 BUILDERS = (
-    "build",
-    "boot",
-    "matrix",
-    "compare",
-    "bisect",
-    "calibrate",
-    "certify",
-    "verify",
-    "sbom",
-    "machine",
+    "build", "boot", "matrix", "compare", "bisect", "calibrate", "certify", "verify", "sbom", "outdated", "machine",
     "library",
-)
+)  # fmt: skip
 JSON_TAKERS = (
-    "build", "boot", "matrix", "compare", "calibrate", "certify", "sbom", "machine", "lint", "cache", "library", "add",
-    "verify", "profile", "doctor", "clean", "results", "history", "baseline",
+    "build", "boot", "matrix", "compare", "calibrate", "certify", "sbom", "outdated", "machine", "lint", "cache",
+    "library", "add", "verify", "profile", "doctor", "clean", "results", "history", "baseline",
 )  # fmt: skip
 IMAGE_WORDS = "YAML files, merged in order; a built folder; or a shipped image's name."
 MACHINE_WORDS = "A machine's name, or its YAML."
@@ -124,7 +115,7 @@ BUILD = (
 )  # fmt: skip
 
 ARGUMENTS = (
-    Option(name="images", argument=True, many=True, required=True, commands=("build", "boot", "calibrate"),
+    Option(name="images", argument=True, many=True, required=True, commands=("build", "boot", "outdated", "calibrate"),
            metavar="IMAGE…", completes="images", help=IMAGE_WORDS),
     Option(name="image", argument=True, commands=("certify",), metavar="IMAGE", completes="images", help=IMAGE_WORDS),
     Option(name="words", argument=True, many=True, commands=("sbom",), metavar="IMAGE… | diff A B", words=("diff",),
@@ -187,6 +178,9 @@ BOOTS = (
            completes="machines", help=MACHINE_WORDS),
     Option(name="machine", short="m", commands=("certify",), metavar="MACHINE", completes="machines",
            help=MACHINE_WORDS),
+    Option(name="size", commands=("outdated",), kind="flag", help="Build both, and say by how much the size changes."),
+    Option(name="machine", short="m", commands=("outdated",), many=True, metavar="MACHINE", completes="machines",
+           help="Boot both on it, and say by how much the exact time changes."),
     Option(name="machine", short="m", commands=("compare",), many=True, metavar="MACHINE", completes="machines",
            help="For images: one, or one each."),
     Option(name="image", commands=("bisect",), required=True, metavar="IMAGE", completes="images", help=IMAGE_WORDS),
@@ -277,8 +271,8 @@ RUNS = (
 REST = (
     Option(name="arch", commands=("build",), many=True, metavar="NAME", completes="architectures", shown="all",
            help="all, host, or some of x86_64, arm64, s390x."),
-    Option(name="arch", commands=("sbom",), many=True, metavar="NAME", completes="architectures", shown="host",
-           help="all, host, or some of x86_64, arm64, s390x."),
+    Option(name="arch", commands=("sbom", "outdated"), many=True, metavar="NAME", completes="architectures",
+           shown="host", help="all, host, or some of x86_64, arm64, s390x."),
     Option(name="format", commands=("build",), metavar="NAME", default="kernel+initrd",
            help="What the image shall be: kernel+initrd, or another format of docs/build.md."),
     Option(name="explain-size", commands=("build",), kind="flag", help="Show what makes it large."),

@@ -16,7 +16,7 @@ from harness.arch import ARCHES, Arch
 from harness.build.lock import PackageLock, request_key
 from harness.build.mirror import MirrorError
 from harness.build.packages import DebianPackage, Resolution, package_from, package_from_index
-from harness.build.sources import PackageSource, base_uris, from_host, from_mirror, text_of
+from harness.build.sources import SECURITY, PackageSource, base_uris, from_host, from_mirror, text_of
 from harness.errors import HostError, UserError
 from harness.patience import Patience, retrying
 from harness.store import DOWNLOADS, Store, digest_of, file_digest
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from harness.build.apt import Apt
 
 RESOLUTION_VERSION = 4
+OTHER_BYTES = "other-bytes"  # the kind of a MirrorError: waiting does not help
 # An answer that was remembered before a package's record had all of these is of an older harness.
 RECORDED = [field.name for field in fields(DebianPackage)]
 DEB = DOWNLOADS["debs"]
@@ -63,6 +64,7 @@ class Debian:
         self._uris: dict[str, str] = {}
         self._fresh: set[str] = set()  # requests and architectures this object has already asked about anew
         self._verified: set[str] = set()
+        self._offered: set[str] = set()  # packages (by digest) of which the mirror's index of now has the digest
 
     @cached_property
     def sources(self) -> tuple[PackageSource, ...]:
@@ -136,8 +138,17 @@ class Debian:
         packages = tuple(sorted(map(package_from_index, paragraphs), key=lambda package: package.name))
         uris = {fields["sha256"]: fields["uri"] for fields in paragraphs}
         data = {"packages": [package.record() for package in packages], "uris": uris}
+        self._offered.update(uris)
         self.store.remember(self._record(names, arch), data)
         return Resolution(suite=self.suite, arch=arch.name, names=names, packages=packages, uris=uris)
+
+    def is_security(self, digest: str) -> bool:
+        """Say whether a package that was resolved here was offered by a repository of security updates alone."""
+        uri = self._uris.get(digest, "")
+        serving = [one for one in self.sources if any(uri.startswith(f"{base.rstrip('/')}/") for base in one.uris)]
+        suites = [suite.endswith(SECURITY) for one in serving for suite in one.suites]
+        # Debian's own security repository names its pool so, also where a mirror has all under one address
+        return any(suites) and (all(suites) or "/pool/updates/" in uri)
 
     def fetch(self, package: DebianPackage) -> Path:
         """Return the package's .deb, downloaded when missing, its digest checked. Raises HostError."""
@@ -206,6 +217,8 @@ class Debian:
                 try:
                     retrying(self.patience, partial(attempt, base), self.progress)
                 except MirrorError as error:
+                    if error.kind == "mismatch" and any(package.sha256 not in self._offered for package in left):
+                        raise self._other(left, arch, error) from error
                     if error.kind != "gone":
                         raise
                     trouble = error
@@ -218,6 +231,21 @@ class Debian:
         if trouble is None:  # apt was content, yet a file is missing
             raise MirrorError(message, kind="gone")
         raise MirrorError(message, kind=trouble.kind, details=trouble.details, hint=trouble.hint) from trouble
+
+    def _other(self, left: Sequence[DebianPackage], arch: Arch, error: MirrorError) -> MirrorError:
+        """Return the error for packages that came and are not what was resolved, or locked, under their versions."""
+        odd = [one for one in left if quote(Path(one.filename).name) in error.details] or left
+        names = ", ".join(f"{package.name} {package.version} ({package.arch})" for package in odd)
+        if self.lock is not None and self.lock.honoured:
+            whose, hint = f"the lock {self.lock.path} names", "harness outdated --lock FILE compares the two"
+        else:
+            whose, hint = "its index had when they were resolved", "resolve anew (refresh), and review what changed"
+        return MirrorError(
+            f"suite {self.suite}, {arch.name}: the mirror gives other bytes than {whose} for {names}",
+            kind=OTHER_BYTES,
+            hint=f"they were published anew under the same version, or spoilt on the way: {hint}",
+            details=error.details,
+        )
 
     def _bases(self, missing: Sequence[DebianPackage]) -> tuple[str, ...]:
         known = all(package.sha256 in self._uris for package in missing)

@@ -36,8 +36,13 @@ def mixed(old: Lock, new: Lock, arch: str, taken: Collection[str]) -> dict[str, 
     return {**old, "requests": {arch: requests}, "packages": list(known.values()), "images": {arch: pinned}}
 
 
-def _versions(lock: Lock, arch: str) -> dict[str, str]:
+def records(lock: Lock, arch: str) -> dict[str, Mapping[str, Any]]:
+    """Return the packages of an architecture by name."""
     known = {record["sha256"]: record for record in lock["packages"]}
     used = {digest for some in lock["requests"].get(arch, {}).values() for digest in some}
-    found = {known[digest]["name"]: str(known[digest]["version"]) for digest in used if digest in known}
+    return {known[digest]["name"]: known[digest] for digest in sorted(used) if digest in known}
+
+
+def _versions(lock: Lock, arch: str) -> dict[str, str]:
+    found = {name: str(record["version"]) for name, record in records(lock, arch).items()}
     return found | {f"{IMAGE}{name}": digest for name, digest in lock.get("images", {}).get(arch, {}).items()}

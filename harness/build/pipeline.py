@@ -63,7 +63,7 @@ class Inputs:
 class Builder:
     """Builds images with one set of settings; safe to use from several threads."""
 
-    def __init__(self, settings: Settings, progress: ProgressCallback = silent) -> None:
+    def __init__(self, settings: Settings, progress: ProgressCallback = silent, store: Store | None = None) -> None:
         if settings.compression not in COMPRESSIONS:
             raise UserError(f"unknown compression {settings.compression!r}", hint=f"one of: {', '.join(COMPRESSIONS)}")
         self.settings, self._together = settings, Together(progress)
@@ -72,7 +72,7 @@ class Builder:
 
             outputs.find(settings.format)  # UserError where there is none of that name
         self.progress = self._together.tell
-        self.store = Store(settings.cache, self.progress)
+        self.store = store or Store(settings.cache, self.progress)
         self.store.sweep()  # before this process is a user of the store itself
         self.store.hold()
         self.lock = PackageLock(settings.lock, update=settings.refresh) if settings.lock else None

@@ -20,7 +20,8 @@ DEBIAN_SUITES = frozenset(
     | {"bullseye", "bookworm", "trixie", "forky", "duke"}
 )
 ROLLING = frozenset({"sid", "unstable", "experimental"})  # these have no -updates and no -security
-SUFFIXES = ("-updates", "-security", "/updates")
+SECURITY = ("-security", "/updates")
+SUFFIXES = ("-updates", *SECURITY)
 # The options that say how an index is trusted or how old it may be; all others of the host are not ours to copy.
 OPTIONS = ("Check-Valid-Until", "Check-Date", "Valid-Until-Max", "By-Hash")
 

@@ -121,6 +121,27 @@ def bisect(old: str, new: str, image: str, machine: str, figure: str, settings: 
 
 
 @command
+def outdated(
+    images: tuple[str, ...], arch: tuple[str, ...], size: bool, machine: tuple[str, ...], settings: Settings, json: bool
+) -> int:
+    """Say what of an image is newer on the mirror.
+
+    What the lock names, or without one what the cache holds, is compared with what the mirror has today; nothing that
+    is kept changes. Exit 0: all is as it is there, 1: something differs.
+
+    \b
+    Examples:
+      harness outdated default --arch all
+      harness outdated os.yml --lock os.lock --size
+      harness outdated os.yml -m qemu-arm64
+    """
+    from harness.commands.runs import outdated as module
+
+    request = module.OutdatedRequest(",".join(arch), size, machine, as_json=json)
+    return module.outdated(images, settings, request)
+
+
+@command
 def history(
     words: tuple[str, ...],
     machine: str | None,

@@ -10,6 +10,7 @@ from debian_mirror import SUITE, Item
 
 from harness.arch import ARCHES
 from harness.build.lock import PackageLock
+from harness.build.mirror import MirrorError
 from harness.errors import UserError
 
 ARM = ARCHES["arm64"]
@@ -42,6 +43,22 @@ def test_a_lock_finds_its_packages_on_the_mirror_that_has_them(make, mirror, tmp
     two = f"{mirror.url}/nothing-here {SUITE}, {mirror.url} {SUITE}"
     there = make("elsewhere", lock=PackageLock(path), mirror=two)
     there.fetch_all(there.resolve(["tool"], ARM).packages)
+
+
+@pytest.mark.parametrize("locked", [True, False])
+def test_other_bytes_under_the_same_version_are_said(make, repository, tmp_path, locked: bool) -> None:
+    path = tmp_path / "harness.lock"
+    lock = PackageLock(path)
+    make(lock=lock).resolve(["tool"], ARM)
+    lock.save()
+    repository.add("lib", "1.0", [Item("./usr/lib/lib", b"bil" * 500)], "arm64", Provides="virt")
+    repository.publish()
+    there = make(lock=PackageLock(path) if locked else None)
+    with pytest.raises(MirrorError) as caught:
+        there.fetch_all(there.resolve(["tool"], ARM).packages)
+    whose = f"the lock {path} names" if locked else "its index had when they were resolved"
+    assert f"arm64: the mirror gives other bytes than {whose} for lib 1.0 (arm64)\n" in str(caught.value)
+    assert "wait" not in str(caught.value) and not caught.value.passing
 
 
 def test_a_lock_refuses_what_it_does_not_list(make, tmp_path) -> None:

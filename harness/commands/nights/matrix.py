@@ -59,12 +59,29 @@ def matrix(request: Request, *, as_json: bool = False) -> int:
     if read.plan:
         for line in retain.after_run(read.plan.disk, folder.path):
             progress(line)
+        if read.plan.outdated and not found.interrupted and not ended:
+            found, changed = _asked_what_is_newer(request, read, found, changed, folder)
     _notify(notify, found, changed)
     if ended:
         raise ended
     if read.plan and read.plan.calibrate and request.after_run.keep and not found.interrupted:
         _calibrate(request, read, read.plan.calibrate, found, folder)
     return found.exit
+
+
+def _asked_what_is_newer(
+    request: Request, read: RunInputs, found: Results, changed: list[RunChange], folder: RunFolder
+) -> tuple[Results, list[RunChange]]:
+    """Note what of the images is newer on the mirror; whoever is notified of the night is told of it too."""
+    from harness.commands.nights import freshness
+
+    with folder.held(), suppress(KeyboardInterrupt), watch.interruptible():
+        for note in freshness.after_run(read, request.settings):
+            progress(note)
+            folder.events.tell("note", text=note)
+            with watch.uninterrupted():
+                found, changed = settle.left(folder)
+    return found, changed
 
 
 def _calibrate(request: Request, read: RunInputs, minutes: float, found: Results, folder: RunFolder) -> None:

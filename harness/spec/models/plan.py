@@ -111,3 +111,6 @@ class Plan(Model):
         None,
         description="minutes after the run in which floors may be measured that nobody has measured yet; None: none",
     )
+    outdated: bool = Field(
+        False, description="ask mirrors and registries after the run, and note what of the images is newer there"
+    )

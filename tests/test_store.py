@@ -167,15 +167,15 @@ def test_usage_counts_a_hardlink_once(tmp_path: Path) -> None:
 
 def test_usage_passes_over_what_goes_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "b" / "c").mkdir(parents=True)
-    looked = Path.lstat
+    scan = os.scandir
 
-    def lstat(path: Path) -> os.stat_result:
-        found = looked(path)
-        if path.name == "c":  # its maker is done with it just now
-            shutil.rmtree(path.parent)
-        return found
+    def scandir(path: str | Path | int) -> object:
+        if not isinstance(path, int) and Path(path).name == "b":  # its maker is done with it just now
+            monkeypatch.undo()
+            shutil.rmtree(path)
+        return scan(path)
 
-    monkeypatch.setattr(Path, "lstat", lstat)
+    monkeypatch.setattr(os, "scandir", scandir)
     assert usage(tmp_path) >= 0
     assert list(tmp_path.iterdir()) == []
 

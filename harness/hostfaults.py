@@ -40,6 +40,8 @@ REFUSED = (errno.EACCES, errno.EPERM)
 
 def named(error: BaseException) -> HarnessError | None:
     """Return what a failed system call says of the file that it names: one that cannot be, or one that is refused."""
+    if isinstance(error, RuntimeError) and str(error).startswith("Symlink loop"):  # of Path.resolve
+        return UserError(str(error), hint=NAMES[errno.ELOOP])
     if not isinstance(error, OSError) or not error.filename:
         return None
     if error.errno in NAMES:

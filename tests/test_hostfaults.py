@@ -82,6 +82,14 @@ def test_what_is_said_of_a_name(number: int, kind: type | None) -> None:
     assert named(OSError(number, "words")) is named(ValueError("a")) is None
 
 
+def test_a_link_that_leads_back_to_itself_is_the_users(tmp_path: Path) -> None:
+    link = tmp_path / "a"
+    link.symlink_to(link)
+    with pytest.raises(RuntimeError) as caught:
+        link.resolve()
+    assert isinstance(named(caught.value), UserError)
+
+
 def test_no_more_processes_is_only_what_a_start_was_told() -> None:
     assert told(raised(OSError(errno.EAGAIN, "again"), fork)) == NO_PROCESS
     assert told(raised(OSError(errno.EAGAIN, "again"), reads)) is None

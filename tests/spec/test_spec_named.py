@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -156,3 +157,9 @@ def test_a_plans_image_without_its_key_is_told_what_to_write(tmp_path: Path, giv
     with pytest.raises(SpecError) as caught:
         load_plan(plan)
     assert f"did you mean {meant}?" in caught.value.details
+
+
+def test_what_can_be_read_only_once_is_no_images_yaml(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.yml")
+    with pytest.raises(UserError, match=r"a\.yml is not a regular file"):
+        image_named("a.yml", tmp_path)

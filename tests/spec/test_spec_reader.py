@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,7 @@ from harness.errors import UserError
 from harness.paths import CASES, COMPONENTS, MACHINES
 from harness.spec.lint import lint
 from harness.spec.text.complaints import SpecError
-from harness.spec.text.reader import MAX_BYTES, parse, read
+from harness.spec.text.reader import MAX_BYTES, content_of, parse, read
 
 FILE = Path("f.yml")
 DATA = Path(__file__).parent / "data"
@@ -220,3 +222,14 @@ def test_any_value_at_any_key_ends_in_complaints(tmp_path: Path, base: Path, val
     holder, key = holders[seed % len(holders)]
     holder[key] = value  # type: ignore[index]
     _lint_bytes(tmp_path / base.name, yaml.safe_dump(data, allow_unicode=True).encode(errors="ignore"))
+
+
+def test_a_pipe_is_read_as_long_as_somebody_writes_to_it(tmp_path: Path) -> None:
+    pipe = tmp_path / "f.yml"
+    os.mkfifo(pipe)
+    assert content_of(pipe) == b""  # nobody does, and it is not waited for
+    with ThreadPoolExecutor(1) as pool:
+        written = pool.submit(pipe.write_bytes, b"a: 1\n")
+        while not (found := content_of(pipe)):
+            pass  # the writer has not opened it yet
+        assert (found, written.result()) == (b"a: 1\n", 5)

@@ -44,8 +44,10 @@ def _located(word: str, folder: Path) -> Path:
         raise UserError("the name of an image is empty", hint=EXPECTED)
     if path.is_dir():
         return _built(path)
-    if path.exists() or path.is_symlink():
+    if path.is_file() or (path.is_symlink() and not path.exists()):
         return path
+    if path.exists():
+        raise UserError(f"{path} is not a regular file", hint="an image's YAML is read more than once: write it to one")
     if not is_path(word) and word in shipped():
         return shipped()[word]
     near = _near(word, folder)

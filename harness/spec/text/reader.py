@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -105,7 +106,10 @@ def read(path: Path) -> Document:
 def content_of(path: Path) -> bytes:
     """Return a YAML file's bytes, as many as a document may have and one more; UserError when it cannot be opened."""
     try:
-        with path.open("rb") as stream:
+        # a pipe that nobody writes to would be waited for without an end, were it opened in the usual way
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(handle, "rb") as stream:
+            os.set_blocking(handle, True)
             return stream.read(MAX_BYTES + 1)
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}") from None

@@ -233,6 +233,24 @@ def test_interrupt() -> None:
     assert frame.guarded(stop) == EXIT_INTERRUPTED
 
 
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_a_standard_stream_that_is_closed_is_nothing(closed: str) -> None:
+    command = 'exec "$0" -c "from harness.cli import main; main()" lint nosuch.yml'
+    done = subprocess.run(
+        ["sh", "-c", f"{command} {closed}", sys.executable], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.startswith("harness: cannot read nosuch.yml") != ("2>" in closed)
+
+
+def test_what_an_encoding_lacks_comes_as_escapes() -> None:
+    code = "from harness.show import frame; frame.open_streams(); print('\u2192')"
+    argv = [sys.executable, "-c", code]
+    env = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    assert subprocess.run(argv, env=env, capture_output=True, text=True, check=True).stdout == "\\u2192\n"
+
+
 def test_closed_pipe_is_quiet() -> None:
     code = "import sys; from harness.show.frame import guarded; sys.exit(guarded(lambda: print('x' * 1000000) or 0))"
     reading, writing = os.pipe()

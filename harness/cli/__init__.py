@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from harness.cli import certificates, host, images, lab, nights, runs
 from harness.cli.app import app
+from harness.show import frame
 
 __all__ = ["app", "certificates", "host", "images", "lab", "main", "nights", "runs"]
 
 
 def main() -> None:
     """Run the command; the console script's entry point."""
+    frame.open_streams()
     app(prog_name="harness")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import platform
 import re
@@ -21,6 +22,23 @@ from harness.secrets import redact
 DEBUG = "HARNESS_DEBUG"  # in the environment, so that workers see it too
 PASSWORD = re.compile(r"(://[^\s:/@'\"]*):[^\s/@'\"]+@")
 EXIT_PIPE = 141  # what a shell reports of a program that wrote into a closed pipe
+
+
+def open_streams() -> None:
+    """Let words come out whatever the streams are.
+
+    In the place of those that were closed comes nothing, before any file gets the number of one; what has no place in
+    an encoding comes as escapes.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free: this one
+            os.set_inheritable(number, True)
+            setattr(sys, name, os.fdopen(number, "w" if number else "r", encoding="utf-8", closefd=False))
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def guarded(action: Callable[[], int]) -> int:

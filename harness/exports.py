@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from harness.errors import HostError, UserError
+from harness.hostfaults import explained
 from harness.store import DOWNLOADS, Store, has_digest
 from harness.text import of_error
 
@@ -33,7 +34,8 @@ def export(store: Store, folder: Path) -> dict[str, int]:
     """Write every download of the cache into `folder`; return how many, by kind. HostError when it cannot."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        return {one.name: _export(store, folder, one) for one in KINDS}
+        with explained(folder):
+            return {one.name: _export(store, folder, one) for one in KINDS}
     except OSError as error:
         raise HostError(
             f"cannot export the cache: {of_error(error)}", hint="name a folder that you may write"
@@ -48,8 +50,11 @@ def _export(store: Store, folder: Path, one: DownloadKind) -> int:
             if store.find(one.kind, path.parent.name) is None:
                 continue  # damaged: it has been named and thrown away
             scratch = target.with_name(f".{target.name}.{os.getpid()}")
-            shutil.copyfile(path, scratch)
-            scratch.replace(target)
+            try:
+                shutil.copyfile(path, scratch)
+                scratch.replace(target)
+            finally:
+                scratch.unlink(missing_ok=True)
     return len(found)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -79,9 +80,13 @@ def _of_one(error: BaseException, folders: Iterable[Path]) -> HostError | None:
     if starting or (isinstance(error, RuntimeError) and "can't start new thread" in str(error)):
         return HostError(NO_PROCESS, hint="ulimit -u, or the unit's TasksMax", details=str(error))
     number = errno.ENOMEM if isinstance(error, MemoryError) else error.errno if isinstance(error, OSError) else None
-    name = os.fsdecode(error.filename) if isinstance(error, OSError) and error.filename else ""
+    # of a copy the second name is that of what was written
+    given = (error.filename2 or error.filename) if isinstance(error, OSError) else None
+    name = os.fsdecode(given) if given else ""
+    if isinstance(error, shutil.Error) and os.strerror(errno.ENOSPC) in str(error):
+        return full_disk(full(folders), of_error(error))
     if number in FULL:
-        return full_disk([Path(name).parent] if name else full(folders), str(error))
+        return full_disk([Path(name).parent] if name else full(folders), os.strerror(number or 0))
     if number in KINDS:
         what, hint = KINDS[number]
         return HostError(f"{what}: {name}" if name else what, hint=hint)

@@ -19,11 +19,9 @@ RESULTS = "results.json"  # in a folder of results, by which one is told from ot
 def cache_dir() -> Path:
     """Return the cache folder: HARNESS_CACHE, else harness/ in XDG_CACHE_HOME, else in ~/.cache."""
     own = os.environ.get("HARNESS_CACHE")
-    if own:
-        return Path(own).absolute()
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "harness"
+    return Path(own or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "harness").absolute()
 
 
 def data_dir() -> Path:
     """Return the folder of what cannot be made again: harness/ in XDG_DATA_HOME, else in ~/.local/share."""
-    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "harness"
+    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share").absolute() / "harness"

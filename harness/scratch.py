@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -24,6 +25,8 @@ def scratch(what: str, wanted: Path | None = None) -> Iterator[Path]:
             wanted.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UserError(f"cannot make the folder {wanted}: {error.strerror}") from None
+        if not os.access(wanted, os.W_OK | os.X_OK):
+            raise UserError(f"cannot write into the folder {wanted}", hint="name one that you may write")
         yield wanted
         return
     folder, kept = Path(tempfile.mkdtemp(prefix=f"harness-{what}-")), False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -12,6 +13,7 @@ LONGEST_WORD = 300  # characters of a word in a message: more is no name that an
 LONGEST_MESSAGE = 3000  # characters of a message
 MOST_NAMES = 12  # that are listed where one of them was meant
 CUT = "..."
+_NUMBER = re.compile(r"^\[Errno \d+\] ")
 _LONG_WORD = re.compile(rf"\S{{{LONGEST_WORD + 1},}}")
 
 
@@ -44,7 +46,13 @@ def names(known: Iterable[str]) -> str:
 
 
 def of_error(error: BaseException) -> str:
-    """Return what an exception says; an OSError without its number, as ``a/b: Permission denied``."""
+    """Return what an exception says; an OSError without its number, as ``a/b: Permission denied``.
+
+    Of the many that `shutil.copytree` collects the first one.
+    """
+    if isinstance(error, shutil.Error) and error.args and isinstance(error.args[0], list):
+        _, target, why = error.args[0][0]
+        return f"{target}: {_NUMBER.sub('', str(why)).partition(': ')[0]}"
     if not isinstance(error, OSError) or not error.strerror:
         return str(error)
     name = error.filename.decode("utf-8", "replace") if isinstance(error.filename, bytes) else error.filename

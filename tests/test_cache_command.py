@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
+import os
+import shutil
 from pathlib import Path
 
 import pytest
 
 from harness.commands.host.cache import cache
-from harness.errors import EXIT_DAMAGED, UserError
+from harness.errors import EXIT_DAMAGED, HostError, UserError
 from harness.store import Store
 
 
@@ -94,3 +97,16 @@ def test_an_unknown_action_names_the_known(tmp_path: Path) -> None:
     with pytest.raises(UserError) as error:
         cache("expotr", tmp_path)
     assert "export" in error.value.hint
+
+
+def test_what_an_export_could_not_finish_does_not_stay(
+    filled: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(source: Path, target: Path) -> None:
+        target.write_bytes(b"")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(source), None, str(target))
+
+    monkeypatch.setattr(shutil, "copyfile", full)
+    with pytest.raises(HostError, match=rf"the disk of {tmp_path}/out is full"):
+        cache("export", tmp_path / "out", as_json=False)
+    assert list((tmp_path / "out").iterdir()) == []

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import itertools
 import os
+import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -63,6 +64,9 @@ def caused(*errors: BaseException) -> BaseException:
         (FULL, "the disk of /a/b is full"),
         (OSError(errno.EDQUOT, "quota", b"/a/c"), "the disk of /a is full"),
         (OSError(errno.ENOSPC, "full"), "a disk is full"),
+        (OSError(errno.ENOSPC, "full", "/from/a", None, "/to/b"), "the disk of /to is full"),
+        (shutil.Error([("a", "b/c", "[Errno 28] No space left on device: 'a' -> 'b/c'")]), "a disk is full"),
+        (shutil.Error([("a", "b/c", "[Errno 13] Permission denied: 'b/c'")]), None),
         (MemoryError(), KINDS[errno.ENOMEM][0]),
         (OSError(errno.EIO, "io", "/a/b"), f"{KINDS[errno.EIO][0]}: /a/b"),
         *((OSError(number, "x"), what) for number, (what, _) in KINDS.items()),

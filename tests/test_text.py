@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import shutil
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,8 @@ def test_what_the_system_says_has_no_number(tmp_path: Path) -> None:
     assert text.of_error(caught.value) == f"{tmp_path}/no/such: No such file or directory"
     assert text.of_error(OSError(13, "Permission denied")) == "Permission denied"
     assert text.of_error(ValueError("odd")) == "odd"
+    copied = shutil.Error([("a", "b/c", "[Errno 13] Permission denied: 'b/c'"), ("d", "e", "x")])
+    assert text.of_error(copied) == "b/c: Permission denied"
 
 
 @sources

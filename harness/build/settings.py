@@ -52,6 +52,11 @@ class Settings:
     format: str = "kernel+initrd"  # one of harness/build/outputs/
     turn: int = 0  # hundredths by which the order of files in the root is turned: what order alone does to boot time
 
+    def __post_init__(self) -> None:
+        for name in PATHS:  # apt and other programs run in folders of their own
+            if (path := getattr(self, name)) is not None:
+                object.__setattr__(self, name, path.absolute())
+
     @property
     def changed(self) -> dict[str, Any]:
         """The settings that are not what this environment says by itself, by name."""

@@ -47,6 +47,7 @@ def test_cells_are_planned_with_it(theirs: Path) -> None:
 
 
 def test_workers_know_of_it() -> None:
+    assert Settings(cache=Path("c"), lock=Path("l")) == Settings(cache=Path.cwd() / "c", lock=Path.cwd() / "l")
     assert Settings.from_json(json.loads(json.dumps(Settings(library=True).to_json()))) == Settings(library=True)
 
 

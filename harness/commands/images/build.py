@@ -13,6 +13,7 @@ from harness.build.pipeline import Builder
 from harness.build.settings import Settings
 from harness.commands.specs import read_image
 from harness.errors import HostError, UserError
+from harness.hostfaults import explained
 from harness.image import Image
 from harness.show.frame import progress
 from harness.store import damage_of
@@ -61,7 +62,8 @@ def _copy(image: Image, output: Path) -> Image:
     scratch = output / f".{final.name}.{os.getpid()}"
     try:
         output.mkdir(parents=True, exist_ok=True)
-        shutil.copytree(image.folder, scratch)
+        with explained(output):
+            shutil.copytree(image.folder, scratch)
         if wrong := damage_of(scratch):
             # it looked as it should, and does not read so
             raise HostError(f"{image.folder} is damaged: {wrong}", hint="`harness cache verify`, then build again")

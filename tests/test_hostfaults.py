@@ -158,7 +158,7 @@ def test_a_full_disk_is_named_by_the_folder_that_takes_nothing(tmp_path: Path, m
 def test_within_a_block_only_the_hosts_failures_are_explained() -> None:
     with pytest.raises(HostError, match="/a/b is full") as info, explained(Path("/x")):
         raise FULL
-    assert info.value.__cause__ is FULL and info.value.details == str(FULL)
+    assert info.value.__cause__ is FULL and info.value.details == FULL.strerror
     missing = FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), "/a")
     with pytest.raises(FileNotFoundError) as other, explained():
         raise missing

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +19,7 @@ from harness.cli import app, certificates, host, images, lab, nights, reference,
 from harness.cli.app import ORDER
 from harness.commands.images import schema
 from harness.errors import EXIT_BUG, EXIT_HOST, EXIT_INTERRUPTED, HostError, ImageError, UserError
+from harness.scratch import scratch
 from harness.show import frame
 
 pytestmark = pytest.mark.slow
@@ -231,6 +233,24 @@ def test_interrupt() -> None:
         raise KeyboardInterrupt
 
     assert frame.guarded(stop) == EXIT_INTERRUPTED
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_what_ends_a_process_ends_a_command_as_ctrl_c_does(number: signal.Signals) -> None:
+    left = []
+
+    def work() -> int:
+        with scratch("test") as folder:
+            left.append(folder)
+            try:
+                os.kill(os.getpid(), number)
+            finally:
+                os.kill(os.getpid(), number)  # timeout(1) sends it twice
+        return 0
+
+    assert frame.guarded(work) == EXIT_INTERRUPTED
+    assert not left[0].exists()
+    assert signal.getsignal(number) is signal.SIG_DFL
 
 
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])

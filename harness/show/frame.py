@@ -7,11 +7,13 @@ import os
 import platform
 import re
 import select
+import signal
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from harness import __version__, paths
@@ -21,6 +23,7 @@ from harness.secrets import redact
 
 DEBUG = "HARNESS_DEBUG"  # in the environment, so that workers see it too
 PASSWORD = re.compile(r"(://[^\s:/@'\"]*):[^\s/@'\"]+@")
+ENDING = (signal.SIGTERM, signal.SIGHUP)
 EXIT_PIPE = 141  # what a shell reports of a program that wrote into a closed pipe
 
 
@@ -44,7 +47,8 @@ def open_streams() -> None:
 def guarded(action: Callable[[], int]) -> int:
     """Run `action` and return its exit code, or the code of what it raised after saying so on stderr."""
     try:
-        code = action()
+        with _ending():
+            code = action()
         sys.stdout.flush()
         return code
     except KeyboardInterrupt:
@@ -52,6 +56,30 @@ def guarded(action: Callable[[], int]) -> int:
         return EXIT_INTERRUPTED
     except Exception as error:  # noqa: BLE001 -- the one place where a bug ends: in a report, not in a traceback
         return _judged(error)
+
+
+@contextmanager
+def _ending() -> Iterator[None]:
+    """Let what ends a process end it as Ctrl-C does: nothing that it has started or made stays behind.
+
+    Only once, for what comes then is the way out; one that is ignored, as under nohup, stays so.
+    """
+    ours = [one for one in ENDING if signal.getsignal(one) is signal.SIG_DFL]
+    if threading.current_thread() is not threading.main_thread():
+        ours = []
+
+    def end(*_: object) -> None:
+        for one in ours:
+            signal.signal(one, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    for one in ours:
+        signal.signal(one, end)
+    try:
+        yield
+    finally:
+        for one in ours:
+            signal.signal(one, signal.SIG_DFL)
 
 
 def _judged(error: Exception) -> int:

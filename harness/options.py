@@ -273,6 +273,8 @@ REST = (
            help="all, host, or some of x86_64, arm64, s390x."),
     Option(name="arch", commands=("sbom", "outdated"), many=True, metavar="NAME", completes="architectures",
            shown="host", help="all, host, or some of x86_64, arm64, s390x."),
+    Option(name="supplier", commands=("sbom",), metavar="NAME", env="HARNESS_SUPPLIER", default="",
+           help="Who supplies the image: NAME or 'NAME <ADDRESS>'."),
     Option(name="format", commands=("build",), metavar="NAME", default="kernel+initrd",
            help="What the image shall be: kernel+initrd, or another format of docs/build.md."),
     Option(name="explain-size", commands=("build",), kind="flag", help="Show what makes it large."),

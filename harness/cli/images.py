@@ -171,7 +171,13 @@ def boot(
 
 @command
 def sbom(
-    words: tuple[str, ...], arch: tuple[str, ...], format_: str, output: Path | None, settings: Settings, json: bool
+    words: tuple[str, ...],
+    arch: tuple[str, ...],
+    format_: str,
+    output: Path | None,
+    supplier: str,
+    settings: Settings,
+    json: bool,
 ) -> int:
     """Say what an image is made of, with versions and licences.
 
@@ -188,5 +194,5 @@ def sbom(
     """
     from harness.commands.images import sbom as module
 
-    request = module.SbomRequest(",".join(arch) if arch else "host", output, format_, as_json=json)
+    request = module.SbomRequest(",".join(arch) if arch else "host", output, format_, as_json=json, supplier=supplier)
     return module.sbom(words, settings, request)

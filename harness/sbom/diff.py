@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+# what of a document is no package: the image itself and its files, in SPDX's words and in CycloneDX's
+NO_PACKAGES = ("OPERATING_SYSTEM", "FILE", "operating-system", "file")
 UNSAID = ("NOASSERTION", "NONE", "")
 
 
@@ -36,10 +38,12 @@ class PackageChange:
 
 
 def entries(document: Mapping[str, Any]) -> dict[str, ListedPackage]:
-    """Return a document's packages by name; what has no version, such as the image itself, is none of them."""
+    """Return a document's packages by name; what has no version, the image itself and its files are none of them."""
     found: dict[str, list[tuple[str, str]]] = {}
     key = rows_of(document)
     for row in document[key]:
+        if row.get("primaryPackagePurpose", row.get("type")) in NO_PACKAGES:
+            continue
         version, licence = _cyclonedx(row) if key == "components" else _spdx(row)
         if isinstance(version, str) and version:
             found.setdefault(row["name"], []).append((version, licence))

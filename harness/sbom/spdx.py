@@ -26,6 +26,7 @@ UNKNOWN = licences.UNKNOWN
 DOCUMENT, IMAGE, OWN = "SPDXRef-DOCUMENT", "SPDXRef-image", "SPDXRef-bootharness"
 DEBIAN = "Debian"
 DEBIAN_NUMBERS = {"bullseye": "11", "bookworm": "12", "trixie": "13", "forky": "14"}
+VENDOR = "org.opencontainers.image.vendor"  # image-spec, annotations.md
 LANGUAGES = ("pypi", "npm", "golang")  # a package of theirs is the same whatever distribution it is in
 LABELLED = "named by the image's label org.opencontainers.image.licenses; its text is not in the image's config"
 
@@ -33,23 +34,24 @@ SpdxRow = Mapping[str, Any]
 Copyright = Callable[[str], bytes]
 
 
-def document(manifest: SpdxRow, copyright_of: Copyright, created: int = 0) -> dict[str, Any]:
+def document(manifest: SpdxRow, copyright_of: Copyright, created: int = 0, supplier: str = "") -> dict[str, Any]:
     """Return the SPDX document of an image.
 
     `copyright_of` gives the content of a copyright file by the name that the manifest has for it; `created` is the
-    document's time in seconds since 1970.
+    document's time in seconds since 1970; `supplier` of the image and its files is ``NAME`` or ``NAME <ADDRESS>``.
     """
+    by = supplied(supplier)
     debs = [row for row in manifest["packages"] if row["files"]]
     images = _by_digest(manifest.get("images", ()))
     name = f"{manifest['name']}-{manifest['arch']}"
     texts = _texts(debs, copyright_of)
     packages = [
-        _image(manifest),
-        *(_file(row) for row in manifest["files"] if row["shipped"]),
+        {**_image(manifest), **by},
+        *({**_file(row), **by} for row in manifest["files"] if row["shipped"]),
         _own(),
         *(_deb(row, manifest["suite"], texts) for row in debs),
         *(_oci(row, texts) for row in images),
-        *(_own_file(*row) for row in manifest.get("own_files", ())),
+        *({**_own_file(*row), **by} for row in manifest.get("own_files", ())),
     ]
     inside = {_oci_id(row): [_installed(one, row) for one in _contents(row)["packages"]] for row in images}
     made = {
@@ -98,16 +100,28 @@ def _package(spdx_id: str, name: str, **more: Any) -> dict[str, Any]:
 
 def _image(manifest: SpdxRow) -> dict[str, Any]:
     summary = f"a {manifest['format']} image for {manifest['arch']}, made of {', '.join(manifest['spec']['files'])}"
-    return _package(IMAGE, manifest["name"], summary=summary, primaryPackagePurpose="OPERATING_SYSTEM")
+    shipped = digest_of([row["sha256"] for row in manifest["files"] if row["shipped"]])
+    return _package(IMAGE, manifest["name"], versionInfo=_version(shipped), summary=summary,
+                    primaryPackagePurpose="OPERATING_SYSTEM")  # fmt: skip
+
+
+def _version(digest: str) -> str:
+    """Return the version of what has none but its bytes."""
+    return f"sha256:{digest[:12]}"
 
 
 def _file(row: SpdxRow) -> dict[str, Any]:
-    return _package(f"SPDXRef-file-{_id(row['name'])}", row["name"], packageFileName=row["name"],
-                    checksums=_sha256(row["sha256"]), primaryPackagePurpose="FILE")  # fmt: skip
+    return _package(f"SPDXRef-file-{_id(row['name'])}", row["name"], **_bytes(row["name"], row["sha256"]))
+
+
+def _bytes(path: str, digest: str) -> dict[str, Any]:
+    return {"versionInfo": _version(digest), "packageFileName": path, "checksums": _sha256(digest),
+            "primaryPackagePurpose": "FILE"}  # fmt: skip
 
 
 def _own() -> dict[str, Any]:
-    return _package(OWN, "bootharness", licenseDeclared="Apache-2.0",
+    return _package(OWN, "bootharness", versionInfo=__version__, licenseDeclared="Apache-2.0",
+                    **supplied("bootharness"),
                     summary="what the harness itself puts into an image: its first stage, its init's scripts, its "
                             "stand-ins for libraries")  # fmt: skip
 
@@ -155,12 +169,20 @@ def _oci(row: SpdxRow, texts: dict[str, str]) -> dict[str, Any]:
         _oci_id(row),
         row["reference"],
         versionInfo=named.tag or digest,
+        **supplied(row.get("labels", {}).get(VENDOR, "") or _publisher(named)),
         checksums=[{"algorithm": digest.partition(":")[0].upper(), "checksumValue": digest.partition(":")[2]}],
         externalRefs=[{"referenceCategory": "PACKAGE-MANAGER", "referenceType": "purl", "referenceLocator": locator}],
         licenseDeclared=licence,
         primaryPackagePurpose="CONTAINER",
         **comment,
     )
+
+
+def _publisher(named: reference.Named | reference.Local) -> str:
+    """Return where an image is published, up to the account there: whoever says no more is known by that."""
+    if not isinstance(named, reference.Named):
+        return ""
+    return "/".join(filter(None, [named.registry, *named.repository.split("/")[:-1]]))
 
 
 def _by_digest(images: Iterable[SpdxRow]) -> list[dict[str, Any]]:
@@ -185,9 +207,9 @@ def _oci_id(row: SpdxRow) -> str:
 
 def _own_file(path: str, size: int, digest: str) -> dict[str, Any]:
     shown = path if path.isprintable() else repr(path)
-    return _package(f"SPDXRef-own-{hashlib.sha256(path.encode()).hexdigest()[:12]}", f"/{shown}",
-                    packageFileName=f"/{shown}", checksums=_sha256(digest), primaryPackagePurpose="FILE",
-                    summary=f"a file of the image's own YAML, {size} bytes")  # fmt: skip
+    name = hashlib.sha256(path.encode()).hexdigest()[:12]
+    summary = f"a file of the image's own YAML, {size} bytes"
+    return _package(f"SPDXRef-own-{name}", f"/{shown}", **_bytes(f"/{shown}", digest), summary=summary)
 
 
 def _installed(row: SpdxRow, image: SpdxRow) -> dict[str, Any]:
@@ -200,7 +222,7 @@ def _installed(row: SpdxRow, image: SpdxRow) -> dict[str, Any]:
     else:
         locator = _locator(row["kind"], vendor, row["name"], row["version"], row["arch"], release,
                            (row["source"], row["source_version"]))  # fmt: skip
-    supplier = _supplier(row["supplier"])
+    supplier = supplied(row["supplier"])
     licence, comment = UNKNOWN, {}
     if row["licence"]:
         try:
@@ -223,8 +245,8 @@ def _installed(row: SpdxRow, image: SpdxRow) -> dict[str, Any]:
     )
 
 
-def _supplier(said: str) -> dict[str, str]:
-    """Return who supplies a package, as SPDX spells an organisation and its address."""
+def supplied(said: str) -> dict[str, str]:
+    """Return who supplies a package, as SPDX spells an organisation and its address; nothing where nobody says it."""
     match = re.fullmatch(r"([^<>()]{1,200}?) *(?:<([^<>() ]{1,200})>)?", said.strip()) if said.isprintable() else None
     if match is None:
         return {}
@@ -258,7 +280,7 @@ def _relationships(packages: Iterable[SpdxRow], users: Mapping[str, list[str]]) 
     for package in packages:
         if package["SPDXID"] != IMAGE:
             row = {"spdxElementId": IMAGE, "relationshipType": "CONTAINS", "relatedSpdxElement": package["SPDXID"]}
-            by = users.get(package["name"]) if "versionInfo" in package else None
+            by = users.get(package["name"]) if "externalRefs" in package else None
             yield {**row, "comment": f"in {', '.join(by)}"} if by else row
 
 

@@ -40,6 +40,7 @@ class SbomRequest:
     out: Path | None = None
     format: str = "spdx"
     as_json: bool = False
+    supplier: str = ""
 
 
 def sbom(words: Sequence[str], settings: Settings, request: SbomRequest) -> int:
@@ -61,15 +62,17 @@ def sbom(words: Sequence[str], settings: Settings, request: SbomRequest) -> int:
     if request.out is None or len(images) == 1:
         if len(images) > 1:
             raise UserError("several architectures do not fit on one page", hint="-o FOLDER, or one --arch")
-        _write(_text(made(of(images[0]))), request.out)
+        _write(_text(made(of(images[0], request.supplier))), request.out)
     else:
         for image in images:
-            _write(_text(made(of(image))), request.out / f"{image.name}-{image.arch.name}{ending}")
+            _write(_text(made(of(image, request.supplier))), request.out / f"{image.name}-{image.arch.name}{ending}")
     return EXIT_OK
 
 
-def of(image: Image) -> dict[str, Any]:
+def of(image: Image, supplier: str = "") -> dict[str, Any]:
     """Return an image's SPDX document, dated as SOURCE_DATE_EPOCH says, else 1970: time is not part of an image."""
+    if supplier and not spdx.supplied(supplier):
+        raise UserError(f"the supplier is {supplier[:200]!r}", hint="NAME, or 'NAME <ADDRESS>'")
     text = os.environ.get(EPOCH) or "0"
     if not text.isascii() or not text.isdigit() or len(text) > 11:
         raise UserError(f"{EPOCH} is {text[:40]!r}", hint="seconds since 1970")
@@ -78,7 +81,7 @@ def of(image: Image) -> dict[str, Any]:
         return (image.folder / FOLDER / Path(name).name).read_bytes()
 
     try:
-        return spdx.document(image.manifest, copyright_of, int(text))
+        return spdx.document(image.manifest, copyright_of, int(text), supplier)
     except (OSError, KeyError) as error:
         raise UserError(
             f"{image.folder} is not a whole image: {of_error(error)}", hint="build the image again"

@@ -124,6 +124,8 @@ def test_the_command_writes_both_pages(
         command.report(folder, None, over_time=True, where=None)
     with pytest.raises(UserError, match="takes nothing from a history"):
         command.report(folder, None, over_time=False, where="history.db")
+    monkeypatch.setenv("HARNESS_HISTORY", "history.db")
+    assert command.report(folder, None, over_time=False, where="history.db") == 0
     with pytest.raises(UserError, match="there is no history yet"):
         command.report(None, None, over_time=True, where="nowhere.db")
 

@@ -192,6 +192,21 @@ def test_what_goes_to_the_build(run, tmp_path: Path) -> None:
     assert (settings["lock"], settings["offline"]) == (f"{tmp_path}/my.lock", True)
 
 
+def test_a_plugin_that_keeps_pytest_from_beginning_is_no_bug_of_the_harness(run, tmp_path: Path) -> None:
+    (tmp_path / "theirs.py").write_text("raise RuntimeError('boom')\n")
+    done = run("def test_x(image): pass\n", "--", "-p", "theirs", cells=[["a", ""]])
+    assert done.returncode == 2
+    assert "boom" in done.stderr and "(exit 2: the cause is in your input)" in done.stderr
+
+
+def test_what_is_called_latest_and_is_no_link_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "results/latest").mkdir(parents=True)
+    with pytest.raises(UserError, match="is not the link to the latest run"):
+        matrix.results_folder(None)
+    assert [path.name for path in (tmp_path / "results").iterdir()] == ["latest"]
+
+
 def test_two_runs_that_begin_in_the_same_second_have_folders_of_their_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -19,7 +19,7 @@ from harness.run import beginning, events, inputs, results
 from harness.run import folder as folder_
 from harness.run.changes import RunChange
 from harness.run.events import Event
-from harness.run.folder import RunFolder
+from harness.run.folder import HINT, RunFolder
 from harness.run.inputs import DEFAULT_PLAN, RunInputs, Wanted
 from harness.run.results_model import Results
 from harness.show.frame import progress
@@ -204,12 +204,15 @@ def _named(request: Request) -> RunFolder:
 
 def _fresh() -> RunFolder:
     """Return a folder of its own, results/TIME, which results/latest names from now on."""
-    folder = folder_.new(LATEST.parent.absolute(), time.strftime("%Y%m%d-%H%M%S"))
+    latest = LATEST.absolute()
+    if latest.exists() and not latest.is_symlink():
+        raise UserError(f"{latest} is not the link to the latest run that a run leaves", hint=f"move it, or {HINT}")
+    folder = folder_.new(latest.parent, time.strftime("%Y%m%d-%H%M%S"))
     with suppress(OSError):  # there may have been none
         folder.keep_previous(RunFolder(LATEST))
-    scratch = folder.path.parent / f".latest.{os.getpid()}"
+    scratch = latest.with_name(f".latest.{os.getpid()}")
     scratch.symlink_to(folder.path.name)
-    scratch.replace(folder.path.parent / LATEST.name)
+    scratch.replace(latest)
     return folder
 
 

@@ -147,6 +147,10 @@ def _pytests_error(code: int, folder: RunFolder) -> HarnessError:
     if code == PYTEST_USAGE:
         words = [line.removeprefix("ERROR: ") for line in lines if line and not line.startswith("building ")]
         return UserError(words[0] if words else "pytest refused its arguments", details="\n".join(words[1:]))
+    if not any(event["event"] == "run" for event in folder.read_events()) and str(paths.PACKAGE) not in said:
+        # the plugin was not asked yet: what stands behind --, or another plugin, has kept pytest from beginning
+        hint = "look at what stands behind --, at PYTEST_ADDOPTS, and at the other plugins that are installed"
+        return UserError("pytest could not begin", hint=hint, details=said)
     error = HarnessError(f"pytest ended with exit code {code} before any case", details=f"{said}\nlog: {folder.log}")
     error.exit_code = EXIT_BUG
     return error

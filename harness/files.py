@@ -70,6 +70,19 @@ def write_json(path: Path, value: object, *, mode: int | None = None, indent: in
     return write(path, json.dumps(value, indent=indent) + "\n", mode=mode)
 
 
+def is_there(path: Path) -> bool:
+    """Say whether a path names something; what no name can be, or this user may not look at, is not there."""
+    try:
+        return path.exists()
+    except OSError:
+        return False
+
+
+def is_file(path: Path) -> bool:
+    """Say likewise whether it names a regular file."""
+    return is_there(path) and path.is_file()
+
+
 def read(path: Path, limit: int, error: ErrorKind = UserError) -> bytes:
     """Return a file's bytes; `error` when it cannot be read, is not a regular file, or is larger than `limit` bytes."""
     try:

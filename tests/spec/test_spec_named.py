@@ -11,12 +11,14 @@ import pytest
 from harness import paths
 from harness.errors import UserError
 from harness.spec import load_machine, load_plan
+from harness.spec.lint import lint
 from harness.spec.named import NamedImage, image_named
 from harness.spec.text.complaints import SpecError
 
 MINIMAL = paths.CASES / "images/minimal.yml"
 IMAGE = "kernel: {image: kernel}\ninit: [init]\n"
 OS = "os: {name: theirs, arch: arm64}\nkernel: vmlinuz\nmilestones: [{name: ready, pattern: login}]\n"
+LONG = "x" * 300
 PLAN = "images: [{path: a.yml}]\nmachines: [qemu-arm64]\n"
 
 
@@ -163,3 +165,19 @@ def test_what_can_be_read_only_once_is_no_images_yaml(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "a.yml")
     with pytest.raises(UserError, match=r"a\.yml is not a regular file"):
         image_named("a.yml", tmp_path)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        PLAN.replace("a.yml", LONG),
+        PLAN.replace("qemu-arm64", f"{LONG}.yml"),
+        f"{PLAN}cases: [{LONG}]\n",
+        f"{IMAGE}files: [{{path: a, source: {LONG}}}]\n",
+        OS.replace("vmlinuz", LONG),
+    ],
+)
+def test_a_name_that_no_file_can_have_is_a_complaint(tmp_path: Path, text: str) -> None:
+    (tmp_path / "a.yml").write_text(text)
+    (found,) = lint([tmp_path / "a.yml"])
+    assert any("xxx" in one.what or "xxx" in str(one) for one in found.complaints)

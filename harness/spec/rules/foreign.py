@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.arch import ARCHES
+from harness.files import is_file
 from harness.spec.models import forms
 from harness.spec.models.base import SHIPPED
 from harness.spec.rules import characters
@@ -56,7 +57,7 @@ def _files(data: Mapping[str, Any], yaml: Path) -> Iterator[Problem]:
                 yield Problem((key,), "means nothing without `kernel`: the medium's boot loader decides", at_key=True)
     for key in SHIPPED:
         name = data.get(key)
-        if isinstance(name, str) and not ((yaml.parent / name).is_file() and os.access(yaml.parent / name, os.R_OK)):
+        if isinstance(name, str) and not (is_file(yaml.parent / name) and os.access(yaml.parent / name, os.R_OK)):
             yield Problem((key,), f"there is no file {name!r} to be read", "a file, relative to the YAML")
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from harness import paths
 from harness.errors import UserError
 from harness.spec.text.complaints import nearest
-from harness.text import of_error
+from harness.text import LONGEST_LINE, of_error
 
 MANIFEST = "manifest.json"  # what makes a folder a built image
 BOOTED = "image.json"  # what a boot leaves beside its record: which image it was
@@ -30,9 +30,12 @@ def is_path(text: str) -> bool:
 
 def files_of(text: str, folder: Path = Path()) -> tuple[Path, ...]:
     """Return the YAML files, or the one built folder, that `text` names, seen from `folder`; UserError for none."""
-    if (folder / text).exists() and text:
-        return (_located(text, folder),)
-    found = tuple(_located(part, folder) for part in text.split(PARTS))
+    try:
+        if (folder / text).exists() and text:
+            return (_located(text, folder),)
+        found = tuple(_located(part, folder) for part in text.split(PARTS))
+    except OSError as error:  # a name that is too long, a folder that this user may not look into
+        raise UserError(f"there is no image {text[:LONGEST_LINE]!r}: {error.strerror}", hint=EXPECTED) from None
     if len(found) > 1 and (built := next((path for path in found if path.is_dir()), None)):
         raise UserError(f"{built} is a folder: only YAML files are merged", hint=EXPECTED)
     return found

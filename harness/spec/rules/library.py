@@ -9,6 +9,7 @@ from typing import Any
 
 from harness import paths
 from harness.arch import ALIASES, ARCHES
+from harness.files import is_there
 from harness.spec.models import forms
 from harness.spec.rules import board as checks_board
 from harness.spec.rules import characters, references
@@ -139,7 +140,7 @@ def _source(file: Mapping[str, Any], yaml: Path) -> Fault | None:
         return Fault(
             f"{source!r} lies outside the component's folder", "a path relative to the YAML, inside its folder"
         )
-    return None if file.get("optional") is True and not path.exists() else references.unreadable(path, source)
+    return None if file.get("optional") is True and not is_there(path) else references.unreadable(path, source)
 
 
 def machine(data: Mapping[str, Any]) -> Iterator[Problem]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from harness.arch import ARCHES
 from harness.errors import UserError
+from harness.files import is_file, is_there
 from harness.spec.models import forms
 from harness.spec.rules import common as checks
 from harness.spec.rules.images import EXPECTED, files_of
@@ -33,7 +34,7 @@ def plan(data: Mapping[str, Any], yaml: Path, shipped: Collection[str]) -> Itera
         if data.get(key) == ():
             yield Problem((key,), "is empty", f"at least one of the {key}")
     for index, case in checks.texts(data, "cases"):
-        if not (yaml.parent / case).exists():
+        if not is_there(yaml.parent / case):
             yield Problem(("cases", index), f"there is no {case!r}", "a file or folder, relative to the plan")
     for index, row in checks.mappings(data, "known"):
         until = row.get("until")
@@ -74,7 +75,7 @@ def _machines(data: Mapping[str, Any], at: KeyPath, yaml: Path, shipped: Collect
     for index, name in checks.texts(data, "machines"):
         path = (*at, "machines", index)
         if is_path(name):
-            if not (yaml.parent / name).is_file():
+            if not is_file(yaml.parent / name):
                 yield Problem(path, f"there is no file {name!r}", "a machine's YAML, relative to the plan")
         elif name not in shipped:
             near = nearest_machine(name, shipped)

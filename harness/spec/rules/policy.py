@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from harness.files import is_file
 from harness.spec.text.complaints import Problem
 
 KEY = "signed_by"  # which no other kind of file has
@@ -18,5 +19,5 @@ def policy(data: Mapping[str, Any], yaml: Path) -> Iterator[Problem]:
     if rows == ():
         yield Problem((KEY,), "is empty", "public keys, or files of them")
     for index, text in enumerate(rows if isinstance(rows, tuple) else ()):
-        if isinstance(text, str) and not text.startswith(LINE) and not (yaml.parent / text).is_file():
+        if isinstance(text, str) and not text.startswith(LINE) and not is_file(yaml.parent / text):
             yield Problem((KEY, index), f"there is no file {text!r}", f"a file of public keys, or '{LINE}AAAA…'")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import paths
+from harness.files import is_file
 from harness.spec.models import forms
 from harness.spec.rules import common as checks
 from harness.spec.rules import library as checks_library
@@ -60,7 +61,7 @@ def _case(text: str, at: KeyPath, yaml: Path | None) -> Iterator[Problem]:
     if yaml is None:
         return
     path = case_file(match["file"], yaml)
-    if not path.is_file():
+    if not is_file(path):
         where = "beside the profile" if match["file"].startswith(OWN) else "among the harness's cases"
         yield Problem(at, f"there is no {match['file']!r} {where}")
     elif match["case"] and match["case"] not in (known := functions(path)):

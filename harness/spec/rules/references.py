@@ -13,6 +13,7 @@ from typing import Literal
 from harness import paths
 from harness.arch import ALIASES, ARCHES
 from harness.errors import UserError
+from harness.files import is_file, is_there
 from harness.spec import image_reference as oci
 from harness.spec.text.complaints import Fault, nearest
 
@@ -66,7 +67,7 @@ def component_path(reference: str, yaml: Path) -> Path | None:
     if kind_of(reference) == "component":
         return library().get(reference)
     path = package_folder(reference, yaml) / PACKAGE_FILE
-    return path if kind_of(reference) == "package" and path.is_file() else None
+    return path if kind_of(reference) == "package" and is_file(path) else None
 
 
 def each(source: str) -> tuple[str, ...]:
@@ -91,7 +92,7 @@ def host_file(source: str, yaml: Path) -> Path:
 
 def source_note(source: str, yaml: Path, folders: Iterable[Path]) -> str:
     """Say where a ``source`` is found that is not below one of `folders`, those of an image's files; else nothing."""
-    found = next((path for path in map(Path, each(str(host_file(source, yaml)))) if path.is_file()), None)
+    found = next((path for path in map(Path, each(str(host_file(source, yaml)))) if is_file(path)), None)
     if found is None:  # an optional one, or one that is refused
         return ""
     real = found.resolve()
@@ -141,7 +142,7 @@ def _oci_fault(reference: str, yaml: Path) -> Fault | None:
     except UserError as error:
         lower = reference.lower()
         return Fault(error.message, error.hint, lower if lower != reference and _is_oci(lower) else "")
-    if isinstance(named, oci.Local) and not named.where(yaml.parent).exists():
+    if isinstance(named, oci.Local) and not is_there(named.where(yaml.parent)):
         return Fault(f"there is no {named.path!r}", f"{named.transport}: and a path, relative to this file")
     return None
 

@@ -14,11 +14,12 @@ from harness.certify import contents, identity, records, sandbox, variations
 from harness.certify.derive import Derived
 from harness.certify.recomputed import case_of
 from harness.certify.verify import CheckResult, unlike
-from harness.errors import EvidenceError, HarnessError, ImageError
+from harness.errors import EvidenceError, HarnessError, ImageError, MachineError
 from harness.launch.exact import exact_boot, moved
 from harness.spec import machines
 from harness.spec.models.machine import MachineSpec, Qemu
 from harness.store import file_digest
+from harness.system import host
 from harness.system.record import BootRecord
 
 TIMEOUT_S = 600.0
@@ -37,8 +38,17 @@ def execute(
     """Boot the archive's image as its first exact boot was, and compare; EvidenceError when it is not the same.
 
     Then it is booted in variations, which say whether the figures hold in kind. Where this host's QEMU or harness is
-    another one, it says so and does nothing.
+    another one, it says so and does nothing; where QEMU does not run the machine, it says so.
     """
+    try:
+        yield from _execute(made, out, qemu_path, multiplier)
+    except MachineError as error:
+        yield not_done(
+            f"QEMU does not run its machine here: {'; '.join([error.message, *error.details.splitlines()[:1]])}"
+        )
+
+
+def _execute(made: Derived, out: Path, qemu_path: Path | None, multiplier: float) -> Iterator[CheckResult]:
     machine, image = made.sources.machine, made.sources.image
     if not made.exact:
         yield not_done(": ".join(filter(None, ["no exact boot is in the evidence", machine.why_not_exact])))
@@ -92,6 +102,8 @@ def _why_not(made: Derived, machine: MachineSpec, arch: Arch) -> str:
     own = {file_digest(path) for path in machines().values()}
     if machine.digest not in own and not is_plain(machine.qemu):
         return "the machine's YAML gives QEMU arguments that could reach this host's files"
+    if machine.qemu.memory > (spare := host.spare_memory()):
+        return f"its machine has {machine.qemu.memory} MiB of memory, and this host has {spare} to spare"
     then = made.certificate.qemu
     now = identity.of(arch, machine, made.sources.image)
     if differ := identity.differences(then.model_dump(mode="json") if then else {}, now):

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -13,12 +15,14 @@ from harness import proc
 from harness.arch import by_name
 from harness.certify import again, identity, judge, sandbox
 from harness.certify.show import badge, lines
+from harness.certify.verify import CheckResult
 from harness.commands.certificates.certify import rendered
-from harness.errors import EvidenceError
+from harness.errors import EvidenceError, MachineError
 from harness.image import Image
 from harness.report.words import visible
 from harness.run.cells import qemu_problem
 from harness.spec import load_machine, machines
+from harness.spec.models.machine import MOST_MEMORY
 from harness.spec.profile import load_profile
 from harness.system.milestones import Milestone
 from harness.system.record import BootRecord
@@ -145,3 +149,22 @@ def test_a_difference_names_the_processors_where_they_differ() -> None:
     with pytest.raises(EvidenceError) as caught:
         again._same("boots/1", booted("one", 5), booted("one", 6))
     assert not caught.value.hint
+
+
+def test_a_machine_that_this_host_cannot_give_its_memory_is_not_booted() -> None:
+    huge = load_machine("qemu-arm64").driven(memory=MOST_MEMORY)
+    why = again._why_not(SimpleNamespace(), huge, by_name("arm64"))  # type: ignore[arg-type]
+    assert why.startswith(f"its machine has {MOST_MEMORY} MiB of memory, and this host has ")
+
+
+def test_a_qemu_that_does_not_run_the_machine_says_nothing_of_the_evidence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ends(*_: object) -> Iterator[CheckResult]:
+        yield CheckResult("re-executed", "the exact boot")
+        raise MachineError("QEMU ended with exit code 1", details="QEMU said: no\nmore")
+
+    monkeypatch.setattr(again, "_execute", ends)
+    first, last = again.execute(SimpleNamespace(), tmp_path)  # type: ignore[arg-type]
+    assert (first.lacks, last.how, last.lacks) == ("", "not re-executed", again.BOOT)
+    assert last.text.endswith("QEMU does not run its machine here: QEMU ended with exit code 1; QEMU said: no")

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from harness.suite import control, judge
+from harness.suite import control
 from harness.suite.control import PLACE, Attempt
 
 pytestmark = pytest.mark.verdict("root_readonly")
@@ -106,13 +106,8 @@ def writable(shell, top, pid="1"):
     """The folders below `top` that can be written, where process `pid` mounts: a mounted file system is not `top`'s."""
     found = control.search(shell, WRITABLE, [top], "mkdir a")
     root = top.rstrip("/") if pid != "1" else ""
-    mounted = {f"{root}{mount.place}" for mount in mounts(shell, pid) if mount.place != "/"}
+    mounted = {f"{root}{mount.place}" for mount in control.mounts(shell, pid) if mount.place != "/"}
     return sorted(set(found) - mounted)
-
-
-def mounts(shell, pid="1"):
-    """What is mounted where that process is; nothing once it has ended."""
-    return judge.mounts(shell.run(f"cat /proc/{pid}/mountinfo 2>/dev/null").text)
 
 
 def test_root_is_what_was_built(shell, image):
@@ -120,7 +115,7 @@ def test_root_is_what_was_built(shell, image):
 
 
 def test_root_is_mounted_read_only(shell):
-    roots = [mount for mount in mounts(shell) if mount.place == "/"]
+    roots = [mount for mount in control.mounts(shell) if mount.place == "/"]
     assert [mount.kind for mount in roots] == ["squashfs"]
     assert "ro" in roots[0].flags
     assert "ro" in roots[0].super_flags
@@ -162,13 +157,13 @@ def test_no_running_program_leads_around_it(shell):
 
 
 def test_containers_roots_are_as_declared(shell, expect, running):
-    outside = {mount.place: mount.kind for mount in mounts(shell)}
+    outside = {mount.place: mount.kind for mount in control.mounts(shell)}
     for name, row in expect["services"].items():
         bundle = f"/containers/services/{name}"
         config = json.loads(shell.run(f"cat {bundle}/config.json", check=True).text)
         assert config["root"] == {"path": "rootfs", "readonly": row["readonly"]}, name
         # what has ended has left its root as it would find it again
-        inside = mounts(shell, running[name]) if name in running else []
+        inside = control.mounts(shell, running[name]) if name in running else []
         root = next((mount for mount in inside if mount.place == "/"), None)
         if row["readonly"]:
             assert root is None or "ro" in root.flags, name

@@ -7,7 +7,7 @@ from contextlib import suppress
 
 import pytest
 
-from harness.suite import judge
+from harness.suite import control, judge
 from harness.system.shell import LineDeadError
 
 SYSTEM_MOUNTS = {"/", "/dev", "/dev/pts", "/dev/shm", "/proc", "/run", "/sys", "/sys/fs/cgroup", "/tmp", "/var"}
@@ -66,6 +66,8 @@ def test_only_declared_services_run(system, expect):
 
 def strange(shell):
     rows = [line.strip().partition(" ") for line in shell.run(PROCESSES, check=True).text.splitlines()]
+    if not any(pid == "1" and command for pid, _, command in rows):
+        control.not_run("the system's first process is not among those that are seen")
     # what has ended meanwhile has a number, and no command
     return {
         f"{pid} {command}"
@@ -85,12 +87,14 @@ def test_only_the_systems_own_processes_run_beside(shell):
 
 def test_only_declared_capabilities(shell, expect, running):
     last = int(shell.run("cat /proc/sys/kernel/cap_last_cap", check=True).text)
+    if unseen := (running_now(shell) & set(expect["services"])) - set(running):
+        control.not_run(f"which processes are of {', '.join(sorted(unseen))} is not known")
     for name, row in expect["services"].items():
         declared = judge.known(row["capabilities"], last)
         asked = bundle(shell, name)["process"]["capabilities"]
         assert {one for names in asked.values() for one in judge.known(names, last)} <= declared, name
         assert judge.known(asked["bounding"], last) == declared, name
-        said = shell.run(f"cat /proc/{running[name]}/status 2>/dev/null").text if name in running else ""
+        said = control.of_process(shell, running[name], "status") if name in running else ""
         status = dict(line.split(":\t", 1) for line in said.splitlines() if ":\t" in line)
         if not status:
             continue  # it has ended
@@ -104,7 +108,7 @@ def bundle(shell, name):
 
 
 def test_only_declared_mounts(shell, expect, running):
-    found = {mount.place for mount in judge.mounts(shell.run("cat /proc/1/mountinfo", check=True).text)}
+    found = {mount.place for mount in control.mounts(shell)}
     folders = shell.run("cd /containers && ls -d */*").text.split()
     ours = {f"/containers/{folder}/{place}" for folder in folders for place in MOUNTED[folder.partition("/")[0]]}
     prepared = judge.prepared(shell.run("cat /containers/*/*/prepare 2>/dev/null").text)
@@ -124,12 +128,12 @@ def test_only_declared_mounts(shell, expect, running):
         allowed |= {place for key in ("maskedPaths", "readonlyPaths") for place in config["linux"].get(key, ())}
         # what lies below a bind came with it
         inside = tuple(f"{place}/" for place in binds)
-        has = judge.mounts(shell.run(f"cat /proc/{running[name]}/mountinfo 2>/dev/null").text)
+        has = control.mounts(shell, running[name])
         assert {mount.place for mount in has if not mount.place.startswith(inside)} <= allowed, name
 
 
 def test_only_declared_ports_listen(shell, expect, running):
-    tables = {kind: shell.run(f"cat /proc/net/{kind} /proc/net/{kind}6").text for kind in ("tcp", "udp", "raw")}
+    tables = {kind: control.sockets(shell, kind) for kind in ("tcp", "udp", "raw")}
     listening = judge.ports(tables["tcp"], judge.LISTEN)
     rows = [*expect["services"].values(), *expect["onboot"].values()]
     declared = {kind: {number for row in rows for number in row[kind]} for kind in ("ports", "udp", "raw")}

@@ -7,8 +7,6 @@ from harness.suite import control, judge
 from harness.suite.control import PLACE, Attempt
 
 FAILED_UNITS = "if command -v systemctl >/dev/null; then systemctl list-units --state=failed --plain --no-legend; fi"
-# A kernel may be without a protocol; what it has must be read.
-TABLE = "for file in /proc/net/{kind} /proc/net/{kind}6; do [ ! -e $file ] || cat $file || exit; done"
 # What anybody might try on what every OS has; each must fail, and one that does not leaves things as they were.
 ATTEMPTS = (
     Attempt("true >>/etc/passwd", f"true >>{PLACE}/passwd"),
@@ -47,12 +45,8 @@ exit $code
 """
 
 
-def mounts(shell):
-    return judge.mounts(shell.run("cat /proc/1/mountinfo", check=True).text)
-
-
 def root(shell):
-    found = [mount for mount in mounts(shell) if mount.place == "/"]
+    found = [mount for mount in control.mounts(shell) if mount.place == "/"]
     assert found, "nothing is mounted as the root"
     return found[-1]
 
@@ -96,7 +90,7 @@ def test_nothing_makes_the_root_writable(shell):
 
 
 def test_only_declared_volumes_keep_what_is_written(shell, cell):
-    kept = judge.lasting(mounts(shell), cell.built.spec.volumes)
+    kept = judge.lasting(control.mounts(shell), cell.built.spec.volumes)
     assert not kept, f"kept, and not declared: {', '.join(kept)}"
 
 
@@ -104,6 +98,6 @@ def test_only_declared_ports_are_listened_on(shell, cell):
     declared = {"tcp": cell.built.spec.ports, "udp": cell.built.spec.udp, "raw": ()}
     found = []
     for kind, state in (("tcp", judge.LISTEN), ("udp", judge.UNCONNECTED), ("raw", judge.UNCONNECTED)):
-        table = shell.run(TABLE.format(kind=kind), check=True).text
+        table = control.sockets(shell, kind)
         found += [f"{kind} {port}" for port in sorted(judge.ports(table, state) - set(declared[kind]))]
     assert not found, f"listened on, and not declared: {', '.join(found)}"

@@ -22,15 +22,11 @@ REMOUNT = Attempt(
 )
 
 
-def mounts(shell, pid="1"):
-    return judge.mounts(shell.run(f"cat /proc/{pid}/mountinfo 2>/dev/null").text)
-
-
 def test_no_mount_of_the_system_can_be_made_writable(shell, expect):
     declared = declared_places(expect)
     assert control.succeeded(shell, [REMOUNT]) == []
     found = []
-    for mount in mounts(shell):
+    for mount in control.mounts(shell):
         # what is read-only: the file system, this mount of it, or both; only that is tried, and made again
         ways = [way for way, flags in (("", mount.super_flags), (",bind", mount.flags)) if "ro" in flags]
         if not ways or mount.place in declared:
@@ -67,12 +63,14 @@ def declared_places(expect):
 
 def test_state_lives_in_declared_volumes_only(shell, expect, running):
     declared = declared_places(expect)
-    kept = judge.lasting(mounts(shell), declared)
+    kept = judge.lasting(control.mounts(shell), declared)
     assert not kept, f"kept, and not declared: {', '.join(kept)}"
     for name, pid in running.items():
         pairs = expect["services"][name]["binds"]
         binds = {destination for source, destination in pairs if judge.is_below(source, declared)}
-        inside = [one for one in mounts(shell, pid) if one.place != "/"]  # its root is an overlay of the system's
+        inside = [
+            one for one in control.mounts(shell, pid) if one.place != "/"
+        ]  # its root is an overlay of the system's
         kept = judge.lasting(inside, declared | binds)
         assert not kept, f"{name} keeps, and it is not declared: {', '.join(kept)}"
 

@@ -24,6 +24,8 @@ VENDORS_WORD = (
     "the version of the harness that made it",
     "what each case came to, and what it said, but for what the files show",
     "the transcripts of boots in wall time",
+    "that the system was ready when it said so: the emulator tells when it was said",
+    "when its kernel's clock began, from which ready is counted: the time after power-on is the emulator's",
     "which QEMU booted it, unless this host has the same",
     "what the manifest and the bill of materials say of components, packages and declarations, unless it was rebuilt",
 )

@@ -13,16 +13,17 @@ from harness.certify import contents, recipe, sources
 from harness.certify.contents import EvidenceFiles
 from harness.certify.derive import Derived
 from harness.certify.keys import PublicKey, public_key, trusted
+from harness.certify.recipe import host_files
 from harness.certify.verify import CheckResult
 from harness.errors import EvidenceError, UserError
 from harness.image import MANIFEST, ForeignImage, Image
 from harness.spec import load_image, load_machine, load_os, machines
+from harness.spec.models.image import ImageSpec
 from harness.spec.named import image_named
 from harness.spec.profile import Profile, load_profile, profiles
 from harness.spec.rules.images import is_path
 from harness.spec.rules.policy import LINE
 from harness.spec.rules.profile import case_file
-from harness.spec.rules.references import host_file
 from harness.store import file_digest
 
 DIGEST = re.compile(r"(sha256:)?(?P<digest>[0-9a-f]{64})")
@@ -156,20 +157,21 @@ def _of_file(made: Derived, files: EvidenceFiles, wanted: str, *, rebuild: bool)
     _same_name(about, found.name, read[0].name)
     digests = [spec.digest for spec in read]
     _same(about, found.spec, found.spec if found.spec in digests else digests[0], "YAML")
-    _same_sources(about, files, named.paths[0])
+    _same_sources(about, files, read[0])
     if rebuild:
         return CheckResult("checked", f"{about}: it is of the YAML that you expect, as far as the rebuild shows")
     text = f"{about}: it says that it is of the YAML that you expect, which only --rebuild shows"
     return CheckResult("not checked", text, IMAGE)
 
 
-def _same_sources(about: str, files: EvidenceFiles, yaml: Path) -> None:
+def _same_sources(about: str, files: EvidenceFiles, spec: ImageSpec) -> None:
     """Compare the files that a YAML takes, as the archive has them, with those beside the one that is expected."""
     if contents.REBUILD not in files.members:
         return  # of what cannot be built again
-    for source, name in recipe.read(files).sources.items():
-        own = host_file(source, yaml)
-        if name not in files.members or not own.is_file() or file_digest(own) != files.members[name].sha256:
+    theirs = recipe.read(files).sources
+    for source, own in host_files(spec).items():
+        name = theirs.get(source, "")
+        if name not in files.members or file_digest(own) != files.members[name].sha256:
             raise EvidenceError(f"{about} takes another {source} than your YAML does: {own}")
 
 

@@ -18,13 +18,13 @@ from harness.build.settings import COMPRESSIONS, Settings
 from harness.certify import bill, contents
 from harness.certify.contents import EvidenceFiles
 from harness.certify.derive import Derived
-from harness.certify.recipe import Recipe, read
+from harness.certify.recipe import Recipe, host_files, read
 from harness.certify.verify import CheckResult
 from harness.errors import EvidenceError, HarnessError
 from harness.image import MANIFEST, Image
 from harness.spec import load_image
 from harness.spec.models.image import ImageSpec
-from harness.spec.rules.references import each, host_file, kind_of
+from harness.spec.rules.references import each, kind_of
 from harness.store import DOWNLOADS, RECORDS, Store, file_digest
 
 REBUILT = "the rebuild (--rebuild)"
@@ -38,11 +38,9 @@ def ingredients(spec: ImageSpec, settings: Settings, lock: Path) -> dict[str, Pa
     """Return what an archive needs for its image to be built again: the lock, the settings, and the YAML's files."""
     files: dict[str, Path | bytes] = {}
     sources: dict[str, str] = {}
-    for source in dict.fromkeys(one for file in spec.files if file.source for one in each(file.source)):
-        path = host_file(source, spec.sources[0])
-        if path.is_file():
-            sources[source] = f"{contents.SOURCES}/{len(sources) + 1}"
-            files[sources[source]] = path
+    for source, path in host_files(spec).items():
+        sources[source] = f"{contents.SOURCES}/{len(sources) + 1}"
+        files[sources[source]] = path
     made = Recipe(suite=settings.suite, compression=settings.compression, library=settings.library, sources=sources)
     recipe = json.dumps(made.model_dump(mode="json"), indent=1).encode() + b"\n"
     return {**files, contents.REBUILD: recipe, **({contents.LOCK: lock.read_bytes()} if lock.is_file() else {})}

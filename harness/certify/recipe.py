@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
 from pydantic import ValidationError
 
 from harness.certify import contents
 from harness.certify.contents import EvidenceFiles
 from harness.errors import EvidenceError
 from harness.spec.models.base import Model
+from harness.spec.models.image import ImageSpec
+from harness.spec.rules.references import each, host_file
 
 
 class Recipe(Model):
@@ -29,6 +35,27 @@ def read(files: EvidenceFiles) -> Recipe:
         raise EvidenceError(f"{contents.REBUILD} is not as this harness writes it", details=str(error)[:500]) from None
 
 
+def host_files(spec: ImageSpec) -> dict[str, Path]:
+    """Return the files of this host that an image's YAML takes, by the `source` that names each."""
+    sources = dict.fromkeys(one for file in spec.files if file.source for one in each(file.source))
+    found = {source: host_file(source, spec.sources[0]) for source in sources}
+    return {source: path for source, path in found.items() if path.is_file()}
+
+
 def sources_of(files: EvidenceFiles) -> set[str]:
     """Return the names of the files that a recipe takes; none where an archive has no recipe."""
     return set(read(files).sources.values()) if contents.REBUILD in files.members else set()
+
+
+def check_lock(files: EvidenceFiles, manifest: Mapping[str, Any]) -> None:
+    """Check that an archive's lock lists every package of its manifest; EvidenceError names one that it does not."""
+    if contents.LOCK not in files.members:
+        return  # then nothing is built again
+    said = contents.loads(files.content(contents.LOCK), contents.LOCK)
+    try:
+        listed = {row["sha256"] for row in said["packages"]}
+    except (KeyError, TypeError):
+        raise EvidenceError(f"{contents.LOCK} is not as this harness writes it") from None
+    for row in manifest.get("packages", ()):
+        if row["sha256"] not in listed:
+            raise EvidenceError(f"{contents.LOCK} does not list {row['name']} {row['version']}, which the manifest has")

@@ -128,7 +128,8 @@ def check(found: Unpacked, trusted: Sequence[PublicKey]) -> CheckedEvidence:
 def _accounted(made: Derived, files: EvidenceFiles) -> None:
     """Check that every file of an archive belongs to something in it; EvidenceError names one that does not."""
     if isinstance(made.sources.image, Image):
-        bill.agree(made.sources.image, files)
+        bill.agree(made.sources.image, files)  # which finds a manifest's packages as they should be
+        recipe.check_lock(files, made.sources.image.manifest)
     wanted = {f"{contents.BOOTS}/{boot}/{name}" for boot in made.records for name in records.kept(boot)}
     there = set(files.below(contents.BOOTS))
     if missing := sorted(wanted - there):

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
+from harness.suite import judge
+
 if TYPE_CHECKING:
     from harness.system.shell import Shell
 
@@ -24,6 +26,11 @@ _SETUP = f"""
 rm -rf {PLACE} && mkdir -p {PLACE}/folder && cd {PLACE} &&
 echo x >passwd && echo x >inittab && echo x >program && chmod 755 program ||
   {{ echo "{PLACE} cannot be written"; exit 9; }}
+"""
+
+_FILE = "@@file"
+_SOCKETS = f"""
+for file in /proc/net/{{kind}} /proc/net/{{kind}}6; do [ ! -e $file ] || {{{{ echo {_FILE}; cat $file; }}}}; done
 """
 
 
@@ -64,6 +71,34 @@ def succeeded(shell: Shell, attempts: Sequence[Attempt], timeout: float = 120) -
         elif attempt.why and attempt.why not in said:
             not_run(f"{attempt.command!r} failed, and not because of {attempt.why!r}: {said[-200:]}")
     return found
+
+
+def of_process(shell: Shell, pid: str, file: str) -> str:
+    """Return a file of /proc/`pid`; empty once that has ended, and not run where it is there and says nothing."""
+    said = shell.run(f"cat /proc/{pid}/{file} 2>/dev/null").text
+    if not said.strip() and shell.run(f"[ -d /proc/{pid} ]").code == 0:
+        not_run(f"/proc/{pid}/{file} cannot be read")
+    return said
+
+
+def mounts(shell: Shell, pid: str = "1") -> list[judge.MountLine]:
+    """Return what is mounted where that process is; nothing once it has ended. Not run where a root is not among it."""
+    found = judge.mounts(of_process(shell, pid, "mountinfo"))
+    if found and not any(one.place == "/" for one in found):
+        not_run(f"of the mounts of process {pid} the root is not among those that are told")
+    return found
+
+
+def sockets(shell: Shell, kind: str) -> str:
+    """Return the kernel's table of sockets of a kind: tcp, udp or raw. Not run where it cannot be read.
+
+    A kernel may be without IPv6, or without a kind; what it has must be read.
+    """
+    said = shell.run(_SOCKETS.format(kind=kind)).text
+    files, heads = said.count(_FILE), said.count("local_address")
+    if heads < files or (kind == "tcp" and not files):
+        not_run(f"the kernel's table of {kind} sockets cannot be read: {said.strip()[-200:]}")
+    return said
 
 
 def _run(shell: Shell, commands: Sequence[str], timeout: float) -> list[tuple[int, str]]:

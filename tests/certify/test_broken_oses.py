@@ -167,6 +167,19 @@ services: [{{name: talker, image: busybox, command: [/bin/sh, -c, "while :; do n
 """
 SETUID = f"{HARD}\nfiles: [{{path: usr/bin/mine, contents: '#!/bin/sh', mode: '4755'}}]"
 UNSIGNED = f"{HARD}\nfiles: [{{path: usr/lib/modules/mine.ko, contents: nobody signed this}}]"
+# The shell runs its own programs, so what blinds it is something that is mounted or taken away.
+NO_CONTROL = on_host("no-control", "mkdir /run/.control && mount -t tmpfs -o ro tmpfs /run/.control")
+NO_NUMBERS = f"""{HARD}
+services:
+  - name: eraser
+    image: busybox
+    command:
+      - /bin/sh
+      - -c
+      - until rm /run/harness/hello.pid; do sleep 0.1; done; echo is up; exec tail -f /dev/null
+    binds: ["/run:/run"]
+    annotations: {{harness.health: "log:is up"}}
+"""
 # What keeps a case from looking: it must not be called passed.
 BLIND = {
     # a setuid file where only a look at every mounted file system finds it
@@ -174,12 +187,14 @@ BLIND = {
         "hidden", "mkdir -p /run/x && mount -t ramfs ramfs /run/x && cp /usr/bin/busybox /run/x/mine && "
         "chmod 4755 /run/x/mine", first=SETTINGS,
     ),
-    # a `mount` that says no to everybody
-    ("immutable", "never-writable"): on_host("no-mount", 'printf "#!/bin/sh\\nexit 1\\n" >/run/mount && '
-                                             "chmod 755 /run/mount && mount -o bind /run/mount /usr/bin/mount"),
-    # a `find` that finds nothing
-    ("base", "root-read-only"): on_host("no-find", 'printf "#!/bin/sh\\nexit 0\\n" >/run/find && '
-                                        "chmod 755 /run/find && mount -o bind /run/find /usr/bin/find"),
+    # no place where an attack could succeed, or a search find what is planted
+    ("immutable", "never-writable"): NO_CONTROL,
+    ("base", "root-read-only"): NO_CONTROL,
+    # what tells of mounts, of a service's process, of processes and of sockets is not there
+    ("immutable", "state-in-volumes"): on_host("no-mounts", "mount -o bind /dev/null /proc/1/mountinfo"),
+    ("hardened", "capabilities"): NO_NUMBERS,
+    ("hardened", "processes"): on_host("no-first", "mount -t tmpfs tmpfs /proc/1", first=SETTINGS),
+    ("hardened", "ports"): on_host("no-sockets", "mount -o remount,subset=pid /proc", first=SETTINGS),
 }  # fmt: skip
 # By profile and requirement: what breaks it.
 BROKEN = {

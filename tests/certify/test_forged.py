@@ -249,6 +249,16 @@ def a_transcript_too_few(files: dict[str, bytes], made: dict[str, Any]) -> None:
     files[contents.EVENTS] = files[contents.EVENTS].replace(b"boots/wall/transcript.txt", b"")
 
 
+def another_lock(files: dict[str, bytes], made: dict[str, Any]) -> None:
+    lock = json.loads(files[contents.LOCK])
+    lock["packages"] = [row for row in lock["packages"] if row["name"] != "busybox-static"]
+    files[contents.LOCK] = json.dumps(lock).encode()
+
+
+def no_lock(files: dict[str, bytes], made: dict[str, Any]) -> None:
+    files[contents.LOCK] = b"[]\n"
+
+
 def another_host(files: dict[str, bytes], made: dict[str, Any]) -> None:
     name = "boots/exact/2/record.json"
     record = json.loads(files[name])
@@ -270,6 +280,8 @@ UNACCOUNTED = {
     a_source_too_many: "the archive holds sources/9, which nothing in it speaks of",
     a_console_too_many: "the archive holds boots/wall/console.raw, which nothing in it speaks of",
     a_transcript_too_few: "the archive has no boots/wall/transcript.txt",
+    another_lock: "lock.json does not list busybox-static",
+    no_lock: "lock.json is not as this harness writes it",
     another_host: "boots/exact/2 was on another host than boots/exact/1",
     a_file_that_passed: "tells of 'cases/test_root.py' that it passed, and it is not a case",
 }

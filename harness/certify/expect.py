@@ -59,6 +59,16 @@ def keys_of(texts: tuple[str, ...]) -> tuple[PublicKey, ...]:
     return tuple(found)
 
 
+def look_up(wanted: Expectations) -> None:
+    """Read what is expected: a mistake in it is told before any evidence is looked at. UserError: there is one."""
+    if wanted.profile is not None:
+        load_profile(wanted.profile)
+    if wanted.machine is not None:
+        load_machine(wanted.machine)
+    if wanted.image is not None and is_path(wanted.image) and Path(wanted.image).name != MANIFEST:
+        image_named(wanted.image)
+
+
 def check(made: Derived, files: EvidenceFiles, wanted: Expectations, now: datetime) -> Iterator[CheckResult]:
     """Yield whether each expectation is met; EvidenceError names the first that is not.
 

@@ -15,6 +15,7 @@ from harness.certify import expect
 from harness.certify.contents import ArchiveMember, EvidenceFiles
 from harness.certify.expect import CASES, EARLY, IMAGE, MACHINE, PROFILE, Expectations, keys_of
 from harness.certify.keys import PublicKey
+from harness.commands.certificates import verify as command
 from harness.errors import EvidenceError, UserError
 from harness.image import MANIFEST
 from harness.spec import load_image, load_machine, machines
@@ -285,3 +286,50 @@ def test_keys_are_lines_or_files_of_them(tmp_path: Path) -> None:
     assert keys_of(()) == ()
     with pytest.raises(UserError, match="'ssh-ed25519 nothing' is not a public key"):
         keys_of(("ssh-ed25519 nothing",))
+
+
+POLICY = f"signed_by: ['{PublicKey(b'1' * 32).ssh}']\nprofile: base\nmax_age: 30\nwaivers: false\nrebuild: true\n"
+
+
+def requested(folder: Path, text: str, **said: Any) -> Expectations:
+    (folder / "ours.yml").write_text(text)
+    wanted = Expectations(**{key: value for key, value in said.items() if key != "rebuild"})
+    return command.expectations(
+        command.VerifyRequest(policy=folder / "ours.yml", rebuild=said.get("rebuild", False), wanted=wanted)
+    )
+
+
+def test_the_command_line_comes_before_the_policy(tmp_path: Path) -> None:
+    key = PublicKey(b"1" * 32)
+    assert requested(tmp_path, POLICY) == Expectations((key,), "base", None, None, 30, waivers=False, rebuild=True)
+    said = requested(tmp_path, POLICY, profile="hardened", max_age=0, machine="qemu-arm64")
+    assert said == Expectations((key,), "hardened", None, "qemu-arm64", 0, waivers=False, rebuild=True)
+    # what a flag asks for cannot be taken back by a policy
+    both = requested(tmp_path, POLICY.replace("false", "true").replace("rebuild: true", "rebuild: false"),
+                     waivers=False, rebuild=True)  # fmt: skip
+    assert (both.waivers, both.rebuild) == (False, True)
+
+
+def test_paths_in_a_policy_are_from_where_it_lies(tmp_path: Path) -> None:
+    built(tmp_path / "out")
+    text = "profile: ./mine.yml\nmachine: m.yml\nimage: out\n"
+    found = requested(tmp_path, text)
+    assert (found.profile, found.machine) == (str(tmp_path / "mine.yml"), str(tmp_path / "m.yml"))
+    assert found.image == str(tmp_path / "out")
+    assert requested(tmp_path, "profile: base\nimage: minimal\n").image == "minimal"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("profile: nosuch", "nosuch"), ("profile: ./nosuch.yml", "nosuch.yml"), ("machine: qemu-arm", "qemu-arm"),
+        ("image: ./nosuch.yml", "nosuch.yml"), ("profil: base", "did you mean profile"), ("", "is empty"),
+        ("signed_by: []", "is empty"), ("max_age: 0", "too small"), ("max_age: true", "whole number"),
+        ("waivers: 'no'", "true or false"), ("profile: base\nprofile: hardened", "twice"),
+    ],
+)  # fmt: skip
+def test_a_wrong_policy_is_told_before_any_evidence_is_looked_at(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "ours.yml").write_text(f"{text}\n" if text else "")
+    with pytest.raises(UserError) as caught:
+        command.run(tmp_path / "no evidence at all", command.VerifyRequest(policy=tmp_path / "ours.yml"))
+    assert said in str(caught.value)

@@ -49,6 +49,7 @@ def run(path: Path, request: VerifyRequest) -> int:
     7 when something was not checked, which the last line names. EvidenceError (exit code 1): it is not true.
     """
     wanted = expectations(request)
+    expect.look_up(wanted)
     with tempfile.TemporaryDirectory(prefix="harness-verify-") as scratch:
         found = verify.unpack(path, Path(scratch) / "evidence", wanted.keys)
         try:

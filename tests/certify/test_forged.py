@@ -372,17 +372,6 @@ def test_how_old_it_may_be(one: Honest) -> None:
             list(expect.check(made, one.found.files, wanted, now))
 
 
-def test_a_policy_says_what_is_expected(one: Honest, tmp_path: Path) -> None:
-    policy = tmp_path / "ours.yml"
-    policy.write_text(
-        f"signed_by: ['{one.key.public.ssh}']\nprofile: base\nimage: minimal\nmax_age: 30\nwaivers: false\n"
-    )
-    found = command.expectations(command.VerifyRequest(policy=policy))
-    assert found == Expectations((one.key.public,), "base", "minimal", None, 30, waivers=False)
-    said = command.expectations(command.VerifyRequest(policy=policy, wanted=Expectations(profile="hardened")))
-    assert said.profile == "hardened"
-
-
 def test_the_page_says_units_and_whose_word_it_is(one: Honest) -> None:
     page = one.found.content(contents.PAGE).decode()
     assert "size 35 MB, ready 2000 ms, wall 60 s" in page

@@ -176,6 +176,7 @@ def sbom(
     format_: str,
     output: Path | None,
     supplier: str,
+    scanner: str,
     settings: Settings,
     json: bool,
 ) -> int:
@@ -186,13 +187,17 @@ def sbom(
     diff compares two: image YAML (A.yml+B.yml), built folders, or such files of any maker; --json is for it, a
     document is JSON anyway. Exit 0: the same packages, versions and licences, 1: they differ.
 
+    scan hands the bill to a scanner of vulnerabilities that this host has. Exit 1: the scanner did not end with 0.
+
     \b
     Examples:
       harness sbom cases/images/default.yml --arch arm64 -o default.spdx.json
       harness sbom cases/images/default.yml --arch all --format cyclonedx -o sboms
+      harness sbom scan cases/images/default.yml --arch arm64
       harness sbom diff yesterday.spdx.json cases/images/default.yml --arch arm64
     """
     from harness.commands.images import sbom as module
 
-    request = module.SbomRequest(",".join(arch) if arch else "host", output, format_, as_json=json, supplier=supplier)
+    request = module.SbomRequest(",".join(arch) if arch else "host", output, format_, as_json=json,
+                                 supplier=supplier, scanner=scanner)  # fmt: skip
     return module.sbom(words, settings, request)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,10 @@ from spdx_tools.spdx.jsonschema.document_converter import DocumentConverter
 from spdx_tools.spdx.parser.jsonlikedict.json_like_dict_parser import JsonLikeDictParser
 from spdx_tools.spdx.validation.document_validator import validate_full_spdx_document
 
+from harness.build.settings import Settings
 from harness.cli import app
-from harness.commands.images import sbom
-from harness.errors import UserError
+from harness.commands.images import sbom, scan
+from harness.errors import HostError, UserError
 from harness.image import Image
 from harness.sbom import cyclonedx, diff, spdx
 
@@ -287,3 +289,38 @@ def test_what_is_no_document_is_refused(content: str, message: str, tmp_path: Pa
 @pytest.mark.parametrize("words", [(), ("diff", "a.json"), ("diff", "a.json", "b.json", "c.json")])
 def test_what_is_not_asked_right_is_refused(words: tuple[str, ...]) -> None:
     assert command(*words)[0] == 2
+
+
+READER = """#!{python}
+import json, sys
+bill = json.load(open(sys.argv[-1]))
+print(bill["bomFormat"], sorted({{row["name"] for row in bill["components"]}} & {{"crun", "libc6"}}))
+sys.exit({code})
+"""
+
+
+@pytest.mark.parametrize("code", [0, 3])
+def test_a_scanner_gets_the_bill(image: Image, tmp_path: Path, capfd: pytest.CaptureFixture[str], code: int) -> None:
+    scanner = tmp_path / "my scanner"
+    scanner.write_text(READER.format(python=sys.executable, code=code))
+    scanner.chmod(0o755)
+    request = sbom.SbomRequest(scanner=f"'{scanner}' --read {{}}")
+    assert sbom.sbom(["scan", str(image.folder)], Settings(), request) == (1 if code else 0)
+    said = capfd.readouterr()
+    assert said.out == "CycloneDX ['crun', 'libc6']\n"
+    assert ("ended with exit code 3" in said.err) == bool(code)
+
+
+def test_which_scanner_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bill = tmp_path / "b.cdx.json"
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(HostError, match="none of grype, trivy, cve-bin-tool is installed"):
+        scan.command("", bill)
+    for name in ("cve-bin-tool", "trivy"):
+        (tmp_path / name).write_text("#!/bin/sh\n")
+        (tmp_path / name).chmod(0o755)
+    assert scan.command("", bill) == ["trivy", "sbom", str(bill)]
+    assert scan.command("x 'a b' f:{}", bill) == ["x", "a b", f"f:{bill}"]
+    for wrong in ("{}", "x y", "x '{}"):
+        with pytest.raises(UserError, match="--scanner"):
+            scan.command(wrong, bill)

@@ -100,6 +100,7 @@ def test_what_was_encrypted_stays_so(images: Make, layout: Path, home: Path, tmp
         ('Bearer realm="HOST/lines"', "gave no token"),
         ('Bearer realm="http://[::"', "does not answer as a registry"),
         ('Bearer realm="HOST/token"', "refuses the login"),
+        ('Bearer realm="HOST/round"', "its token server: HTTP status 302"),
     ],
 )
 def test_challenges(images: Make, liar: Liar, login: None, challenge: str, words: str) -> None:
@@ -110,7 +111,13 @@ def test_challenges(images: Make, liar: Liar, login: None, challenge: str, words
         "/token": b'{"token": "t"}',
     }
     server = Server(
-        lambda seen: Reply(200, answers[path]) if (path := seen.path.partition("?")[0]) in answers else Reply(404)
+        lambda seen: (
+            Reply(302, headers={"Location": seen.path})
+            if seen.path.startswith("/round")
+            else Reply(200, answers[path])
+            if (path := seen.path.partition("?")[0]) in answers
+            else Reply(404)
+        )
     )
     liar.spoil("manifests/", status(401, WWW_Authenticate=challenge.replace("HOST", f"http://{server.host}")), times=99)
     with pytest.raises(HarnessError, match=words) as caught:

@@ -10,12 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from asking import Make, fetch, index_of, largest_layer, status
-from servers import Fault, Liar, Reply, Seen
+from asking import ARM64, HERE, Make, fetch, index_of, largest_layer, status
+from handmade import M, tar
+from servers import Fault, Liar, Reply, Seen, Server
 
 from harness.errors import ImageError, UserError
 from harness.oci.blobs import ContentError
+from harness.oci.layers import Limits
+from harness.oci.merge import merge
 from harness.oci.trouble import RegistryError
+from harness.store import Store
 
 
 def short(_: Seen, reply: Reply) -> Reply:
@@ -182,3 +186,45 @@ def test_indexes_within_one_another(images: Make, liar: Liar) -> None:
     liar.spoil("manifests/", lambda seen, _: Reply(200, documents.get(seen.path.rpartition("/")[2], data)), times=99)
     with pytest.raises(ImageError, match="more than 3 indexes within one another"):
         fetch(images(), liar)
+
+
+@pytest.mark.parametrize("off", [1, -1])
+def test_a_blob_of_another_length_than_is_announced(images: Make, liar: Liar, layout: Path, off: int) -> None:
+    digest, _ = largest_layer(layout)
+    liar.spoil(digest, lambda _, reply: replace(reply, size=len(reply.body) + off))
+    fetch(images(), liar)  # it is asked again for what is missing, and what is there was what was wanted
+    liar.spoil(digest, lambda _, reply: replace(reply, size=len(reply.body) // 3), times=99)
+    with pytest.raises(RegistryError, match="does not answer"):
+        fetch(images("other"), liar)
+
+
+def test_an_image_whose_digests_are_sha512(images: Make, tmp_path: Path) -> None:
+    kind = "application/vnd.oci.image"
+    kept: dict[str, bytes] = {}
+
+    def put(data: bytes, media_type: str) -> dict[str, Any]:
+        digest = f"sha512:{hashlib.sha512(data).hexdigest()}"
+        kept[digest] = data
+        return {"mediaType": f"{kind}.{media_type}", "digest": digest, "size": len(data)}
+
+    layer = tar(M("etc/x", b"x"))
+    config = {"os": "linux", "architecture": "arm64",
+              "rootfs": {"type": "layers", "diff_ids": [put(layer, "layer.v1.tar")["digest"]]}}  # fmt: skip
+    manifest = {"schemaVersion": 2, "mediaType": f"{kind}.manifest.v1+json",
+                "config": put(json.dumps(config).encode(), "config.v1+json"),
+                "layers": [put(layer, "layer.v1.tar")]}  # fmt: skip
+    top = put(json.dumps(manifest).encode(), "manifest.v1+json")["digest"]
+    spoilt: list[str] = []
+
+    def answer(seen: Seen) -> Reply:
+        wanted = seen.path.rpartition("/")[2]
+        data = kept.get(wanted)
+        return Reply(404) if data is None else Reply(200, data + b" " * (wanted in spoilt))
+
+    server = Server(answer)
+    one = images().fetch(f"{server.host}/app@{top}", ARM64, HERE)
+    assert one.digest == top and merge(one, Limits(), Store(tmp_path / "merged")).nodes.keys() == {"etc", "etc/x"}
+    spoilt.append(top)
+    with pytest.raises(ContentError, match="gives another manifest than sha512"):
+        images("other").fetch(f"{server.host}/app@{top}", ARM64, HERE)
+    server.close()

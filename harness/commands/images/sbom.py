@@ -22,7 +22,7 @@ from harness.show.frame import progress
 from harness.spec.named import image_named
 from harness.text import of_error
 
-DIFF = "diff"
+DIFF, SCAN = "diff", "scan"
 # of each format: how its files' names end, and what makes it of an SPDX document
 FORMATS: dict[str, tuple[str, Callable[[dict[str, Any]], dict[str, Any]]]] = {
     "spdx": (".spdx.json", dict),
@@ -41,18 +41,22 @@ class SbomRequest:
     format: str = "spdx"
     as_json: bool = False
     supplier: str = ""
+    scanner: str = ""
 
 
 def sbom(words: Sequence[str], settings: Settings, request: SbomRequest) -> int:
     """Write the bill of materials of what `words` describe, or of ``diff A B`` say what changed.
 
-    An image is YAML files that are merged in order, or one built folder. Returns 1 when a diff found something.
+    An image is YAML files that are merged in order, or one built folder. After ``scan`` a scanner gets the bill.
+    Returns 1 when a diff found something, or a scanner says so.
     Raises UserError for what is neither.
     """
     if words and words[0] == DIFF:
         if len(words) != 3:
             raise UserError("diff takes two", hint="harness sbom diff A B: SBOM files, built folders, or image YAML")
         return _diff(words[1], words[2], settings, request)
+    if words and words[0] == SCAN:
+        return _scanned(words[1:], settings, request)
     if not words:
         raise UserError("no image was named", hint="see harness sbom --help")
     if request.format not in FORMATS:
@@ -67,6 +71,23 @@ def sbom(words: Sequence[str], settings: Settings, request: SbomRequest) -> int:
         for image in images:
             _write(_text(made(of(image, request.supplier))), request.out / f"{image.name}-{image.arch.name}{ending}")
     return EXIT_OK
+
+
+def _scanned(words: Sequence[str], settings: Settings, request: SbomRequest) -> int:
+    """Hand the bill of one image, as CycloneDX, to a scanner."""
+    from harness.commands.images.scan import scan
+    from harness.scratch import scratch
+
+    if not words:
+        raise UserError("no image was named", hint="harness sbom scan IMAGE")
+    images = _images(words, settings, request.arches)
+    if len(images) > 1:
+        raise UserError("one architecture at a time", hint="--arch with one name")
+    ending, made = FORMATS["cyclonedx"]
+    with scratch("scan") as folder:
+        bill = Path(folder) / f"{images[0].name}-{images[0].arch.name}{ending}"
+        files.write(bill, _text(made(of(images[0], request.supplier))))
+        return scan(bill, request.scanner)
 
 
 def of(image: Image, supplier: str = "") -> dict[str, Any]:

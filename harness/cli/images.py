@@ -177,12 +177,13 @@ def sbom(
     output: Path | None,
     supplier: str,
     scanner: str,
+    vex: tuple[Path, ...],
     settings: Settings,
     json: bool,
 ) -> int:
     """Say what an image is made of, with versions and licences.
 
-    As an SPDX or CycloneDX document.
+    As an SPDX or CycloneDX document; --vex puts beside it what is known of vulnerabilities.
 
     diff compares two: image YAML (A.yml+B.yml), built folders, or such files of any maker; --json is for it, a
     document is JSON anyway. Exit 0: the same packages, versions and licences, 1: they differ.
@@ -199,5 +200,5 @@ def sbom(
     from harness.commands.images import sbom as module
 
     request = module.SbomRequest(",".join(arch) if arch else "host", output, format_, as_json=json,
-                                 supplier=supplier, scanner=scanner)  # fmt: skip
+                                 supplier=supplier, scanner=scanner, vex=vex)  # fmt: skip
     return module.sbom(words, settings, request)

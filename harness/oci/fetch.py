@@ -232,8 +232,8 @@ class Images:
         if isinstance(order.name, Named):
             self.progress(f"{order}: asking {order.name.registry}")
         with self._source(order) as source:
-            data, manifest = _descend(source, order)
-            found = Descriptor(media_type=MANIFEST, digest=_sha256(data), size=len(data))
+            data, digest, manifest = _descend(source, order)
+            found = Descriptor(media_type=MANIFEST, digest=digest, size=len(data))
             self._blobs.keep(found, partial(_give, data))
             config = self._blobs.keep(manifest.config, partial(source.blob, manifest.config), self._alive)
         read_config(config.path.read_bytes(), manifest, order.arch, order.text)
@@ -324,16 +324,17 @@ class Images:
         return (Layout if order.name.transport == "oci-archive" else DockerArchive)(order.name, archive)
 
 
-def _descend(source: ImageSource, order: _Order) -> tuple[bytes, OciManifest]:
-    data = source.top()
+def _descend(source: ImageSource, order: _Order) -> tuple[bytes, str, OciManifest]:
+    """Return a manifest, the digest by which it can be asked for where it is, and what it says."""
+    data, digest = source.top(), order.name.digest if isinstance(order.name, Named) else ""
     for _ in range(DEEPEST + 1):
         document = parse(data, str(order))
         if isinstance(document, OciManifest):
-            return data, document
+            return data, digest or _sha256(data), document
         chosen = choose(document, order.arch, order.text)
         if chosen.size > LARGEST:
             raise ImageError(f"{order}: its manifest is larger than {LARGEST} bytes")
-        data = source.manifest(chosen)
+        data, digest = source.manifest(chosen), chosen.digest
     raise ImageError(f"{order}: more than {DEEPEST} indexes within one another")
 
 

@@ -14,6 +14,7 @@ from asking import ARM64, HERE, Make, fetch, index_of, largest_layer, status
 from handmade import M, tar
 from servers import Fault, Liar, Reply, Seen, Server
 
+from harness.build.lock import PackageLock
 from harness.errors import ImageError, UserError
 from harness.oci.blobs import ContentError
 from harness.oci.layers import Limits
@@ -227,4 +228,11 @@ def test_an_image_whose_digests_are_sha512(images: Make, tmp_path: Path) -> None
     spoilt.append(top)
     with pytest.raises(ContentError, match="gives another manifest than sha512"):
         images("other").fetch(f"{server.host}/app@{top}", ARM64, HERE)
+    spoilt.clear()
+    lock = PackageLock(tmp_path / "lock")
+    images("third", lock=lock).fetch(f"{server.host}/app@{top}", ARM64, HERE)
+    lock.save()
+    # what the lock names is what the registry can be asked for
+    locked = images("fourth", lock=PackageLock(tmp_path / "lock"))
+    assert locked.fetch(f"{server.host}/app@{top}", ARM64, HERE).digest == top
     server.close()

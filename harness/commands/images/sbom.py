@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,17 +17,14 @@ from harness.commands.specs import read_image
 from harness.errors import EXIT_CASES_FAILED, EXIT_OK, UserError
 from harness.image import Image
 from harness.report.words import visible
-from harness.sbom import cyclonedx, diff, spdx
+from harness.sbom import cyclonedx, diff, spdx, vex
 from harness.show.frame import progress
 from harness.spec.named import image_named
 from harness.text import of_error
 
 DIFF, SCAN = "diff", "scan"
-# of each format: how its files' names end, and what makes it of an SPDX document
-FORMATS: dict[str, tuple[str, Callable[[dict[str, Any]], dict[str, Any]]]] = {
-    "spdx": (".spdx.json", dict),
-    "cyclonedx": (".cdx.json", cyclonedx.document),
-}
+OPENVEX = "openvex"  # not of packages, but of what is known of their vulnerabilities
+ENDINGS = {"spdx": ".spdx.json", "cyclonedx": ".cdx.json", OPENVEX: ".openvex.json"}  # of files, by format
 MAX_BYTES = 64 << 20
 EPOCH = "SOURCE_DATE_EPOCH"  # https://reproducible-builds.org/specs/source-date-epoch/
 
@@ -42,6 +39,7 @@ class SbomRequest:
     as_json: bool = False
     supplier: str = ""
     scanner: str = ""
+    vex: Sequence[Path] = ()
 
 
 def sbom(words: Sequence[str], settings: Settings, request: SbomRequest) -> int:
@@ -59,9 +57,7 @@ def sbom(words: Sequence[str], settings: Settings, request: SbomRequest) -> int:
         return _scanned(words[1:], settings, request)
     if not words:
         raise UserError("no image was named", hint="see harness sbom --help")
-    if request.format not in FORMATS:
-        raise UserError(f"unknown format {request.format!r}", hint=f"one of: {', '.join(FORMATS)}")
-    ending, made = FORMATS[request.format]
+    ending, made = _maker(request)
     images = _images(words, settings, request.arches)
     if request.out is None or len(images) == 1:
         if len(images) > 1:
@@ -71,6 +67,37 @@ def sbom(words: Sequence[str], settings: Settings, request: SbomRequest) -> int:
         for image in images:
             _write(_text(made(of(image, request.supplier))), request.out / f"{image.name}-{image.arch.name}{ending}")
     return EXIT_OK
+
+
+def _maker(request: SbomRequest) -> tuple[str, Callable[[dict[str, Any]], dict[str, Any]]]:
+    """Return how the files' names end, and what makes the document; statements on vulnerabilities go into it."""
+    if request.format not in ENDINGS:
+        raise UserError(f"unknown format {request.format!r}", hint=f"one of: {', '.join(ENDINGS)}")
+    if request.format == "spdx" and request.vex:
+        raise UserError("an SPDX 2.3 document has no place for VEX", hint=f"--format cyclonedx, or {OPENVEX}")
+    ending = ENDINGS[request.format]
+    if request.format == "spdx":
+        return ending, dict
+    said = [one for path in request.vex for one in _statements(path)]
+
+    def made(bill: dict[str, Any]) -> dict[str, Any]:
+        found, unfit = vex.into(cyclonedx.document(bill), said)
+        for one in unfit:
+            progress(f"{visible(one.vulnerability)}: the image has no package that its statement is about")
+        if request.format == "cyclonedx":
+            return found
+        if "vulnerabilities" not in found:
+            raise UserError("nothing is said of the image's packages", hint="--vex FILE with statements about them")
+        return vex.openvex(found, request.supplier or "unknown")
+
+    return ending, made
+
+
+def _statements(path: Path) -> list[vex.VexStatement]:
+    try:
+        return vex.read(files.read_json(path, limit=MAX_BYTES))
+    except vex.VexError as error:
+        raise UserError(f"{path} is no VEX document: {error}", hint="OpenVEX 0.2, or CycloneDX as JSON") from error
 
 
 def _scanned(words: Sequence[str], settings: Settings, request: SbomRequest) -> int:
@@ -83,7 +110,7 @@ def _scanned(words: Sequence[str], settings: Settings, request: SbomRequest) -> 
     images = _images(words, settings, request.arches)
     if len(images) > 1:
         raise UserError("one architecture at a time", hint="--arch with one name")
-    ending, made = FORMATS["cyclonedx"]
+    ending, made = _maker(replace(request, format="cyclonedx"))
     with scratch("scan") as folder:
         bill = Path(folder) / f"{images[0].name}-{images[0].arch.name}{ending}"
         files.write(bill, _text(made(of(images[0], request.supplier))))

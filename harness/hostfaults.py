@@ -41,15 +41,32 @@ REFUSED = (errno.EACCES, errno.EPERM)
 
 def named(error: BaseException) -> HarnessError | None:
     """Return what a failed system call says of the file that it names: one that cannot be, or one that is refused."""
-    if isinstance(error, RuntimeError) and str(error).startswith("Symlink loop"):  # of Path.resolve
-        return UserError(str(error), hint=NAMES[errno.ELOOP])
-    if not isinstance(error, OSError) or not error.filename:
+    if isinstance(error, RuntimeError):
+        return _of_pathlib(str(error))
+    if not isinstance(error, OSError):
         return None
+    if not error.filename:
+        gone = error.errno == errno.ENOENT and _is_adrift()
+        return UserError("the current folder has been removed", hint="go to another one") if gone else None
     if error.errno in NAMES:
         return UserError(of_error(error), hint=NAMES[error.errno])
-    if error.errno in REFUSED:
-        return HostError(of_error(error), hint=f"user {os.getuid()} may not: name another path, or have it allowed")
-    return None
+    hint = f"user {os.getuid()} may not: name another path, or have it allowed"
+    return HostError(of_error(error), hint=hint) if error.errno in REFUSED else None
+
+
+def _of_pathlib(said: str) -> HarnessError | None:
+    if said.startswith("Symlink loop"):
+        return UserError(said, hint=NAMES[errno.ELOOP])
+    hint = "set HOME, or HARNESS_CACHE and HARNESS_HISTORY"
+    return HostError(f"user {os.getuid()} has no home folder", hint=hint) if "home directory" in said else None
+
+
+def _is_adrift() -> bool:
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        return True
+    return False
 
 
 def host_fault(error: BaseException, folders: Iterable[Path] = ()) -> HostError | None:

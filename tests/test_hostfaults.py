@@ -86,6 +86,20 @@ def test_what_is_said_of_a_name(number: int, kind: type | None) -> None:
     assert named(OSError(number, "words")) is named(ValueError("a")) is None
 
 
+def test_a_folder_that_is_gone_and_a_home_that_never_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    missing = FileNotFoundError(errno.ENOENT, "words")
+    assert named(missing) is None
+    (tmp_path / "gone").rmdir()
+    assert isinstance(named(missing), UserError)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(os.path, "expanduser", lambda _: "~")
+    with pytest.raises(RuntimeError) as caught:
+        Path.home()
+    assert isinstance(named(caught.value), HostError)
+
+
 def test_a_link_that_leads_back_to_itself_is_the_users(tmp_path: Path) -> None:
     link = tmp_path / "a"
     link.symlink_to(link)

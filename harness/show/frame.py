@@ -167,11 +167,12 @@ def _write_report(error: Exception) -> Path:
         f"command: {' '.join(map(repr, sys.argv))}\n\n{_traceback(error)}"
     )
     name = time.strftime(f"crash-%Y%m%d-%H%M%S-{os.getpid()}.txt")
-    for folder in (paths.cache_dir() / "crashes", Path(tempfile.gettempdir())):
+    for place, below in ((paths.cache_dir, "crashes"), (tempfile.gettempdir, "")):
         try:
+            folder = Path(place()) / below
             folder.mkdir(parents=True, exist_ok=True)
             (folder / name).write_text(_discreet(text), encoding="utf-8", errors="backslashreplace")
-        except OSError:
+        except (OSError, RuntimeError):  # the latter of a user without a home
             continue
         return folder / name
     return Path("nowhere: neither the cache nor the temporary folder can be written")

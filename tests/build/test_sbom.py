@@ -324,3 +324,20 @@ def test_which_scanner_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     for wrong in ("{}", "x y", "x '{}"):
         with pytest.raises(UserError, match="--scanner"):
             scan.command(wrong, bill)
+
+
+def test_statements_on_vulnerabilities_go_in_and_come_out(image: Image, tmp_path: Path) -> None:
+    said, other = tmp_path / "v.json", tmp_path / "w.json"
+    rows = [{"vulnerability": {"name": f"CVE-2099-{name}"}, "status": "fixed", "products": [f"pkg:deb/debian/{name}"]}
+            for name in ("crun", "absent")]  # fmt: skip
+    said.write_text(json.dumps({"@context": "https://openvex.dev/ns/v0.2.0", "statements": rows}))
+    other.write_text(json.dumps({"@context": "https://openvex.dev/ns/v0.2.0", "statements": rows[1:]}))
+    words = (str(image.folder), "--vex", str(said), "-o", str(tmp_path / "out.json"), "--format")
+    code, text = command(*words, "cyclonedx")
+    assert code == 0 and "CVE-2099-absent: the image has no package that its statement is about" in text
+    (row,) = json.loads((tmp_path / "out.json").read_text())["vulnerabilities"]
+    assert row["id"] == "CVE-2099-crun" and len(row["affects"]) == 1
+    assert command(*words, "openvex")[0] == 0
+    assert json.loads((tmp_path / "out.json").read_text())["statements"][0]["status"] == "fixed"
+    assert command(*words, "spdx")[0] == 2
+    assert command(str(image.folder), "--format", "openvex", "--vex", str(other))[0] == 2

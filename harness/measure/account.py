@@ -26,6 +26,7 @@ EARLY = "kernel, before its trace"
 ASKING = "asking for health"
 BOOTING = -1  # the kernel before its first task
 ASKERS = ("await",)
+ASKING_PROGRAMS = ("timeout", "wget")  # by which init asks, once a service has started
 _SELF = b"/proc/self/exe"  # busybox runs another of its applets
 
 _SWITCH = re.compile(rb"sched_switch: prev_comm=(.*) prev_pid=(\d+) prev_prio=.* ==> next_comm=.* next_pid=(\d+) ")
@@ -156,6 +157,8 @@ class _Tasks:
         self._containers = _containers(events, marks)
         self._programs = _programs(events)
         self._modules = _modules(events)
+        services = (event.us for event, name in marks if name.startswith("services/"))
+        self._asking_us = min(services, default=events[-1].us)
 
     def task(self, pid: int) -> _Task:
         return self._tasks.setdefault(pid, _Task())
@@ -203,7 +206,8 @@ class _Tasks:
         task.program = self._programs.get(event) or file.rpartition("/")[2]
         if not task.whose or task.whose == FIRST_STAGE:
             task.whose = FIRST_STAGE if file == "/init" else INIT
-        if task.whose == INIT and task.program in ASKERS:
+        asks = task.program in ASKERS or (task.program in ASKING_PROGRAMS and event.us >= self._asking_us)
+        if task.whose == INIT and asks:
             task.whose = ASKING
 
 

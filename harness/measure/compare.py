@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from harness.measure.floor import Floors
-from harness.measure.phases import READY
+from harness.measure.phases import ASKED, READY
 
 Answer = Literal["better", "same", "worse"]
 TOTAL = "total"
@@ -88,7 +88,7 @@ def compare(before: Mapping[str, int], after: Mapping[str, int], floors: Floors)
     names = [name for name in dict.fromkeys([*before, *after]) if name not in owners]
     changes = [
         Change(name, before.get(name), after.get(name),
-               floors.of(name, *(side[name] for side in (before, after) if name in side)))
+               floors.of(name, *(side[name] for side in (before, after) if name in side)) + unsure(name, before, after))
         for name in names
     ]  # fmt: skip
     changes.sort(key=lambda change: (-abs(change.us), change.figure))
@@ -136,9 +136,14 @@ def _sorted(found: list[Cause]) -> list[Cause]:
     return sorted((one for one in found if one.us or one.renamed), key=lambda one: (-abs(one.us), one.owner))
 
 
+def unsure(figure: str, *sides: Mapping[str, int]) -> int:
+    """Return by how many µs the whole may differ because health was asked for, not told; 0 of any other figure."""
+    return max(side.get(ASKED, 0) for side in sides) if decides(figure) else 0
+
+
 def _is_phase(figure: str) -> bool:
     """Say whether a figure is a phase of the main line: those of services run side by side."""
-    return not (decides(figure) or is_step(figure) or figure.startswith(BESIDE))
+    return not (figure == ASKED or decides(figure) or is_step(figure) or figure.startswith(BESIDE))
 
 
 def _alike(gone: str, its_us: int, new: str, us: int) -> bool:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from harness.measure.compare import TOTAL, Cause, causes
+from harness.measure.compare import TOTAL, Cause, causes, unsure
 from harness.measure.floor import Floors
 from harness.measure.phases import READY
 
@@ -136,9 +137,12 @@ def _verdict(old: CellFigures | None, new: CellFigures, floors: Floors) -> GateV
 def _floor(old: CellFigures, new: CellFigures, floors: Floors) -> Callable[..., int]:
     """Return the floor of exact figures: where the command line alone differs nothing else lies elsewhere."""
     words_alone = bool(old.sizes) and old.sizes == new.sizes and _of_the_image(old.key) != _of_the_image(new.key)
-    if floors.calibrated or not words_alone:
-        return floors.of
-    return lambda figure, *values: min(floors.of(figure, *values), WORDS_US)
+    most = WORDS_US if words_alone and not floors.calibrated else math.inf
+
+    def floor(figure: str, *values: int) -> int:
+        return round(min(floors.of(figure, *values), most)) + unsure(figure, old.exact, new.exact)
+
+    return floor
 
 
 def _deciding(figures: Mapping[str, int]) -> dict[str, int]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from harness.arch import ARCHES
+from harness.measure.phases import SERVICES
 
 PairedAnswer = Literal["better", "same", "worse"]
 
@@ -31,7 +32,8 @@ class PairedJudgement:
 
     ``certain``: more pairs would not change the answer. ``layout``: a difference was seen, but it depends on where
     things lie, and is within what that alone moves. ``first`` is the first phase that differs in any pair by more than
-    `LEAST_US`, and ``first_us`` by how much, where that phase decides.
+    `LEAST_US`, and ``first_us`` by how much, where that phase decides. ``asked_us``: the difference is no larger than
+    this, for which a service that was asked for its health may have been healthy before it said so.
     """
 
     answer: PairedAnswer
@@ -43,6 +45,7 @@ class PairedJudgement:
     layout: bool = False
     first: str = ""
     first_us: float = 0.0
+    asked_us: int = 0
 
     @property
     def margin_us(self) -> float:
@@ -94,17 +97,22 @@ def _by_the_middle(differences: Sequence[int]) -> PairedJudgement | None:
     return PairedJudgement("worse" if middle > 0 else "better", middle, low, high, len(differences), certain=True)
 
 
-def judge_boots(before: Sequence[Mapping[str, int]], after: Sequence[Mapping[str, int]], arch: str) -> PairedJudgement:
+def judge_boots(
+    before: Sequence[Mapping[str, int]], after: Sequence[Mapping[str, int]], arch: str, asked_us: int = 0
+) -> PairedJudgement:
     """Judge pairs of boots by their figures in µs, each with its phases in order and the whole as its last.
 
     Where the whole is not sure, for a change moves where all that comes after it lies, the first phase that moves at
-    all decides, by the same rule: whatever differs later cannot be its cause.
+    all decides, by the same rule: whatever differs later cannot be its cause. So it is where the whole differs by no
+    more than `asked_us`, the most that `phases.asked_us` is of any boot; of the services' phase the same holds.
     """
     *_, whole = before[0]
     pairs = list(zip(before, after, strict=True))
     found = judge_pairs([new[whole] - old[whole] for old, new in pairs], arch)
+    if found.answer != "same" and abs(found.mean_us) <= asked_us:
+        found = replace(found, answer="same", asked_us=asked_us)
     first = next((name for name in before[0] if _moves(name, pairs)), whole)
-    if found.answer != "same" or first == whole:
+    if found.answer != "same" or first == whole or (first == SERVICES and found.asked_us):
         return found
     one = judge_pairs([new.get(first, 0) - old[first] for old, new in pairs], arch)
     if one.answer == "same":

@@ -13,6 +13,7 @@ if TYPE_CHECKING:  # who reads a history boots nothing, and shall not wait for w
 READY = "ready"
 FIRMWARE = "firmware"
 SERVICES = "services"
+ASKED = "ready asked"
 # mark that ends a stretch of the main line: what that stretch is
 STRETCHES = {"init": "kernel", "root": "first stage", "boot": "init", "drivers": "drivers"}
 ONBOOT_ENDS = ("done", "failed", "timeout")
@@ -98,6 +99,17 @@ def _services(marks: Sequence[Milestone]) -> Iterator[Phase]:
             yield Phase(place, began, mark.guest_us - began, under=SERVICES, cpu_us=_number(mark.values.get("cpu")))
 
 
+def asked_us(record: BootRecord) -> int:
+    """Return for how long before its mark `ready` may have been true, in µs: of a service that programs ask for its
+    health nobody knows the moment, only the last answer that was no."""
+    ends = [
+        (mark.guest_us, _number(mark.values.get("asked")) or 0)
+        for mark in record.milestones
+        if mark.name.startswith("services/") and mark.name.endswith(" ready") and mark.guest_us is not None
+    ]
+    return max(stamp for stamp, _ in ends) - max(stamp - unsure for stamp, unsure in ends) if ends else 0
+
+
 def _number(text: str | None) -> int | None:
     return int(text) if text and text.isdigit() else None
 
@@ -111,13 +123,15 @@ def total_us(record: BootRecord) -> int | None:
 
 def figures(record: BootRecord) -> dict[str, int]:
     """Return a boot's figures by name, in µs: ``ready`` (from the clock zero), ``total`` (from power-on), each phase,
-    and for a service that says so ``NAME cpu``."""
+    and for a service that says so ``NAME cpu``; ``ready asked`` where `asked_us` is anything."""
     found: dict[str, int] = {}
     if record.ready_us is not None:
         found[READY] = record.ready_us
     whole = total_us(record)
     if whole is not None:
         found["total"] = whole
+    if unsure := asked_us(record):
+        found[ASKED] = unsure
     for phase in phases(record):
         found[phase.name] = phase.us
         if phase.cpu_us is not None:

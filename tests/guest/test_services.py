@@ -98,6 +98,7 @@ def test_each_kind_of_check_was_seen_and_says_what_the_service_used(system: Syst
     ready = {mark.name.split()[0]: mark.values for mark in system.milestones if mark.name.endswith(" ready")}
     for name in ("writer", "filler", "reader", "filer", "mounter"):  # log, log, exec, file, started
         assert int(ready[f"services/{name}"]["cpu"]) > 0, name
+    assert int(ready["services/reader"]["asked"]) > 0, "of one that a program asks, the moment is not known"
     names = [mark.name for mark in system.milestones]
     for name in ("leaver", "once"):  # its cgroup goes with it
         if names.index(f"services/{name} exited") < names.index(f"services/{name} ready"):

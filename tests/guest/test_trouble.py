@@ -100,7 +100,7 @@ def test_what_a_service_used_of_the_processor_is_exact_and_plausible(record: Boo
     used = {mark.name: mark.values["cpu"] for mark in record.milestones if "cpu" in mark.values}
     assert set(used) == {f"services/{name} {step}" for name, step in (
         ("plain", "ready"), ("quick", "ready"), ("watching", "ready"), ("crashing", "ready"), ("asked", "unready"),
-        ("deaf", "unready"),
+        ("deaf", "unready"), ("chatty", "ready"),
     )}  # fmt: skip
     assert all(1_000 < int(cpu) < 50_000 for cpu in used.values()), used
 

@@ -216,3 +216,26 @@ def test_a_trace_without_the_mark_is_refused() -> None:
 
 def test_a_stretch_has_no_part_by_default() -> None:
     assert Stretch(0, 1, "idle").part == ""
+
+
+SCRIPT = """\
+0 init-1 switch swapper 0 init 1
+10 init-1 sched_process_exec: filename=/init pid=1 old_pid=1
+10 init-1 sched_process_exec: filename=/sbin/init pid=1 old_pid=1
+10 init-1 sched_process_fork: comm=init pid=1 child_comm=init child_pid=2
+10 init-1 switch init 1 init 2
+20 init-2 sched_process_exec: filename=/usr/bin/timeout pid=2 old_pid=2
+50 init-2 switch timeout 2 init 1
+60 sh-3 console: harness: services/a start
+60 init-1 sched_process_fork: comm=init pid=1 child_comm=init child_pid=4
+60 init-1 switch init 1 init 4
+65 init-4 sched_process_exec: filename=/usr/bin/wget pid=4 old_pid=4
+75 init-4 sched_process_exec: filename=/usr/bin/sed pid=4 old_pid=4
+80 init-4 console: harness: ready counter=ff
+"""
+
+
+def test_programs_by_which_init_asks_are_asking_once_a_service_has_started() -> None:
+    spent = totals(stretches(events(trace(SCRIPT)), 80))
+    assert spent[ASKING] == 15, "from the program on"
+    assert sum(spent.values()) == 80

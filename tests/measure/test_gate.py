@@ -203,3 +203,11 @@ def test_the_image_is_another_only_where_both_were_booted() -> None:
 )
 def test_in_what_two_keys_differ(old: dict[str, str], new: dict[str, str], text: str) -> None:
     assert differing(old, new) == text
+
+
+@pytest.mark.parametrize(
+    ("asked", "answer"), [({}, "worse"), ({"ready asked": 500}, "same"), ({"ready asked": 300}, "worse")]
+)
+def test_what_asking_for_health_leaves_open_is_part_of_the_floor(asked: dict[str, int], answer: str) -> None:
+    found = only(cell(), cell(exact={"ready": 300_450, "kernel": 100_000, **asked}))
+    assert found.answer == answer

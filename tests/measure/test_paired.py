@@ -241,3 +241,21 @@ def test_pairs_are_of_two() -> None:
 
 def test_boots_that_are_equal_to_the_microsecond_are_the_same_at_once() -> None:
     assert judge_boots(*boots((0,), (0,)), "arm64").certain
+
+
+@pytest.mark.parametrize(
+    ("first", "asked_us", "answer"),
+    [
+        ("services", 0, "worse"),
+        ("services", 30_000, "same"),
+        ("onboot/prep", 30_000, "worse"),
+        ("services", 900, "worse"),
+    ],
+)
+def test_what_asking_leaves_open_is_no_answer_but_what_comes_before_it_is(
+    first: str, asked_us: int, answer: str
+) -> None:
+    before = [{"onboot/prep": 5_000, "services": 20_000, "total": 400_000}] * FEWEST
+    after = [{**one, first: one[first] + 1_000, "total": 401_000} for one in before]
+    found = judge_boots(before, after, "arm64", asked_us)
+    assert (found.answer, found.asked_us) == (answer, asked_us if asked_us > 1_000 else 0)

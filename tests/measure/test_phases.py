@@ -49,6 +49,23 @@ def test_what_a_service_has_used_of_the_processor_is_told() -> None:
     assert "services/web cpu" not in found
 
 
+@pytest.mark.parametrize(
+    ("asked", "unsure"),
+    [
+        ({}, 0),
+        ({"web": 8_000}, 8_000),
+        ({"db": 8_000}, 0),
+        ({"web": 50_000}, 20_000),
+        ({"web": 50_000, "db": 5_000}, 25_000),
+    ],
+)
+def test_how_long_before_its_mark_ready_may_have_been_true_is_told(asked: dict[str, int], unsure: int) -> None:
+    one = record(MARKS)
+    values = {f"services/{name} ready": {"asked": str(us)} for name, us in asked.items()}
+    marks = tuple(replace(mark, values=values.get(mark.name, {})) for mark in one.milestones)
+    assert figures(replace(one, milestones=marks)).get("ready asked", 0) == unsure
+
+
 def test_a_machine_whose_clock_starts_at_power_on_has_no_firmware() -> None:
     assert phases(record(MARKS, power_on=-1))[0].name == "kernel"
 

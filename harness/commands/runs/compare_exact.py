@@ -16,7 +16,7 @@ from harness.measure.compare import TOTAL, Comparison, blamed, compare, signed
 from harness.measure.floor import Floors
 from harness.measure.gate import differing
 from harness.measure.paired import PairedJudgement, judge_boots, layout_us
-from harness.measure.phases import figures, phases, total_us
+from harness.measure.phases import asked_us, figures, phases, total_us
 from harness.scratch import scratch
 from harness.show.frame import progress
 from harness.suite.steps import step_figures, traced_boot
@@ -88,12 +88,15 @@ def _pairs(both: Turned, records: list[BootRecord], folder: Path) -> PairedJudge
     """Boot both sides under one perturbation after another, until the answer is certain or there are no more."""
     before, after = ([_main_line(record)] for record in records)
     arch = both.both[0][0].arch.name
-    found = judge_boots(before, after, arch)
+    unsure = max(asked_us(record) for record in records)
+    found = judge_boots(before, after, arch, unsure)
     for number, how in enumerate(PERTURBATIONS, 1):
         for side, name, rows in zip(both.by(how.turn), "ab", (before, after), strict=True):
-            rows.append(_main_line(_boot(side, folder / f"{name}-{number}", how)))
+            record = _boot(side, folder / f"{name}-{number}", how)
+            rows.append(_main_line(record))
+            unsure = max(unsure, asked_us(record))
             shutil.rmtree(folder / f"{name}-{number}", ignore_errors=True)
-        found = judge_boots(before, after, arch)
+        found = judge_boots(before, after, arch, unsure)
         if found.certain:
             break
     return found
@@ -137,6 +140,9 @@ def verdict(found: CellComparison) -> str:
         return f"{after} is {what} than {before}: {own} {rest}{blamed(one.culprit)}."
     if paired.answer != "same":
         return f"{after} takes {moved} against {before}{blamed(one.culprit)}."
+    if paired.asked_us:
+        why = f"and a service that programs ask for its health may have had it {paired.asked_us / 1000:.0f} ms before"
+        return f"{after} boots as {before} does: {moved}, {why}."
     if paired.layout:
         most = layout_us(found.arch) / 1000
         why = f"another difference each time, as where things lie in an image alone makes it (up to {most:.1f} ms)"

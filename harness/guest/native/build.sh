@@ -15,9 +15,9 @@ for pair in $pairs; do
     case $program in *_bare) define=-DBARE ;; *) define= ;; esac
     # shellcheck disable=SC2086
     (cd "$here" && "$triplet-gcc-12" -Wall -Wextra -Werror -Os -std=gnu11 -ffreestanding -nostdlib -static -fno-pie \
-      -no-pie -fno-stack-protector -fno-asynchronous-unwind-tables -fno-tree-loop-distribute-patterns \
-      -fno-strict-aliasing -Wl,--build-id=none -Wl,-z,norelro -Wl,-z,noexecstack -Wl,-z,noseparate-code -Wl,-s \
-      $define -o "$out/$arch/$program" "${program%_bare}.c")
+      -no-pie -fno-stack-protector -fno-unwind-tables -fno-asynchronous-unwind-tables -fno-ident \
+      -fno-tree-loop-distribute-patterns -fno-strict-aliasing -Wl,--build-id=none -Wl,-z,norelro -Wl,-z,noexecstack \
+      -Wl,-z,noseparate-code -Wl,-s $define -o "$out/$arch/$program" "${program%_bare}.c")
   done
   (cd "$here" && "$triplet-gcc-12" -Wall -Wextra -Werror -Os -std=gnu11 -ffreestanding -nostdlib -shared -fPIC \
     -fno-stack-protector -fno-asynchronous-unwind-tables -Wl,--build-id=none -Wl,-z,norelro -Wl,-z,noexecstack \

@@ -16,7 +16,7 @@ enum { NR_read = 0, NR_write = 1, NR_close = 3, NR_ioctl = 16, NR_socket = 41, N
        NR_unlinkat = 263, NR_symlinkat = 266, NR_finit_module = 313,
        NR_pread64 = 17, NR_nanosleep = 35, NR_setpriority = 141, NR_sched_setscheduler = 144, NR_clock_gettime = 228,
        NR_bind = 49, NR_clone = 56, NR_wait4 = 61, NR_inotify_add_watch = 254, NR_inotify_init1 = 294, NR_kill = 62,
-       NR_ppoll = 271, NR_prlimit64 = 302 };
+       NR_ppoll = 271, NR_prlimit64 = 302, NR_mmap = 9, NR_bpf = 321 };
 static long sys6(long n, long a, long b, long c, long d, long e, long f)
 {
     register long r10 __asm__("r10") = d;
@@ -41,7 +41,7 @@ enum { NR_ioctl = 29, NR_mkdirat = 34, NR_unlinkat = 35, NR_symlinkat = 36, NR_u
        NR_socket = 198, NR_sendto = 206, NR_setsockopt = 208, NR_execve = 221, NR_finit_module = 273,
        NR_pread64 = 67, NR_nanosleep = 101, NR_clock_gettime = 113, NR_sched_setscheduler = 119, NR_setpriority = 140,
        NR_ppoll = 73, NR_kill = 129, NR_bind = 200, NR_prlimit64 = 261,
-       NR_inotify_init1 = 26, NR_inotify_add_watch = 27, NR_clone = 220, NR_wait4 = 260 };
+       NR_inotify_init1 = 26, NR_inotify_add_watch = 27, NR_clone = 220, NR_wait4 = 260, NR_mmap = 222, NR_bpf = 280 };
 static long sys6(long n, long a, long b, long c, long d, long e, long f)
 {
     register long x8 __asm__("x8") = n;
@@ -67,7 +67,7 @@ enum { NR_exit = 1, NR_read = 3, NR_write = 4, NR_close = 6, NR_execve = 11, NR_
        NR_symlinkat = 297, NR_finit_module = 344, NR_socket = 359, NR_setsockopt = 366, NR_sendto = 369,
        NR_setpriority = 97, NR_sched_setscheduler = 156, NR_nanosleep = 162, NR_pread64 = 180, NR_clock_gettime = 260,
        NR_kill = 37, NR_ppoll = 302, NR_prlimit64 = 334, NR_bind = 361,
-       NR_wait4 = 114, NR_clone = 120, NR_inotify_add_watch = 285, NR_inotify_init1 = 324 };
+       NR_wait4 = 114, NR_clone = 120, NR_inotify_add_watch = 285, NR_inotify_init1 = 324, NR_mmap = 90, NR_bpf = 351 };
 static long sys6(long n, long a, long b, long c, long d, long e, long f)
 {
     register long r1 __asm__("1") = n;
@@ -117,6 +117,19 @@ static inline long sys_fork(void)
 #else
     return sys5(NR_clone, SIGCHLD, 0, 0, 0, 0);
 #endif
+}
+
+/* As mmap(2), shared; NULL where that fails. */
+static inline void *sys_map(long fd, long size, long protection, long offset)
+{
+    const long shared = 1;
+#if defined(__s390x__)
+    const long arguments[] = {0, size, protection, shared, fd, offset};
+    long at = sys5(NR_mmap, (long)arguments, 0, 0, 0, 0);
+#else
+    long at = sys6(NR_mmap, 0, size, protection, shared, fd, offset);
+#endif
+    return at < 0 && at > -4096 ? NULL : (void *)at;
 }
 
 /* GCC may call these even in freestanding code. */

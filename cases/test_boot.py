@@ -45,7 +45,7 @@ def test_power_off_is_clean_and_runs_onshutdown(exact, expect):
 
 
 @pytest.mark.disturbs
-def test_reboot_is_clean(system, expect, machine):
+def test_reboot_is_clean(system, shell, expect, machine):
     if not machine.hears_off:
         pytest.skip("without a console nobody hears how a system goes down")
     before = len(system.milestones)

@@ -16,7 +16,7 @@ def test_dhcp_gave_address_route_and_name_server(shell):
 
 
 @pytest.mark.needs("services/nginx")
-def test_web_server_answers_the_host(system):
+def test_web_server_answers_the_host(system, shell):
     connection = http.client.HTTPConnection(*system.reach(80), timeout=30)
     connection.request("GET", "/")
     answer = connection.getresponse()
@@ -24,7 +24,7 @@ def test_web_server_answers_the_host(system):
     connection.close()
     assert answer.status == 200
     root = "/containers/services/nginx/rootfs/usr/share/nginx/html"
-    assert page in [system.shell.run(f"cat {root}/{name}").stdout for name in ("index.html", "index.nginx-debian.html")]
+    assert page in [shell.run(f"cat {root}/{name}").stdout for name in ("index.html", "index.nginx-debian.html")]
 
 
 @pytest.mark.needs("services/sshd")

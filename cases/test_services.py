@@ -40,9 +40,9 @@ def running_now(shell):
     return {row["id"] for row in rows if row["status"] == "running"}
 
 
-def test_only_declared_services_run(system, expect):
+def test_only_declared_services_run(system, shell, expect):
     before = judge.failures(system.milestones)
-    found = running_now(system.shell)
+    found = running_now(shell)
     assert found <= set(expect["services"])
 
     def rests(name):
@@ -55,7 +55,7 @@ def test_only_declared_services_run(system, expect):
     for name in late:
         # it may be about to end, or be started again because what it needs was not there yet
         end = time.monotonic() + COMEBACK_S * system.options.timeout_multiplier
-        while not rests(name) and name not in running_now(system.shell):
+        while not rests(name) and name not in running_now(shell):
             assert not fails(name), f"{name} ends with a failure again and again"
             assert time.monotonic() < end, f"{name} does not run, and has not rightly ended"
             time.sleep(0.2)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import platform
 from dataclasses import dataclass
+from typing import Literal
 
 from harness.errors import UserError
 
@@ -48,6 +49,11 @@ class Arch:
     machine_types: tuple[MachineType, ...]
     uefi: str  # the architecture as the descriptors of UEFIs call it, empty where there are none
     uefi_package: str  # the Debian package that brings one
+    uefi_boot: str  # what UEFI calls it in names of boot programs, BOOTX64.EFI (its specification, 3.5.1.1)
+    # how a disk's or CD's boot program is made: of systemd's stub and kernel as they are; of a GRUB that unpacks the
+    # kernel; as a map of sectors for s390x's loader
+    loader: Literal["none", "stub", "grub", "map"]
+    bios: bool  # whether it has a BIOS, whose disks and CDs need a GRUB beside that
     ucode: bool  # its kernel looks for microcode at the beginning of the initrd
     counter_per_us: float  # the machine's own counter: how much it counts in a microsecond, under icount shift=0
     counter_since_1900: bool  # it is a clock that counts from 1900 on; else from power-on
@@ -56,6 +62,11 @@ class Arch:
     layout_us: int
     # MiB that its kernel keeps of the memory before the initrd is unpacked: surely, and at most (Debian's, measured)
     kernel_mib: tuple[int, int]
+
+    @property
+    def uefi_only(self) -> bool:
+        """Whether none of its machine types has a firmware of its own that boots disks and CDs."""
+        return bool(self.uefi) and not any(one.boots_disks for one in self.machine_types)
 
 
 _PC = ("bios-256k.bin", "kvmvapic.bin")
@@ -86,6 +97,9 @@ ARCHES: dict[str, Arch] = {
             ),
             uefi="x86_64",
             uefi_package="ovmf",
+            uefi_boot="x64",
+            loader="stub",
+            bios=True,
             ucode=True,
             counter_per_us=1000.0,
             counter_since_1900=False,
@@ -113,6 +127,9 @@ ARCHES: dict[str, Arch] = {
             machine_types=(MachineType("virt", uefi="virt-any"),),
             uefi="aarch64",
             uefi_package="qemu-efi-aarch64",
+            uefi_boot="aa64",
+            loader="grub",
+            bios=False,
             ucode=False,
             counter_per_us=62.5,
             counter_since_1900=False,
@@ -140,6 +157,9 @@ ARCHES: dict[str, Arch] = {
             machine_types=(MachineType("s390-ccw-virtio", boots_disks=True, firmware=("s390-ccw.img",)),),
             uefi="",
             uefi_package="",
+            uefi_boot="",
+            loader="map",
+            bios=False,
             ucode=False,
             counter_per_us=4096.0,
             counter_since_1900=True,

@@ -179,7 +179,8 @@ class Image:
         boot = self.manifest.get("boot", _KERNEL_AND_INITRD)
         digests = {row["name"]: row["sha256"] for row in self.manifest["files"]}
         files = {part: self.folder / name for part, name in boot.items()}
-        return Parts(**files, digests={part: digests[name] for part, name in boot.items() if name in digests})
+        made = Parts(**files, digests={part: digests[name] for part, name in boot.items() if name in digests})
+        return replace(made, firmware="uefi") if self.manifest.get("firmware") == "uefi" else made
 
     @property
     def off_words(self) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ ASKING = ("harness_image", "harness_machine", "harness_plan", "harness_results")
 MARKERS = (
     "arch(*names): the case makes sense on these architectures only",
     "disturbs: the case leaves the shared system other than it found it: it comes last, and a fresh one follows",
+    "medium: the case is for images in a format that a firmware boots by itself, and for those alone",
     "end: the case is for images that switch themselves off when their work is done, and for those alone",
     "network: the case needs a machine with a network card",
     "needs(*parts): the image must have these, for instance services/nginx",

@@ -32,6 +32,20 @@ TOOLS: dict[str, Tool] = {
     )
 }
 
+# only the formats that are disks and CDs need these
+FORMAT_TOOLS: dict[str, Tool] = {
+    tool.program: tool
+    for tool in (
+        Tool("mkfs.fat", "dosfstools", "formats that are disks and CDs", ("--help",)),
+        Tool("mcopy", "mtools", "formats that are disks and CDs"),
+        Tool("mmd", "mtools", "formats that are disks and CDs"),
+        Tool("sfdisk", "fdisk", "formats that are disks"),
+        Tool("grub-mkimage", "grub-common", "formats that are disks and CDs"),
+        Tool("xorriso", "xorriso", "formats that are CDs"),
+        Tool("qemu-img", "qemu-utils", "disks as qcow2 and vmdk"),
+    )
+}
+
 # only the boards whose YAML says so need these
 BOARD_TOOLS: dict[str, Tool] = {
     tool.program: tool
@@ -51,5 +65,5 @@ def find(program: str) -> str | None:
 
 def package_of(program: str) -> str | None:
     """Return the Debian package that brings `program`, or None when the harness does not know it."""
-    tool = TOOLS.get(program) or BOARD_TOOLS.get(program)
+    tool = {**TOOLS, **FORMAT_TOOLS, **BOARD_TOOLS}.get(program)
     return tool.package if tool else None

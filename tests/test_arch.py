@@ -21,7 +21,7 @@ from harness.tools import TOOLS
 def test_rows_have_no_gap(name: str) -> None:
     row = ARCHES[name]
     gaps = [key for key, value in dataclasses.asdict(row).items() if value == "" and not key.startswith("uefi")]
-    assert gaps == [] and bool(row.uefi) == bool(row.uefi_package)
+    assert gaps == [] and bool(row.uefi) == bool(row.uefi_package) == bool(row.uefi_boot)
     assert row.name == name
     assert TOOLS[row.qemu].package == row.qemu_package
 

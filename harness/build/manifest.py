@@ -44,6 +44,8 @@ def make(
             *(_file(folder / name, shipped=False) for name in output.beside),
         ],
         "boot": dict(output.boot),
+        **({"holds": dict(output.holds)} if output.holds else {}),
+        **({"firmware": output.firmware} if output.firmware else {}),
         "root": {
             "sha256": file_digest(squashfs),
             "size": squashfs.stat().st_size,
@@ -94,3 +96,19 @@ def _by_prefix(root: RootTree) -> dict[str, list[tuple[str, int, str]]]:
             prefix = next((one for one in above if one in bundles), "")
             found.setdefault(prefix, []).append((path, node.content.size, node.digest))
     return found
+
+
+def package_rows(made: Iterable[tuple[Iterable[Mapping[str, Any]], bool]]) -> list[dict[str, Any]]:
+    """Return every resolved package once, with how many of its files are shipped; what is not is the probe's."""
+    keys = ("name", "version", "arch", "sha256", "source")
+    rows: dict[str, dict[str, Any]] = {}
+    for packages, shipped in made:
+        for package in packages:
+            row = rows.setdefault(package["sha256"], {**{key: package[key] for key in keys},
+                                                      "source_version": package["source_version"] or package["version"],
+                                                      "origin": package.get("origin", ""),
+                                                      "licence": "", "copyright": "", "files": 0})  # fmt: skip
+            if shipped and package["files"]:
+                row |= {"licence": package["licence"], "copyright": package["copyright"]}
+                row["files"] += package["files"]
+    return list(rows.values())

@@ -53,6 +53,8 @@ class Inputs:
     compression: str
     images: dict[str, str] = field(default_factory=dict)  # OCI images' manifest digests, by reference
     layouts: dict[str, list[str]] = field(default_factory=dict)  # the same of volumes' layouts, by volume
+    format: str = Settings.format
+    loaders: tuple[str, ...] = ()  # the packages of its boot loader
 
     @property
     def layers(self) -> dict[str, ComponentSpec]:
@@ -67,10 +69,7 @@ class Builder:
         if settings.compression not in COMPRESSIONS:
             raise UserError(f"unknown compression {settings.compression!r}", hint=f"one of: {', '.join(COMPRESSIONS)}")
         self.settings, self._together = settings, Together(progress)
-        if settings.format != Settings.format:
-            from harness.build import outputs
-
-            outputs.find(settings.format)  # UserError where there is none of that name
+        _loaders(settings.format, None)  # UserError where there is no such format
         self.progress = self._together.tell
         self.store = store or Store(settings.cache, self.progress)
         self.store.sweep()  # before this process is a user of the store itself
@@ -102,9 +101,9 @@ class Builder:
         self.save_lock()
         return images
 
-    def build(self, spec: ImageSpec, arch: Arch) -> Image:
-        """Build `spec` for one architecture, or return what the cache has."""
-        inputs = self.inputs(spec, arch)
+    def build(self, spec: ImageSpec, arch: Arch, format_: str = "") -> Image:
+        """Build `spec` for one architecture, or return what the cache has; `format_` in the place of the settings'."""
+        inputs = self.inputs(spec, arch, format_)
         return self._build(inputs, self.key(inputs))
 
     def save_lock(self) -> None:
@@ -112,8 +111,10 @@ class Builder:
         if self.lock and not self.lock.honoured:
             self.lock.save()
 
-    def inputs(self, spec: ImageSpec, arch: Arch) -> Inputs:
-        """Collect what the image is made of."""
+    def inputs(self, spec: ImageSpec, arch: Arch, format_: str = "") -> Inputs:
+        """Collect what the image is made of. UserError where the architecture has no such format."""
+        format_ = _format(format_ or self.settings.format)
+        loaders = _loaders(format_, arch)
         if PROBE_COMPONENT in spec.components:
             components = spec.components
         else:
@@ -124,7 +125,8 @@ class Builder:
             volume.name: [self.images.resolve(volume.image, one, spec.sources[0].parent) for one in arches]
             for volume, arches in volumes_of(spec, arch)
         }
-        return Inputs(for_arch(spec, arch), arch, components, self.settings.compression, images, layouts)
+        own = for_arch(spec, arch)
+        return Inputs(own, arch, components, self.settings.compression, images, layouts, format_, loaders)
 
     @cached_property
     def images(self) -> Images:
@@ -167,9 +169,10 @@ class Builder:
                 "components": [(name, component.digest) for name, component in inputs.components.items()],
                 "suite": self.settings.suite,
                 "packages": resolutions,
+                "loaders": [self.debian.resolve(names, inputs.arch).digest for names in [inputs.loaders] if names],
                 "images": [inputs.images, inputs.layouts],
                 "compression": inputs.compression,
-                "format": self.settings.format,
+                "format": inputs.format,
                 "turn": self.settings.turn,
             }
         )
@@ -193,6 +196,7 @@ class Builder:
         from harness.build.files import own_files
         from harness.build.images import interface_modules, judge, make_part, record
         from harness.build.layer import make_layer
+        from harness.build.media.loaders import make_loaders
         from harness.build.modules import spelled
         from harness.build.programs import judge_programs, named_modules
         from harness.build.root import make_root
@@ -236,7 +240,8 @@ class Builder:
         made = make_root(root.tree, inputs.compression, self.settings.turn, self.store)
         busybox = parts[PROBE_COMPONENT].tree.get("usr/bin/busybox")
         assert busybox is not None and busybox.content is not None
-        output = outputs.find(self.settings.format).make(
+        loaders = make_loaders(inputs.loaders, arch, self.debian, self.store)
+        output = outputs.find(inputs.format).make(
             outputs.OutputParts(
                 arch=arch,
                 root=made,
@@ -244,6 +249,7 @@ class Builder:
                 first_stage=outputs.FirstStage(kernel.stage1, kernel.ucode or _ucode(inputs), bare=not root.ours),
                 probe=outputs.ProbeParts(kernel.probe, busybox.content.read()),
                 cmdline=spec.kernel.cmdline,
+                loaders=loaders,
             ),
             folder,
         )
@@ -251,7 +257,7 @@ class Builder:
         facts = {
             "name": spec.name,
             "arch": arch.name,
-            "format": self.settings.format,
+            "format": inputs.format,
             "spec": {"files": [path.name for path in spec.sources], "sha256": spec.digest},
             "cmdline": spec.kernel.cmdline,
             "kernel": kernel.version,
@@ -267,12 +273,38 @@ class Builder:
             "own_files": own_files(spec, root.tree),
             "substitutions": [one.model_dump(mode="json") for one in spec.substitutions],
         }
-        packages = _packages([(kernel.packages, True), *((layers[name].packages, name in used) for name in layers)])
+        packages = manifest.package_rows(
+            [
+                (kernel.packages, True),
+                (loaders.packages, True),
+                *((layers[name].packages, name in used) for name in layers),
+            ]
+        )
         brought = {reference: part.packages for reference, part in parts.items()}
         brought[spec.kernel.image] = _brought(kernel.packages)
-        copyrights.gather([kernel.path, *(layers[name].path for name in layers if name in used)], folder)
+        copyrights.gather(
+            [kernel.path, *filter(None, [loaders.path]), *(layers[name].path for name in layers if name in used)],
+            folder,
+        )
         data = manifest.make(facts, folder, output, made.squashfs, root, brought, packages)
         (folder / MANIFEST).write_text(json.dumps(data, indent=1) + "\n")
+
+
+def _format(name: str) -> str:
+    """Return a format's own name; UserError where there is none of that name."""
+    if name == Settings.format:
+        return name
+    from harness.build import outputs
+
+    return outputs.find(name).FORMAT
+
+
+def _loaders(format_: str, arch: Arch | None) -> tuple[str, ...]:
+    if format_ == Settings.format:
+        return ()
+    from harness.build import outputs
+
+    return outputs.loader_packages(format_, arch)
 
 
 def _ucode(inputs: Inputs) -> Path | None:
@@ -331,22 +363,6 @@ def _part(component: ComponentSpec, layer: Layer) -> ResolvedImage:
 
 def _brought(packages: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
     return tuple(str(row["name"]) for row in packages if row["files"])
-
-
-def _packages(made: Iterable[tuple[Iterable[Mapping[str, Any]], bool]]) -> list[dict[str, Any]]:
-    """Return every resolved package once, with how many of its files are shipped; what is not is the probe's."""
-    keys = ("name", "version", "arch", "sha256", "source")
-    rows: dict[str, dict[str, Any]] = {}
-    for packages, shipped in made:
-        for package in packages:
-            row = rows.setdefault(package["sha256"], {**{key: package[key] for key in keys},
-                                                      "source_version": package["source_version"] or package["version"],
-                                                      "origin": package.get("origin", ""),
-                                                      "licence": "", "copyright": "", "files": 0})  # fmt: skip
-            if shipped and package["files"]:
-                row |= {"licence": package["licence"], "copyright": package["copyright"]}
-                row["files"] += package["files"]
-    return list(rows.values())
 
 
 def expectations(spec: ImageSpec, parts: dict[str, ResolvedImage]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from harness import proc
 from harness.arch import Arch
 from harness.emulator.argv import Launch
 from harness.emulator.disk import disk_of
-from harness.emulator.firmware import uefi
+from harness.emulator.firmware import needed, uefi
 from harness.emulator.inputs import inputs
 from harness.image import Bootable
 from harness.spec.models.machine import MachineSpec
@@ -30,7 +30,7 @@ def of(arch: Arch, machine: MachineSpec, image: Bootable) -> dict[str, Any]:
         kernel=parts.kernel,
         cmdline="",
         disk=disk_of(parts.disk) if parts.disk else None,
-        firmware=uefi(machine) if parts.firmware else None,
+        firmware=uefi(machine) if needed(machine, parts) else None,
     )
     return _facts(arch.qemu.rpartition("/")[2], host.qemu_version(arch), inputs(launch))
 

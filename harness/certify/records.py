@@ -21,7 +21,7 @@ from harness.certify.contents import CONSOLE, RECORD, TRANSCRIPT, EvidenceFiles
 from harness.emulator import argv as qemu
 from harness.emulator.argv import Accel, Channels, Launch
 from harness.emulator.disk import DiskSnapshot
-from harness.emulator.firmware import Firmware, Flash
+from harness.emulator.firmware import Firmware, Flash, needed
 from harness.emulator.running import FRAMES
 from harness.errors import EvidenceError
 from harness.image import ForeignImage, Image
@@ -163,7 +163,7 @@ def archived(record: BootRecord, boot: str, image: Bootable, machine: MachineSpe
         accel_reason=EXACT_REASON if exact else record.accel_reason,
         cmdline=_cmdline(record, image, machine, exact=exact, probed=probed),
         cpu=qemu.cpu(machine, cast(Accel, accel)),
-        machine_type=machine.qemu.machine + _firmware(record.machine_type, image),
+        machine_type=machine.qemu.machine + _firmware(record.machine_type, image, machine),
     )
     argv = _argv(made, boot, image, machine)
     return replace(made, argv=argv, devices=tuple(value for option, value in pairwise(argv) if option == "-device"))
@@ -199,10 +199,10 @@ def _inputs(record: BootRecord, image: Bootable, *, exact: bool) -> dict[str, st
     return {**hosts, **own}
 
 
-def _firmware(said: str, image: Bootable) -> str:
+def _firmware(said: str, image: Bootable, machine: MachineSpec) -> str:
     """Return what the record's machine type says of a UEFI: its digest is of a file of the host's."""
     match = re.fullmatch(r".*( with UEFI [0-9a-f]{12})", said)
-    return match[1] if match and image.parts.firmware else ""
+    return match[1] if match and needed(machine, image.parts) else ""
 
 
 def _cmdline(record: BootRecord, image: Bootable, machine: MachineSpec, *, exact: bool, probed: bool) -> str:
@@ -227,7 +227,7 @@ def _argv(record: BootRecord, boot: str, image: Bootable, machine: MachineSpec) 
         disk=_disk(record) if parts.disk else None,
         disks=tuple(Path(f"{where}/disk{number}.raw") for number in range(len(qemu.emulated(machine).disks))),
         iso=Path(f"{contents.IMAGE}/iso") if parts.iso else None,
-        firmware=_flash(record) if parts.firmware else None,
+        firmware=_flash(record) if needed(machine, parts) else None,
         cmdline=record.cmdline,
         mode=record.mode,
         accel=cast(Accel, record.accel),

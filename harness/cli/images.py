@@ -98,7 +98,7 @@ def build(
     arch: tuple[str, ...],
     explain_size: bool,
     output: Path | None,
-    format_: str,
+    format_: tuple[str, ...],
     settings: Settings,
     json: bool,
 ) -> int:
@@ -112,15 +112,15 @@ def build(
       harness build base.yml site.yml --arch arm64,s390x -o out
       harness build cases/images/default.yml --arch host --explain-size
       harness build linuxkit.yml --library
+      harness build cases/images/minimal.yml --format iso,raw -o out
     """
-    from dataclasses import replace
-
     from harness.commands.images import build as module
 
     return module.build(
         images,
         ",".join(arch) if arch else "all",
-        replace(settings, format=format_),
+        settings,
+        formats=[name for text in format_ for name in text.split(",") if name],
         output=output,
         explain_size=explain_size,
         as_json=json,
@@ -144,6 +144,7 @@ def boot(
     disk: tuple[str, ...],
     data: Path | None,
     output: Path | None,
+    format_: str,
     settings: Settings,
     json: bool,
 ) -> int:
@@ -159,14 +160,17 @@ def boot(
       harness boot cases/images/default.yml -m qemu-x86_64 --run 'ps; mount'
       harness boot cases/images/default.yml -m qemu-s390x --memory 1G --disk 512M --disk 2G
       harness boot cases/images/minimal.yml -m desk-board.yml --runs 30 --within 5
+      harness boot cases/images/minimal.yml -m qemu-x86_64-uefi --format raw
     """
+    from dataclasses import replace
+
     from harness.commands.images import boot as module
     from harness.commands.images.bootable import BootRequest
 
     request = BootRequest(exact=exact, explain=explain, command=run, append=append, forwards=forward, timeout=timeout,
                           out=output, as_json=json, runs=runs, within=within, disks=disks,
                           memory=memory, more_disks=disk, data=data)  # fmt: skip
-    return module.boot(images, machine, settings, request)
+    return module.boot(images, machine, replace(settings, format=format_), request)
 
 
 @command

@@ -30,6 +30,7 @@ def matrix(
     against: str | None,
     no_history: bool,
     history: str | None,
+    format_: tuple[str, ...],
     settings: Settings,
     json: bool,
 ) -> int:
@@ -51,6 +52,7 @@ def matrix(
       harness matrix nightly.yml --results out --deadline 06:30
       harness matrix nightly.yml --results out --resume
       harness matrix --image default -k root -- -x
+      harness matrix --image minimal --format raw,iso
       harness matrix --explain --against latest-baseline
     """
     from datetime import datetime
@@ -64,6 +66,7 @@ def matrix(
         words,
         images=image,
         machines=machine,
+        formats=[name for text in format_ for name in text.split(",") if name],
         results=results,
         keyword=keyword,
         workers=workers,

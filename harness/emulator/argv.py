@@ -44,6 +44,16 @@ TRANSPORTS = {
 }
 
 
+# How an image's disk is attached, as devices: what it hangs on, and the drive. {} is the transport's suffix.
+MEDIA: dict[str, tuple[str, ...]] = {
+    "virtio": ("virtio-blk-{}",),
+    "nvme": ("nvme,serial=disk",),
+    "scsi": ("virtio-scsi-{}", "scsi-hd"),
+    "sata": ("ich9-ahci,id=sata", "ide-hd,bus=sata.0"),
+    "usb": ("qemu-xhci", "usb-storage"),
+}
+
+
 @dataclass(frozen=True)
 class Channels:
     """QEMU's character devices, each as the part of ``-chardev`` before ``,id=``; empty: the machine has none."""
@@ -141,21 +151,29 @@ def _devices(launch: Launch, probe: str) -> list[str]:
         drive = f"if=none,id=disk,format={launch.disk.format},snapshot=on,file={escape(launch.disk.path)}"
         if launch.disk.overlay:
             drive = f"if=none,id=disk,format=qcow2,file={escape(launch.disk.overlay)}"
-        first = "" if launch.kernel else "bootindex=2"
-        argv += ["-drive", drive, *_device(f"virtio-blk-{transport.suffix}", "drive=disk", still, first)]
+        argv += ["-drive", drive, *_medium(launch, qemu.medium, "disk", "bootindex=2")]
     for number, path in enumerate(launch.disks):
         argv += ["-drive", f"if=none,id=disk{number},format=raw,discard=unmap,file={escape(path)}"]
         argv += _device(f"virtio-blk-{transport.suffix}", f"drive=disk{number}", f"serial=disk{number}", still)
     if launch.iso:
-        *parents, drive_ = cd_drive(launch.machine)
-        first = "" if launch.kernel else "bootindex=1"
-        argv += ["-drive", f"if=none,id=cd,media=cdrom,readonly=on,format=raw,file={escape(launch.iso)}"]
-        argv += [word for parent in parents for word in _device(parent, still)]
-        argv += _device(drive_, "drive=cd", first)
+        stick = qemu.medium == "usb"
+        kind = "media=disk,snapshot=on" if stick else "media=cdrom,readonly=on"
+        argv += ["-drive", f"if=none,id=cd,{kind},format=raw,file={escape(launch.iso)}"]
+        argv += _medium(launch, "usb" if stick else "cd", "cd", "bootindex=1")
     if launch.probe:
         argv += [*_chardev("probe", probe), *_device(f"virtio-serial-{transport.suffix}", still)]
         argv += _device("virtserialport", "chardev=probe", f"name={PROBE_PORT}")
     return argv
+
+
+def _medium(launch: Launch, medium: str, drive: str, first: str) -> list[str]:
+    """Return the devices of a disk, or of a CD's drive; the firmware boots it `first` where no kernel is given."""
+    transport = TRANSPORTS[emulated(launch.machine).virtio]
+    still = transport.exact if launch.mode == "exact" else ""
+    *parents, device = (one.format(transport.suffix) for one in MEDIA.get(medium) or cd_drive(launch.machine))
+    words = [word for one in parents for word in _device(one, still if one.startswith("virtio") else "")]
+    own = still if device.startswith("virtio") else ""
+    return [*words, *_device(device, f"drive={drive}", own, "" if launch.kernel else first)]
 
 
 def _flash(firmware: Firmware) -> list[str]:

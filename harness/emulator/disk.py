@@ -3,10 +3,11 @@ writes, in a file beside it, for the disk itself is never written to."""
 
 from __future__ import annotations
 
+import os
 import struct
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import IO, Literal
 
 from harness.errors import HostError, UserError
 from harness.store import digest_of
@@ -18,6 +19,12 @@ _BACKING = struct.Struct(">4sIQ")
 _SIZE = struct.Struct(">24xQ")
 _FEATURES = struct.Struct(">72xQ")
 _EXTERNAL_DATA = 1 << 2
+# A streamOptimized vmdk (VMware's Virtual Disk Format 1.1): magic, version, flags, capacity in sectors; a capacity of 0
+# says that the file is but the names of others.
+_VMDK = struct.Struct("<4sIIQ")
+_VMDK_MAGIC = b"KDMV"
+_VHD_MAGIC = b"conectix"  # of a footer, in the last sector; its size stands at byte 48
+_VHD_SIZE = struct.Struct(">48xQ")
 # Of an overlay: magic, version 3, backing file's name (at, length), bits of a cluster, size, no encryption, first-level
 # table (entries, at), reference counts (table at, clusters), no snapshots, no features (3), bits of a count, length.
 _HEADER = struct.Struct(">4sIQIIQIIQQIIQQQQII")
@@ -27,6 +34,7 @@ _CLUSTER_BITS, _COUNT_BITS = 16, 4
 _CLUSTER = 1 << _CLUSTER_BITS
 _SECTOR = 512
 LONGEST_NAME = 1023  # of a backing file
+DiskFormat = Literal["raw", "qcow2", "vmdk", "vpc"]  # as QEMU calls them
 
 
 @dataclass(frozen=True)
@@ -37,7 +45,7 @@ class DiskSnapshot:
     """
 
     path: Path
-    format: Literal["raw", "qcow2"]
+    format: DiskFormat
     overlay: Path | None = None
 
 
@@ -46,10 +54,16 @@ def disk_of(path: Path) -> DiskSnapshot:
     try:
         with path.open("rb") as stream:
             head = stream.read(_FEATURES.size)
+            stream.seek(max(0, stream.seek(0, os.SEEK_END) - _SECTOR))
+            tail = stream.read(_SECTOR)
     except OSError as error:
         raise UserError(f"cannot read the disk {path}: {error.strerror}") from None
+    if head.startswith(_VMDK_MAGIC):
+        if len(head) < _VMDK.size or not _VMDK.unpack_from(head)[3]:
+            raise UserError(f"the disk {path} is not whole: it is a vmdk that names other files")
+        return DiskSnapshot(path, "vmdk")
     if not head.startswith(_MAGIC):
-        return DiskSnapshot(path, "raw")
+        return DiskSnapshot(path, "vpc" if tail.startswith(_VHD_MAGIC) else "raw")
     if len(head) < _FEATURES.size:
         raise UserError(f"the disk {path} is cut off: its qcow2 header is not whole")
     _, version, backing = _BACKING.unpack_from(head)
@@ -67,6 +81,21 @@ def overlay_name(disk: DiskSnapshot) -> str:
     return f"written-{digest_of([str(disk.path.resolve()), state.st_size, state.st_mtime_ns])[:12]}.qcow2"
 
 
+def _size(disk: DiskSnapshot, stream: IO[bytes]) -> int:
+    """Return how many bytes a disk has."""
+    length = disk.path.stat().st_size
+    match disk.format:
+        case "qcow2":
+            return int(_SIZE.unpack(stream.read(_SIZE.size))[0])
+        case "vmdk":
+            return int(_VMDK.unpack(stream.read(_VMDK.size))[3]) * _SECTOR
+        case "vpc":
+            stream.seek(length - _SECTOR)
+            return int(_VHD_SIZE.unpack(stream.read(_VHD_SIZE.size))[0])
+        case _:
+            return length
+
+
 def make_overlay(disk: DiskSnapshot, path: Path) -> None:
     """Make an empty qcow2 file over a disk where there is none yet; HostError when it cannot be written.
 
@@ -76,8 +105,7 @@ def make_overlay(disk: DiskSnapshot, path: Path) -> None:
         return
     try:
         with disk.path.open("rb") as stream:
-            head = stream.read(_SIZE.size)
-        size = disk.path.stat().st_size if disk.format == "raw" else _SIZE.unpack(head)[0]
+            size = _size(disk, stream)
         size = -(-size // _SECTOR) * _SECTOR
         name = str(disk.path.resolve()).encode()
         if len(name) > LONGEST_NAME:

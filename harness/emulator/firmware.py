@@ -17,6 +17,7 @@ from typing import Any
 from harness.arch import ARCHES
 from harness.errors import HostError, UserError
 from harness.files import read_json
+from harness.image import Parts
 from harness.spec.models.machine import MachineSpec
 from harness.store import file_digest
 
@@ -60,6 +61,11 @@ def keep_variables(uefi: Firmware, folder: Path) -> Firmware:
     except OSError as error:
         raise HostError(f"cannot make the machine's UEFI variables {path}: {error.strerror}") from None
     return replace(uefi, kept=path)
+
+
+def needed(machine: MachineSpec, parts: Parts) -> bool:
+    """Say whether a UEFI boots these files on this machine: it says so itself, or they do."""
+    return parts.firmware == "uefi" or bool(machine.qemu and machine.qemu.firmware == "uefi")
 
 
 def folders() -> tuple[Path, ...]:

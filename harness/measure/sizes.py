@@ -7,19 +7,33 @@ from typing import Any
 
 KERNEL = "kernel"
 FIRST_STAGE = "first stage"
+MEDIUM = "medium"
 
 
 def sizes(manifest: Mapping[str, Any]) -> dict[str, int]:
     """Return the bytes of each part of what is shipped; they add up to the whole.
 
     A component has the share of the compressed root that its own unpacked bytes have of all: content that an earlier
-    component has too is stored once, and counted there. Of what has no manifest no part is known.
+    component has too is stored once, and counted there. A disk or CD has a boot loader, tables and padding besides;
+    where it is compressed as a whole each part has its share of what that leaves. Of what has no manifest no part is
+    known.
     """
     if not manifest:
         return {}
     shipped = {row["name"]: int(row["size"]) for row in manifest["files"] if row["shipped"]}
-    root = int(manifest["root"]["size"])
-    found = {KERNEL: shipped.pop("kernel"), FIRST_STAGE: sum(shipped.values()) - root}
+    root, whole = int(manifest["root"]["size"]), sum(shipped.values())
+    held = manifest.get("holds")
+    if held is None and "kernel" not in shipped:
+        return _components(manifest, whole)
+    kernel, initrd = (held["kernel"], held["initrd"]) if held else (shipped["kernel"], whole - shipped["kernel"])
+    parts = {KERNEL: kernel, FIRST_STAGE: initrd - root, **_components(manifest, root)}
+    if not held:
+        return parts
+    return {**parts, MEDIUM: whole - kernel - initrd} if whole >= kernel + initrd else _shared(parts, whole)
+
+
+def _components(manifest: Mapping[str, Any], root: int) -> dict[str, int]:
+    found: dict[str, int] = {}
     rows = [row for row in manifest["components"] if int(row["own"])]
     left, unpacked = root, sum(int(row["own"]) for row in rows)
     for row in rows:
@@ -29,4 +43,14 @@ def sizes(manifest: Mapping[str, Any]) -> dict[str, int]:
         name = f"{row['section']}/{row['name']}"
         found[name] = found.get(name, 0) + share
         left, unpacked = left - share, unpacked - own
+    return found
+
+
+def _shared(parts: Mapping[str, int], whole: int) -> dict[str, int]:
+    """Return parts in the same proportions that add up to `whole`."""
+    left, of = whole, sum(parts.values())
+    found = {}
+    for name, size in parts.items():
+        found[name] = round(left * size / of) if of else left
+        left, of = left - found[name], of - size
     return found

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from harness.spec.models.image import ImageSpec
 
 BuildProgress = Callable[[str], None]
+BuildKey = tuple[tuple[str, ...], str, str]  # an image's sources, its architecture and its format
 BuildEvent = Callable[["Cell"], None]
 
 
@@ -33,19 +34,21 @@ def build(planned: Sequence[Planned], settings: Settings, progress: BuildProgres
     from harness.run.inputs import BuiltInput
     from harness.spec.models.foreign import OsSpec
 
-    wants: dict[tuple[tuple[str, ...], str], ImageSpec | OsSpec | BuiltInput] = {}
+    wants: dict[BuildKey, ImageSpec | OsSpec | BuiltInput] = {}
     for one in planned:
         if not one.cell.problem:
             wants.setdefault(_key(one.cell), one.spec)
     builder = Builder(settings, progress)
 
-    def make(key: tuple[tuple[str, ...], str]) -> tuple[str, str]:
+    def make(key: BuildKey) -> tuple[str, str]:
         spec = wants[key]
         try:
             if isinstance(spec, BuiltInput):
                 there = spec.path.resolve()
-            else:  # of a foreign OS there is nothing to build
-                there = spec.path.parent if isinstance(spec, OsSpec) else builder.build(spec, by_name(key[1])).folder
+            elif isinstance(spec, OsSpec):  # nothing to build
+                there = spec.path.parent
+            else:
+                there = builder.build(spec, by_name(key[1]), key[2]).folder
             made = str(there), ""
         except HostError as error:
             made = "", str(error)
@@ -66,11 +69,11 @@ def build(planned: Sequence[Planned], settings: Settings, progress: BuildProgres
     return list(_filled((one.cell for one in planned), built))
 
 
-def _key(cell: Cell) -> tuple[tuple[str, ...], str]:
-    return cell.sources, cell.arch
+def _key(cell: Cell) -> BuildKey:
+    return cell.sources, cell.arch, cell.format
 
 
-def _filled(cells: Iterable[Cell], built: dict[tuple[tuple[str, ...], str], tuple[str, str]]) -> Iterable[Cell]:
+def _filled(cells: Iterable[Cell], built: dict[BuildKey, tuple[str, str]]) -> Iterable[Cell]:
     for cell in cells:
         folder, problem = built.get(_key(cell), ("", cell.problem))
         yield replace(cell, folder=folder, problem=problem)

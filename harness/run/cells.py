@@ -13,6 +13,7 @@ from pydantic import TypeAdapter
 
 from harness import proc
 from harness.arch import Arch, by_name
+from harness.build.settings import Settings
 from harness.errors import HarnessError
 from harness.image import ForeignImage, Image
 from harness.measure.sizes import sizes
@@ -43,6 +44,7 @@ class Cell:
     ready: float | None
     phases: Mapping[str, float] = field(default_factory=dict)
     wall: float | None = None
+    format: str = Settings.format
     folder: str = ""
     problem: str = ""
     finished: bool = False  # by an earlier part of a run that goes on
@@ -132,7 +134,7 @@ def planned(inputs: RunInputs) -> list[Planned]:
     found = [(one, inputs.images[one.image]) for one in inputs.cells]
     cells = [
         Cell(
-            id=re.sub(r"[^\w.-]", "_", f"{spec.name}-{one.machine.name}"),
+            id=re.sub(r"[^\w.-]", "_", "-".join([spec.name, one.machine.name, *_other(one.format)])),
             image=shown(spec.sources[0]),
             sources=tuple(str(path.resolve()) for path in spec.sources),
             machine=one.machine.name,
@@ -142,6 +144,7 @@ def planned(inputs: RunInputs) -> list[Planned]:
             ready=one.ready,
             phases=one.phases,
             wall=one.wall,
+            format=one.format,
             os=spec if isinstance(spec, OsSpec) else None,
             texts={name: inputs.texts[name] for name in (str(path.resolve()) for path in spec.sources)
                    if name in inputs.texts},
@@ -150,6 +153,10 @@ def planned(inputs: RunInputs) -> list[Planned]:
         for one, spec in found
     ]  # fmt: skip
     return [Planned(cell, spec) for cell, (_, spec) in zip(_distinct(cells), found, strict=True)]
+
+
+def _other(format_: str) -> list[str]:
+    return [] if format_ == Settings.format else [format_]
 
 
 def qemu_problem(arch: Arch) -> str:

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pydantic import Field, ValidationError
 
 from harness import paths
+from harness.arch import by_name
+from harness.build.settings import Settings
 from harness.errors import UserError
 from harness.image import Image
 from harness.spec.foreign import describes_os, os_of, with_password
@@ -36,13 +38,14 @@ HANDED = "HARNESS_INPUTS"
 class Wanted:
     """What the options ask for: a plan, images and machines. Images and machines without a plan are their product.
 
-    ``library`` lets the library's components stand for images of others.
+    ``library`` lets the library's components stand for images of others; ``formats`` stand in the place of the plan's.
     """
 
     plan: Path | None = None
     images: tuple[str, ...] = ()
     machines: tuple[str, ...] = ()
     library: bool = False
+    formats: tuple[str, ...] = ()
 
 
 class CellInputs(Model):
@@ -54,6 +57,7 @@ class CellInputs(Model):
     ready: float | None = None
     phases: dict[str, float] = Field(default_factory=dict)
     wall: float | None = None
+    format: str = Settings.format
 
 
 class BuiltInput(Model):
@@ -89,6 +93,7 @@ class _Pair:
     ready: float | None
     phases: Mapping[str, float] = field(default_factory=dict)
     wall: float | None = None
+    format: str = Settings.format
 
 
 def read(wanted: Wanted) -> RunInputs:
@@ -114,7 +119,7 @@ def read(wanted: Wanted) -> RunInputs:
     order = list(images)
     cells = tuple(
         CellInputs(image=order.index(pair.sources), machine=pair.machine, size=pair.size, ready=pair.ready,
-                   phases=dict(pair.phases), wall=pair.wall)
+                   phases=dict(pair.phases), wall=pair.wall, format=pair.format)
         for pair in pairs
     )  # fmt: skip
     return RunInputs(plan=plan, images=tuple(images.values()), cells=cells, texts=texts)
@@ -174,7 +179,8 @@ def _pairs(wanted: Wanted) -> tuple[Plan | None, list[_Pair]]:
     if wanted.plan is None and wanted.images and wanted.machines:
         machines = [load_machine(name) for name in wanted.machines]
         both = [(split(image), machine) for image in wanted.images for machine in machines]
-        return None, [_Pair(sources, machine, SIZE_BUDGET, None) for sources, machine in both]
+        pairs = (_Pair(sources, machine, SIZE_BUDGET, None) for sources, machine in both)
+        return None, [one for pair in pairs for one in _in_formats(pair, wanted.formats)]
     plan = load_plan(wanted.plan or DEFAULT_PLAN)
     found: list[_Pair] = []
     for image in plan.images:
@@ -183,8 +189,20 @@ def _pairs(wanted: Wanted) -> tuple[Plan | None, list[_Pair]]:
             budget = [image.budgets.get(machine.name), image.budgets.get(machine.arch), image.budget, plan.budget]
             phases = {name: ms for one in reversed(budget) if one is not None for name, ms in one.phases.items()}
             size, wall = _first(budget, "size") or SIZE_BUDGET, _first(budget, "wall")
-            found.append(_Pair(split(str(image.path)), machine, size, _first(budget, "ready"), phases, wall))
+            pair = _Pair(split(str(image.path)), machine, size, _first(budget, "ready"), phases, wall)
+            found += _in_formats(pair, wanted.formats or image.formats or plan.formats)
     return plan, _filtered(found, wanted, plan)
+
+
+def _in_formats(pair: _Pair, formats: Sequence[str]) -> list[_Pair]:
+    """Return the pair in each format that its machine's architecture has; UserError where there is no such format."""
+    if not formats:
+        return [pair]
+    from harness.build import outputs
+
+    arch = by_name(pair.machine.arch)
+    names = dict.fromkeys(outputs.find(name).FORMAT for name in formats)
+    return [replace(pair, format=name) for name in names if outputs.exists(name, arch)]
 
 
 def _first(budgets: Sequence[Budget | None], key: str) -> float | None:

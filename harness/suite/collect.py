@@ -32,11 +32,18 @@ def has_no_cell_to_run_on(item: pytest.Item) -> bool:
 def is_idle(item: pytest.Item) -> bool:
     """Say whether a case is not run at all: nothing could be run, or its cell's images are not what it is about."""
     cell = cell_of(item)
-    return has_no_cell_to_run_on(item) or (cell is not None and _is_of_ends(item) and not _ends(cell))
+    if cell is None:
+        return has_no_cell_to_run_on(item)
+    return (_is_of_ends(item) and not _ends(cell)) or (any(item.iter_markers("medium")) and not _is_medium(cell))
 
 
 def _is_of_ends(item: pytest.Item) -> bool:
     return any(item.iter_markers("end"))
+
+
+def _is_medium(cell: Cell) -> bool:
+    """Say whether an image of ours boots as it is shipped, and nothing is put beside it."""
+    return cell.spec.qemu is not None and not cell.built.foreign and cell.built.parts.probe is None
 
 
 def _ends(cell: Cell) -> bool:
@@ -53,7 +60,7 @@ def why_not(item: pytest.Item, cell: Cell) -> str:
     arches = {name for mark in item.iter_markers("arch") for name in mark.args}
     if arches and cell.arch not in arches:
         return f"only on {', '.join(sorted(arches))}"
-    if why := _why_not_machine(item, cell) or _why_not_foreign(item, cell):
+    if why := _why_not_machine(item, cell) or _why_not_foreign(item, cell) or _why_no_way_in(item, cell):
         return why
     if _ends(cell) and not _is_of_ends(item) and uses(item) & BOOTED:
         return "the image switches itself off when its work is done: it never comes to ready"
@@ -83,9 +90,22 @@ def _why_not_foreign(item: pytest.Item, cell: Cell) -> str:
         return "the harness has not built this OS: nothing is known of what it should have"
     if uses(item) & SHARED_BOOT and cell.built.login is None:
         return "this OS has no login: its YAML's `login` gives cases their shell"
-    if "exact" in uses(item) and cell.built.parts.has_medium:
-        return "no exact time: a disk or CD answers when the host gets to it"
     return ""
+
+
+def _why_no_way_in(item: pytest.Item, cell: Cell) -> str:
+    """Return what of a case an image in another format than kernel and initrd does not let be done; empty if nothing.
+
+    Nothing is put into it that is not shipped: it has no probe, and a case's own variants are built without a medium.
+    """
+    parts = cell.built.parts
+    if "exact" in uses(item) and parts.has_medium:
+        return "no exact time: a disk or CD answers when the host gets to it"
+    if not _is_medium(cell):
+        return ""
+    if "shell" in uses(item):
+        return "no way in: this format boots as it is shipped, without the shell that cases bring"
+    return "a variant is built as kernel and initrd, which other cells boot" if "variant" in uses(item) else ""
 
 
 def is_torn(item: pytest.Item) -> bool:

@@ -31,6 +31,7 @@ SETTLE_S = 0.5  # how long a dying kernel may finish its words
 # not every shell's own poweroff is heeded by systemd
 FOREIGN_OFF = "systemctl poweroff || poweroff"
 BUTTON_S = 30.0  # for a system to power off once its button is pressed
+PRESS_S = 2.0  # until it is pressed again, where nothing shows that it was heard
 DRAIN_S = 10.0  # for what a machine that is off had said to be read
 LOOPBACK = "127.0.0.1"
 FIRST = "init"  # the first mark of every boot
@@ -203,11 +204,21 @@ class System:
                 self.wait_off(timeout)
         booted = self.image.milestones or any(mark.name in ("ready", "unready") for mark in self.milestones)
         if driver.poll() is None and booted and wall and self._told(driver.press):
-            driver.wait(BUTTON_S * self.options.timeout_multiplier)
+            self._wait_pressed(BUTTON_S * self.options.timeout_multiplier)
         clean = driver.poll() == 0
         driver.off()
         self._hear_out()
         return clean
+
+    def _wait_pressed(self, timeout: float) -> None:
+        """Wait until it is off. Ours listens from just after `ready` on: a press that was too early is repeated."""
+        downs, end = self.downs(), time.monotonic() + timeout
+        while not self.image.milestones and self.downs() <= downs and time.monotonic() < end:
+            if self.driver.wait(min(PRESS_S, timeout)) is not None:
+                return
+            if self.downs() <= downs:
+                self._told(self.driver.press)
+        self.driver.wait(max(0.0, end - time.monotonic()))
 
     def reboot(self) -> None:
         """Let the system restart itself; wait with ``after=len(system.milestones)`` taken before."""

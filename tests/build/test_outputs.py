@@ -38,11 +38,11 @@ def test_the_docs_list_the_formats() -> None:
     assert re.findall(r"^\| `([^`]+)`", table, re.MULTILINE) == outputs.names()
 
 
-@pytest.mark.parametrize("name", ["iso", "../tar", "kernel_initrd", "", "__init__"])
+@pytest.mark.parametrize("name", ["vhdx", "../tar", "kernel_initrd", "", "__init__", "_media"])
 def test_an_unknown_format_is_refused(name: str) -> None:
     with pytest.raises(UserError, match="unknown format") as caught:
         outputs.find(name)
-    assert "kernel+initrd, tar" in caught.value.hint
+    assert "iso, kernel+initrd, qcow2" in caught.value.hint
 
 
 def test_another_format_is_made_of_the_same_root(cache: Path, offline: Offline) -> None:

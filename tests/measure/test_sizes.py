@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -35,3 +36,19 @@ def test_of_what_has_no_manifest_no_part_is_known() -> None:
 @given(st.integers(1, 10**8), st.lists(st.integers(1, 10**8), min_size=1, max_size=20))
 def test_they_add_up(root: int, own: list[int]) -> None:
     assert sum(sizes(manifest(root, own)).values()) == 100 + root + 30
+
+
+@pytest.mark.parametrize("size", [300, 180, 7])
+def test_a_medium_has_more_in_it_or_is_compressed_as_a_whole(size: int) -> None:
+    made = {**manifest(50, [75, 25]), "holds": {"kernel": 100, "initrd": 80},
+            "files": [{"name": "disk.raw", "size": size, "shipped": True}]}  # fmt: skip
+    found = sizes(made)
+    assert sum(found.values()) == size
+    assert found.get("medium") == ({300: 120, 180: 0}.get(size))
+    if size == 300:
+        assert found == {"kernel": 100, "first stage": 30, "services/s0": 38, "services/s1": 12, "medium": 120}
+
+
+def test_of_a_format_without_a_kernel_the_components_are_the_whole() -> None:
+    made = {**manifest(50, [75, 25]), "files": [{"name": "root.tar", "size": 200, "shipped": True}]}
+    assert sizes(made) == {"services/s0": 150, "services/s1": 50}

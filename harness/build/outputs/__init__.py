@@ -5,19 +5,22 @@ A format's file is named as the format, with ``_`` for every other sign, and hol
 ``FORMAT``
     its name, as ``harness build --format`` takes it;
 ``make(parts, folder) -> OutputFiles``
-    which writes its files into `folder`, and says which of them are shipped and how they boot.
+    which writes its files into `folder`, and says which of them are shipped and how they boot;
+``loaders(arch)``
+    where it is not for every architecture, or has a boot loader in it: the packages that bring one, None for none.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
-from typing import Protocol, cast
+from typing import Literal, Protocol, cast
 
-from harness.arch import Arch
+from harness.arch import ARCHES, Arch
+from harness.build.media.loaders import NONE, Loaders
 from harness.build.root import Root
 from harness.errors import UserError
 
@@ -52,6 +55,7 @@ class OutputParts:
     first_stage: FirstStage
     probe: ProbeParts
     cmdline: str
+    loaders: Loaders = NONE
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,16 @@ class OutputFiles:
     root_size: int
     beside: tuple[str, ...] = ()
     boot: Mapping[str, str] = field(default_factory=dict)  # empty: nothing boots it as it is
+    holds: Mapping[str, int] | None = None  # bytes of kernel and initrd, where one file has both in it
+    firmware: Literal["uefi"] | None = None  # what must boot it, where a machine's own firmware cannot
+
+
+# what LinuxKit calls formats: one that boots by every firmware serves for those that are for one
+ALIASES = {
+    **dict.fromkeys(("iso-bios", "iso-efi", "iso-efi-initrd"), "iso"),
+    **dict.fromkeys(("raw-bios", "raw-efi", "aws"), "raw"),
+    **dict.fromkeys(("qcow2-bios", "qcow2-efi"), "qcow2"),
+}
 
 
 class Output(Protocol):
@@ -90,13 +104,33 @@ def names() -> list[str]:
 
 
 def find(name: str) -> Output:
-    """Return the format of that name. UserError when there is none."""
+    """Return the format of that name, or that one of LinuxKit's. UserError when there is none."""
+    name = ALIASES.get(name, name)
     file = module_name(name)
     if re.fullmatch("[a-z0-9][a-z0-9_]*", file) and Path(__file__).with_name(f"{file}.py").is_file():
         found = _load(file)
         if name == found.FORMAT:
             return found
     raise UserError(f"unknown format {name[:80]!r}", hint=f"one of: {', '.join(names())}")
+
+
+def loader_packages(name: str, arch: Arch | None) -> tuple[str, ...]:
+    """Return the packages of a format's boot loader. UserError where there is no such format, or not for `arch`."""
+    found = _packages(find(name), arch) if arch else ()
+    if found is None:
+        others = ", ".join(row.name for row in ARCHES.values() if exists(name, row))
+        raise UserError(f"there is no {name} for {arch.name if arch else ''}", hint=f"for {others} there is")
+    return found
+
+
+def exists(name: str, arch: Arch) -> bool:
+    """Say whether an architecture has a format. UserError where there is none of that name."""
+    return _packages(find(name), arch) is not None
+
+
+def _packages(output: Output, arch: Arch) -> tuple[str, ...] | None:
+    ask: Callable[[Arch], tuple[str, ...] | None] = getattr(output, "loaders", lambda _: ())
+    return ask(arch)
 
 
 def _load(file: str) -> Output:

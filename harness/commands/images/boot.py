@@ -9,6 +9,7 @@ from pathlib import Path
 
 from harness.build.settings import Settings
 from harness.commands.images.bootable import BootRequest, fitted, image_of, leave, power_off, put_data
+from harness.emulator.firmware import needed
 from harness.errors import ImageError, UserError
 from harness.image import Bootable, end_of
 from harness.launch import boot as started
@@ -70,7 +71,7 @@ def _check_end(image: Bootable, request: BootRequest) -> None:
 
 
 def _keep(folder: Path, machine: MachineSpec, image: Bootable) -> None:
-    if machine.qemu is None or not (machine.qemu.disks or image.parts.disk or image.parts.firmware):
+    if machine.qemu is None or not (machine.qemu.disks or image.parts.disk or needed(machine, image.parts)):
         raise UserError(
             f"{machine.name} has no disks to be kept",
             hint="--disk 64M, or `qemu: {disks: [64]}`, gives it one of 64 MiB",

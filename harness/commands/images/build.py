@@ -6,9 +6,11 @@ import json
 import os
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from harness.arch import parse_list
+from harness.build import outputs
 from harness.build.pipeline import Builder
 from harness.build.settings import Settings
 from harness.commands.specs import read_image
@@ -25,22 +27,35 @@ def build(
     arches: str,
     settings: Settings,
     *,
+    formats: Sequence[str] = (),
     output: Path | None = None,
     explain_size: bool = False,
     as_json: bool = False,
 ) -> int:
-    """Build the image that `images` (merged in order) describe for each of `arches`; print where it lies."""
+    """Build the image that `images` (merged in order) describe for each of `arches`, and print where it lies.
+
+    In each of `formats`, the settings' own when there are none; an architecture that has not one of them is named.
+    """
     if output is not None and output.exists() and not output.is_dir():
         raise UserError(f"{output} is a file", hint="-o names a folder: the images go to FOLDER/NAME-ARCH")
-    builder = Builder(settings, progress=progress)
-    built = builder.build_all(read_image(images, settings), parse_list(arches), read=output is not None)
+    spec, wanted = read_image(images, settings), parse_list(arches)
+    built: list[Image] = []
+    for name in dict.fromkeys(outputs.find(one).FORMAT for one in formats or (settings.format,)):
+        builder = Builder(replace(settings, format=name), progress=progress)
+        have = [arch for arch in wanted if outputs.exists(name, arch)]
+        if not have:
+            raise UserError(f"there is no {name} for {', '.join(one.name for one in wanted)}")
+        if lack := [arch.name for arch in wanted if arch not in have]:
+            progress(f"there is no {name} for {', '.join(lack)}")
+        built += builder.build_all(spec, have, read=output is not None)
     if output is not None:
         built = [_copy(image, output) for image in built]
     if as_json:
         print(json.dumps([row(image) for image in built], indent=1))
         return 0
     for image in built:
-        print(f"{image.name} {image.arch.name:7} {image.size / 1e6:6.1f} MB  {image.folder}")
+        kind = f"  {image.manifest['format']}" if formats else ""
+        print(f"{image.name} {image.arch.name:7} {image.size / 1e6:6.1f} MB{kind}  {image.folder}")
     if explain_size:
         from harness.build.explain import lines
 
@@ -57,8 +72,12 @@ def row(image: Image) -> dict[str, object]:
 
 
 def _copy(image: Image, output: Path) -> Image:
-    """Copy the image to OUTPUT/NAME-ARCH by one rename, replacing what an earlier build left there."""
-    final = output / f"{image.name}-{image.arch.name}"
+    """Copy the image to OUTPUT/NAME-ARCH by one rename, replacing what an earlier build left there.
+
+    One in another format than the usual has that behind its name, so that several lie side by side.
+    """
+    kind = image.manifest["format"]
+    final = output / "-".join([image.name, image.arch.name, *([] if kind == Settings.format else [kind])])
     scratch = output / f".{final.name}.{os.getpid()}"
     try:
         output.mkdir(parents=True, exist_ok=True)

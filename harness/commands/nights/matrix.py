@@ -174,6 +174,7 @@ def from_words(
     *,
     images: Sequence[str],
     machines: Sequence[str],
+    formats: Sequence[str] = (),
     settings: Settings,
     as_json: bool,
     **rest: Any,
@@ -186,7 +187,7 @@ def from_words(
             plan = DEFAULT_PLAN
         else:  # images of one's own: on the machines that are named, or on those of the shipped plan
             machines = machines or shipped.machines
-    wanted = Wanted(plan, tuple(images), tuple(machines), library=settings.library)
+    wanted = Wanted(plan, tuple(images), tuple(machines), library=settings.library, formats=tuple(formats))
     extra = words[1:] if words and not words[0].startswith("-") else words
     if second := next((word for word in extra if plan and word.endswith((".yml", ".yaml"))), None):
         raise UserError(f"{second} is a second plan", hint="one plan at a time; what stands behind -- goes to pytest")

@@ -26,6 +26,12 @@ class Qemu(Model):
     virtio: Literal["pci", "ccw", "device"] = Field(
         description="how its virtio devices are attached; the architecture's usual way unless said"
     )
+    firmware: Literal["own", "uefi"] = Field(
+        "own", description="what starts it: `uefi`, or what its type has: a BIOS, s390x's loader, or none at all"
+    )
+    medium: Literal["virtio", "nvme", "scsi", "sata", "usb"] = Field(
+        "virtio", description="what an image's disk is attached as; its CD too, where it is `usb`"
+    )
     network: bool = Field(True, description="it has a network card")
     rng: bool = Field(True, description="it has a source of random numbers")
     disks: tuple[Annotated[int, Field(ge=1, le=1 << 20)], ...] = Field(

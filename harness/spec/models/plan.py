@@ -35,6 +35,7 @@ class PlanImage(Model):
         "folder, the folder that a boot has left, or a shipped image's name"
     )
     machines: Strings = Field((), description="machines it boots on; all of the plan's when empty")
+    formats: Strings = Field((), description="formats it is built and booted in; the plan's when empty")
     budget: Budget = Field(default_factory=Budget, description="limits for this image")
     budgets: dict[str, Budget] = Field(
         default_factory=dict, description="limits by machine or architecture, over `budget`"
@@ -98,6 +99,11 @@ class Plan(Model):
     path: Path
     images: tuple[PlanImage, ...] = Field(description="the images")
     machines: Strings = Field(description="machines by name, or paths of machine files relative to the plan")
+    formats: Strings = Field(
+        (),
+        description="formats that the images are built and booted in, each a cell of its own; `kernel+initrd` when "
+        "empty. An architecture that has not one of them has no such cell",
+    )
     cases: tuple[LoosePath, ...] = Field(
         (), description="case files or folders, relative to the plan; all of the harness's when empty"
     )

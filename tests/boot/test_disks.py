@@ -47,6 +47,16 @@ def test_what_is_written_is_there_at_the_next_boot(minimal: Image, with_disks: M
     assert not list((tmp_path / "3").glob("*.raw")), "its own disks are gone with it"
 
 
+def test_disks_are_named_in_the_order_of_the_yaml(
+    images: Callable[[str], Image], machine: Callable[[str], MachineSpec], tmp_path: Path
+) -> None:
+    """On s390x alone could it be another: with six disks it was in 12 of 13 boots, before the guest put them in order."""
+    spec, sizes = machine("s390x").driven(disks=(1, 2, 3, 4, 5, 6)), "".join(f"{2048 * n}\n" for n in range(1, 7))
+    for number in range(2):
+        out = tmp_path / str(number)
+        assert run(images("s390x"), spec, out, "cat /sys/block/vd?/size", None) == sizes
+
+
 def test_a_kept_disk_never_loses_its_end(minimal: Image, with_disks: MachineSpec, tmp_path: Path) -> None:
     (tmp_path / "disk1.raw").write_bytes(bytes((1 << 20) - 1) + b"end\n")
     with boot(minimal, with_disks, BootOptions(mode="wall", out=tmp_path / "out", disks=tmp_path)):

@@ -50,7 +50,7 @@ def test_what_is_written_is_there_at_the_next_boot(minimal: Image, with_disks: M
 def test_disks_are_named_in_the_order_of_the_yaml(
     images: Callable[[str], Image], machine: Callable[[str], MachineSpec], tmp_path: Path
 ) -> None:
-    """On s390x alone could it be another: with six disks it was in 12 of 13 boots, before the guest put them in order."""
+    """On s390x alone could it be another: it was in 12 of 13 boots with six disks, before the guest saw to it."""
     spec, sizes = machine("s390x").driven(disks=(1, 2, 3, 4, 5, 6)), "".join(f"{2048 * n}\n" for n in range(1, 7))
     for number in range(2):
         out = tmp_path / str(number)

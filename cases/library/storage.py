@@ -48,6 +48,12 @@ def test_zram(shell):
     assert row[1] == "partition" and row[-1] == "100"
 
 
+@pytest.mark.needs("onboot/dm-crypt", "onboot/lvm", "onboot/mdadm", "onboot/verity")
+def test_device_nodes_are_made_without_complaint(shell):
+    """These four make their device nodes themselves, for no udev runs, and give each an owner."""
+    assert shell.run("grep 'not permitted' /var/log/onboot.*.log").text == ""
+
+
 @pytest.mark.needs("onboot/mdadm")
 def test_mdadm(shell):
     status = shell.run("cat /proc/mdstat", check=True).text

@@ -294,22 +294,8 @@ def _check(image: Bootable, machine: MachineSpec, options: BootOptions) -> None:
             f"{machine.name} has no firmware of its own that boots a disk or CD",
             hint="`firmware: uefi` in the OS's YAML, or its kernel and initrd beside the disk",
         )
-    if parts.kernel and firmware.needed(machine, parts) and not _is_efi(parts.kernel):
-        raise UserError(
-            f"a UEFI starts no packed kernel, and {machine.name} has one",
-            hint="harness build --format uki, or raw, makes what it boots",
-        )
     if parts.iso and not qemu.cd_drive(machine):
         raise UserError(f"{machine.name} has no CD drive", hint="a machine with PCI or channels, such as qemu-x86_64")
-
-
-def _is_efi(kernel: Path) -> bool:
-    """Say whether a kernel is a program for a UEFI (PE begins as DOS's programs did); one that is not there is not."""
-    try:
-        with kernel.open("rb") as file:
-            return file.read(2) == b"MZ"
-    except OSError:
-        return False
 
 
 def _blank(

@@ -94,7 +94,7 @@ def _unwaited(exact: BootRecord, wall: BootRecord) -> BootRecord:
     if not marks:
         return replace(wall, ready_us=None)
     first, zero = marks[0], 0.0
-    if not sent and first.guest_us is not None and first.host_s > 0:
+    if not sent and first.guest_us is not None and first.host_s:
         zero = _own_us(first) - first.guest_us * _own_us(first) / (first.host_s * 1e6)
     times = accumulate((max(0, round(_own_us(mark) - zero)) for mark in marks), max)
     found = tuple(replace(mark, guest_us=us, emulator_us=None) for mark, us in zip(marks, times, strict=True))
@@ -110,7 +110,7 @@ def _hosts(exact: BootRecord) -> Iterator[tuple[str, int]]:
     """
     sent = exact.foreign and exact.ready_clock == "emulator"
     times = [(mark.emulator_us if sent else mark.guest_us, mark) for mark in exact.milestones]
-    heard = {us: mark for us, mark in times if us is not None}
+    heard = dict(times)
     for one in phases(exact):
         end, start = heard.get(one.start_us + one.us), heard.get(one.start_us)
         before = [_own_us(mark) for mark in exact.milestones if start and mark.host_s < start.host_s]

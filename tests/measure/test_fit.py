@@ -57,7 +57,7 @@ def test_what_a_host_adds_is_allowed() -> None:
     assert misfits(exact, record(slowed(5, 2 * SLACK_US, "onboot/one done"), "wall")) != ()
 
 
-KERNEL = {"kernel": 1_000_000, "basic": 1_001_000}
+KERNEL = {"early": 500_000, "kernel": 1_000_000, "basic": 1_001_000}
 
 
 def two(us: int, host: float) -> BootRecord:
@@ -66,8 +66,8 @@ def two(us: int, host: float) -> BootRecord:
 
 
 def taking(us: float) -> BootRecord:
-    """A boot in wall time, as fast as it is counted up to the last stretch."""
-    return record({**KERNEL, "ready": round(1_001_000 + us)}, "wall", foreign=True)
+    """A boot in wall time, as fast as it is counted up to the last stretch but for what follows the kernel's start."""
+    return record({**KERNEL, "kernel": 800_000, "ready": round(1_001_000 + us)}, "wall", foreign=True)
 
 
 @pytest.mark.parametrize(
@@ -91,6 +91,29 @@ def test_to_ready_it_may_take_eight_times_as_much_as_the_kernel_explains() -> No
     most = FACTOR * 11_001_000 + SLACK_US - 1_001_000
     for late, found in ((0, 0), (1, 1)):
         assert len(misfits(exact, taking(most + late))) == found
+
+
+def test_to_ready_it_may_take_four_times_what_the_counted_boot_took_the_host() -> None:
+    exact = record({"kernel": 1_000_000, "one": 5_000_000, "ready": 9_000_000}, foreign=True)
+    most = round(TIMES * (BEFORE * 1e6 + 9_000_000 + 9_000_000) + SLACK_US)
+    for late, found in ((0, []), (1, ["ready"])):
+        wall = {"kernel": 10_000_000, "one": 44_000_000, "ready": most + late}
+        assert [one.partition(":")[0] for one in misfits(exact, record(wall, "wall", foreign=True))] == found
+
+
+def test_a_first_mark_that_was_heard_at_once_takes_nothing_off_the_others() -> None:
+    wall = record(slowed(5), "wall")
+    first = replace(wall.milestones[0], host_s=0.0)
+    said = misfits(record(EXACT, host=5), replace(wall, milestones=(first, *wall.milestones[1:])))
+    assert said[0].startswith("first stage: takes 3550 ms in wall time")
+
+
+def test_a_milestone_that_was_not_timed_when_it_was_counted_is_left_out() -> None:
+    exact = record({"kernel": 300_000, "ready": 700_000}, host=6, foreign=True)
+    screen = Milestone("screen", None, exact.milestones[-1].host_s)
+    exact = replace(exact, milestones=(exact.milestones[0], screen, exact.milestones[1]))
+    wall = record({"kernel": 1_800_000, "screen": 2_000_000, "ready": 4_200_000}, "wall", foreign=True)
+    assert misfits(exact, wall) == ()
 
 
 def waiting(made: BootRecord, waited: float) -> BootRecord:
@@ -148,10 +171,11 @@ def test_a_kernel_that_unpacks_itself_is_slowed_less_than_what_follows() -> None
 
 
 def test_a_step_that_only_wall_time_has_is_named() -> None:
-    more = {**slowed(5)}
+    more = {**slowed(50)}
     ready = more.pop("ready")
     more |= {"onboot/more start": ready - 2, "onboot/more done": ready - 1, "ready": ready}
-    assert misfits(record(EXACT, host=5), record(more, "wall"))[0].startswith("onboot/more: ")
+    said = misfits(record(EXACT, host=5), record(more, "wall"))[0]
+    assert said == "onboot/more: takes 3050 ms in wall time, and is not there when it is counted"
 
 
 def test_a_misfit_is_told_in_milliseconds() -> None:

@@ -38,7 +38,7 @@ def test_they_add_up(root: int, own: list[int]) -> None:
     assert sum(sizes(manifest(root, own)).values()) == 100 + root + 30
 
 
-@pytest.mark.parametrize("size", [300, 180, 7])
+@pytest.mark.parametrize("size", [300, 180, 179, 30, 7, 0])
 def test_a_medium_has_more_in_it_or_is_compressed_as_a_whole(size: int) -> None:
     made = {**manifest(50, [75, 25]), "holds": {"kernel": 100, "initrd": 80},
             "files": [{"name": "disk.raw", "size": size, "shipped": True}]}  # fmt: skip
@@ -47,6 +47,12 @@ def test_a_medium_has_more_in_it_or_is_compressed_as_a_whole(size: int) -> None:
     assert found.get("medium") == ({300: 120, 180: 0}.get(size))
     if size == 300:
         assert found == {"kernel": 100, "first stage": 30, "services/s0": 38, "services/s1": 12, "medium": 120}
+
+
+def test_of_nothing_nothing_is_shared() -> None:
+    made = {**manifest(0, []), "holds": {"kernel": 5, "initrd": 0}, "root": {"size": 0},
+            "files": [{"name": "d", "size": 4, "shipped": True}]}  # fmt: skip
+    assert sizes(made) == {"kernel": 4, "first stage": 0}
 
 
 def test_of_a_format_without_a_kernel_the_components_are_the_whole() -> None:

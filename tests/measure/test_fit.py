@@ -57,7 +57,7 @@ def test_what_a_host_adds_is_allowed() -> None:
     assert misfits(exact, record(slowed(5, 2 * SLACK_US, "onboot/one done"), "wall")) != ()
 
 
-KERNEL = {"early": 500_000, "kernel": 1_000_000, "basic": 1_001_000}
+KERNEL = {"early": 400_000, "kernel": 1_000_000, "basic": 1_001_000}
 
 
 def two(us: int, host: float) -> BootRecord:

@@ -224,18 +224,20 @@ SCRIPT = """\
 10 init-1 sched_process_exec: filename=/sbin/init pid=1 old_pid=1
 10 init-1 sched_process_fork: comm=init pid=1 child_comm=init child_pid=2
 10 init-1 switch init 1 init 2
+12 sh-6 console: harness: onboot/x start
 20 init-2 sched_process_exec: filename=/usr/bin/timeout pid=2 old_pid=2
 50 init-2 switch timeout 2 init 1
 60 sh-3 console: harness: services/a start
 60 init-1 sched_process_fork: comm=init pid=1 child_comm=init child_pid=4
 60 init-1 switch init 1 init 4
-65 init-4 sched_process_exec: filename=/usr/bin/wget pid=4 old_pid=4
+60 init-4 sched_process_exec: filename=/usr/bin/wget pid=4 old_pid=4
 75 init-4 sched_process_exec: filename=/usr/bin/sed pid=4 old_pid=4
+78 sh-5 console: harness: services/b start
 80 init-4 console: harness: ready counter=ff
 """
 
 
 def test_programs_by_which_init_asks_are_asking_once_a_service_has_started() -> None:
     spent = totals(stretches(events(trace(SCRIPT)), 80))
-    assert spent[ASKING] == 15, "from the program on"
+    assert spent[ASKING] == 20, "from the program on"
     assert sum(spent.values()) == 80

@@ -212,6 +212,13 @@ def test_where_the_whole_is_sure_no_phase_is_asked() -> None:
     assert (found.answer, found.first, found.mean_us) == ("worse", "", 5_000)
 
 
+@pytest.mark.parametrize(("asked", "answer"), [(4_999, "worse"), (5_000, "same")])
+def test_of_services_no_more_is_known_than_how_often_they_were_asked(asked: int, answer: str) -> None:
+    for turn, other in ((1, answer), (-1, answer.replace("worse", "better"))):
+        found = judge_boots(*boots((0,) * FEWEST, (5_000,) * FEWEST)[::turn], "arm64", asked)
+        assert (found.answer, found.asked_us) == (other, 5_000 if answer == "same" else 0)
+
+
 def test_what_evens_out_is_not_sure_while_its_first_phase_is_not() -> None:
     found = judge_boots(*boots((400, -400) * 2, (-400, 400) * 2), "arm64")
     assert (found.answer, found.certain, found.mean_us) == ("same", False, 0)

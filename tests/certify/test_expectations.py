@@ -333,3 +333,8 @@ def test_a_wrong_policy_is_told_before_any_evidence_is_looked_at(tmp_path: Path,
     with pytest.raises(UserError) as caught:
         command.run(tmp_path / "no evidence at all", command.VerifyRequest(policy=tmp_path / "ours.yml"))
     assert said in str(caught.value)
+
+
+@pytest.mark.parametrize("image", ["a" * 64, "minimal", None])
+def test_a_digest_and_a_name_are_no_file_to_be_read(image: str | None) -> None:
+    expect.look_up(expect.Expectations(image=image))

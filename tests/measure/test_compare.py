@@ -32,6 +32,17 @@ def test_the_whole_decides_and_who_has_most_of_it_is_named() -> None:
     assert (back.answer, back.culprit and back.culprit.owner) == ("better", "services/web")
 
 
+@pytest.mark.parametrize(("asked", "answer"), [((9_999, 0), "worse"), ((10_000, 0), "same"), ((0, 10_000), "same")])
+def test_what_was_asked_for_may_lie_before_its_figure_and_parts_are_told_as_ever(
+    asked: tuple[int, int], answer: str
+) -> None:
+    before, after = ({**BASE, "ready asked": us} for us in asked)
+    floors = Floors({"ready": 500, "total": 500, "drivers": 500})
+    found = compare(before, {**after, "total": 600_500, "ready": 510_500, "drivers": 85_000}, floors)
+    assert found.answer == answer
+    assert next(change for change in found.changes if change.figure == "drivers").counts
+
+
 @pytest.mark.parametrize("figure", [name for name in BASE if name not in ("total", "ready")])
 def test_no_part_decides(figure: str) -> None:
     for value in (0, 10**6):

@@ -39,7 +39,7 @@ CHECKED = "checked"  # what the files of an entry looked like to stat when they 
 # kinds whose key is the digest of their one file, SHA-256 or SHA-512 by its length
 DOWNLOADS = {"debs": "package.deb", "blobs": "blob"}
 ALGORITHMS = {64: "sha256", 128: "sha512"}  # by the digits of a digest
-KINDS = ("images", "roots", "layers", "oci-layers", "kernels", "kernel-index", *DOWNLOADS)
+KINDS = ("images", "roots", "layers", "oci-layers", "kernels", "kernel-index", "loaders", *DOWNLOADS)
 RECORDS = "resolved"
 
 

@@ -32,6 +32,7 @@ KINDS = (
     CacheKind("OCI layers", f"oci-layers/{KEY}"),
     CacheKind("kernels", f"kernels/{KEY}"),
     CacheKind("kernel-index", f"kernel-index/{KEY}"),
+    CacheKind("loaders", f"loaders/{KEY}"),
     CacheKind("leftovers", "tmp/[0-9]*-*"),
     CacheKind("crash reports", "crashes/crash-*.txt"),
     CacheKind("KVM verdict", "accel.json"),

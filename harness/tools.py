@@ -18,44 +18,39 @@ class Tool:
     version: tuple[str, ...] = ("--version",)
 
 
-TOOLS: dict[str, Tool] = {
-    tool.program: tool
-    for tool in (
-        Tool("apt-get", "apt", "resolving and downloading packages"),
-        Tool("apt-cache", "apt", "reading package records"),
-        Tool("tar2sqfs", "squashfs-tools-ng", "writing the root filesystem"),
-        Tool("rdsquashfs", "squashfs-tools-ng", "reading it back"),
-        Tool("depmod", "kmod", "the order of kernel modules"),
-        Tool("setpriv", "util-linux", "ending QEMU with its parent"),
-        Tool("unshare", "util-linux", "keeping a stranger's OS from this host's network"),
-        *(Tool(row.qemu, row.qemu_package, f"booting {row.name}") for row in ARCHES.values()),
-    )
-}
+def _by_program(*tools: Tool) -> dict[str, Tool]:
+    return {tool.program: tool for tool in tools}
+
+
+TOOLS = _by_program(
+    Tool("apt-get", "apt", "resolving and downloading packages"),
+    Tool("apt-cache", "apt", "reading package records"),
+    Tool("tar2sqfs", "squashfs-tools-ng", "writing the root filesystem"),
+    Tool("rdsquashfs", "squashfs-tools-ng", "reading it back"),
+    Tool("depmod", "kmod", "the order of kernel modules"),
+    Tool("setpriv", "util-linux", "ending QEMU with its parent"),
+    Tool("unshare", "util-linux", "keeping a stranger's OS from this host's network"),
+    *(Tool(row.qemu, row.qemu_package, f"booting {row.name}") for row in ARCHES.values()),
+)
 
 # only the formats that are disks and CDs need these
-FORMAT_TOOLS: dict[str, Tool] = {
-    tool.program: tool
-    for tool in (
-        Tool("mkfs.fat", "dosfstools", "formats that are disks and CDs", ("--help",)),
-        Tool("mcopy", "mtools", "formats that are disks and CDs"),
-        Tool("mmd", "mtools", "formats that are disks and CDs"),
-        Tool("sfdisk", "fdisk", "formats that are disks"),
-        Tool("grub-mkimage", "grub-common", "formats that are disks and CDs"),
-        Tool("xorriso", "xorriso", "formats that are CDs"),
-        Tool("qemu-img", "qemu-utils", "disks as qcow2 and vmdk"),
-    )
-}
+FORMAT_TOOLS = _by_program(
+    Tool("mkfs.fat", "dosfstools", "formats that are disks and CDs", ("--help",)),
+    Tool("mcopy", "mtools", "formats that are disks and CDs"),
+    Tool("mmd", "mtools", "formats that are disks and CDs"),
+    Tool("sfdisk", "fdisk", "formats that are disks"),
+    Tool("grub-mkimage", "grub-common", "formats that are disks and CDs"),
+    Tool("xorriso", "xorriso", "formats that are CDs"),
+    Tool("qemu-img", "qemu-utils", "disks as qcow2 and vmdk"),
+)
 
 # only the boards whose YAML says so need these
-BOARD_TOOLS: dict[str, Tool] = {
-    tool.program: tool
-    for tool in (
-        Tool("ipmitool", "ipmitool", "power by IPMI", ("-V",)),
-        Tool("snmpset", "snmp", "power by SNMP"),
-        Tool("snmpget", "snmp", "asking for the power by SNMP"),
-        Tool("dnsmasq", "dnsmasq-base", "serving images to boards"),
-    )
-}
+BOARD_TOOLS = _by_program(
+    Tool("ipmitool", "ipmitool", "power by IPMI", ("-V",)),
+    Tool("snmpset", "snmp", "power by SNMP"),
+    Tool("snmpget", "snmp", "asking for the power by SNMP"),
+    Tool("dnsmasq", "dnsmasq-base", "serving images to boards"),
+)
 
 
 def find(program: str) -> str | None:

@@ -23,7 +23,6 @@ MAX_DATABASE = 256 << 20
 MAX_PACKAGES = 50_000
 MAX_FIELD = 2_000  # letters of any one thing that is said of a package
 DPKG, DPKG_PARTS = "var/lib/dpkg/status", "var/lib/dpkg/status.d"  # the latter of images without dpkg itself
-APK = ("lib/apk/db/installed", "usr/lib/apk/db/installed")
 RPM = ("var/lib/rpm", "usr/lib/sysimage/rpm", "usr/share/rpm")
 RPM_SQLITE, RPM_OTHERS = "rpmdb.sqlite", ("Packages", "Packages.db")
 RELEASES = ("etc/os-release", "usr/lib/os-release")
@@ -73,7 +72,7 @@ def take(tree: Tree) -> Inventory:
     for path in _below(tree, DPKG_PARTS):
         if not path.endswith(".md5sums"):
             _read(tree, path, found, _debs)
-    for path in APK:
+    for path in languages.APK:
         _read(tree, path, found, _apks)
     for folder in RPM:
         _read(tree, f"{folder}/{RPM_SQLITE}", found, _rpms)

@@ -19,7 +19,7 @@ from harness.tree.tree import Slice, Tree, TreeNode
 
 MAX_METADATA = 4 << 20  # bytes of a file with metadata
 MAX_GO = 16 << 20  # bytes of what a Go program says of itself
-DPKG_LISTS, APK_DATABASES = "var/lib/dpkg/info/", ("lib/apk/db/installed", "usr/lib/apk/db/installed")
+DPKG_LISTS, APK = "var/lib/dpkg/info/", ("lib/apk/db/installed", "usr/lib/apk/db/installed")
 SYSTEM_INSTALLERS = ("debian", "rpm", "apk")  # in a dist-info's INSTALLER
 _PYTHON = re.compile(r"(?:.*/)?[^/]+\.(?:dist-info/METADATA|egg-info/PKG-INFO|egg-info)")
 _NODE = re.compile(r"(?:.*/)?node_modules/(?:@[^/]+/)?[^/@]+/package\.json")
@@ -97,7 +97,7 @@ def _owned(tree: Tree) -> frozenset[str]:
     for path, node in tree.nodes.items():
         if path.startswith(DPKG_LISTS) and path.endswith(".list") and node.content is not None:
             found.update(line.lstrip("/") for line in _text(node).splitlines())
-    for path in APK_DATABASES:
+    for path in APK:
         database = tree.get(path)
         folder = ""
         for line in _text(database).splitlines() if database is not None and database.content is not None else ():

@@ -69,7 +69,7 @@ class Builder:
         if settings.compression not in COMPRESSIONS:
             raise UserError(f"unknown compression {settings.compression!r}", hint=f"one of: {', '.join(COMPRESSIONS)}")
         self.settings, self._together = settings, Together(progress)
-        _loaders(settings.format, None)  # UserError where there is no such format
+        _format(settings.format)  # UserError where there is no such format
         self.progress = self._together.tell
         self.store = store or Store(settings.cache, self.progress)
         self.store.sweep()  # before this process is a user of the store itself
@@ -169,7 +169,7 @@ class Builder:
                 "components": [(name, component.digest) for name, component in inputs.components.items()],
                 "suite": self.settings.suite,
                 "packages": resolutions,
-                "loaders": [self.debian.resolve(names, inputs.arch).digest for names in [inputs.loaders] if names],
+                "loaders": self.debian.resolve(inputs.loaders, inputs.arch).digest if inputs.loaders else "",
                 "images": [inputs.images, inputs.layouts],
                 "compression": inputs.compression,
                 "format": inputs.format,
@@ -299,7 +299,8 @@ def _format(name: str) -> str:
     return outputs.find(name).FORMAT
 
 
-def _loaders(format_: str, arch: Arch | None) -> tuple[str, ...]:
+def _loaders(format_: str, arch: Arch) -> tuple[str, ...]:
+    """Return the packages of a format's boot loader, and load no format for the usual one, which has none."""
     if format_ == Settings.format:
         return ()
     from harness.build import outputs

@@ -23,6 +23,8 @@ _EXTERNAL_DATA = 1 << 2
 # says that the file is but the names of others.
 _VMDK = struct.Struct("<4sIIQ")
 _VMDK_MAGIC = b"KDMV"
+# What a descriptor names its backing file by, and up to which sector QEMU (block/vmdk.c, vmdk_parent_open) reads that.
+_VMDK_PARENT, _VMDK_DESCRIPTOR = b"parentFileNameHint", 21
 _VHD_MAGIC = b"conectix"  # of a footer, in the last sector; its size stands at byte 48
 _VHD_SIZE = struct.Struct(">48xQ")
 # Of an overlay: magic, version 3, backing file's name (at, length), bits of a cluster, size, no encryption, first-level
@@ -53,13 +55,13 @@ def disk_of(path: Path) -> DiskSnapshot:
     """Return the disk in a file; UserError when it cannot be read, or leads QEMU to other files of the host."""
     try:
         with path.open("rb") as stream:
-            head = stream.read(_FEATURES.size)
+            head = stream.read(_VMDK_DESCRIPTOR * _SECTOR)
             stream.seek(max(0, stream.seek(0, os.SEEK_END) - _SECTOR))
             tail = stream.read(_SECTOR)
     except OSError as error:
         raise UserError(f"cannot read the disk {path}: {error.strerror}") from None
     if head.startswith(_VMDK_MAGIC):
-        if len(head) < _VMDK.size or not _VMDK.unpack_from(head)[3]:
+        if len(head) < _VMDK.size or not _VMDK.unpack_from(head)[3] or _VMDK_PARENT in head:
             raise UserError(f"the disk {path} is not whole: it is a vmdk that names other files")
         return DiskSnapshot(path, "vmdk")
     if not head.startswith(_MAGIC):

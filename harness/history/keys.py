@@ -56,6 +56,9 @@ def images(rows: Iterable[tuple[str, str]]) -> list[str]:
 
 
 def pairs_of(rows: Iterable[CellResult]) -> list[tuple[str, CellResult]]:
-    """Return a run's cells, each with the name by which its image is known."""
+    """Return a run's cells, each with the name by which its image is known; other formats of one are others."""
+    from harness.run.results_model import labelled
+
     cells = list(rows)
-    return list(zip(images((row.path or row.image, row.machine) for row in cells), cells, strict=True))
+    names = images((labelled(row.path or row.image, row.format), row.machine) for row in cells)
+    return list(zip(names, cells, strict=True))

@@ -80,7 +80,7 @@ def _lines(results: Results, changed: Sequence[RunChange]) -> Iterator[str]:
     for row in results.cells:
         exact, wall, cases = row.boot.exact.ready, row.boot.wall.ready, row.cases
         gate = f", {row.gate.judged}" if row.gate else ""
-        cells = (row.image, row.machine, _figure(row.size and row.size / 1e6, 2), _figure(exact, 3),
+        cells = (row.label, row.machine, _figure(row.size and row.size / 1e6, 2), _figure(exact, 3),
                  _figure(wall, 0), cases.passed, cases.failed, cases.known, cases.skipped,
                  f"{row.status}{gate}")  # fmt: skip
         yield f"| {' | '.join(_plain(str(cell)) for cell in cells)} |"

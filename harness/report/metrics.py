@@ -58,7 +58,7 @@ def benchmark(found: Results) -> str:
 
 def _benchmarks(found: Results) -> Iterator[dict[str, str | float]]:
     for row in found.cells:
-        where = f"{row.image} on {row.machine}"
+        where = f"{row.label} on {row.machine}"
         for name, us in _exact(row).items():
             yield {"name": f"{where}: exact {name}", "unit": "ms", "value": us / 1e3}
         if row.boot.wall.ready is not None:
@@ -76,7 +76,7 @@ def _sizes(row: CellResult) -> Mapping[str, int]:
 
 
 def _labels(row: CellResult, **more: str) -> Labels:
-    return {"cell": row.id, "image": row.image, "machine": row.machine, "arch": row.arch, **more}
+    return {"cell": row.id, "image": row.label, "machine": row.machine, "arch": row.arch, **more}
 
 
 def _braces(labels: Labels) -> str:

@@ -71,6 +71,7 @@ class Cell:
         return {
             "id": self.id,
             "image": self.image,
+            "format": self.format,
             "machine": self.machine,
             "arch": self.arch,
             "problem": self.problem,

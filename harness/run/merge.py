@@ -135,10 +135,10 @@ def _images(parts: Sequence[HostPart]) -> Iterator[str]:
     seen: dict[tuple[str, str], tuple[dict[str, str], RunFolder]] = {}
     for part in parts:
         for row in part.rows:
-            key = (row.image, row.arch)
+            key = (row.label, row.arch)
             files, where = seen.setdefault(key, (row.files, part.folder)) if row.files else ({}, part.folder)
             if files and files != row.files:
-                yield f"{row.image} for {row.arch} is not the same in {where} and in {part.folder}"
+                yield f"{row.label} for {row.arch} is not the same in {where} and in {part.folder}"
 
 
 def _shards(parts: Sequence[HostPart], *, partial: bool) -> Iterator[str]:

@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from harness import files
+from harness.build.settings import Settings
 from harness.errors import UserError
 from harness.run import outcome
 from harness.run.outcome import LAB
@@ -178,6 +179,7 @@ def _no_cases() -> dict[str, int]:
 def _cell(row: Mapping[str, Any]) -> _Row:
     return {
         **{key: row[key] for key in ("id", "image", "machine", "arch", "budget")},
+        "format": row.get("format", Settings.format),
         "path": row.get("path", ""),
         **{key: row.get(key, empty) for key, empty in BUILT.items()},
         "boot": {"exact": {}, "wall": {}},

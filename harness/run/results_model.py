@@ -9,6 +9,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from harness.build.settings import Settings
+
 SCHEMA = 1
 PASSED, FAILED, NOT_RUN, INCOMPLETE = "passed", "failed", "not run", "incomplete"
 NOT_SELECTED = "not selected"
@@ -133,6 +135,11 @@ class CellGate(ResultModel):
     reasons: tuple[str, ...] = Field((), description="in words: which figures, or why nothing could be compared")
 
 
+def labelled(image: str, format_: str) -> str:
+    """Return an image's name or path, with its format where that is not the usual one: each is measured by itself."""
+    return image if format_ == Settings.format else f"{image} ({format_})"
+
+
 class CellResult(ResultModel):
     """One image on one machine. Figures are null as long as nothing measured them."""
 
@@ -147,6 +154,7 @@ class CellResult(ResultModel):
         description="path of that YAML within its project, by which the history knows the image; empty where it lies "
         "elsewhere",
     )
+    format: str = Field(Settings.format, description="what the image was built as ([formats.md](formats.md))")
     machine: str = Field("", description="the machine's name")
     arch: str = Field("", description="its architecture")
     size: Annotated[int | None, Field(json_schema_extra=_unit("bytes"))] = Field(
@@ -208,6 +216,11 @@ class CellResult(ResultModel):
         description="of the host as the boots saw it: `cores`, `load` (1 min), `cpu`, `machine`, `kernel`, `qemu` "
         "(version), `accelerator` and `accelerator_reason` of wall boots",
     )
+
+    @property
+    def label(self) -> str:
+        """The image as people tell it from the others of a run."""
+        return labelled(self.image, self.format)
 
 
 class SourceCommit(ResultModel):

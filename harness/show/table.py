@@ -41,7 +41,7 @@ def _status(row: CellResult) -> str:
 
 
 COLUMNS = {
-    "image": Column(lambda row: str(row.image), justify="left"),
+    "image": Column(lambda row: row.label, justify="left"),
     "machine": Column(lambda row: str(row.machine), justify="left"),
     "cell": Column(lambda row: str(row.id), justify="left"),
     "size MB": Column(lambda row: _figure(row.size, 1e6, 2)),

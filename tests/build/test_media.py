@@ -22,8 +22,10 @@ from harness.build.pipeline import Builder
 from harness.build.settings import Settings
 from harness.emulator.disk import disk_of
 from harness.errors import HostError, UserError
+from harness.history.keys import pairs_of
 from harness.run.cells import planned
 from harness.run.inputs import Wanted, read
+from harness.run.results_model import CellResult
 from harness.spec import load_image
 
 
@@ -103,10 +105,51 @@ def test_the_core_is_loaded_from_where_it_lies() -> None:
     assert grub.blocks(7, SECTOR + 1) == "($root)7+2"
 
 
+@pytest.mark.parametrize("cid", ["0", "1234567", "89abcdef"])
+def test_a_vmdks_identity_is_the_same_however_long_its_number_is(cid: str, tmp_path: Path) -> None:
+    path = tmp_path / "d"
+    text = f"# Disk DescriptorFile\nversion=1\nCID={cid}\nparentCID=ffffffff\n"
+    path.write_bytes(b"KDMV".ljust(SECTOR, b"\0") + text.encode().ljust(2 * SECTOR, b"\0") + b"data")
+    exchange.fix_cid(path)
+    fixed = path.read_bytes()
+    assert fixed[SECTOR:].rstrip(b"data").rstrip(b"\0").decode() == text.replace(f"\nCID={cid}\n", "\nCID=b007b007\n")
+    assert len(fixed) == 3 * SECTOR + 4 and fixed.endswith(b"\0data")
+    path.write_bytes(bytes(SECTOR))
+    with pytest.raises(HostError, match="without a descriptor"):
+        exchange.fix_cid(path)
+
+
+def test_words_are_the_kernels_and_not_grubs() -> None:
+    assert grub.config("/k", "/i", "a=$b;c {d}#e") == "linux /k 'a=$b;c' '{d}#e'\ninitrd /i\nboot\n"
+    for sign in "'\"\\":
+        with pytest.raises(UserError, match="GRUB does not hand"):
+            grub.config("/k", "/i", f"dyndbg={sign}x")
+
+
+@pytest.mark.parametrize(("length", "fits"), [(2047, False), (2047 - len(" console=ttyS0"), True)])
+def test_a_line_must_have_room_for_the_console_too(length: int, fits: bool, tmp_path: Path) -> None:
+    line = "x" * length
+    if fits:
+        assert _media.whole_line(line, ARCHES["x86_64"]) == f"{line} console=ttyS0"
+    else:
+        with pytest.raises(UserError, match="with the console that a medium needs"):
+            _media.whole_line(line, ARCHES["x86_64"])
+    assert _media.whole_line('a  "b  c" console=tty1', ARCHES["x86_64"]) == 'a  "b  c" console=tty1'
+
+
+def test_each_format_of_an_image_is_known_by_itself() -> None:
+    rows = [CellResult(id=name, image="a.yml", machine="m", format=name) for name in ("kernel+initrd", "raw", "iso")]
+    assert [name for name, _ in pairs_of(rows)] == ["a.yml", "a.yml (raw)", "a.yml (iso)"]
+    assert rows[1].label == "a.yml (raw)"
+
+
 def test_a_vmdk_that_names_other_files_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "d"
     path.write_bytes(struct.pack("<4sIIQ", b"KDMV", 3, 0, 8) + bytes(600))
     assert disk_of(path).format == "vmdk"
+    path.write_bytes(struct.pack("<4sIIQ", b"KDMV", 3, 0, 8) + bytes(10_000) + b'parentFileNameHint="/etc/shadow"')
+    with pytest.raises(UserError, match="names other files"):
+        disk_of(path)
     path.write_bytes(struct.pack("<4sIIQ", b"KDMV", 3, 0, 0) + bytes(600))
     with pytest.raises(UserError, match="names other files"):
         disk_of(path)
@@ -156,12 +199,14 @@ def without_outputs(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("arch", ARCHES)
 def test_every_format_is_read_by_others_and_is_the_same_twice(arch: str, without_outputs: Path) -> None:
     names = [name for name in outputs.names() if outputs.exists(name, ARCHES[arch])]
-    made = {}
+    made, kernels = {}, list((without_outputs / "kernels").rglob("kernel"))
+    times = [path.stat().st_mtime_ns for path in kernels]
     for name in names:
         image = Builder(Settings(format=name)).build(load_image([MINIMAL]), ARCHES[arch])
         again = Builder(Settings(format=name, cache=without_outputs)).build(load_image([MINIMAL]), ARCHES[arch])
         assert again.folder != image.folder and again.manifest == image.manifest, name
         made[name] = image
+    assert times and times == [path.stat().st_mtime_ns for path in kernels], "the cache is not written to"
     loaders = {row["name"] for row in made["raw"].manifest["packages"] if row["files"]}
     assert loaders & {"systemd-boot-efi", "grub-pc-bin", "grub-efi-arm64-bin"} == set(
         _media.loaders(ARCHES[arch]) or ()

@@ -11,7 +11,7 @@ import tarfile
 from pathlib import Path
 
 import pytest
-from conftest import Offline
+from offline import Offline
 
 from harness import paths
 from harness.build import outputs

@@ -6,6 +6,7 @@ itself under a UEFI: a GRUB that unpacks it stands in its place.
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,7 +61,9 @@ def write_esp(what: Bootables, loaders: Loaders, work: Path) -> Esp:
         return Esp(path, *_places(path, made))
     script = "search --file --set=root /kernel\n" + grub.config("/kernel", "/initrd", what.cmdline)
     program.write_bytes(grub.efi_program(loaders.folder(ARM64_GRUB), script, work))
-    write_fat(path, {name: program, "kernel": what.kernel, "initrd": what.initrd})
+    kernel = work / "kernel"
+    shutil.copyfile(what.kernel, kernel)  # for it gets another time, and the cache's keeps its own
+    write_fat(path, {name: program, "kernel": kernel, "initrd": what.initrd})
     return Esp(path)
 
 

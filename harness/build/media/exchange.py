@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import struct
 from pathlib import Path
 from uuid import UUID
@@ -11,7 +12,8 @@ from harness import proc
 from harness.build.media import EPOCH, MIB, SECTOR
 from harness.errors import HostError
 
-_CID, _FIXED_CID = b"CID=", b"b007b007"
+_DESCRIBES = b"# Disk DescriptorFile"
+_CID, _FIXED_CID = re.compile(rb"^CID=[0-9a-f]{1,8}$", re.MULTILINE), b"CID=b007b007"
 _DESCRIPTOR = 64 << 10  # bytes from the beginning within which a vmdk's descriptor lies
 _SINCE_2000 = 946_684_800
 # Microsoft's Virtual Hard Disk Image Format Specification 1.0, "Hard Disk Footer Format"
@@ -29,12 +31,23 @@ def qcow2(raw: Path, out: Path) -> None:
 def vmdk(raw: Path, out: Path) -> None:
     """Write a streamOptimized vmdk, as import into a cloud or an OVA takes it."""
     proc.run(["qemu-img", "convert", "-f", "raw", "-O", "vmdk", "-o", "subformat=streamOptimized", str(raw), str(out)])
-    with out.open("r+b") as file:
-        at = file.read(_DESCRIPTOR).find(_CID)
-        if at < 0:
+    fix_cid(out)
+
+
+def fix_cid(path: Path) -> None:
+    """Give a vmdk, whose descriptor lies at its beginning, an identity that is the same each time.
+
+    QEMU's has as many digits as its number needs: the text after it moves, into the zeros that end it.
+    """
+    with path.open("r+b") as file:
+        head = file.read(_DESCRIPTOR)
+        start = head.find(_DESCRIBES)
+        text = head[start : head.find(b"\0", start)]
+        fixed, count = _CID.subn(_FIXED_CID, text)
+        if start < 0 or count != 1:
             raise HostError("qemu-img has written a vmdk without a descriptor at its beginning")
-        file.seek(at + len(_CID))
-        file.write(_FIXED_CID)
+        file.seek(start)
+        file.write(fixed)
 
 
 def vhd(raw: Path, out: Path) -> None:

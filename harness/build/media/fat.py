@@ -16,7 +16,10 @@ _OVERHEAD = 600 << 10  # tables, the root's folder, and a cluster for each folde
 
 
 def write_fat(path: Path, files: Mapping[str, Path]) -> None:
-    """Write a file system of whole MiB that holds `files`, by their paths in it. HostError without the two tools."""
+    """Write a file system of whole MiB that holds `files`, by their paths in it, whose times are set to EPOCH.
+
+    HostError without the two tools.
+    """
     size = sum(file.stat().st_size for file in files.values())
     with path.open("wb") as out:
         out.truncate(-(-(size + size // 100 + _OVERHEAD) // MIB) * MIB)

@@ -12,10 +12,7 @@ from harness.build.media import SECTOR
 
 START = 2048  # the first partition's first sector: aligned to a MiB, as every tool has it
 TAIL = 2048  # sectors after the last partition, in which the table's copy lies
-ESP, BIOS_BOOT, LINUX = (
-    "C12A7328-F81F-11D2-BA4B-00A0C93EC93B", "21686148-6449-6E6F-744E-656564454649",
-    "0FC63DAF-8483-4772-8E79-3D69D8477DE4",
-)  # fmt: skip
+ESP, BIOS_BOOT = "C12A7328-F81F-11D2-BA4B-00A0C93EC93B", "21686148-6449-6E6F-744E-656564454649"
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from harness import proc
 from harness.build.media import SECTOR
+from harness.errors import UserError
 
 CORE_START = 64  # the sector where the core lies on a disk, in a partition of its own
 CORE_SECTORS = 1984
@@ -21,6 +22,7 @@ _BIOS_DRIVE = 0xFF  # the one that the BIOS booted
 _NO_CHECK = b"\x90\x90"
 _NEXT = struct.Struct("<QHH")  # a list's last entry in the core's first sector: first sector, how many, segment
 _SEGMENT = 0x820
+_ALTERED = frozenset("'\"\\")  # grub-core/lib/cmdline.c
 
 
 def bios_core(modules: Path, config: str, format_: str, work: Path) -> bytes:
@@ -42,8 +44,18 @@ def _made(modules: Path, config: str, format_: str, names: tuple[str, ...], work
 
 
 def config(kernel: str, initrd: str, cmdline: str) -> str:
-    """Return the configuration that boots at once; GRUB's first parser runs it, which knows no `if`."""
-    return f"linux {kernel} {cmdline}\ninitrd {initrd}\nboot\n"
+    """Return the configuration that boots at once; GRUB's first parser runs it, which knows no `if`.
+
+    UserError for a command line that GRUB would hand on otherwise: it puts a backslash before what `_ALTERED` has.
+    """
+    if found := _ALTERED & set(cmdline):
+        raise UserError(
+            f"GRUB does not hand {' '.join(sorted(found))} on to the kernel as it is",
+            hint="leave it out of `kernel: {cmdline: …}`, or build a format without GRUB",
+        )
+    # in quotes, or `;`, `$` and others of the words would be GRUB's own
+    words = " ".join(f"'{word}'" for word in cmdline.split())
+    return f"linux {kernel} {words}\ninitrd {initrd}\nboot\n"
 
 
 def blocks(at: int, size: int) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import struct
 
 from harness.build.media import MIB, SECTOR
-from harness.errors import HostError
+from harness.errors import HostError, UserError
 
 _LOADED_AT = 0x10000  # where the kernel begins in memory, and what of the file is left out for it
 _INITRD, _MOST_CMDLINE, _CMDLINE = 0x10408, 0x10430, 0x10480  # in the file: initrd (address, size); its limit; the line
@@ -26,13 +26,20 @@ _TABLE, _DATA = 2056, 4096  # sectors: of the map, and of the kernel
 
 
 def flat(kernel: bytes, initrd: bytes, cmdline: str) -> bytes:
-    """Return kernel, command line and initrd as one file that is loaded as it is. HostError: no kernel of s390x's."""
+    """Return kernel, command line and initrd as one file that is loaded as it is.
+
+    HostError: no kernel of s390x's; UserError: the line is too long for this one.
+    """
     if kernel[8 : 8 + len(_FILE_START)] != _FILE_START:
         raise HostError("the kernel's file does not begin as one of s390x does", hint="another version of the package")
     made = bytearray(kernel)
     line = cmdline.encode() + b"\0"
     (most,) = struct.unpack_from(">Q", kernel, _MOST_CMDLINE)
-    assert len(line) <= (most or _OLD_MOST), "lint refuses longer ones"
+    most = (most or _OLD_MOST) - 1  # a NUL ends it
+    if len(line) - 1 > most:
+        raise UserError(
+            f"the kernel's command line has {len(line) - 1} bytes", hint=f"at most {most}: this kernel's own"
+        )
     at = -(-len(kernel) // _PAGE) * _PAGE
     struct.pack_into(">Q", made, 0, _PSW)
     struct.pack_into(">QQ", made, _INITRD, at, len(initrd))

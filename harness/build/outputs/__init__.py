@@ -114,12 +114,12 @@ def find(name: str) -> Output:
     raise UserError(f"unknown format {name[:80]!r}", hint=f"one of: {', '.join(names())}")
 
 
-def loader_packages(name: str, arch: Arch | None) -> tuple[str, ...]:
+def loader_packages(name: str, arch: Arch) -> tuple[str, ...]:
     """Return the packages of a format's boot loader. UserError where there is no such format, or not for `arch`."""
-    found = _packages(find(name), arch) if arch else ()
+    found = _packages(find(name), arch)
     if found is None:
         others = ", ".join(row.name for row in ARCHES.values() if exists(name, row))
-        raise UserError(f"there is no {name} for {arch.name if arch else ''}", hint=f"for {others} there is")
+        raise UserError(f"there is no {name} for {arch.name}", hint=f"for {others} there is")
     return found
 
 

@@ -13,6 +13,8 @@ from harness.build.media.disk import write_disk
 from harness.build.media.esp import Bootables
 from harness.build.media.loaders import ARM64_GRUB, BIOS_GRUB, STUB, Loaders
 from harness.build.outputs import OutputFiles, OutputParts
+from harness.errors import UserError
+from harness.spec.rules.characters import kernel_line
 
 _PACKAGES: Mapping[str, tuple[str, ...]] = {"stub": (STUB,), "grub": (ARM64_GRUB,), "map": ()}
 OS_RELEASE = ("etc/os-release", "usr/lib/os-release")
@@ -41,15 +43,25 @@ def make(parts: OutputParts, path: Path, writer: Writer, boots_as: str) -> Outpu
 
 
 def bootables(parts: OutputParts, work: Path) -> Bootables:
-    """Write the initrd into `work` and return all that boots; without a console of its own the architecture's is."""
+    """Write the initrd into `work` and return all that boots."""
     stage, initrd = parts.first_stage, work / "initrd"
     formats.initrd(initrd, parts.arch, stage.modules, parts.root.squashfs, stage.ucode, bare=stage.bare)
-    words = parts.cmdline.split()
-    console = [] if any(word.startswith("console=") for word in words) else [f"console={parts.arch.console}"]
     tree = parts.root.tree
     nodes = (tree.get(tree.resolve(one)) for one in OS_RELEASE)
     release = next((node.content.read().decode("utf-8", "replace") for node in nodes if node and node.content), "")
-    return Bootables(parts.arch, parts.kernel, initrd, " ".join([*words, *console]), release)
+    return Bootables(parts.arch, parts.kernel, initrd, whole_line(parts.cmdline, parts.arch), release)
+
+
+def whole_line(own: str, arch: Arch) -> str:
+    """Return an image's kernel command line, with the architecture's console unless it names one.
+
+    UserError when that is longer than the kernel takes.
+    """
+    named = any(word.startswith("console=") for word in own.split())
+    line = own if named else f"{own} console={arch.console}".strip()
+    if (fault := kernel_line(line, [arch])) is not None:
+        raise UserError(f"{fault.what}, with the console that a medium needs", hint=fault.expected)
+    return line
 
 
 def exchanged(convert: Callable[[Path, Path], None]) -> Writer:

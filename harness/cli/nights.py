@@ -52,7 +52,7 @@ def matrix(
       harness matrix nightly.yml --results out --deadline 06:30
       harness matrix nightly.yml --results out --resume
       harness matrix --image default -k root -- -x
-      harness matrix --image minimal --format raw,iso
+      harness matrix cases/formats.yml --format iso
       harness matrix --explain --against latest-baseline
     """
     from datetime import datetime

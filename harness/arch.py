@@ -16,7 +16,8 @@ class MachineType:
 
     ``uefi`` is what the descriptors of UEFIs call it, empty where it has none; ``boots_disks``: a firmware of QEMU's
     own boots a disk or CD on it; ``cd`` is the drive of a CD that any OS of the machine has a driver for, as devices;
-    ``firmware`` is what QEMU loads on it whatever it boots, by the names of the files.
+    ``firmware`` is what QEMU loads on it whatever it boots, by the names of the files; ``screen`` the device that
+    gives it a screen which its firmware draws on, empty where there is none.
     """
 
     name: str
@@ -24,6 +25,7 @@ class MachineType:
     boots_disks: bool = False
     cd: tuple[str, ...] = ()
     firmware: tuple[str, ...] = ()
+    screen: str = ""
 
 
 @dataclass(frozen=True)
@@ -91,8 +93,8 @@ ARCHES: dict[str, Arch] = {
             cmdline_size=2048,
             oci_variants=("", "v1"),
             machine_types=(
-                MachineType("q35", uefi="pc-q35-any", boots_disks=True, cd=("ide-cd",), firmware=_PC),
-                MachineType("pc", uefi="pc-i440fx-any", boots_disks=True, cd=("ide-cd",), firmware=_PC),
+                MachineType("q35", uefi="pc-q35-any", boots_disks=True, cd=("ide-cd",), firmware=_PC, screen="VGA"),
+                MachineType("pc", uefi="pc-i440fx-any", boots_disks=True, cd=("ide-cd",), firmware=_PC, screen="VGA"),
                 MachineType("microvm", firmware=("bios-microvm.bin",)),
             ),
             uefi="x86_64",
@@ -124,7 +126,7 @@ ARCHES: dict[str, Arch] = {
             kvm_host="aarch64",
             cmdline_size=2048,
             oci_variants=("", "v8"),
-            machine_types=(MachineType("virt", uefi="virt-any"),),
+            machine_types=(MachineType("virt", uefi="virt-any", screen="ramfb"),),
             uefi="aarch64",
             uefi_package="qemu-efi-aarch64",
             uefi_boot="aa64",

@@ -153,6 +153,10 @@ class BoardDriver:
         """Return nothing: all that a board says is on its console."""
         return ""
 
+    def screen(self) -> Path | None:
+        """Return None: nobody looks at a board's screen."""
+        return None
+
     def press(self) -> bool:
         """Return False: a board's power is cut."""
         return False

@@ -82,6 +82,7 @@ class Launch:
     seed: int = 1
     forwards: tuple[tuple[int, int], ...] = ()
     frames: Path | None = None  # where QEMU writes down what the guest sends, by its own clock; None: nowhere
+    screen: str = ""  # the device that gives it a screen
 
 
 # How a person repeats a boot by hand: the console on the terminal, nobody at the other ends.
@@ -197,6 +198,7 @@ def argv(launch: Launch, channels: Channels) -> list[str]:
     words += [*_chardev("qmp", channels.qmp), "-mon", "chardev=qmp,mode=control"] if channels.qmp else []
     words += _flash(launch.firmware) if launch.firmware else []
     words += _devices(launch, channels.probe)
+    words += _device(launch.screen) if launch.screen else []
     words += ["-kernel", str(launch.kernel)] if launch.kernel else []
     words += ["-initrd", str(launch.initrd)] if launch.initrd else []
     words += ["-append", launch.cmdline] if launch.kernel else []

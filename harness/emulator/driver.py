@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from harness import proc
 from harness.child import QemuProcess
-from harness.emulator import accel, firmware
+from harness.emulator import accel, firmware, screen
 from harness.emulator import argv as qemu
 from harness.emulator.accel import Choice
 from harness.emulator.argv import BY_HAND, Launch, emulated
@@ -23,7 +23,7 @@ from harness.emulator.disk import DiskSnapshot, disk_of, make_overlay, overlay_n
 from harness.emulator.inputs import inputs
 from harness.emulator.qmp import Qmp
 from harness.emulator.running import FRAMES, Running, run_qemu, sweep
-from harness.errors import HostError, MachineError, UserError
+from harness.errors import HarnessError, HostError, MachineError, UserError
 from harness.image import Bootable
 from harness.spec.models.machine import MachineSpec
 from harness.system import host
@@ -114,6 +114,16 @@ class QemuDriver:
         """Return what QEMU said."""
         said = self.process.words()
         return f"QEMU said: {said}" if said else ""
+
+    def screen(self) -> Path | None:
+        """Return a picture of the machine's screen; where it has none, of the same boot on a machine that has one."""
+        out, running = self.options.out, self.running.qmp
+        with self._turn:
+            found = screen.take(running, out / screen.FILE) if running else None
+        try:
+            return found or screen.boot(self.launch, out, patience=self.options.timeout_multiplier)
+        except (HarnessError, OSError):
+            return None  # it is beside a message that tells of something else
 
     def press(self) -> bool:
         """Press the machine's power button."""

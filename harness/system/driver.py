@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol
 
 from harness.image import OWN_INIT, Bootable
@@ -100,6 +101,9 @@ class Driver(Protocol):
 
     def words(self) -> str:
         """Return what the machine itself, not its image, has said last, in one sentence; empty when nothing."""
+
+    def screen(self) -> Path | None:
+        """Return a picture of what its image shows on a screen, made once more if need be; None where there is none."""
 
     def press(self) -> bool:
         """Press the power button, which the image may heed; say whether there is one."""

@@ -334,17 +334,20 @@ class System:
         heard = self.listener.heard_s
         if self.driver.awaited and not self.milestones:
             return self.error(MachineError, f"no {what} within {limit:g} s: {self.driver.awaited}")
+        shown = self.driver.screen() if self.image.milestones and not self.milestones else None
+        picture = f"its screen: {shown}" if shown else ""
         if heard is None:
             return self.error(
                 ImageError,
                 f"no {what}: nothing was heard for {limit:g} s",
+                details=picture,
                 hint=f"is {self.machine.console} this machine's console, and the kernel one for {self.machine.arch}?",
             )
         silent = max(0.0, self.driver.clock() - heard)
         return self.error(
             ImageError,
             f"no {what} within {limit:g} s{self._where()}; nothing was heard for the last {silent:.1f} s",
-            details=self.listener.finder.awaited,
+            details="\n".join(filter(None, [self.listener.finder.awaited, picture])),
         )
 
     def _failure(self) -> HarnessError:

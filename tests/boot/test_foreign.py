@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import struct
 import subprocess
 import sys
 from collections.abc import Callable
@@ -190,19 +191,36 @@ SECTOR = bytes.fromhex(
 )
 
 
+def on_a_disk(folder: Path, sector: bytes) -> tuple[ForeignImage, bytes]:
+    """An OS that is a boot sector, and its disk's bytes."""
+    disk = sector + b"\0" * (510 - len(sector)) + b"\x55\xaa" + b"\0" * (4095 * 512)
+    (folder / "disk.img").write_bytes(disk)
+    text = "os: {name: sector, arch: x86_64}\ndisk: disk.img\nmilestones: [{name: ready, pattern: 'says login:'}]\n"
+    return ForeignImage(load_os(written(folder, text))), disk
+
+
 def test_the_firmware_boots_a_disk_and_nothing_is_written_to_it(tmp_path: Path) -> None:
-    disk = SECTOR + b"sector says login:\0"
-    disk += b"\0" * (510 - len(disk)) + b"\x55\xaa"
-    disk += b"\0" * (4095 * 512)
-    (tmp_path / "disk.img").write_bytes(disk)
-    yaml = written(
-        tmp_path,
-        "os: {name: sector, arch: x86_64}\ndisk: disk.img\nmilestones: [{name: ready, pattern: 'says login:'}]\n",
-    )
+    image, disk = on_a_disk(tmp_path, SECTOR + b"sector says login:\0")
     options = BootOptions(mode="wall", out=tmp_path / "out")
-    with boot(ForeignImage(load_os(yaml)), load_machine("qemu-x86_64"), options) as system:
+    with boot(image, load_machine("qemu-x86_64"), options) as system:
         assert system.wait_ready().guest_us is None
     assert (tmp_path / "disk.img").read_bytes() == disk
+
+
+# Draws in the BIOS's mode 13h, and says nothing on any port.
+DRAWING = bytes.fromhex("b81300 cd10 f4 ebfd")
+
+
+def test_what_an_os_shows_on_a_screen_alone_is_beside_the_message(tmp_path: Path) -> None:
+    image, _ = on_a_disk(tmp_path, DRAWING)
+    options, picture = BootOptions(mode="wall", out=tmp_path / "out"), tmp_path / "out/screen.png"
+    with (
+        boot(image, load_machine("qemu-x86_64"), options) as system,
+        pytest.raises(ImageError, match=f"its screen: {picture}"),
+    ):
+        system.wait_ready(timeout=1)
+    width, height = struct.unpack(">II", picture.read_bytes()[16:24])
+    assert (width, height) == (640, 400)  # text, as the firmware shows it, is 720 wide
 
 
 def test_a_machine_without_a_firmware_of_its_own_says_so(tmp_path: Path) -> None:

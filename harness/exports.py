@@ -22,11 +22,12 @@ class DownloadKind:
     kind: str
     file: str
     suffix: str
+    mode: int  # a registry's may be a private one's
 
 
 KINDS = (
-    DownloadKind("packages", "debs", DOWNLOADS["debs"], ".deb"),
-    DownloadKind("blobs", "blobs", DOWNLOADS["blobs"], ".blob"),
+    DownloadKind("packages", "debs", DOWNLOADS["debs"], ".deb", 0o666),
+    DownloadKind("blobs", "blobs", DOWNLOADS["blobs"], ".blob", 0o600),
 )
 
 
@@ -51,6 +52,7 @@ def _export(store: Store, folder: Path, one: DownloadKind) -> int:
                 continue  # damaged: it has been named and thrown away
             scratch = target.with_name(f".{target.name}.{os.getpid()}")
             try:
+                scratch.touch(one.mode)
                 shutil.copyfile(path, scratch)
                 scratch.replace(target)
             finally:

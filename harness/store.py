@@ -203,7 +203,7 @@ class Store:
         """Keep a JSON-like value, an answer of a mirror or registry, with its digest."""
         path = self._private() / RECORDS / f"{key}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
-        files.write_json(path, {"sha256": digest_of(value), "value": value})
+        files.write_json(path, {"sha256": digest_of(value), "value": value}, mode=0o600)
 
     def recall(self, key: str) -> Any:
         """Return the value that was kept for `key`; None when there is none, or it is damaged."""
@@ -335,9 +335,9 @@ class Store:
             if final.is_dir():
                 self._throw_away(final)
             # what a killed maker leaves here is swept by `sweep`
+            # (made for its user alone, and so it stays, wherever the cache lies: see `_private`)
             work = Path(tempfile.mkdtemp(prefix=f"{os.getpid()}-{kind}-", dir=scratch))
             try:
-                work.chmod(0o755)
                 maker(work)
                 if kind not in DOWNLOADS:  # those have been compared with their key as they came
                     seal(work)

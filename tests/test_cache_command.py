@@ -41,6 +41,8 @@ def test_blobs_too(filled: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         (tmp_path / "cache/blobs" / digest).mkdir(parents=True)
         (tmp_path / "cache/blobs" / digest / "blob").write_bytes(b"a blob")
     cache("export", tmp_path / "out")
+    modes = {path.suffix: path.stat().st_mode & 0o077 for path in (tmp_path / "out").iterdir()}
+    assert modes[".blob"] == 0 and modes[".deb"] != 0, "a private registry's blobs are its user's alone"
     monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "other"))
     assert cache("import", tmp_path / "out") == 0
     for digest in digests:

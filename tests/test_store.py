@@ -184,3 +184,11 @@ def test_a_new_store_is_its_users_alone(tmp_path: Path) -> None:
     store = Store(tmp_path / "new" / "cache")
     store.make("images", "0" * 64, lambda folder: (folder / "file").write_text("private"))
     assert (tmp_path / "new" / "cache").stat().st_mode & 0o777 == 0o700
+
+
+def test_what_lies_in_a_store_that_others_may_enter_is_its_users_alone(tmp_path: Path) -> None:
+    (tmp_path / "open").mkdir(mode=0o755)
+    store = Store(tmp_path / "open")
+    made = store.make("blobs", "0" * 64, lambda folder: (folder / "blob").write_text("private"))
+    store.remember("key", ["a registry's answer"])
+    assert [path.stat().st_mode & 0o077 for path in (made, store.root / "resolved/key.json")] == [0, 0]

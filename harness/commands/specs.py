@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from harness.build.settings import Settings
 from harness.errors import UserError
@@ -11,7 +11,7 @@ from harness.spec import load_image
 from harness.spec.models.foreign import OsSpec
 from harness.spec.models.image import ImageSpec
 from harness.spec.named import image_named
-from harness.spec.rules.references import source_note
+from harness.spec.rules.references import kind_of, source_note
 
 
 def read_image(name: str | Sequence[str], settings: Settings) -> ImageSpec:
@@ -32,7 +32,23 @@ def tell(spec: ImageSpec | OsSpec) -> None:
     for one in spec.substitutions:
         progress(str(one))
     if isinstance(spec, ImageSpec):
-        folders = [path.parent for path in spec.sources]
-        for file in spec.files:
-            if file.source and (note := source_note(file.source, spec.sources[0], folders)):
-                progress(f"files: {file.path}: {note}")
+        for path, note in _from_elsewhere(spec):
+            progress(f"files: {path}: {note}")
+
+
+def _from_elsewhere(spec: ImageSpec) -> Iterator[tuple[str, str]]:
+    """Yield the paths of an image's files that lie outside of its YAML's folder, and where each was found."""
+    folders = [path.parent for path in spec.sources]
+    for file in spec.files:
+        if file.source and (note := source_note(file.source, spec.sources[0], folders)):
+            yield file.path, note
+
+
+def private_part(spec: ImageSpec) -> str:
+    """Return what of an image may not be for everybody's eyes; empty where nothing is.
+
+    Files of the host from elsewhere than beside its YAML, and OCI images: whether a registry would give one to anybody
+    is not known.
+    """
+    image = next((one for one in spec.references if kind_of(one) == "oci"), "")
+    return next((path for path, _ in _from_elsewhere(spec)), "") or image

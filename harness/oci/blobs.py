@@ -35,7 +35,7 @@ class Receiver:
 
     def __init__(self, wanted: Descriptor, path: Path, alive: Callable[[], None]) -> None:
         self.wanted, self._alive = wanted, alive
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._stream = path.open("a+b")
         self.have = 0
         self._hash = hashlib.new(wanted.algorithm)

@@ -16,6 +16,8 @@ from harness.arch import by_name
 from harness.build.explain import lines
 from harness.build.pipeline import Builder
 from harness.build.settings import Settings
+from harness.commands.images.build import build as build_command
+from harness.commands.specs import private_part
 from harness.errors import EXIT_IMAGE, EXIT_USER, UserError
 from harness.image import Image
 from harness.spec import load_image
@@ -46,6 +48,30 @@ def files_of(image: Image) -> dict[str, int]:
     """The container's files and their sizes."""
     rows = next(row for row in image.manifest["components"] if row["section"] == "services")["files"]
     return {path.split("/", 4)[-1]: size for path, size, _ in rows}
+
+
+PLAIN = "kernel: {image: kernel}\ninit: [init]\n"
+
+
+def modes(folder: Path) -> set[int]:
+    return {path.stat().st_mode & 0o077 for path in (folder, *folder.rglob("*"))}
+
+
+@pytest.mark.parametrize("private", [True, False])
+def test_a_copy_that_has_an_oci_image_is_its_users_alone(yaml: Path, tmp_path: Path, private: bool) -> None:
+    if not private:
+        yaml.write_text(PLAIN)
+    assert build_command([str(yaml)], "arm64", Settings(), output=tmp_path / "out") == 0
+    assert (modes(tmp_path / "out/image-arm64") == {0}) == private
+
+
+@pytest.mark.parametrize(("source", "private"), [("../elsewhere", "etc/x"), ("beside", "")])
+def test_a_file_from_elsewhere_makes_an_image_private(tmp_path: Path, source: str, private: str) -> None:
+    path = tmp_path / "folder/image.yml"
+    path.parent.mkdir()
+    (path.parent / source).write_text("of the host")
+    path.write_text(f"{PLAIN}files: [{{path: etc/x, source: {source}}}]\n")
+    assert private_part(load_image([path])) == private
 
 
 def test_its_layers_make_the_container_and_the_manifest_names_them(yaml: Path) -> None:

@@ -13,7 +13,7 @@ from harness.arch import parse_list
 from harness.build import outputs
 from harness.build.pipeline import Builder
 from harness.build.settings import Settings
-from harness.commands.specs import read_image
+from harness.commands.specs import private_part, read_image
 from harness.errors import HostError, UserError
 from harness.hostfaults import explained
 from harness.image import Image
@@ -49,7 +49,10 @@ def build(
             progress(f"there is no {name} for {', '.join(lack)}")
         built += builder.build_all(spec, have, read=output is not None)
     if output is not None:
-        built = [_copy(image, output) for image in built]
+        private = private_part(spec)
+        built = [_copy(image, output, private=bool(private)) for image in built]
+        if private:
+            progress(f"{output}: the images are for you alone (0700): they hold {private}")
     if as_json:
         print(json.dumps([row(image) for image in built], indent=1))
         return 0
@@ -64,6 +67,17 @@ def build(
     return 0
 
 
+def _copied(source: Path, target: Path, *, private: bool) -> None:
+    """Copy a folder and what is in it, for anybody's eyes within the umask, or for this user's alone."""
+    target.mkdir(mode=0o700 if private else 0o777)
+    for path in source.iterdir():
+        if path.is_dir():
+            _copied(path, target / path.name, private=private)
+        else:
+            (target / path.name).touch(0o600 if private else 0o666)
+            shutil.copyfile(path, target / path.name)
+
+
 def row(image: Image) -> dict[str, object]:
     """Return what a program wants to know of a built image."""
     return {"name": image.name, "arch": image.arch.name, "size": image.size, "folder": str(image.folder),
@@ -71,7 +85,7 @@ def row(image: Image) -> dict[str, object]:
             **{part: str(path) for part, path in image.parts.shipped.items()}}  # fmt: skip
 
 
-def _copy(image: Image, output: Path) -> Image:
+def _copy(image: Image, output: Path, *, private: bool) -> Image:
     """Copy the image to OUTPUT/NAME-ARCH by one rename, replacing what an earlier build left there.
 
     One in another format than the usual has that behind its name, so that several lie side by side.
@@ -82,7 +96,7 @@ def _copy(image: Image, output: Path) -> Image:
     try:
         output.mkdir(parents=True, exist_ok=True)
         with explained(output):
-            shutil.copytree(image.folder, scratch)
+            _copied(image.folder, scratch, private=private)
         if wrong := damage_of(scratch):
             # it looked as it should, and does not read so
             raise HostError(f"{image.folder} is damaged: {wrong}", hint="`harness cache verify`, then build again")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import platform
+import re
 from dataclasses import dataclass
 from typing import Literal
 
@@ -182,15 +183,41 @@ ALIASES = {
     "arm64v8": "arm64",
 }
 
+# Whoever says these means one of ours, though they are other architectures' names as well.
+LOOSE = {"x86": "x86_64", "arm": "arm64", "s390": "s390x"}
+# What the harness does not know: none of ours is meant, however alike the names look.
+OTHERS = frozenset(
+    {"i386", "i486", "i586", "i686", "ia32", "ia64", "armel", "armhf", "armv5", "armv6", "armv7", "armv7l", "arm32",
+     "riscv", "riscv32", "riscv64", "ppc", "ppc64", "ppc64le", "ppc64el", "powerpc", "mips", "mipsel", "mips64",
+     "mips64el", "mips64le", "loong64", "loongarch64", "sparc", "sparc64", "alpha", "hppa", "m68k", "sh4"}
+)  # fmt: skip
+
+
+def names_of(arch: str) -> list[str]:
+    """Return all that people call an architecture, our own name first."""
+    return [arch, *(alias for alias, name in {**ALIASES, **LOOSE}.items() if name == arch)]
+
+
+def is_other(text: str) -> bool:
+    """Whether a word, as ``qemu-riscv64``, has the name of an architecture in it that the harness does not know."""
+    return not OTHERS.isdisjoint(re.split(r"[^a-z0-9]+", text.lower()))
+
+
+def nearest(word: str) -> str:
+    """Return the architecture that a word means which is none of their names, or an empty text."""
+    bare = word.lower().removeprefix("qemu-").removeprefix("qemu-system-").removeprefix("linux/")
+    called = {alias: name for name in ARCHES for alias in names_of(name)}
+    near = difflib.get_close_matches(bare[:100], () if is_other(word) else called, 1)
+    return called[near[0]] if near else ""
+
 
 def by_name(name: str) -> Arch:
     """Return the row called `name` (or an alias); UserError with the known names otherwise."""
     try:
         return ARCHES[ALIASES.get(name.lower(), name.lower())]
     except KeyError:
-        near = difflib.get_close_matches(name.lower(), [*ARCHES, *ALIASES], 1)
-        listed = f"one of: {', '.join(ARCHES)}"
-        hint = f"did you mean {near[0]}? ({listed})" if near else listed
+        near, listed = nearest(name), f"one of: {', '.join(ARCHES)}"
+        hint = f"did you mean {near}? ({listed})" if near else listed
         raise UserError(f"unknown architecture {name!r}", hint=hint) from None
 
 

@@ -53,6 +53,11 @@ BOARD_TOOLS = _by_program(
 )
 
 
+def packages() -> list[str]:
+    """Return the Debian packages that building and booting needs and that a small Debian lacks."""
+    return sorted({tool.package for tool in TOOLS.values()} - {"apt", "util-linux"})
+
+
 def find(program: str) -> str | None:
     """Return the program's full path, also from the sbin folders an ordinary user's PATH leaves out."""
     return shutil.which(program) or shutil.which(program, path="/usr/sbin:/sbin:/usr/local/sbin")

@@ -54,7 +54,9 @@ def test_search_takes_all_words(capsys: pytest.CaptureFixture[str], settings: Se
     assert "sshd" in [one["name"] for one in rows(capsys, settings, "search", "openssh-server")], "by package"
     assert library("search", ("nosuchword",), settings) == 0
     said = capsys.readouterr()
-    assert (said.out, said.err) == ("", "no component has to do with 'nosuchword'\n")
+    assert (said.out, said.err) == ("", "no component has to do with 'nosuchword': `harness library list` names all\n")
+    assert "nginx" in [one["name"] for one in rows(capsys, settings, "search", "http", "server")]
+    assert "nginx" in [one["name"] for one in rows(capsys, settings, "search", "nginx", "nosuchword")]
 
 
 def test_a_component_is_found_by_what_it_stands_for(capsys: pytest.CaptureFixture[str], settings: Settings) -> None:

@@ -141,6 +141,9 @@ def _of_file(path: Path) -> SigningKey:
     try:
         private = parse(content, None)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        if content.startswith((b"ssh-", b"-----BEGIN PUBLIC")):
+            own = path.with_suffix("") if path.suffix == ".pub" else "the file without .pub"
+            raise UserError(f"{path} is a public key", hint=f"the private one signs: --key {own}") from None
         hint = f"put one with a password into an SSH agent: --key {AGENT}; harness certify --new-key FILE makes one"
         raise UserError(f"{path} holds no private key that can be read: {error}", hint=hint) from None
     if not isinstance(private, Ed25519PrivateKey):

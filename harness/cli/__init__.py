@@ -1,6 +1,6 @@
 """The `harness` command: one thin function a subcommand, which imports its module only when it is called.
 
-To add one: a row for each of its options in harness/options.py, and in the module it belongs to a function under
+To add one: a row for each of its options in harness/options/, and in the module it belongs to a function under
 ``@command`` whose parameters are these rows and whose return value is the exit code.
 """
 

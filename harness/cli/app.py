@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import click
 
 from harness import __version__, options
+from harness.cli import meant
+from harness.cli.kinds import kind_of
 from harness.options import Option
 from harness.show import frame
 from harness.text import message
 
 # In the order of work; a command that is not here is refused by a test.
 ORDER: tuple[tuple[str, tuple[str, ...]], ...] = (
-    ("First", ("help", "doctor", "new", "add", "library", "lint", "schema")),
+    ("First", ("help", "doctor", "init", "new", "add", "library", "lint", "schema")),
     ("Images", ("build", "boot", "sbom", "outdated")),
     ("Runs", ("matrix", "results", "report")),
     ("Figures", ("compare", "bisect", "history", "baseline", "calibrate")),
@@ -35,59 +35,26 @@ Exit codes: 0 all is well, 1 cases failed, 2 your input, 3 this host,
 (of verify), 8 not all was judged (of matrix), 70 a bug, 130 interrupted."""
 
 
-class Port(click.ParamType[int]):
-    """A TCP port of a guest."""
-
-    name = "port"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Return the number; a wrong one ends the command with what is expected."""
-        text = str(value)
-        if text.isascii() and text.isdigit() and 0 < int(text[:6]) < 65536:
-            return int(text)
-        more = "the port of the guest alone: the host's is chosen, and shown"
-        raise self.fail(f"{text!r} is not a port: {more if ':' in text else '1 to 65535'}", param, ctx)
-
-
-class Number(click.ParamType[float]):
-    """A number, within the limits of its row."""
-
-    name = "number"
-
-    def __init__(self, row: Option) -> None:
-        self._row = row
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Return the number; a wrong one ends the command with what is expected."""
-        try:
-            return options.number_of(self._row, str(value))
-        except ValueError as error:
-            raise self.fail(str(error), param, ctx) from None
-
-
-class PathName(click.Path):
-    """A path, which is not empty; the shell completes it."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Return the path; an empty one ends the command."""
-        try:
-            options.path_of(str(value))
-        except ValueError as error:
-            raise self.fail(str(error), param, ctx) from None
-        return super().convert(value, param, ctx)
-
-
 @contextmanager
 def _readable() -> Iterator[None]:
     """Let what click says of a wrong command line name the option that was meant, and be no longer than a message."""
     try:
         yield
     except click.NoSuchOption as error:
-        # without their dashes, which are alike in all of them
-        known = {name.lstrip("-"): name for row in error.ctx.command.params for name in row.opts} if error.ctx else {}
-        near = difflib.get_close_matches(error.option_name.lstrip("-")[:100], known, 1)
-        meant = f" Did you mean {known[near[0]]}?" if near else ""
-        raise click.UsageError(f"{message(error.message)}{meant}", error.ctx) from None
+        near = meant.option_meant(error.option_name, error.ctx.command) if error.ctx else ""
+        raise click.UsageError(
+            f"{message(error.message)}{f' Did you mean {near}?' if near else ''}", error.ctx
+        ) from None
+    except click.MissingParameter as error:
+        row = (
+            next((row for row in options.of(error.ctx.info_name or "") if error.param.name == row.key), None)
+            if error.ctx and error.param
+            else None
+        )
+        such = meant.SUCH_AS.get(row.completes) if row else None
+        if such is None:
+            raise
+        raise click.UsageError(f"{error.format_message()} Give one, {such}.", error.ctx) from None
     except click.UsageError as error:
         if (said := error.format_message()) != (short := message(said)):
             raise click.UsageError(short, error.ctx) from None
@@ -126,17 +93,16 @@ class Commands(click.Group):
         """Return the command that is named; one that is not there is answered with the nearest."""
         name = args[0]
         if name not in self.commands and not name.startswith("-"):
-            near = difflib.get_close_matches(name, self.commands, 1, 0.5)
-            what = f"did you mean {near[0]!r}?" if near else "`harness help` lists the commands"
-            ctx.fail(f"there is no command {name!r}: {what}")
+            ctx.fail(f"there is no command {name!r}: {meant.command_meant(name, self.commands)}")
         return super().resolve_command(ctx, args)
 
 
 def _parameter(row: Option) -> click.Parameter:
-    kind = _type(row)
+    kind = kind_of(row)
     if row.argument:
         return click.Argument([row.key], type=kind, required=row.required, nargs=-1 if row.many else 1,
-                              metavar=row.metavar, shell_complete=_complete(row))  # fmt: skip
+                              metavar=row.metavar, shell_complete=_complete(row),
+                              **({} if row.default is None else {"default": row.default}))  # fmt: skip
     names = [row.key, f"--{row.name}", *([f"-{row.short}"] if row.short else [])]
     if row.kind == "flag":
         return click.Option(names, is_flag=True, default=False, help=row.help)
@@ -146,14 +112,6 @@ def _parameter(row: Option) -> click.Parameter:
     return click.Option(names, type=kind, required=row.required, multiple=row.many, metavar=row.metavar or None,
                         help=row.help + options.limited(row), envvar=row.env or None, show_envvar=True,
                         show_default=shown, shell_complete=_complete(row), **default)  # fmt: skip
-
-
-def _type(row: Option) -> Any:
-    if row.words and not (row.argument and row.many):
-        return click.Choice(row.words)
-    if row.kind in options.NUMBERS:
-        return Number(row)
-    return {"path": PathName(path_type=Path), "port": Port(), "flag": bool}.get(row.kind, str)
 
 
 def _complete(row: Option) -> Callable[[click.Context, click.Parameter, str], Any] | None:
@@ -179,6 +137,7 @@ def app(debug: bool) -> None:
     \b
     Examples:
       harness boot default -m qemu-arm64      build and boot a shipped image
+      harness init my-os      begin a project: image, service, case, plan, CI
       harness new nginx sshd -o os.yml        begin an image of your own
       harness matrix          build, boot and check everything; one table
       harness doctor          what this host has and lacks
@@ -242,9 +201,7 @@ def show_help(name: str | None) -> int:
     elif name in app.commands:
         found = app.commands[name]
     else:
-        near = difflib.get_close_matches(name, app.commands, 1, 0.5)
-        hint = f"did you mean {near[0]}?" if near else f"one of: {', '.join(app.commands)}"
-        raise UserError(f"there is no command {name!r}", hint=hint)
+        raise UserError(f"there is no command {name!r}", hint=meant.command_meant(name, app.commands))
     parent = click.Context(app, info_name="harness", **CONTEXT)
     context = parent if name is None else click.Context(found, info_name=name, parent=parent, **CONTEXT)
     print(found.get_help(context))

@@ -57,7 +57,10 @@ def certify(
     if new_key is not None:
         return module.new_key(new_key)
     if image is None or machine is None:
-        raise UserError("certify takes an image and a machine", hint="see harness certify --help")
+        raise UserError(
+            "certify takes an image and a machine",
+            hint=f"harness certify {image or 'IMAGE'} -m qemu-arm64, or another of `harness machine list`",
+        )
     request = module.CertifyRequest(output, key, waivers, results, timeout_multiplier, settings, as_json=json)
     return module.certify(image, machine, profile, request)
 

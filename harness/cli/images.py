@@ -12,6 +12,22 @@ if TYPE_CHECKING:
 
 
 @command
+def init(folder: Path, ci: str) -> int:
+    """Begin a project that passes at once.
+
+    It has an image, a service of your own, a case, a plan, and a file for CI.
+
+    \b
+    Examples:
+      harness init my-os
+      harness init my-os --ci gitlab
+    """
+    from harness.commands.images import begin as module
+
+    return module.init(folder, ci)
+
+
+@command
 def new(names: tuple[str, ...], output: Path | None) -> int:
     """Begin an image: a YAML that is ready to boot.
 

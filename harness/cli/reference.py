@@ -13,7 +13,7 @@ from harness.options import Option
 INTRODUCTION = """\
 # Commands and options
 
-Made by `python -m harness.cli.reference > docs/commands.md`; change `harness/options.py` and the functions in
+Made by `python -m harness.cli.reference > docs/commands.md`; change `harness/options/` and the functions in
 `harness/cli/` instead. `harness help COMMAND` says the same at a terminal. An option whose default is a variable's
 may be given by it. One that may be given several times adds up: `--arch arm64 --arch s390x` builds two. Exit codes
 are in [errors.md](errors.md).

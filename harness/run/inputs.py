@@ -24,6 +24,8 @@ from harness.spec.models.foreign import OsSpec
 from harness.spec.models.image import ImageSpec
 from harness.spec.models.machine import MachineSpec
 from harness.spec.models.plan import Budget, Plan
+from harness.spec.rules.references import nearest_machine
+from harness.spec.text.complaints import nearest
 from harness.spec.text.reader import Document, content_of, parse
 from harness.text import names as names_
 from harness.text import of_error
@@ -217,7 +219,9 @@ def _filtered(found: list[_Pair], wanted: Wanted, plan: Plan) -> list[_Pair]:
         for name in wants:
             if _plain(name) not in known:
                 short = sorted(one for one in known if "/" not in one)
-                raise UserError(f"the plan {plan.path} has no {what} {name!r}", hint=f"it has: {names_(short)}")
+                near = nearest_machine(name, short) if what == "machine" else nearest(name, short)
+                hint = f"{f'did you mean {near}? ' if near else ''}it has: {names_(short)}"
+                raise UserError(f"the plan {plan.path} has no {what} {name!r}", hint=hint)
         chosen = {_plain(name) for name in wants}
         kept = [pair for pair in kept if not chosen or chosen & names(pair)]
     if found and not kept:

@@ -40,7 +40,7 @@ MODELS: dict[FileKind, type[Model]] = {
 _BY_KEY: dict[str, FileKind] = {OS_KEY: "os", PROFILE_KEY: "profile", POLICY_KEY: "policy", WAIVERS_KEY: "waivers"}
 # what a file of each kind is called, and what is done with it
 INSTEAD: dict[FileKind, tuple[str, str]] = {
-    "image": ("an image", "harness build, boot and lint take it"),
+    "image": ("an image", "`harness boot {file} -m qemu-arm64`, `harness matrix --image {file}`"),
     "machine": ("a machine", "give it with -m (--harness-machine under pytest)"),
     "plan": ("a plan", "harness matrix {file}"),
     "component": ("a component, of which images are made", "`harness new {stem} -o os.yml` begins one with it"),

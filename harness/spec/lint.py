@@ -63,7 +63,9 @@ def lint(paths: Sequence[Path], *, library: bool = False) -> list[LintResult]:
 def _files(path: Path) -> list[Path]:
     if not path.is_dir():
         return [path]
-    found = sorted(file for ending in ("*.yml", "*.yaml") for file in path.rglob(ending) if file.is_file())
+    every = (file for ending in ("*.yml", "*.yaml") for file in path.rglob(ending) if file.is_file())
+    # what lies in a hidden folder is another program's: a CI service's, an environment's
+    found = sorted(file for file in every if not any(part[0] == "." for part in file.relative_to(path).parts[:-1]))
     if not found:
         raise UserError(f"{path} holds no YAML file", hint="name a file, or a folder with *.yml in it")
     return found

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
+from harness import paths
 from harness.arch import ALIASES, ARCHES
 from harness.errors import UserError
 from harness.spec.components import Checked, Components, ModelT, checked, digest_of_bytes
@@ -75,16 +76,18 @@ def read_all(paths: Iterable[Path], contents: Mapping[str, bytes] = NO_CONTENTS)
 def load_machine(path_or_name: str | Path) -> MachineSpec:
     """Read a machine by its name or its YAML's path; UserError when there is none, SpecError when it is wrong."""
     text = str(path_or_name)
-    if checks_plan.is_path(text):
+    known = references.machines()
+    if checks_plan.is_path(text) and not ("/" not in text and Path(text).stem in known and not Path(text).exists()):
         document = read(Path(text))
         refuse_other_kinds(document, "machine")
         return _made(check_machine(document))
-    known = references.machines()
-    if text not in known:
+    name = Path(text).stem if checks_plan.is_path(text) else text
+    if name not in known:
         near = references.nearest_machine(text, known)
-        listed = f"machines: {', '.join(known) or 'none'}; or give the path of a YAML file"
+        own = next((f"{text}{ending}" for ending in (".yml", ".yaml") if Path(f"{text}{ending}").is_file()), "")
+        near, listed = own or near, f"machines: {', '.join(known) or 'none'}; or give the path of a YAML file"
         raise UserError(f"unknown machine {text!r}", hint=f"did you mean {near}? ({listed})" if near else listed)
-    return _made(check_machine(read(known[text])))
+    return _made(check_machine(read(known[name])))
 
 
 def load_plan(path: Path) -> Plan:
@@ -136,5 +139,5 @@ def check_plan(document: Document) -> Checked[Plan]:
         )
         for image in made.images
     )
-    cases = tuple(folder / case for case in made.cases)
+    cases = tuple(paths.CASES if str(case) == checks_plan.SHIPPED_CASES else folder / case for case in made.cases)
     return made.model_copy(update={"images": images, "machines": located(made.machines), "cases": cases}), []

@@ -28,7 +28,7 @@ def test_without_its_options_it_loads_nothing(tmp_path: Path) -> None:
     (tmp_path / "test_x.py").write_text(
         "import sys\n"
         "def test_x(): assert sorted(n for n in sys.modules if n.startswith('harness.')) == "
-        "['harness.options', 'harness.plugin', 'harness.suite', 'harness.suite.fixtures']\n"
+        "['harness.options', 'harness.options.row', 'harness.plugin', 'harness.suite', 'harness.suite.fixtures']\n"
     )
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     argv = [sys.executable, "-m", "pytest", "-q", "-c", os.devnull, "--rootdir=.", "test_x.py"]

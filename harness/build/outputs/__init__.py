@@ -12,6 +12,7 @@ A format's file is named as the format, with ``_`` for every other sign, and hol
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -77,7 +78,7 @@ class OutputFiles:
 # what LinuxKit calls formats: one that boots by every firmware serves for those that are for one
 ALIASES = {
     **dict.fromkeys(("iso-bios", "iso-efi", "iso-efi-initrd"), "iso"),
-    **dict.fromkeys(("raw-bios", "raw-efi", "aws"), "raw"),
+    **dict.fromkeys(("raw-bios", "raw-efi", "aws", "img"), "raw"),
     **dict.fromkeys(("qcow2-bios", "qcow2-efi"), "qcow2"),
 }
 
@@ -105,13 +106,14 @@ def names() -> list[str]:
 
 def find(name: str) -> Output:
     """Return the format of that name, or that one of LinuxKit's. UserError when there is none."""
-    name = ALIASES.get(name, name)
+    name = ALIASES.get(name.lower(), name.lower())
     file = module_name(name)
     if re.fullmatch("[a-z0-9][a-z0-9_]*", file) and Path(__file__).with_name(f"{file}.py").is_file():
         found = _load(file)
         if name == found.FORMAT:
             return found
-    raise UserError(f"unknown format {name[:80]!r}", hint=f"one of: {', '.join(names())}")
+    near, listed = difflib.get_close_matches(name, names(), 1), f"one of: {', '.join(names())}"
+    raise UserError(f"unknown format {name[:80]!r}", hint=f"did you mean {near[0]}? ({listed})" if near else listed)
 
 
 def loader_packages(name: str, arch: Arch) -> tuple[str, ...]:

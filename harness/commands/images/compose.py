@@ -17,6 +17,7 @@ from harness.spec.components import Components, name_of
 from harness.spec.kinds import kind_of_file
 from harness.spec.merge import judge, kernel_of
 from harness.spec.rules.common import SECTIONS
+from harness.spec.rules.images import YAML
 from harness.spec.rules.references import component_path, fault, kind_of, relocated
 from harness.spec.schema import editor_line
 from harness.spec.text.complaints import SpecError
@@ -46,7 +47,8 @@ def _part(reference: str, folder: Path) -> Ingredient:
     wrong = fault(reference, here)
     if wrong is not None:
         near = f"did you mean {wrong.suggestion}?" if wrong.suggestion else ""
-        raise UserError(wrong.what, hint=near or f"expected {wrong.expected}")
+        instead = "" if "/" in reference or not near else f" (an image of a registry has a tag: {reference}:latest)"
+        raise UserError(wrong.what, hint=f"{near}{instead}" if near else f"expected {wrong.expected}")
     written = relocated(reference, here, folder)
     path = component_path(reference, here)
     if path is not None:
@@ -59,6 +61,8 @@ def _part(reference: str, folder: Path) -> Ingredient:
 
 def add_to(reference: str, file: Path, *, section: str = "", name: str = "", as_json: bool = False) -> int:
     """Add a component or an image to an image's YAML; nothing is written when the linter has a complaint about it."""
+    if file.suffix not in YAML and reference.endswith(YAML) and not file.exists():
+        raise UserError(f"{file} is no file, and {reference} is one", hint=f"harness add {file} {reference}")
     document = read(file)
     if kind_of_file(document) != "image":
         raise UserError(f"{file} is not an image's YAML", hint="harness new makes one")

@@ -19,6 +19,10 @@ from harness.spec.text.complaints import nearest
 from harness.text import message
 
 ACTIONS = ("list", "show", "search")
+# What the descriptions call it when people say so.
+_LIKE = {"http": ("web",), "https": ("web",), "webserver": ("web",), "database": ("sql", "key-value"), "db": ("sql",),
+         "ntp": ("time",), "docker": ("container",), "wifi": ("wireless",), "firewall": ("packet filter", "nftables"),
+         "login": ("getty", "ssh"), "vpn": ("wireguard",), "raid": ("mdadm",), "encryption": ("crypt",)}  # fmt: skip
 
 
 def library(action: str, words: Sequence[str], settings: Settings, *, as_json: bool = False) -> int:
@@ -31,7 +35,11 @@ def library(action: str, words: Sequence[str], settings: Settings, *, as_json: b
     if (action == "list") == bool(words):
         what = "no word" if words else "a component's name" if action == "show" else "a word to look for"
         raise UserError(f"harness library {action} takes {what}", hint="harness library list, show NAME, search WORD")
-    chosen = _named(words) if action == "show" else _found(words)
+    chosen = list(_named(words) if action == "show" else _found(words))
+    if not chosen:
+        chosen = [one for one in _found(()) if any(_is_about(one, word) for word in words)]
+        one_of = ", with one of them" if chosen else ": `harness library list` names all"
+        progress(message(f"no component has to do with {' and '.join(map(repr, words))}{one_of}"))
     rows = [{**row(one), **({"size": sizes(one, settings)} if action == "show" else {})} for one in chosen]
     if as_json:
         print(json.dumps(rows, indent=1))
@@ -39,8 +47,6 @@ def library(action: str, words: Sequence[str], settings: Settings, *, as_json: b
         print("\n\n".join("\n".join(_shown(one)) for one in rows))
     else:
         print(*_listed(rows), sep="\n", end="\n" if rows else "")
-    if not rows:
-        progress(message(f"no component has to do with {' '.join(map(repr, words))}"))
     return EXIT_OK
 
 
@@ -57,9 +63,13 @@ def _named(names: Iterable[str]) -> Iterator[ComponentSpec]:
 def _found(words: Sequence[str]) -> Iterator[ComponentSpec]:
     for path in known().values():
         component = load_component(path)
-        text = " ".join((component.name, component.description, *_packages(component), *others(component.name))).lower()
-        if all(word.lower() in text for word in words):
+        if all(_is_about(component, word) for word in words):
             yield component
+
+
+def _is_about(component: ComponentSpec, word: str) -> bool:
+    text = " ".join((component.name, component.description, *_packages(component), *others(component.name))).lower()
+    return any(one in text for one in (word.lower(), *_LIKE.get(word.lower(), ())))
 
 
 def row(component: ComponentSpec) -> dict[str, Any]:

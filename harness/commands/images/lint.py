@@ -8,14 +8,20 @@ from pathlib import Path
 
 from harness.errors import EXIT_OK, EXIT_USER
 from harness.spec.lint import lint as judged
+from harness.spec.rules.images import shipped
+from harness.spec.rules.references import machines
 
 
 def lint(files: Sequence[Path], *, library: bool = False, as_json: bool = False) -> int:
-    """Print every complaint about `files` (a folder: all YAML in it), and what each reference was taken for.
+    """Print every complaint about `files`, and what each reference was taken for.
+
+    A folder stands for all YAML in it, a name for what ships with the harness.
 
     `library` lets the library's components stand for images of others.
     """
-    findings = judged(list(files), library=library)
+    ships = {**machines(), **shipped()}
+    named = [ships.get(str(path), path) if not path.exists() else path for path in files]
+    findings = judged(named, library=library)
     complaints = [str(complaint) for finding in findings for complaint in finding.complaints]
     if as_json:
         print(json.dumps([_row(finding) for finding in findings], indent=1))

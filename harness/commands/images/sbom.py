@@ -20,6 +20,8 @@ from harness.report.words import visible
 from harness.sbom import cyclonedx, diff, spdx, vex
 from harness.show.frame import progress
 from harness.spec.named import image_named
+from harness.spec.rules.images import shipped
+from harness.spec.text.complaints import nearest
 from harness.text import of_error
 
 DIFF, SCAN = "diff", "scan"
@@ -56,7 +58,10 @@ def sbom(words: Sequence[str], settings: Settings, request: SbomRequest) -> int:
     if words and words[0] == SCAN:
         return _scanned(words[1:], settings, request)
     if not words:
-        raise UserError("no image was named", hint="see harness sbom --help")
+        raise UserError("no image was named", hint="harness sbom IMAGE, such as default; harness help sbom says more")
+    verb = nearest(words[0], (DIFF, SCAN))
+    if verb and not Path(words[0]).exists() and words[0] not in shipped():
+        raise UserError(f"there is no image {words[0]!r}", hint=f"did you mean harness sbom {verb}?")
     ending, made = _maker(request)
     images = _images(words, settings, request.arches)
     if request.out is None or len(images) == 1:

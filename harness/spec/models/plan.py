@@ -105,7 +105,9 @@ class Plan(Model):
         "empty. An architecture that has not one of them has no such cell",
     )
     cases: tuple[LoosePath, ...] = Field(
-        (), description="case files or folders, relative to the plan; all of the harness's when empty"
+        (),
+        description="case files or folders, relative to the plan, and `@harness` for those that come with the "
+        "harness; these alone when empty",
     )
     budget: Budget = Field(default_factory=Budget, description="limits for every image")
     known: tuple[KnownFailure, ...] = Field((), description="failures that are known and do not count yet")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from harness import paths
 from harness.errors import UserError
+from harness.spec.rules.references import machines
 from harness.spec.text.complaints import nearest
 from harness.text import LONGEST_LINE, of_error
 
@@ -53,6 +54,8 @@ def _located(word: str, folder: Path) -> Path:
         raise UserError(f"{path} is not a regular file", hint="an image's YAML is read more than once: write it to one")
     if not is_path(word) and word in shipped():
         return shipped()[word]
+    if word in machines():
+        raise UserError(f"there is no image {word!r}: it is a machine", hint=f"give it with -m, after {EXPECTED}")
     near = _near(word, folder)
     raise UserError(f"there is no image {word!r}", hint=f"did you mean {near}?" if near else EXPECTED)
 

@@ -18,6 +18,7 @@ from harness.spec.text.complaints import KeyPath, Problem, nearest
 
 _VARIABLE = re.compile(forms.VARIABLE)
 _MAIL_ADDRESS = re.compile(forms.MAIL_ADDRESS)
+SHIPPED_CASES = "@harness"  # among a plan's cases: those that come with the harness
 MEANT = "did you mean "  # how a hint begins that knows the right name
 _SERVER = re.compile(forms.MAIL_SERVER)
 
@@ -34,8 +35,9 @@ def plan(data: Mapping[str, Any], yaml: Path, shipped: Collection[str]) -> Itera
         if data.get(key) == ():
             yield Problem((key,), "is empty", f"at least one of the {key}")
     for index, case in checks.texts(data, "cases"):
-        if not is_there(yaml.parent / case):
-            yield Problem(("cases", index), f"there is no {case!r}", "a file or folder, relative to the plan")
+        if case != SHIPPED_CASES and not is_there(yaml.parent / case):
+            expected = f"a file or folder, relative to the plan, or {SHIPPED_CASES}"
+            yield Problem(("cases", index), f"there is no {case!r}", expected)
     for index, row in checks.mappings(data, "known"):
         until = row.get("until")
         if isinstance(until, str) and not checks.is_day(until):

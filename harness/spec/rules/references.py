@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from harness import paths
-from harness.arch import ALIASES, ARCHES
+from harness.arch import ARCHES, is_other, names_of
 from harness.errors import UserError
 from harness.files import is_file, is_there
 from harness.spec import image_reference as oci
@@ -35,15 +35,20 @@ def machines() -> dict[str, Path]:
 
 def nearest_machine(word: str, known: Iterable[str]) -> str:
     """Return the known machine that `word` means, or an empty text: by any name of its architecture, by no other's."""
+    if is_other(word):
+        return ""
     called: dict[str, str] = {}
     for name in known:
-        called[name] = name
-        for alias, arch in {**ALIASES, **{one: one for one in ARCHES}}.items():
+        called[_bare(name)] = name
+        for arch in ARCHES:
             if arch in name:
-                called.setdefault(name.replace(arch, alias), name)
-            if name == f"qemu-{arch}":
-                called[alias] = name
-    return called.get(nearest(word, called), "")
+                called.update({_bare(name.replace(arch, alias)): name for alias in names_of(arch)})
+    return called.get(nearest(_bare(word), called), "")
+
+
+def _bare(machine: str) -> str:
+    """Return what tells a machine from the others: that it is QEMU's, nearly all have in common."""
+    return machine.lower().replace("_", "-").removeprefix("qemu-")
 
 
 def _yaml_files(folder: Path) -> dict[str, Path]:

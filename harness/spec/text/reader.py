@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ import yaml
 
 from harness.errors import UserError
 from harness.spec.text import yaml_errors
-from harness.spec.text.complaints import Complaint, KeyPath, Problem, SpecError, brief, spell
+from harness.spec.text.complaints import Complaint, KeyPath, Problem, SpecError, brief, nearest, spell
 
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 64
@@ -112,9 +113,21 @@ def content_of(path: Path) -> bytes:
             os.set_blocking(handle, True)
             return stream.read(MAX_BYTES + 1)
     except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}") from None
+        near = _near(Path(path)) if error.errno == errno.ENOENT else ""
+        raise UserError(f"cannot read {path}: {error.strerror}", hint=f"did you mean {near}?" if near else "") from None
     except ValueError as error:  # a NUL in the name
         raise UserError(f"cannot read {str(path)!r}: {error}") from None
+
+
+def _near(path: Path) -> str:
+    """Return the YAML file beside `path` whose name, or name without ending, is most like its; or an empty text."""
+    try:
+        there = [one for one in path.parent.iterdir() if one.suffix in (".yml", ".yaml")]
+    except (OSError, ValueError):
+        return ""
+    called = {one.stem: one for one in there}
+    near = nearest(path.stem, called)
+    return str(called[near]) if near else ""
 
 
 def parse(content: bytes, file: Path) -> Document:

@@ -15,6 +15,7 @@ from harness.build.settings import Settings
 from harness.cli import app
 from harness.commands.runs import bisect
 from harness.errors import ImageError
+from harness.spec.rules.images import files_of
 
 Measured = Callable[..., int]
 
@@ -49,9 +50,9 @@ def fake(image: str, machine: str, figure: str, settings: Settings) -> int:
     return int(text)
 
 
-def run(*words: str) -> int:
+def run(*words: str, image: str = "os.yml") -> int:
     with pytest.raises(SystemExit) as ended:
-        app(["bisect", *words, "--image", "os.yml", "-m", "qemu-arm64"])
+        app(["bisect", *words, "--image", image, "-m", "qemu-arm64"])
     return int(ended.value.code or 0)
 
 
@@ -71,6 +72,25 @@ def test_the_first_bad_commit_is_named(
     ]
     assert said.err.count("skip: it never was ready") == 2
     assert git("worktree", "list").count("\n") == 0
+
+
+def test_the_image_is_the_commits_whatever_it_is_called(
+    project: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fake_of_any_name(image: str, *rest: Any) -> int:
+        return fake(str(files_of(image)[0]), *rest)
+
+    monkeypatch.setattr(bisect, "measured", fake_of_any_name)
+    for number, ms in enumerate((300, 320)):
+        Path("x+y.yml").write_text(f"{ms}000\n")
+        Path(f"of{number}.yml").write_text(f"{ms}000\n")
+        Path("link.yml").unlink(missing_ok=True)
+        Path("link.yml").symlink_to(f"of{number}.yml")
+        git("add", ".")
+        git("commit", "-q", "-m", f"names {number}")
+    for name in ("x+y.yml", "link.yml", "./link.yml"):
+        assert run("HEAD~1", "HEAD", image=name) == 0
+        assert capsys.readouterr().out == f"{git('log', '-1', '--format=%h', '--abbrev=8')} names 1: total +20.000 ms\n"
 
 
 def test_the_tree_as_it_is_is_judged_as_git_wants_it(

@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from harness.cli import app
+from harness.commands.runs.sides import CompareRequest, is_image
 from harness.system.record import BootRecord
 
 
@@ -69,3 +70,31 @@ def test_an_image_and_a_run_are_not_compared(tmp_path: Path) -> None:
     code, said = compared(tmp_path, results(tmp_path, "old", ready=1), "some.yml")
     assert code == 2
     assert "an image cannot be compared with a run" in said
+
+
+@pytest.mark.parametrize(
+    ("name", "machines", "image"),
+    [
+        ("a.yml", (), True),
+        ("gone.yml", (), True),  # which is said of it as of an image
+        ("x+y", (), True),
+        ("minimal+a.yml", (), True),
+        ("plain", (), True),
+        ("built", (), True),
+        ("booted", (), False),  # its record
+        ("booted", ("qemu-arm64",), True),
+        ("run", ("qemu-arm64",), False),
+        ("run/results.json", (), False),
+        ("latest", (), False),
+        ("latest-baseline", (), False),
+        ("r" * 300, (), False),
+    ],
+)
+def test_a_side_is_an_image_by_the_grammar_of_all_commands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, machines: tuple[str, ...], image: bool
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for file in ("a.yml", "x+y", "plain", "built/manifest.json", "booted/image.json", "run/results.json"):
+        Path(file).parent.mkdir(exist_ok=True)
+        Path(file).write_text("{}")
+    assert is_image(name, CompareRequest(name, name, machines)) == image

@@ -21,7 +21,7 @@ from harness.spec import load_image, load_machine, load_os, machines
 from harness.spec.models.image import ImageSpec
 from harness.spec.named import image_named
 from harness.spec.profile import Profile, load_profile, profiles
-from harness.spec.rules.images import is_path
+from harness.spec.rules.images import is_path, parts_of
 from harness.spec.rules.policy import LINE
 from harness.spec.rules.profile import case_file
 from harness.store import file_digest
@@ -65,7 +65,7 @@ def look_up(wanted: Expectations) -> None:
         load_profile(wanted.profile)
     if wanted.machine is not None:
         load_machine(wanted.machine)
-    if wanted.image is not None and is_path(wanted.image) and Path(wanted.image).name != MANIFEST:
+    if wanted.image is not None and _names_files(wanted.image) and Path(wanted.image).name != MANIFEST:
         image_named(wanted.image)
 
 
@@ -142,11 +142,16 @@ def _image(made: Derived, files: EvidenceFiles, wanted: Expectations) -> CheckRe
     path = Path(text)
     if path.name == MANIFEST:
         return _same(about, found.digest, file_digest(_manifest(path.parent)), "built image")
-    if is_path(text) or path.is_dir():
+    if _names_files(text):
         return _of_file(made, files, text, rebuild=wanted.rebuild)
     if text != found.name:
         raise EvidenceError(f"{about} is not {text}, which you expect")
     return CheckResult("not checked", f"{about}: it has the name that you expect, which any image may have", IMAGE)
+
+
+def _names_files(text: str) -> bool:
+    """Say whether an image is expected by its files or its built folder, not by a digest or a mere name."""
+    return Path(text).is_dir() or any(map(is_path, parts_of(text)))
 
 
 def _of_file(made: Derived, files: EvidenceFiles, wanted: str, *, rebuild: bool) -> CheckResult:

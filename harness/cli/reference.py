@@ -30,8 +30,13 @@ Wherever an image is asked for, in a plan and under pytest too, it is
 | `boot/` | the folder that `harness boot -o boot` has left: the image that was booted |
 | `default` | a word without `/` and ending: an image that ships with the harness |
 
+A `+` in a path stays one: `c++/my-os.yml` is one file. What builds (`build`, `certify`, `calibrate`, `bisect`,
+`outdated`) wants YAML, and says so of a folder. `compare` takes a boot's folder for its record unless `-m` names a
+machine.
+
 A machine is named by the name of one that ships with the harness (`harness machine list`), or by its YAML. In a
-filter of a plan (`harness matrix PLAN --image … --machine …`) the names are those of the plan's images and machines.
+filter of a plan (`harness matrix PLAN --image … --machine …`) an image is named as the plan names it, or as results do
+(the name of its first YAML, of a built folder's manifest, of a foreign OS), a machine likewise.
 
 ## Build settings
 

@@ -28,6 +28,7 @@ JSON_TAKERS = (
     "library", "add", "verify", "profile", "doctor", "clean", "results", "history", "baseline",
 )  # fmt: skip
 IMAGE_WORDS = "YAML files, merged in order; a built folder; or a shipped image's name."
+YAML_WORDS = "YAML files, merged in order; or a shipped image's name."
 MACHINE_WORDS = "A machine's name, or its YAML."
 
 # How images are built. Every command that builds takes all of them, and pytest too.
@@ -54,14 +55,15 @@ BUILD = (
 )  # fmt: skip
 
 ARGUMENTS = (
-    Option(name="images", argument=True, many=True, required=True, commands=("build", "boot", "outdated", "calibrate"),
-           metavar="IMAGE…", completes="images", help=IMAGE_WORDS),
-    Option(name="image", argument=True, commands=("certify",), metavar="IMAGE", completes="images", help=IMAGE_WORDS),
+    Option(name="images", argument=True, many=True, required=True, commands=("boot",), metavar="IMAGE…",
+           completes="images", help=IMAGE_WORDS),
+    Option(name="images", argument=True, many=True, required=True, commands=("build", "outdated", "calibrate"),
+           metavar="IMAGE…", completes="images", help=YAML_WORDS),
+    Option(name="image", argument=True, commands=("certify",), metavar="IMAGE", completes="images", help=YAML_WORDS),
     Option(name="words", argument=True, many=True, commands=("sbom",), metavar="IMAGE… | scan IMAGE… | diff A B",
-           words=("diff", "scan"),
-           completes="images", help=f"{IMAGE_WORDS} diff takes SBOM files too."),
+           words=("diff", "scan"), completes="images", help=f"{IMAGE_WORDS} diff takes SBOM files too."),
     Option(name="before", argument=True, required=True, commands=("compare",), metavar="A", completes="images",
-           help="An image (A.yml+B.yml, a built folder), a run or results."),
+           help="An image (A.yml+B.yml, a built folder), a run, results or a record."),
     Option(name="after", argument=True, required=True, commands=("compare",), metavar="B", completes="images",
            help="What it is compared with."),
     Option(name="old", argument=True, required=True, commands=("bisect",), metavar="OLD",
@@ -121,14 +123,13 @@ RUNNERS = ("matrix", "certify", "verify")
 BOOTS = (
     Option(name="machine", short="m", commands=("boot", "calibrate"), required=True, metavar="MACHINE",
            completes="machines", help=MACHINE_WORDS),
-    Option(name="machine", short="m", commands=("certify",), metavar="MACHINE", completes="machines",
-           help=MACHINE_WORDS),
+    Option(name="machine", short="m", commands=("certify",), metavar="MACHINE", completes="machines", help=MACHINE_WORDS),
     Option(name="size", commands=("outdated",), kind="flag", help="Build both, and say by how much the size changes."),
     Option(name="machine", short="m", commands=("outdated",), many=True, metavar="MACHINE", completes="machines",
            help="Boot both on it, and say by how much the exact time changes."),
     Option(name="machine", short="m", commands=("compare",), many=True, metavar="MACHINE", completes="machines",
            help="For images: one, or one each."),
-    Option(name="image", commands=("bisect",), required=True, metavar="IMAGE", completes="images", help=IMAGE_WORDS),
+    Option(name="image", commands=("bisect",), required=True, metavar="IMAGE", completes="images", help=YAML_WORDS),
     Option(name="machine", short="m", commands=("bisect",), required=True, metavar="MACHINE", completes="machines",
            help=MACHINE_WORDS),
     Option(name="figure", short="f", commands=("bisect",), default="total", metavar="NAME",
@@ -152,10 +153,9 @@ BOOTS = (
            help="Stop once ready is known to this percentage."),
     Option(name="disks", commands=("boot",), kind="path", metavar="DIR",
            help="Keep the machine's disks here, from boot to boot."),
-    Option(name="memory", commands=("boot",), many=False, metavar="SIZE",
+    Option(name="memory", commands=("boot",), metavar="SIZE",
            help="Memory of a QEMU machine, in place of its YAML's: 512M, 2G."),
-    Option(name="disk", commands=("boot",), many=True, metavar="SIZE",
-           help="One more disk of a QEMU machine: 512M, 2G."),
+    Option(name="disk", commands=("boot",), many=True, metavar="SIZE", help="One more disk of a QEMU machine: 512M, 2G."),
     Option(name="data", commands=("boot",), kind="path", metavar="FILE",
            help="Give the image this user-data, on a CD labelled cidata."),
     Option(name="pairs", commands=("compare",), kind="whole number", default=0, least=0, most=1000, metavar="N",

@@ -18,12 +18,13 @@ from harness.arch import by_name
 from harness.build.settings import Settings
 from harness.errors import UserError
 from harness.image import Image
-from harness.spec.foreign import describes_os, os_of, with_password
+from harness.spec.foreign import describes_os, is_os, load_os, os_of, with_password
 from harness.spec.models.base import Model
 from harness.spec.models.foreign import OsSpec
 from harness.spec.models.image import ImageSpec
 from harness.spec.models.machine import MachineSpec
 from harness.spec.models.plan import Budget, Plan
+from harness.spec.rules.images import files_of
 from harness.spec.rules.references import nearest_machine
 from harness.spec.text.complaints import nearest
 from harness.spec.text.reader import Document, content_of, parse
@@ -212,34 +213,52 @@ def _first(budgets: Sequence[Budget | None], key: str) -> float | None:
 
 
 def _filtered(found: list[_Pair], wanted: Wanted, plan: Plan) -> list[_Pair]:
-    """Keep the pairs that `--image` and `--machine` name, by name or by path."""
+    """Keep the pairs that `--image` and `--machine` name, by name or as the plan does."""
     kept = found
-    for what, wants, names in (("image", wanted.images, _image_names), ("machine", wanted.machines, _machine_names)):
-        known = {name for pair in found for name in names(pair)}
+    for what, wants, keys in (("image", wanted.images, _image_keys), ("machine", wanted.machines, _machine_keys)):
+        if not wants:
+            continue
+        known = {key for pair in found for key in keys(pair)}
+        chosen: set[_Key] = set()
         for name in wants:
-            if _plain(name) not in known:
-                short = sorted(one for one in known if "/" not in one)
-                near = nearest_machine(name, short) if what == "machine" else nearest(name, short)
-                hint = f"{f'did you mean {near}? ' if near else ''}it has: {names_(short)}"
+            meant = known & {name, _files(name) if what == "image" else (Path(name).resolve(),)}
+            if not meant:
+                names = sorted(key for key in known if isinstance(key, str))
+                near = nearest_machine(name, names) if what == "machine" else nearest(name, names)
+                hint = f"{f'did you mean {near}? ' if near else ''}it has: {names_(names)}"
                 raise UserError(f"the plan {plan.path} has no {what} {name!r}", hint=hint)
-        chosen = {_plain(name) for name in wants}
-        kept = [pair for pair in kept if not chosen or chosen & names(pair)]
+            chosen |= meant
+        kept = [pair for pair in kept if chosen & keys(pair)]
     if found and not kept:
         raise UserError(f"the plan {plan.path} has none of these images on any of these machines")
     return kept
 
 
-def _plain(name: str) -> str:
-    """Return a name as it is, a path as one that can be compared."""
-    return str(Path(name).resolve()) if "/" in name or name.endswith((".yml", ".yaml")) else name
+_Key = str | tuple[Path, ...]  # a name, or the files that stand for it
 
 
-def _image_names(pair: _Pair) -> set[str]:
-    return {pair.sources[0].stem, str(pair.sources[0].resolve())}
+def _files(image: str) -> tuple[Path, ...]:
+    """Return the files that an image's name stands for; none where there is no such image."""
+    try:
+        return tuple(path.resolve() for path in files_of(image))
+    except UserError:
+        return ()
 
 
-def _machine_names(pair: _Pair) -> set[str]:
-    return {pair.machine.name, str(pair.machine.path.resolve())}
+def _image_keys(pair: _Pair) -> set[_Key]:
+    return {_name_of(pair.sources), tuple(path.resolve() for path in pair.sources)}
+
+
+def _name_of(sources: tuple[Path, ...]) -> str:
+    """Return the name that results give an image."""
+    first = sources[0]
+    if first.is_dir():
+        return Image(first).name
+    return load_os(first).name if len(sources) == 1 and is_os(first) else first.stem
+
+
+def _machine_keys(pair: _Pair) -> set[_Key]:
+    return {pair.machine.name, (pair.machine.path.resolve(),)}
 
 
 def split(text: str) -> tuple[Path, ...]:

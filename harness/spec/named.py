@@ -33,7 +33,7 @@ def image_named(name: str | Sequence[str], folder: Path = Path()) -> NamedImage:
     UserError when that is not an image, in words that say what it is; SpecError when a file is not YAML.
     """
     text = name if isinstance(name, str) else PARTS.join(name)
-    found = files_of(text, folder)
+    found = files_of(name, folder)
     if found[0].is_dir():
         return NamedImage(text, "built", found)
     documents = [read(path) for path in found]

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from harness.files import is_there
 from harness.spec.components import Checked, checked, digest_of_bytes
 from harness.spec.models.policy import Policy
 from harness.spec.rules import plan as checks_plan
 from harness.spec.rules import policy as checks_policy
+from harness.spec.rules.images import PARTS, parts_of
 from harness.spec.rules.policy import LINE
 from harness.spec.text.complaints import SpecError
 from harness.spec.text.reader import Document, mapping_of, read
@@ -32,10 +34,15 @@ def check_policy(document: Document) -> Checked[Policy]:
     if made is None or complaints:
         return None, complaints
 
-    def located(text: str | None) -> str | None:
-        there = text is not None and (path.parent / text).is_dir()  # a built image's folder
+    def located(text: str) -> str:
+        there = is_there(path.parent / text) and (path.parent / text).is_dir()  # a built image's folder
         return str(path.parent / text) if text and (there or checks_plan.is_path(text)) else text
 
     keys = tuple(one if one.startswith(LINE) else str(path.parent / one) for one in made.signed_by)
-    update = {"signed_by": keys, **{key: located(getattr(made, key)) for key in ("profile", "image", "machine")}}
+    update = {
+        "signed_by": keys,
+        "profile": made.profile and located(made.profile),
+        "image": made.image and PARTS.join(map(located, parts_of(made.image, path.parent))),
+        "machine": made.machine and located(made.machine),
+    }
     return made.model_copy(update=update), []

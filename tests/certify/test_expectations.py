@@ -19,6 +19,7 @@ from harness.commands.certificates import verify as command
 from harness.errors import EvidenceError, UserError
 from harness.image import MANIFEST
 from harness.spec import load_image, load_machine, machines
+from harness.spec.policy import load_policy
 from harness.spec.profile import load_profile, profiles
 from harness.store import file_digest
 
@@ -335,6 +336,18 @@ def test_a_wrong_policy_is_told_before_any_evidence_is_looked_at(tmp_path: Path,
     assert said in str(caught.value)
 
 
-@pytest.mark.parametrize("image", ["a" * 64, "minimal", None])
+def test_each_file_of_a_merged_image_is_seen_from_the_policy(tmp_path: Path) -> None:
+    (tmp_path / "site.yml").write_text("services: []\n")
+    text = f"image: minimal+site.yml\nprofile: {'x' * 300}\n"
+    (tmp_path / "ours.yml").write_text(text)
+    read = load_policy(tmp_path / "ours.yml")
+    assert (read.image, read.profile) == (f"minimal+{tmp_path / 'site.yml'}", "x" * 300)
+    expect.look_up(expect.Expectations(image=read.image))
+    (tmp_path / "ours.yml").write_text("image: site.yml+minimun\n")
+    with pytest.raises(UserError, match="no image 'minimun'"):
+        expect.look_up(expect.Expectations(image=load_policy(tmp_path / "ours.yml").image))
+
+
+@pytest.mark.parametrize("image", ["a" * 64, "minimal", "minimal+site", None])
 def test_a_digest_and_a_name_are_no_file_to_be_read(image: str | None) -> None:
     expect.look_up(expect.Expectations(image=image))

@@ -34,6 +34,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "results").mkdir()
     (tmp_path / "results/results.json").write_text("{}")
     (tmp_path / "x+y.yml").write_text(IMAGE)
+    (tmp_path / "c++").mkdir()
+    for name in ("a.yml", "b.yml"):
+        (tmp_path / "c++" / name).write_text(IMAGE)
     return tmp_path
 
 
@@ -49,6 +52,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("built", "built", ["built"]),
         ("./built/", "built", ["built"]),
         (["a.yml", "b.yaml"], "yaml", ["a.yml", "b.yaml"]),
+        ("c++/a.yml+c++/b.yml", "yaml", ["c++/a.yml", "c++/b.yml"]),
+        (["c++/a.yml", "minimal+./c++/b.yml"], "yaml", ["c++/a.yml", MINIMAL, "c++/b.yml"]),
     ],
 )
 def test_what_a_name_stands_for(folder: Path, name: str | list[str], kind: str, files: list[str | Path]) -> None:
@@ -83,6 +88,9 @@ def test_the_folder_that_a_boot_has_left_is_the_image_that_was_booted(folder: Pa
         ("aa.yml", "no image 'aa.yml'", "did you mean a.yml?"),
         ("minimun", "no image 'minimun'", "did you mean minimal?"),
         ("a.yml+", "is empty", "A.yml+B.yml"),
+        ("c++/c.yml", "no image 'c++/c.yml'", "did you mean c++/"),
+        ("c++/a.yml+aa.yml", "no image 'aa.yml'", "did you mean a.yml?"),
+        ("minimun+a.yml", "no image 'minimun'", "did you mean minimal?"),
         ("", "is empty", "A.yml"),
         (".", "it has no manifest.json", "a.yml"),
     ],
@@ -110,6 +118,12 @@ def test_a_plan_names_images_alike(folder: Path) -> None:
     (folder / "plan.yml").write_text(text.replace("b.yaml", "c.yaml"))
     with pytest.raises(SpecError, match=r"there is no image 'c\.yaml'"):
         load_plan(Path("plan.yml"))
+
+
+def test_a_plan_beneath_a_folder_with_a_plus_names_images_alike(folder: Path) -> None:
+    (folder / "c++/plan.yml").write_text("machines: [qemu-arm64]\nimages: [{path: a.yml+b.yml}]\n")
+    (image,) = load_plan(folder / "c++/plan.yml").images
+    assert image_named(str(image.path)).paths == (folder / "c++/a.yml", folder / "c++/b.yml")
 
 
 @pytest.mark.parametrize(

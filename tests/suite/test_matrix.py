@@ -21,9 +21,7 @@ from tiers import needs
 from harness import paths
 from harness.commands.nights import matrix
 from harness.errors import UserError
-from harness.run.cells import planned
 from harness.run.folder import RunFolder
-from harness.run.inputs import Wanted, read
 
 pytestmark = pytest.mark.slow
 
@@ -331,34 +329,3 @@ def test_interrupted_while_images_are_built(tmp_path: Path, plan: Path, command:
     assert (found["exit"], found["interrupted"]) == (130, True)
     assert [row["status"] for row in found["cells"]] == ["incomplete", "incomplete", "not run"]
     assert found["cells"][0]["size"] == 7
-
-
-def test_a_plan_is_filtered_by_names_and_by_paths(tmp_path: Path) -> None:
-    machine = tmp_path / "mine.yml"
-    machine.write_text((paths.MACHINES / "qemu-arm64.yml").read_text())
-    image = paths.CASES / "images/minimal.yml"
-    plan = tmp_path / "plan.yml"
-    relative = os.path.relpath(image, tmp_path)
-    plan.write_text(f"machines: [qemu-x86_64, mine.yml]\nimages:\n  - path: {relative}\n")
-
-    def cells(*machines: str) -> list[str]:
-        return [one.cell.id for one in planned(read(Wanted(plan, ("minimal",), machines)))]
-
-    assert cells(str(machine)) == cells("mine") == ["minimal-mine"]
-    assert cells(os.path.relpath(machine)) == ["minimal-mine"]
-    assert cells("mine", "qemu-x86_64") == ["minimal-qemu-x86_64", "minimal-mine"]
-    with pytest.raises(UserError, match=r"has no machine 'other\.yml'") as error:
-        cells("other.yml")
-    assert error.value.hint == "it has: mine, qemu-x86_64"
-
-
-def test_a_filter_that_leaves_nothing_is_an_error(tmp_path: Path) -> None:
-    minimal, default = (
-        os.path.relpath(paths.CASES / f"images/{name}.yml", tmp_path) for name in ("minimal", "default")
-    )
-    plan = tmp_path / "plan.yml"
-    plan.write_text(
-        f"machines: [qemu-x86_64]\nimages:\n  - path: {minimal}\n  - {{path: {default}, machines: [qemu-arm64]}}\n"
-    )
-    with pytest.raises(UserError, match="none of these images on any of these machines"):
-        read(Wanted(plan, ("minimal",), ("qemu-arm64",)))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from harness import files, proc
+from harness import proc
 from harness.arch import by_name
 from harness.build.lock import MAX_BYTES
 from harness.build.mixedlock import changed, mixed
@@ -17,6 +18,7 @@ from harness.build.pipeline import Builder
 from harness.build.settings import Settings
 from harness.commands.specs import read_image
 from harness.errors import EXIT_OK, HarnessError, UserError
+from harness.files import is_there, read_json
 from harness.launch.exact import exact_boot
 from harness.measure.bisect import Answer, answer, first_bad
 from harness.measure.compare import ms, signed
@@ -25,6 +27,7 @@ from harness.measure.phases import figures
 from harness.scratch import scratch
 from harness.show.frame import progress
 from harness.spec.load import load_machine
+from harness.spec.rules.images import PARTS, parts_of
 from harness.spec.text.complaints import nearest
 from harness.text import names
 
@@ -101,16 +104,21 @@ def _commits(request: BisectRequest, settings: Settings) -> int:
 
     def at(number: int) -> int:
         with _checkout(top, names[number]) as folder:
-            image = "+".join(_within(one, top, folder) for one in request.image.split("+"))
+            image = PARTS.join(_within(one, top, folder) for one in parts_of(request.image))
             return measured(image, _within(request.machine, top, folder), request.figure, settings)
 
     return _searched(request, len(names), called, at)
 
 
 def _within(name: str, top: Path, folder: Path) -> str:
-    """Return a path below `top` as it is below `folder`; a name, or a path elsewhere, as it is."""
-    full = Path(name).resolve()
-    return str(folder / full.relative_to(top)) if full.is_relative_to(top) and full.exists() else name
+    """Return a path below `top` as it is below `folder`; a name, or a path elsewhere, as it is.
+
+    A symbolic link stays one: where it leads to is the commit's.
+    """
+    for full in (Path(os.path.normpath(Path(name).absolute())), Path(name).resolve()):
+        if full.is_relative_to(top) and is_there(full):
+            return str(folder / full.relative_to(top))
+    return name
 
 
 @contextmanager
@@ -125,7 +133,7 @@ def _checkout(top: Path, commit: str) -> Iterator[Path]:
 
 
 def _packages(request: BisectRequest, settings: Settings) -> int:
-    old, new = (files.read_json(Path(one), limit=MAX_BYTES) for one in (request.old, request.new))
+    old, new = (read_json(Path(one), limit=MAX_BYTES) for one in (request.old, request.new))
     arch = load_machine(request.machine).arch
     try:
         moved = changed(old, new, arch)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from harness import api
 from harness.build.settings import Settings
 from harness.commands.runs import compare_exact
-from harness.commands.runs.sides import EXITS, CellComparison, CompareRequest, bootable
+from harness.commands.runs.sides import EXITS, CellComparison, CompareRequest, is_image
 from harness.errors import UserError
 from harness.files import read_json
 from harness.image import MANIFEST
@@ -57,11 +57,11 @@ def run(request: CompareRequest, settings: Settings) -> int:
 
 
 def _found(request: CompareRequest, settings: Settings) -> Iterator[CellComparison]:
-    if bootable(request.before) and bootable(request.after):
+    names = (request.before, request.after)
+    booted = [name for name in names if is_image(name, request)]
+    if len(booted) == len(names):
         yield compare_exact.booted(request, settings)
         return
-    names = (request.before, request.after)
-    booted = [name for name in names if bootable(name)]
     with Opened(request.history) as opened:
         before, after = ([] if name in booted else _cells(name, opened) for name in names)
         if booted:

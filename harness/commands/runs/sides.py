@@ -8,12 +8,13 @@ from pathlib import Path
 from harness.build.settings import Settings
 from harness.commands.images.bootable import image_of
 from harness.errors import EXIT_BETTER, EXIT_OK, EXIT_WORSE, UserError
+from harness.files import is_there
 from harness.image import MANIFEST, Bootable
 from harness.measure.compare import Comparison
 from harness.measure.paired import PairedJudgement
 from harness.spec import load_machine
 from harness.spec.models.machine import MachineSpec
-from harness.spec.rules.images import PARTS, YAML, shipped
+from harness.spec.rules.images import BOOTED, YAML, parts_of, shipped
 
 EXITS = {"same": EXIT_OK, "worse": EXIT_WORSE, "better": EXIT_BETTER}
 
@@ -61,8 +62,13 @@ class CellComparison:
     arch: str = ""
 
 
-def bootable(name: str) -> bool:
-    """Say whether a side is an image: YAML files, a built folder, or a shipped one; a boot's folder is its record."""
-    if Path(name).is_dir():
-        return (Path(name) / MANIFEST).is_file()
-    return all(part.endswith(YAML) or part in shipped() for part in name.split(PARTS))
+def is_image(name: str, request: CompareRequest) -> bool:
+    """Say whether a side is an image to boot. A boot's folder is one where a machine is named, else its record."""
+    path = Path(name)
+    if is_there(path):
+        return path.suffix != ".json" if path.is_file() else _is_image(path, booted=bool(request.machines))
+    return all(part.endswith(YAML) or part in shipped() or is_there(Path(part)) for part in parts_of(name))
+
+
+def _is_image(folder: Path, *, booted: bool) -> bool:
+    return is_there(folder / MANIFEST) or (booted and is_there(folder / BOOTED))

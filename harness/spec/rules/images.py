@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Sequence
+from itertools import accumulate, takewhile
 from pathlib import Path
 
 from harness import paths
 from harness.errors import UserError
+from harness.files import is_there
 from harness.spec.rules.references import machines
 from harness.spec.text.complaints import nearest
 from harness.text import LONGEST_LINE, of_error
@@ -16,6 +19,7 @@ BOOTED = "image.json"  # what a boot leaves beside its record: which image it wa
 YAML = (".yml", ".yaml")
 PARTS = "+"  # between files that are merged
 LARGEST = 64 << 10  # bytes of BOOTED
+LONGEST_PATH = 4096  # bytes that Linux takes
 EXPECTED = "a YAML (A.yml, A.yml+B.yml), a built folder, one that harness boot -o has left, or a shipped image's name"
 
 
@@ -29,14 +33,40 @@ def is_path(text: str) -> bool:
     return "/" in text or text.endswith(YAML)
 
 
-def files_of(text: str, folder: Path = Path()) -> tuple[Path, ...]:
-    """Return the YAML files, or the one built folder, that `text` names, seen from `folder`; UserError for none."""
+def parts_of(text: str, folder: Path = Path()) -> Iterator[str]:
+    """Yield the names that `text` merges, seen from `folder`: each as long as one that is there, for a path may have
+    the sign between them in it (``/home/me/c++/A.yml``)."""
+    words = text.split(PARTS)
+    while words:
+        count = _length_of_first(words, folder)
+        yield PARTS.join(words[:count])
+        words = words[count:]
+
+
+def _length_of_first(words: Sequence[str], folder: Path) -> int:
+    """Return how many words are the first name; of one that is not there, those of a file in a folder that is."""
+    longer = accumulate(words, lambda name, word: f"{name}{PARTS}{word}")
+    names = list(enumerate(takewhile(lambda name: len(name) <= LONGEST_PATH, longer), 1))
+    there = [count for count, name in names if name and is_there(folder / name)]
+    if there:
+        return there[-1]
+    misspelt = (
+        count for count, name in names if "/" in name and name.endswith(YAML) and is_there((folder / name).parent)
+    )
+    return next(misspelt, 1)
+
+
+def files_of(name: str | Sequence[str], folder: Path = Path()) -> tuple[Path, ...]:
+    """Return the YAML files, or the one built folder, that `name` names, seen from `folder`; UserError for none.
+
+    Several words are files that are merged, each of the same grammar.
+    """
+    words = [name] if isinstance(name, str) else name
     try:
-        if (folder / text).exists() and text:
-            return (_located(text, folder),)
-        found = tuple(_located(part, folder) for part in text.split(PARTS))
+        found = tuple(_located(part, folder) for word in words for part in parts_of(word, folder))
     except OSError as error:  # a name that is too long, a folder that this user may not look into
-        raise UserError(f"there is no image {text[:LONGEST_LINE]!r}: {error.strerror}", hint=EXPECTED) from None
+        text = PARTS.join(words)[:LONGEST_LINE]
+        raise UserError(f"there is no image {text!r}: {error.strerror}", hint=EXPECTED) from None
     if len(found) > 1 and (built := next((path for path in found if path.is_dir()), None)):
         raise UserError(f"{built} is a folder: only YAML files are merged", hint=EXPECTED)
     return found

@@ -146,6 +146,16 @@ def test_the_host_is_that_of_the_boot_in_wall_time() -> None:
     assert derived({}).host == {}
 
 
+def test_all_boots_are_of_one_host() -> None:
+    host = {"cpu": "a", "machine": "x86_64", "kernel": "6.1", "load": 1.0}
+    found = {boot: record(host=host | {"load": float(at)}) for at, boot in enumerate((FIRST, SECOND, "wall"))}
+    derive._one_host({})
+    derive._one_host(found)
+    for fact in derive.SAME_HOST:
+        with pytest.raises(EvidenceError, match=f"boots/{SECOND} was on another host than boots/{FIRST}"):
+            derive._one_host(found | {SECOND: record(host=host | {fact: "other"})})
+
+
 def test_the_exact_boots_are_known_by_their_folders() -> None:
     made = Derived(sources(), {"wall": WALL, **PAIR}, word(), derived({}))
     assert made.exact == PAIR

@@ -16,7 +16,8 @@ from typing import IO, cast
 
 from harness import paths, proc
 from harness.arch import Arch
-from harness.build.squashlinks import set_link_counts
+from harness.build.crowds import Crowds
+from harness.build.squashlinks import amend
 from harness.errors import HarnessError
 from harness.tree import cpio
 from harness.tree.tree import Tree, write
@@ -40,19 +41,20 @@ def squashfs(tree: Tree, out: Path, compression: str, turn: int = 0) -> None:
     """
     defaults = "uid=0,gid=0,mode=0755,mtime=0"
     argv = ["-q", "-f", *_COMPRESSION[compression], "-d", defaults, str(out)]
+    crowds = Crowds(tree.nodes)
     try:
         # -T: the ends of large files are in no block that others share, so that a file more or less elsewhere does
         # not change what reading them costs
-        counts = _fed(["tar2sqfs", "-T", *argv], tree, turn)
-        if any(not _readable(out, path) for path in _hard_ends(tree)):
-            counts = _fed(["tar2sqfs", *argv], tree, turn)
+        counts = _fed(["tar2sqfs", "-T", *argv], tree, turn, crowds)
+        if any(not _readable(out, crowds.place(path)) for path in _hard_ends(tree)):
+            counts = _fed(["tar2sqfs", *argv], tree, turn, crowds)
     except proc.CommandError as error:
         # all that it says of a full disk is "I/O error"
         size = sum(node.content.size for _, node in tree.files() if node.content is not None)
         if "I/O error" in error.stderr and shutil.disk_usage(out.parent).free < size:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(out)) from error
         raise
-    set_link_counts(out, counts)
+    amend(out, {crowds.place(path): count for path, count in counts.items()}, crowds.folders)
 
 
 def place_of(path: str) -> str:
@@ -75,7 +77,7 @@ class _Pipe:
         return self._written
 
 
-def _fed(argv: Sequence[str], tree: Tree, turn: int) -> Mapping[str, int]:
+def _fed(argv: Sequence[str], tree: Tree, turn: int, crowds: Crowds) -> Mapping[str, int]:
     """Run a program whose input is the tree as a tar, which never lies on the disk; return what `write` does."""
     read_end, write_end = os.pipe()
     with contextlib.suppress(OSError):  # a kernel that grants no more has it smaller
@@ -86,7 +88,7 @@ def _fed(argv: Sequence[str], tree: Tree, turn: int) -> Mapping[str, int]:
     def feed() -> None:
         try:
             with os.fdopen(write_end, "wb", _PIPE) as end:
-                counts.update(write(tree, cast(IO[bytes], _Pipe(end)), turn, place_of))
+                counts.update(write(tree, cast(IO[bytes], _Pipe(end)), turn, place_of, crowds.place))
         except BrokenPipeError:
             pass  # the program has ended: its exit code and words say why
         except (HarnessError, OSError, tarfile.TarError) as error:

@@ -21,7 +21,6 @@ from harness.errors import HostError, UserError
 CHUNK = 1 << 20
 SMALL = 1 << 20
 OPENED = 64  # files at once
-CROWDED = 4096  # entries of a folder from which on their order costs time
 ELF = b"\x7fELF"
 MAX_LINKS = 40  # as the kernel: one path that follows more has gone in a circle
 
@@ -240,15 +239,9 @@ def _digest(raw: IO[bytes], member: tarfile.TarInfo) -> str:
 def _order(tree: Tree, turn: int) -> list[str]:
     """Return the paths as they are written: sorted, with the contents of the first `turn` hundredths of files last.
 
-    Neighbours stay neighbours, as they do when somebody adds a file; but all lie elsewhere. A crowded folder is written
-    from its last path to its first: tar2sqfs sorts a new name in from the front, past all that are smaller.
+    Neighbours stay neighbours, as they do when somebody adds a file; but all lie elsewhere.
     """
     paths = sorted(tree.nodes)
-    crowded = {path for path, count in Counter(map(posixpath.dirname, paths)).items() if count > CROWDED}
-    if crowded:
-        crowd = [path for path in paths if posixpath.dirname(path) in crowded and not tree.nodes[path].is_dir]
-        known = set(crowd)
-        paths = [path for path in paths if path not in known] + crowd[::-1]
     if not turn:
         return paths
     files = [path for path in paths if tree.nodes[path].content is not None]
@@ -297,11 +290,17 @@ class Links:
         return ""
 
 
-def write(tree: Tree, out: IO[bytes], turn: int = 0, place_of: Callable[[str], str] | None = None) -> Mapping[str, int]:
+def write(
+    tree: Tree,
+    out: IO[bytes],
+    turn: int = 0,
+    place_of: Callable[[str], str] | None = None,
+    shown: Callable[[str], str] = str,
+) -> Mapping[str, int]:
     """Write the tree as a tar: paths in order, numeric owners, the names of one file as hardlinks to the first.
 
     With `place_of` files of several containers may be one (`Links`); returns the paths of these, each with how many
-    names it has in one container.
+    names it has in one container. `shown` gives the name that a path has in the tar.
     """
     links = Links(tree, place_of)
     with (
@@ -312,14 +311,14 @@ def write(tree: Tree, out: IO[bytes], turn: int = 0, place_of: Callable[[str], s
         for path in _order(tree, turn):
             archive.getmembers().clear()  # else it keeps every header
             node = tree.nodes[path]
-            info = tarfile.TarInfo(path)
+            info = tarfile.TarInfo(shown(path))
             info.type, info.mode, info.uid, info.gid = node.type, node.mode, node.uid, node.gid
             info.devmajor, info.devminor = node.device
             info.linkname, info.mtime = node.target, node.mtime
             info.pax_headers = dict(node.pax)
             first = links.target(path, node)
             if first:
-                info.type, info.linkname, info.pax_headers = tarfile.LNKTYPE, first, {}
+                info.type, info.linkname, info.pax_headers = tarfile.LNKTYPE, shown(first), {}
             if first or node.content is None:
                 archive.addfile(info)
                 continue

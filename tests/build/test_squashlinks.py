@@ -1,18 +1,22 @@
-"""Link counts: containers share programs on the disk, and each sees the count that its own image has."""
+"""Link counts, which each container sees as its own image has them, and folders of very many entries."""
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import subprocess
+import sys
 import tarfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from harness.build import formats, squashlinks
+from harness.build import formats, squashlinks, squashtables
+from harness.build.crowds import CROWDED, PART
 from harness.build.settings import COMPRESSIONS
 from harness.tree.tree import ELF, Tree, TreeNode, folder, plain, symlink
 
@@ -23,6 +27,24 @@ LOOK = (
     'mount -t squashfs -o loop,ro "$1" "$2" || exit 99; cd "$2"; '
     "find . -type f -exec stat -c '%h %i %n' {} + | sort -k3; find . -type f -exec sha256sum {} + | sort -k2"
 )
+
+# prints the inode of every name below a mounted squashfs as its folder has it, and what is told of one in twenty that
+# is asked for by its name: the kernel takes milliseconds for each of these
+WALK = """
+import json, os, stat, sys
+def below(folder):
+    for one in os.scandir(folder):
+        yield one.path[2:], one.inode()
+        if one.is_dir(follow_symlinks=False):
+            yield from below(one.path)
+os.chdir(sys.argv[1])
+inodes = dict(below("."))
+asked = {path: os.lstat(path) for path in inodes if not path[-6:].isdigit() or int(path[-6:]) % 20 == 0}
+told = {
+    path: [stat.S_IMODE(one.st_mode), one.st_uid, one.st_gid, one.st_ino, one.st_nlink] for path, one in asked.items()
+}
+print(json.dumps([inodes, told]))
+"""
 
 
 def program(name: str) -> TreeNode:
@@ -89,14 +111,14 @@ def test_others_read_it_as_before(tree: Tree, tmp_path: Path, compression: str) 
 def test_what_is_no_file_of_several_names_is_refused(tree: Tree, tmp_path: Path, path: str) -> None:
     formats.squashfs(tree, tmp_path / "image", "lz4-fast")
     before = (tmp_path / "image").read_bytes()
-    with pytest.raises(squashlinks.BadSquashfsError):
-        squashlinks.set_link_counts(tmp_path / "image", {path: 1})
+    with pytest.raises(squashtables.BadSquashfsError):
+        squashlinks.amend(tmp_path / "image", {path: 1})
     assert (tmp_path / "image").read_bytes() == before
 
 
 def test_nothing_to_set_changes_nothing(tmp_path: Path) -> None:
     (tmp_path / "image").write_bytes(b"not even a squashfs")
-    squashlinks.set_link_counts(tmp_path / "image", {})
+    squashlinks.amend(tmp_path / "image", {})
     assert (tmp_path / "image").read_bytes() == b"not even a squashfs"
 
 
@@ -111,12 +133,74 @@ def test_nothing_to_set_changes_nothing(tmp_path: Path) -> None:
     ],
 )
 def test_lz4_is_unpacked_as_its_own_tool_packs_it(data: bytes, lz4_block: Callable[[bytes], bytes]) -> None:
-    assert squashlinks._lz4(lz4_block(data)) == data
+    assert squashtables.unpack_lz4(lz4_block(data)) == data
 
 
 def test_a_damaged_block_ends(tmp_path: Path) -> None:
-    with pytest.raises(squashlinks.BadSquashfsError):
-        squashlinks._lz4(bytes(40))
+    with pytest.raises(squashtables.BadSquashfsError):
+        squashtables.unpack_lz4(bytes(40))
+
+
+@pytest.fixture
+def crowded() -> Tree:
+    """A folder of very many entries with another one in it, with owners, names and links that may go wrong."""
+    nodes = {f"crowd/{number:06}": plain(b"%d" % number) for number in range(CROWDED + PART // 2)}
+    nodes |= {f"crowd/004000/in/{number:06}": symlink("x") for number in range(CROWDED)}
+    twin = plain(b"twice")
+    nodes |= {"crowd/004000/in/name": twin, "crowd/name": twin, "crowd/x": program("x"), "few/x": program("x")}
+    # two of which the first comes first among bytes, and the second among letters
+    nodes |= {"crowd/\U0001f600": plain(b"late"), "crowd/\udcff": plain(b"bytes"), "few/below/last": plain(b"")}
+    nodes |= {"crowd": folder(0o1777, 5, 6), "crowd/004000": folder(0o750, 7, 8), "crowd/004000/in": folder()}
+    nodes |= {"few": folder(), "few/below": folder()}
+    return Tree(nodes)
+
+
+def test_a_crowded_folder_is_whole_for_the_kernel(crowded: Tree, tmp_path: Path) -> None:
+    images = [tmp_path / "image", tmp_path / "again"]
+    for image in images:
+        formats.squashfs(crowded, image, "lz4")
+    assert images[0].read_bytes() == images[1].read_bytes()
+    inodes, told = walk(images[0], tmp_path / "mnt")
+    assert inodes.keys() == crowded.nodes.keys()
+    assert inodes["crowd/name"] == inodes["crowd/004000/in/name"]
+    assert sorted({*inodes.values()}) == list(range(1, len(inodes))), "numbers have no gaps: the root's is the last"
+    for path, (*said, inode, links) in told.items():
+        node = crowded.nodes[path]
+        assert said == [node.mode, node.uid, node.gid] and inode == inodes[path], path
+        assert node.is_dir or links == (2 if path.endswith("/name") else 1), path
+    assert told["crowd"][4] == sum(Path(path).parent == Path("crowd") for path in inodes) + 2
+
+
+def test_a_folder_in_a_crowded_one_knows_it(crowded: Tree, tmp_path: Path) -> None:
+    formats.squashfs(crowded, tmp_path / "image", "gzip")
+    tables = squashtables.Tables(tmp_path / "image")
+    root = tables.inodes.at(tables.head.root >> 16, tables.head.root & 0xFFFF)
+    todo, folders = [root], 0
+    while todo:
+        above = todo.pop()
+        for entry in tables.entries(above):
+            below = tables.folder(entry.at)
+            assert tables.number(entry.at) == entry.number
+            if below is not None:
+                assert below.parent == tables.number(above)
+                todo.append(entry.at)
+                folders += 1
+    assert folders == sum(node.is_dir for node in crowded.nodes.values())
+    listed = subprocess.run(["rdsquashfs", "-l", "crowd", str(tmp_path / "image")], check=True, capture_output=True)
+    assert len(listed.stdout.splitlines()) == sum(Path(path).parent == Path("crowd") for path in crowded.nodes)
+
+
+def walk(image: Path, folder: Path) -> list[dict[str, Any]]:
+    """Mount a squashfs; return the inode of every path, and mode, owner, group, inode and links of some."""
+    folder.mkdir()
+    run = 'mount -t squashfs -o loop,ro "$1" "$2" || exit 99; exec "$3" -c "$4" "$2"'
+    argv = ["unshare", "-m", "sh", "-c", run, "sh", str(image), str(folder), sys.executable, WALK]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    if done.returncode == 99 or os.geteuid() != 0:
+        pytest.skip(f"no squashfs can be mounted here: {done.stderr.strip()}")
+    assert done.returncode == 0, done.stderr
+    found: list[dict[str, Any]] = json.loads(done.stdout)
+    return found
 
 
 @pytest.fixture

@@ -15,8 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.build import formats
+from harness.build.crowds import CROWDED, PART, Crowds
 from harness.errors import HostError, UserError
-from harness.tree.tree import CROWDED, ELF, Tree, TreeNode, clean, folder, plain, read_layer, symlink, write
+from harness.tree.tree import ELF, Tree, TreeNode, clean, folder, plain, read_layer, symlink, write
 
 
 def tree_of(**paths: TreeNode) -> Tree:
@@ -42,7 +43,7 @@ def member(name: str, kind: bytes = tarfile.REGTYPE, link: str = "", size: int =
 
 @pytest.mark.parametrize("path", ["../etc", "a/../../b", "", "/", ".", "a/.."])
 def test_paths_out_of_the_root_are_refused(path: str) -> None:
-    with pytest.raises(UserError, match="no path inside"):
+    with pytest.raises(UserError, match="not a path inside"):
         clean(path)
 
 
@@ -90,7 +91,7 @@ def test_a_file_does_not_replace_a_folder_with_content() -> None:
 
 def test_nothing_lies_below_a_file() -> None:
     tree = tree_of(etc=plain(b""))
-    with pytest.raises(UserError, match="no folder"):
+    with pytest.raises(UserError, match="not a folder"):
         tree.put("etc/hosts", plain(b""))
     other = Tree()
     other.put("etc/hosts", plain(b""))
@@ -135,7 +136,7 @@ def test_odd_members_of_a_layer(tmp_path: Path) -> None:
 
 
 def test_members_that_climb_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="no path inside"):
+    with pytest.raises(UserError, match="not a path inside"):
         read_layer(tar_of(tmp_path, member("a/../../etc/passwd")))
 
 
@@ -198,18 +199,20 @@ def test_a_shared_file_is_one_for_several_containers_and_never_within_one() -> N
     assert links_of(tree) == {"v/two": "v/one", "w/one": "v/one", "w/two": "v/one"}, "where nobody shares"
 
 
-def test_a_crowded_folder_is_written_backwards_and_whole() -> None:
-    tree = Tree()
-    for number in range(CROWDED + 1):
-        tree.nodes[f"many/{number:05}"] = plain(b"")
-    tree.nodes["many"] = tree.nodes["few"] = folder()
-    out = io.BytesIO()
-    write(tree, out)
-    out.seek(0)
-    with tarfile.open(fileobj=out) as archive:
-        names = archive.getnames()
-    assert names[:2] == ["few", "many"] and names[2:] == sorted(names[2:], reverse=True)
-    assert len(names) == CROWDED + 3
+def test_only_a_crowded_folder_is_parted_and_in_the_order_of_bytes() -> None:
+    names = [f"{number:06}" for number in range(CROWDED - 1)]
+    paths = ["many", "few", "few/a", *(f"many/{name}" for name in names), "many/000000/below"]
+    assert Crowds([*paths, "many/\udcff"]).folders == [], "as many as a folder may have"
+    crowds = Crowds([*paths, "many/\udcff", "many/\U0001f600"])
+    assert crowds.folders == ["many"]
+    assert [crowds.place(path) for path in ("", "few/a", "many")] == ["", "few/a", "many"]
+    assert crowds.place("many/000000/below") == "many/000000/000000/below"
+    assert crowds.place(f"many/{PART:06}") == f"many/000001/{PART:06}"
+    assert (crowds.place("many/\U0001f600"), crowds.place("many/\udcff")) == (
+        "many/000003/\U0001f600", "many/000004/\udcff"
+    )  # fmt: skip
+    for path in (*names, "\U0001f600", "\udcff"):
+        assert crowds.place(f"many/{path}").endswith(f"/{path}")
 
 
 def test_turned_is_the_same_tree_in_another_order() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness.arch import Arch
 from harness.errors import UserError
@@ -12,7 +12,9 @@ from harness.spec.models.container import File
 from harness.spec.models.image import ImageSpec
 from harness.spec.rules.references import ARCH_WORD
 from harness.text import of_error
-from harness.tree.tree import Tree, clean
+
+if TYPE_CHECKING:
+    from harness.tree.tree import Tree
 
 
 def content(file: File, spec: ImageSpec) -> bytes | None:
@@ -46,6 +48,8 @@ def _for(arch: Arch, file: File, spec: ImageSpec) -> File:
 
 def own_files(spec: ImageSpec, tree: Tree) -> list[list[Any]]:
     """Return path, bytes and SHA-256 of what the YAML's own files are in the root."""
+    from harness.tree.tree import clean  # a build of nothing makes no tree
+
     found = {}
     for file in spec.files:
         path = tree.resolve(clean(file.path))

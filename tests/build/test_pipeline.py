@@ -14,7 +14,8 @@ import pytest
 from offline import MINIMAL, Offline
 
 from harness.arch import ARCHES
-from harness.build.pipeline import Builder, _packages, _ucode
+from harness.build.manifest import package_rows
+from harness.build.pipeline import Builder, _ucode
 from harness.build.settings import Settings
 from harness.errors import EXIT_HOST, UserError
 from harness.image import Image
@@ -252,7 +253,7 @@ def test_a_package_is_listed_once_with_all_of_its_files_that_are_shipped() -> No
         return {**same, "version": "1", "source_version": "", "arch": "all", "files": files, "size": 9, **kept}
 
     one, two, probe = [row("a", 2), row("b", 0)], [row("a", 1), row("c", 0)], [row("a", 5), row("d", 1)]
-    found = _packages([(one, True), (two, True), (probe, False)])
+    found = package_rows([(one, True), (two, True), (probe, False)])
     assert {package["name"]: package["files"] for package in found} == {"a": 3, "b": 0, "c": 0, "d": 0}
     assert {package["name"]: package["licence"] for package in found} == {"a": "MIT", "b": "", "c": "", "d": ""}
     assert found[0]["copyright"] == "a_1" and found[0]["source_version"] == "1"

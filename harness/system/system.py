@@ -13,7 +13,7 @@ from harness.errors import HarnessError, ImageError, MachineError, UserError
 from harness.files import write
 from harness.image import Bootable, end_of
 from harness.spec.models.machine import MachineSpec
-from harness.system import marks
+from harness.system import marks, stalecode
 from harness.system.console import Console
 from harness.system.consoleshell import ConsoleShell
 from harness.system.driver import Driver
@@ -28,6 +28,7 @@ from harness.system.shell import Shell, ShellDeadError
 T = TypeVar("T")
 TICK_S = 0.2  # how often the machine is looked at while nothing is heard
 SETTLE_S = 0.5  # how long a dying kernel may finish its words
+OOPS_LINES = 80  # which they and what came with them may have
 # not every shell's own poweroff is heeded by systemd
 FOREIGN_OFF = "systemctl poweroff || poweroff"
 BUTTON_S = 30.0  # for a system to power off once its button is pressed
@@ -358,7 +359,10 @@ class System:
                 self.console.changed.wait(left)
         failure = self.listener.failure
         assert failure is not None
-        return self.error(ImageError, f"{failure.what}{self._where()}: {failure.words}")
+        message = f"{failure.what}{self._where()}: {failure.words}"
+        if stale := stalecode.suspected(self.blank, failure.words, self.console.last_lines(OOPS_LINES)):
+            return self.error(MachineError, f"{message}: {stale}", hint=stalecode.HINT)
+        return self.error(ImageError, message)
 
     def _dead(self) -> HarnessError:
         return self.error(MachineError, f"{self.driver.death(self.driver.poll() or 0)}{self._where()}")

@@ -6,6 +6,7 @@ Without them the fixtures alone are there, to say what is missing.
 from __future__ import annotations
 
 import argparse
+import sys
 from functools import partial
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from harness import options
 from harness.suite import fixtures
 
 ASKING = ("harness_image", "harness_machine", "harness_plan", "harness_results")
+OPTIMIZED = "Python leaves out every assert, so that each case would pass: unset PYTHONOPTIMIZE, and no -O"
 MARKERS = (
     "arch(*names): the case makes sense on these architectures only",
     "disturbs: the case leaves the shared system other than it found it: it comes last, and a fresh one follows",
@@ -62,4 +64,6 @@ def pytest_configure(config: pytest.Config) -> None:
     elif not hasattr(config, "workerinput") and any(config.getoption(name) for name in ASKING):
         from harness.suite import controller
 
+        if sys.flags.optimize:
+            raise pytest.UsageError(OPTIMIZED)
         controller.start(config)

@@ -196,7 +196,7 @@ def _same_name(about: str, found: str, wanted: str) -> None:
 
 
 def _manifest(folder: Path) -> Path:
-    assert Image(folder).manifest  # UserError when it is none
+    _ = Image(folder).manifest  # UserError when it is none
     return folder / MANIFEST
 
 

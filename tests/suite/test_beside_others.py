@@ -108,6 +108,15 @@ def test_listing_builds_nothing_and_leaves_nothing(tmp_path: Path, more: tuple[s
     assert sorted(path.name for path in tmp_path.iterdir()) == ["plan.yml", "test_x.py"]
 
 
+def test_cases_whose_asserts_python_leaves_out_are_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONOPTIMIZE", "1")
+    (tmp_path / "test_x.py").write_text("def test_x(): pass\n")
+    assert plain(tmp_path).returncode == 0  # which is nothing of the harness
+    done = plain(tmp_path, "--harness-image=minimal", "--harness-machine=qemu-arm64")
+    assert done.returncode == 4
+    assert "each case would pass: unset PYTHONOPTIMIZE" in done.stderr + done.stdout
+
+
 def test_listing_says_what_is_wrong_with_the_options(tmp_path: Path) -> None:
     (tmp_path / "test_x.py").write_text("def test_x(system): pass\n")
     done = plain(tmp_path, "--collect-only", "--harness-image=minimun", "--harness-machine=qemu-arm64")

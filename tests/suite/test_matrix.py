@@ -190,6 +190,14 @@ def test_what_goes_to_the_build(run, tmp_path: Path) -> None:
     assert (settings["lock"], settings["offline"]) == (f"{tmp_path}/my.lock", True)
 
 
+def test_a_case_that_fails_fails_where_python_would_leave_asserts_out(
+    run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONOPTIMIZE", "1")
+    done = run("def test_x(image): assert False\n", "--", "--assert=plain", cells=[["a", ""]])
+    assert done.returncode == 1, done.stderr
+
+
 def test_a_plugin_that_keeps_pytest_from_beginning_is_no_bug_of_the_harness(run, tmp_path: Path) -> None:
     (tmp_path / "theirs.py").write_text("raise RuntimeError('boom')\n")
     done = run("def test_x(image): pass\n", "--", "-p", "theirs", cells=[["a", ""]])

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from harness import proc
 from harness.build.media import SECTOR
-from harness.errors import UserError
+from harness.errors import HostError, UserError
 
 CORE_START = 64  # the sector where the core lies on a disk, in a partition of its own
 CORE_SECTORS = 1984
@@ -75,7 +75,9 @@ def boot_sector(image: bytes) -> bytes:
 def on_disk(core: bytes) -> bytes:
     """Return the core as it lies at `CORE_START`: its first sector loads the others."""
     sectors = -(-len(core) // SECTOR)
-    assert sectors <= CORE_SECTORS, f"GRUB's core of {len(core)} bytes does not fit"
+    if sectors > CORE_SECTORS:
+        raise HostError(f"GRUB's core of {len(core)} bytes does not fit into the disk's first MiB",
+                        hint="another suite or a lock with an older GRUB; or another format")  # fmt: skip
     placed = bytearray(core)
     _NEXT.pack_into(placed, SECTOR - _NEXT.size, CORE_START + 1, sectors - 1, _SEGMENT)
     return bytes(placed)

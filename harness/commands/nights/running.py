@@ -93,7 +93,9 @@ def _places(folder: RunFolder) -> tuple[Path, ...]:
 
 
 def _pytest(request: Request, cases: CasePaths, folder: RunFolder) -> int:
-    env = {**os.environ, inputs.HANDED: str(folder.inputs)}
+    # without asserts each case would pass
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONOPTIMIZE"}
+    env[inputs.HANDED] = str(folder.inputs)
     return watch.run(_argv(request, cases, folder), folder, env=env, until=request.deadline)
 
 

@@ -29,7 +29,7 @@ from harness.spec.text.reader import mapping_of, read
 from harness.suite import fixtures
 
 TOP = paths.TOP
-PAGES = sorted([TOP / "README.md", TOP / "CONTRIBUTING.md", *(TOP / "docs").glob("*.md")])
+PAGES = sorted([TOP / "README.md", TOP / "CONTRIBUTING.md", TOP / "CHANGELOG.md", *(TOP / "docs").glob("*.md")])
 YAMLS = ("image", "component", "machine", "plan", "os", "profile", "waivers", "policy")
 RUN_WORDS = {"matrix", "test", "bench", "harness", "help"}
 ROOTS = ("harness", "cases", "machines", "tests", "docs", ".ci")

@@ -16,8 +16,9 @@ from check_jsonschema.builtin_schemas import get_builtin_schema
 from click.testing import CliRunner
 from croniter import croniter
 from judges import refusals
+from pre_commit.commands import validate_manifest
 
-from harness import paths, tools
+from harness import __version__, paths, tools
 from harness.cli import app
 from harness.commands.images import begin
 
@@ -102,3 +103,23 @@ def test_the_project_passes_at_once(tmp_path: Path) -> None:
     # nothing else than what it has made and was told
     wanted = {name.split("/")[0] for name in (*begin.PROJECT, *begin.CI["github"])}
     assert {path.name for path in project.iterdir()} == {*wanted, "out"}
+
+
+def test_the_hook_for_pre_commit_is_one_and_does_what_it_says(tmp_path: Path) -> None:
+    (hook,) = yaml.safe_load((paths.TOP / ".pre-commit-hooks.yaml").read_text())
+    refused = validate_manifest.validate_manifest([str(paths.TOP / ".pre-commit-hooks.yaml")])
+    assert refused == 0
+    (tmp_path / "os.yml").write_text("kernel: {image: kernel}\nservces: []\n")
+    done = CliRunner().invoke(app, [*hook["entry"].split()[1:], str(tmp_path / "os.yml")])
+    assert (done.exit_code, "did you mean services?" in done.output) == (2, True), done.output
+    chosen = [name for name in ("os.yml", "lab/a.yaml", ".github/workflows/boot.yml", "x.py")
+              if re.search(hook["files"], name) and not re.search(hook["exclude"], name)]  # fmt: skip
+    assert chosen == ["os.yml", "lab/a.yaml"]
+
+
+def test_the_version_is_the_one_that_the_changes_end_with() -> None:
+    import tomllib
+
+    version = tomllib.loads((paths.TOP / "pyproject.toml").read_text())["project"]["version"]
+    titles = re.findall(r"^## (.+)$", (paths.TOP / "CHANGELOG.md").read_text(), re.M)
+    assert titles[0] == "Unreleased" and titles[1].split()[0] == version == __version__

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pty
 import shutil
 import subprocess
 from collections.abc import Iterable
@@ -247,3 +248,66 @@ def test_no_emulator_at_all_stops_the_matrix_but_not_the_command(whole: Checkout
         (whole.bin / name).unlink()
     assert whole.run("matrix").returncode == 3
     assert whole.run("harness", "doctor").stdout == "toy says doctor\n"
+
+
+def test_a_host_of_another_kind_is_told_its_own_names(checkout: Checkout) -> None:
+    checkout.fake("dnf", "echo dnf must not be called >&2; exit 1")
+    done = checkout.run("matrix")
+    assert done.returncode == 3
+    assert "type as root: dnf install apt debian-keyring" in done.stderr
+    assert "qemu-system-x86 qemu-system-aarch64 qemu-system-s390x" in done.stderr
+    (checkout.bin / "dnf").unlink()
+    (checkout.top / ".cache/apt-tried").unlink()
+    checkout.give(["pacman"])
+    done = checkout.run("matrix")
+    assert "type as root: pacman -S --needed apt debian-archive-keyring" in done.stderr
+
+
+@pytest.mark.timeout(60)
+def test_a_long_installation_says_what_it_is_doing(checkout: Checkout) -> None:
+    """apt ends only once the word has come."""
+    if os.geteuid() != 0:
+        checkout.fake("sudo", 'shift; exec "$@"')
+    checkout.set_up()
+    checkout.fake("apt-get", f"until [ -e {checkout.top}/heard ]; do sleep 0.1; done; exit 1")
+    process = checkout.start("matrix")
+    assert process.stderr
+    for line in process.stderr:
+        if line.startswith("run: installing system packages with apt: ") and line.endswith(" s so far\n"):
+            break
+    (checkout.top / "heard").touch()
+    assert "qemu" in process.communicate(timeout=50)[1]
+    assert process.returncode == 3
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(("answer", "installed"), [("n\n", False), ("y\n", True)])
+def test_servers_are_installed_at_a_terminal_only_after_a_question(
+    whole: Checkout, answer: str, installed: bool
+) -> None:
+    if os.geteuid() != 0:
+        whole.fake("sudo", 'shift; exec "$@"')
+    whole.fake("apt-get", f'echo "$*" >>{whole.top}/apt.log; exit 0')
+    whole.set_up()
+    shutil.copy(whole.top / ".venv/.ready-run", whole.top / ".venv/.ready-dev")
+    whole.fake("tox", "exit 0")
+    (whole.top / ".venv/bin/tox").write_text("#!/bin/bash\nexit 0\n")
+    (whole.top / ".venv/bin/tox").chmod(0o755)
+    person, terminal = pty.openpty()
+    env = {"PATH": str(whole.bin), "HOME": str(whole.top)}
+    argv = [str(whole.top / "run"), "test", "--quick"]
+    with subprocess.Popen(argv, env=env, cwd=whole.bin, stdin=terminal, stdout=terminal, stderr=terminal) as process:
+        os.close(terminal)
+        said = b""
+        while b"[y/N]" not in said:
+            said += os.read(person, 4096)
+        os.write(person, answer.encode())
+        try:
+            while os.read(person, 4096):
+                pass
+        except OSError:  # the last one has left the terminal
+            pass
+    os.close(person)
+    assert process.returncode == 0
+    asked = (whole.top / "apt.log").read_text()
+    assert ("postgresql" in asked, "gnupg" in asked) == (installed, True)

@@ -25,7 +25,7 @@ ORDER: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("Figures", ("compare", "bisect", "history", "baseline", "calibrate")),
     ("Machines", ("machine",)),
     ("Certificates", ("profile", "certify", "verify")),
-    ("This host", ("cache", "clean", "completion", "version")),
+    ("This host", ("cache", "clean", "completion", "man", "version")),
 )
 CACHE = "cache"
 CONTEXT: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
@@ -159,7 +159,9 @@ def command(function: Callable[..., int]) -> Callable[..., int]:
 
     @functools.wraps(function)
     def framed(**given: Any) -> None:
-        raise click.exceptions.Exit(frame.guarded(lambda: function(**_arguments(given, builds=builds))))
+        raise click.exceptions.Exit(
+            frame.guarded(lambda: function(**_arguments(given, builds=builds)), f"harness {name}")
+        )
 
     text = (function.__doc__ or "").strip()
     app.add_command(

@@ -30,7 +30,7 @@ def script(app: click.Command, shell: str) -> str:
 
 def complete(row: Option, incomplete: str) -> list[CompletionItem]:
     """Return what a value of `row` may be that begins with `incomplete`."""
-    done, plus, word = incomplete.rpartition("+") if row.completes == "images" else ("", "", incomplete)
+    done, plus, word = incomplete.rpartition("+") if row.completes in MERGED else ("", "", incomplete)
     names = [name for name in (*row.words, *_NAMES.get(row.completes, list)()) if name.startswith(word)]
     found = [CompletionItem(f"{done}{plus}{name}") for name in names]
     if row.completes in FILES:
@@ -59,15 +59,24 @@ def _stems(folder: Path) -> list[str]:
 
 def _runs() -> list[str]:
     """Return the runs of the history; none where there is no history, or none that answers."""
+    return _asked("SELECT uid FROM run ORDER BY at DESC LIMIT 20")
+
+
+def _stored_images() -> list[str]:
+    return _asked("SELECT DISTINCT image FROM boot ORDER BY image LIMIT 100")
+
+
+def _asked(query: str) -> list[str]:
     place = os.environ.get("HARNESS_HISTORY") or str(paths.data_dir() / "history.db")
     try:  # what opens a history for good takes longer to load than a person waits for a word
         with closing(sqlite3.connect(f"{Path(place).absolute().as_uri()}?mode=ro", uri=True, timeout=0.1)) as opened:
-            return [row[0] for row in opened.execute("SELECT uid FROM run ORDER BY at DESC LIMIT 20")]
+            return [row[0] for row in opened.execute(query)]
     except (sqlite3.Error, ValueError):
         return []
 
 
-FILES = ("images", "machines", "plans", "files", "profiles", "baselines")
+MERGED = ("images", "sides")  # A.yml+B.yml
+FILES = ("images", "machines", "plans", "files", "profiles", "baselines", "sides")
 _NAMES: dict[Completes, Callable[[], list[str]]] = {
     "images": lambda: _stems(paths.CASES / "images"),
     "machines": lambda: _stems(paths.MACHINES),
@@ -75,5 +84,9 @@ _NAMES: dict[Completes, Callable[[], list[str]]] = {
     "profiles": lambda: _stems(paths.PROFILES),
     "architectures": lambda: ["all", "host", *ARCHES, *ALIASES],
     "runs": lambda: ["latest", *_runs()],
+    "formats": lambda: [path.stem.replace("_", "+") for path in sorted(paths.FORMATS.glob("[!_]*.py"))],
+    "kinds": lambda: [*sorted(path.stem for path in paths.SCHEMAS.glob("*.json")), "results"],
+    "sides": lambda: [*_stems(paths.CASES / "images"), "latest", "latest-baseline", *_runs()],
+    "history": lambda: ["latest", *_runs(), *_stored_images()],
     "baselines": lambda: ["latest-baseline", *_runs()],
 }

@@ -101,6 +101,22 @@ def completion(shell: str) -> int:
 
 
 @command
+def man(folder: Path) -> int:
+    """Write the manual pages of all commands.
+
+    \b
+    Examples:
+      harness man ~/.local/share/man
+    """
+    from harness.cli.app import app
+    from harness.cli.man import write
+
+    for path in write(app, folder):
+        print(path)
+    return 0
+
+
+@command
 def version() -> int:
     """Print the version of the harness.
 

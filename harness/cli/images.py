@@ -166,7 +166,8 @@ def boot(
 ) -> int:
     """Boot an image on a machine.
 
-    At a terminal the console is yours until Ctrl-]; else it boots to ready, shows the boot's steps, and powers off.
+    At a terminal the console is yours until Ctrl-]: it says when the system is ready, where the transcript is, and
+    how it ended. Else it boots to ready, shows the boot's steps, and powers off.
 
     \b
     Examples:

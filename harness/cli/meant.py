@@ -55,7 +55,6 @@ COMMANDS: Mapping[str, str] = {
     "status": "harness doctor",
     "prune": "harness clean",
     "rm": "harness clean",
-    "man": "harness help COMMAND",
     "completions": "harness completion bash",
 }
 # An option's name elsewhere, and those that it may stand for: the first that a command has.

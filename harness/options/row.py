@@ -20,6 +20,10 @@ Completes = Literal[
     "baselines",
     "files",
     "commands",
+    "formats",
+    "kinds",
+    "sides",
+    "history",
 ]
 
 PYTEST_PREFIX = "harness"

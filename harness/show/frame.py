@@ -13,13 +13,14 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
 from harness import __version__, paths
 from harness.errors import EXIT_BUG, EXIT_INTERRUPTED, HarnessError
 from harness.hostfaults import host_fault, named
 from harness.secrets import redact
+from harness.show import waiting
 
 DEBUG = "HARNESS_DEBUG"  # in the environment, so that workers see it too
 PASSWORD = re.compile(r"(://[^\s:/@'\"]*):[^\s/@'\"]+@")
@@ -44,10 +45,13 @@ def open_streams() -> None:
         sys.stdout.reconfigure(errors="backslashreplace")
 
 
-def guarded(action: Callable[[], int]) -> int:
-    """Run `action` and return its exit code, or the code of what it raised after saying so on stderr."""
+def guarded(action: Callable[[], int], doing: str = "") -> int:
+    """Run `action` and return its exit code, or the code of what it raised after saying so on stderr.
+
+    With `doing`, its name, nobody waits longer than two seconds without a word on stderr.
+    """
     try:
-        with _ending():
+        with _ending(), waiting.watched(doing, _told) if doing else nullcontext():
             code = action()
         sys.stdout.flush()
         return code
@@ -112,6 +116,11 @@ def _discreet(text: str) -> str:
 
 def progress(text: str) -> None:
     """Say on stderr what is being done: in one write, for architectures are built side by side."""
+    waiting.heard(text)
+    _told(text)
+
+
+def _told(text: str) -> None:
     sys.stderr.write(f"{text}\n")
     sys.stderr.flush()
 

@@ -14,6 +14,7 @@ from harness.run.outcome import LAB
 from harness.run.results import case_of
 from harness.run.results_model import CaseFailure, Results
 from harness.show.inert import inert
+from harness.show.waiting import AGAIN_S, SILENT_S, quiet
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 PIPED_WIDTH = 1000  # nobody folds what goes to a file
-QUIET_S = 10.0  # who reads lines hears after so long that the run is alive
 COLOURS = {
     "passed": "green", "failed": "red", "lab failed": "magenta", "not run": "yellow", "incomplete": "yellow",
     "not selected": "dim",
@@ -205,8 +205,11 @@ class View:
         self.console = console(sys.stderr)
         self._live: Live | None = None
         self._said = self._began = time.monotonic()
+        self._reminded = False
+        self._quiet = quiet()
 
     def __enter__(self) -> View:
+        self._quiet.__enter__()
         if self.console.is_terminal and not self.console.is_dumb_terminal:
             from rich.live import Live
 
@@ -217,6 +220,7 @@ class View:
     def __exit__(self, *_: object) -> None:
         if self._live:
             self._live.stop()
+        self._quiet.__exit__(None, None, None)
 
     def feed(self, events: Iterable[Mapping[str, Any]], now: float) -> None:
         """Show what has happened; where lines are read, that the run goes on when nothing has for a while.
@@ -227,10 +231,10 @@ class View:
             line = self.progress.feed(event)
             if line and (not self._live or event.get("outcome") == "failed" or event["event"] == "boot failed"):
                 self.say(line)
-                self._said = now
-        if not self._live and now - self._said >= QUIET_S:
+                self._said, self._reminded = now, False
+        if not self._live and now - self._said >= (AGAIN_S if self._reminded else SILENT_S):
             self.say(f"{now - self._began:.0f} s: {self.progress.brief()}{self.progress.booting()}")
-            self._said = now
+            self._said, self._reminded = now, True
 
     def say(self, line: str) -> None:
         """Show one line."""

@@ -14,10 +14,13 @@ from contextlib import contextmanager, suppress
 
 from harness.errors import UserError
 from harness.system.console import Console
+from harness.system.listener import READY
+from harness.system.screen import Screen
 
 ESCAPE = b"\x1d"  # Ctrl-]
 TICK_S = 0.2
 NOTE = "\r\n[the console is yours; Ctrl-] leaves it]\r\n"
+READY_NOTE = "\r\n[ready: press Enter; Ctrl-] leaves it]\r\n"
 
 
 @contextmanager
@@ -51,6 +54,10 @@ def _interrupt(*_: object) -> None:
     raise KeyboardInterrupt
 
 
+def _is_ready(console: Console) -> bool:
+    return any(mark.name == READY for mark in console.listener.milestones)
+
+
 def _write(descriptor: int, data: bytes) -> None:
     """Show `data` as long as there is a terminal: the machine's console is heard without one too."""
     with suppress(OSError):
@@ -68,12 +75,17 @@ def interact(console: Console, stdin: int | None = None, stdout: int | None = No
     if not os.isatty(inside):
         raise UserError("the interactive console needs a terminal")
     with raw(inside):
+        screen, awaited = Screen(), True
         _write(outside, NOTE.encode())
-        _write(outside, console.last_lines().replace("\n", "\r\n").encode())
-        console.tap = lambda data: _write(outside, data)
+        _write(outside, screen.feed(f"{console.last_lines()}\n".replace("\n", "\r\n").encode()).rstrip(b"\r\n"))
+        console.tap = lambda data: _write(outside, screen.feed(data))
         try:
             while not console.ended:
+                if awaited and _is_ready(console):
+                    awaited = False
+                    _write(outside, READY_NOTE.encode())
                 if not select.select([inside], [], [], TICK_S)[0]:
+                    _write(outside, screen.idle())
                     continue
                 typed = os.read(inside, 4096)
                 before, escape, _ = typed.partition(ESCAPE)

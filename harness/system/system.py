@@ -240,14 +240,19 @@ class System:
         """Return the address and port at which this host reaches a TCP port of the guest; KeyError: none was asked."""
         return self.driver.forwards[port]
 
-    def interact(self) -> None:
-        """Give the console to the person at the terminal until Ctrl-] or power-off; any other end is an error."""
+    def interact(self) -> bool:
+        """Give the console to the person at the terminal until Ctrl-] or power-off; any other end is an error.
+
+        Returns True when the person left it, False when the machine went off.
+        """
         from harness.system.interact import interact
 
-        if not interact(self.console):
+        left = interact(self.console)
+        if not left:
             self.wait_off()
         elif self.listener.failure:
             raise self._failure()
+        return left
 
     def check(self) -> None:
         """Raise what makes any further waiting vain: a failure of the guest, a machine that is off."""

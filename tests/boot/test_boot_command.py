@@ -187,7 +187,7 @@ SHELL = "say ready\nexec $b sh -i </dev/console >/dev/console 2>&1\n"
 
 def test_a_person_types_at_the_console_and_powers_off(toy_image: Callable[..., Image]) -> None:
     seat = Seat(str(toy_image(SHELL).folder), *MACHINE, "--forward", "80")
-    seat.until(b"harness: ready")
+    seat.until(b"[ready: press Enter")
     found = re.search(rb"port 80 of the guest is 127\.0\.0\.1:(\d+)", seat.seen)
     assert found
     socket.create_connection(("127.0.0.1", int(found[1])), timeout=10).close()
@@ -200,9 +200,13 @@ def test_a_person_types_at_the_console_and_powers_off(toy_image: Callable[..., I
 
 def test_a_person_leaves_the_console(image: str) -> None:
     seat = Seat(image, *MACHINE)
-    seat.until(b"harness: ready")
+    seat.until(b"[ready: press Enter")
+    assert b"transcript.txt" in seat.seen
     os.write(seat.person, b"\x1d")
+    seat.until(b"-o DIR keeps its transcript")
     assert seat.end() == 0
+    assert b"] harness: " not in seat.seen, "a mark stands before the person"
+    assert re.search(rb"ready after [\d.]+ s; left, and its power is cut; -o DIR keeps", seat.seen)
 
 
 @pytest.mark.parametrize("append", ["panic=-1", "panic=0"])
@@ -221,7 +225,7 @@ def test_a_panic_before_a_person_s_eyes_is_one(toy_image: Callable[..., Image], 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_leaves_the_terminal_as_it_was(image: str, number: signal.Signals) -> None:
     seat = Seat(image, *MACHINE)
-    seat.until(b"harness: init")
+    seat.until(b"Ctrl-] leaves it]")
     seat.process.send_signal(number)
     assert seat.end() == 130
 

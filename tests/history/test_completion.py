@@ -11,7 +11,9 @@ import pytest
 from runs import cell, results
 
 from harness import options, paths
+from harness.build import outputs
 from harness.cli import completion
+from harness.commands.images.schema import SCHEMAS
 from harness.history import History
 from harness.spec.rules.images import shipped
 
@@ -43,6 +45,10 @@ def offered(text: str, folder: Path | None = None) -> list[str]:
         ("harness help cert", ["certify"]),
         ("harness ver", ["verify", "version"]),
         ("harness baseline accept late", ["latest"]),
+        ("harness compare late", ["latest", "latest-baseline"]),
+        ("harness schema wai", ["waivers"]),
+        ("harness boot minimal --format is", ["iso"]),
+        ("harness init --ci git", ["github", "gitlab"]),
     ],
 )
 def test_words_are_offered(line: str, words: list[str], tmp_path: Path) -> None:
@@ -55,6 +61,8 @@ def test_every_kind_of_word_is_known() -> None:
     kinds = {row.completes for row in options.OPTIONS} - {"", "files", "plans", "commands"}
     assert kinds == set(completion._NAMES)
     assert completion._NAMES["images"]() == list(shipped())
+    assert completion._NAMES["formats"]() == outputs.names()
+    assert set(completion._NAMES["kinds"]()) == set(SCHEMAS)
     assert {path.stem for path in paths.MACHINES.glob("*.yml")} == set(completion._NAMES["machines"]())
 
 
@@ -87,3 +95,28 @@ def test_each_shell_has_its_script(shell: str) -> None:
     code = "from harness.cli import main; main()"
     done = subprocess.run([sys.executable, "-c", code, "completion", shell], capture_output=True, text=True, check=True)
     assert "_HARNESS_COMPLETE" in done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("typed", "words"),
+    [
+        ("harness boot minimal -m qemu-s", "qemu-s390x"),
+        ("harness machine ch", "check"),
+        ("harness history images/m", "images/minimal.yml"),
+    ],
+)
+def test_a_real_bash_completes(typed: str, words: str, tmp_path: Path) -> None:
+    place = tmp_path / "history.db"
+    with History.open(str(place)) as history:
+        history.add(results(1, cell()))
+    program = tmp_path / "harness"
+    program.write_text(f"#!{sys.executable}\nfrom harness.cli import main\nmain()\n")
+    program.chmod(0o755)
+    script = f"""eval "$(harness completion bash)"
+        COMP_WORDS=({typed}) COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1))
+        _harness_completion harness
+        printf '%s\\n' "${{COMPREPLY[@]}}" """
+    env = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}", "HARNESS_HISTORY": str(place)}
+    done = subprocess.run(["bash", "-c", script], env=env, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == (f"{words}\n", "")

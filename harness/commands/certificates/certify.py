@@ -83,8 +83,9 @@ def new_key(path: Path) -> int:
 
 def certify(name: str, machine: str, profile: str, request: CertifyRequest) -> int:
     """Build, run the profile's cases, judge, and write the evidence. Returns 0, or 1 when it is refused."""
+    given = None if request.key is None else keys.load(request.key)  # a wrong one is told before anything is built
     order = _order(name, machine, profile, request)
-    key = _key(request.key)
+    key = given or _own_key()
     out = request.output or Path(f"{order.image.name}-{order.machine.name}-{order.profile.name}.tar.zst")
     if keys.is_key(out):
         raise UserError(f"{out} is a key: evidence is not written over one", hint="-o FILE.tar.zst")
@@ -129,9 +130,7 @@ def _order(name: str, machine_name: str, profile_name: str, request: CertifyRequ
     return Order(named.paths, image, spec, machine, profile, waivers, holds, ingredients)
 
 
-def _key(given: str | None) -> keys.SigningKey:
-    if given is not None:
-        return keys.load(given)
+def _own_key() -> keys.SigningKey:
     own = paths.data_dir() / KEY
     if not own.exists():
         own.parent.mkdir(parents=True, exist_ok=True)

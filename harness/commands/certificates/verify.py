@@ -51,6 +51,7 @@ def run(path: Path, request: VerifyRequest) -> int:
     wanted = expectations(request)
     expect.look_up(wanted)
     with tempfile.TemporaryDirectory(prefix="harness-verify-") as scratch:
+        progress("reading the archive")
         found = verify.unpack(path, Path(scratch) / "evidence", wanted.keys)
         try:
             findings, made = _findings(found, wanted, request, Path(scratch))
@@ -93,6 +94,7 @@ def _findings(
     made = checked.derived
     findings = [*checked.findings, *expect.check(made, found.files, wanted, now), _pages(found)]
     if request.boot:
+        progress("booting the image again")
         findings += again.execute(made, scratch / "boot", qemu_path=request.qemu, multiplier=request.patience)
     else:
         findings.append(again.not_done("--no-boot"))

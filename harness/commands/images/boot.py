@@ -17,9 +17,12 @@ from harness.launch import exact_pair
 from harness.measure.medians import fewest
 from harness.scratch import scratch
 from harness.show.frame import progress
+from harness.show.waiting import quiet
 from harness.spec import load_machine
 from harness.spec.models.machine import MachineSpec
 from harness.system import BootOptions, BootRecord, System
+from harness.system.folder import BootFolder
+from harness.system.marks import READY
 
 
 def boot(images: Sequence[str], machine: str, settings: Settings, request: BootRequest) -> int:
@@ -108,11 +111,15 @@ def _wall(image: Bootable, machine: MachineSpec, out: Path, request: BootRequest
     probe = request.command is not None and image.parts.probe is not None
     options = BootOptions(mode="wall", out=out, probe=probe, append=request.append, forwards=request.forwards,
                           timeout=request.timeout, disks=request.disks)  # fmt: skip
+    progress(f"{image.name} on {machine.name}: booting")
     with started(image, machine, options) as system:
         for guest, host in sorted(system.forwards.items()):
             progress(f"port {guest} of the guest is 127.0.0.1:{host}")
         if interactive:
-            system.interact()
+            progress(f"its transcript{'' if request.out else ', while it runs'}: {BootFolder(out).transcript}")
+            with quiet():
+                left = system.interact()
+            progress(_how_it_ended(system, left=left, kept=request.out is not None))
             if end_of(image).end == "off" and not system.alive:
                 system.wait_end()
             return 0
@@ -129,6 +136,14 @@ def _wall(image: Bootable, machine: MachineSpec, out: Path, request: BootRequest
                 _table(system.record, exact=False)
         power_off(system, ready=ready)
         return code
+
+
+def _how_it_ended(system: System, *, left: bool, kept: bool) -> str:
+    """Return what is said to a person who was at the console."""
+    ready = next((mark for mark in system.record.milestones if mark.name == READY), None)
+    came = f"ready after {ready.host_s:.1f} s" if ready else "never ready"
+    ended = "left, and its power is cut" if left else "it powered off"
+    return f"{came}; {ended}" + ("" if kept else "; -o DIR keeps its transcript and record")
 
 
 def _come_up(system: System, *, run: bool) -> bool:

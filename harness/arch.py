@@ -56,6 +56,9 @@ class Arch:
     # how a disk's or CD's boot program is made: of systemd's stub and kernel as they are; of a GRUB that unpacks the
     # kernel; as a map of sectors for s390x's loader
     loader: Literal["none", "stub", "grub", "map"]
+    # the types of a partition with its root, and of one with that root's tree of hashes (Discoverable Partitions
+    # Specification)
+    root_types: tuple[str, str]
     bios: bool  # whether it has a BIOS, whose disks and CDs need a GRUB beside that
     ucode: bool  # its kernel looks for microcode at the beginning of the initrd
     counter_per_us: float  # the machine's own counter: how much it counts in a microsecond, under icount shift=0
@@ -102,6 +105,7 @@ ARCHES: dict[str, Arch] = {
             uefi_package="ovmf",
             uefi_boot="x64",
             loader="stub",
+            root_types=("4F68BCE3-E8CD-4DB1-96E7-FBCAF984B709", "2C7357ED-EBD2-46D9-AEC1-23D437EC2BF5"),
             bios=True,
             ucode=True,
             counter_per_us=1000.0,
@@ -132,6 +136,7 @@ ARCHES: dict[str, Arch] = {
             uefi_package="qemu-efi-aarch64",
             uefi_boot="aa64",
             loader="grub",
+            root_types=("B921B045-1DF0-41C3-AF44-4C6F280D3FAE", "DF3300CE-D69F-4C92-978C-9BFB0F38D820"),
             bios=False,
             ucode=False,
             counter_per_us=62.5,
@@ -162,6 +167,7 @@ ARCHES: dict[str, Arch] = {
             uefi_package="",
             uefi_boot="",
             loader="map",
+            root_types=("5EEAD9A9-FE09-4A1E-A1D7-520D00531306", "B325BFBE-C7BE-4AB8-8357-139E652D2F6B"),
             bios=False,
             ucode=False,
             counter_per_us=4096.0,

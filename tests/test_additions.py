@@ -69,6 +69,7 @@ ROW = """\
             uefi_package="",
             uefi_boot="",
             loader="none",
+            root_types=("", ""),
             bios=False,
             ucode=False,
             counter_per_us=10.0,

@@ -30,6 +30,7 @@ from harness.bench import (
     reports,
     serial,
     supply,
+    verity,
     wall,
 )
 from harness.bench.context import Context, Measurement
@@ -73,6 +74,7 @@ BENCHES = {
         Measurement("pool", "runs of a shared lab whose boards fail at random that do not end right", pools.pool),
         Measurement("mutants", "wrong versions of the pure judges that their quick tests let pass", mutants.survivors),
         Measurement("linuxkit", "LinuxKit's own tests of whole images that do not pass", linuxkit.linuxkit),
+        Measurement("verity", "verified roots with one bit changed that are served all the same", verity.verity),
         Measurement("wall", "a boot slower by a tenth, found by wall time on a loaded host; false alarms", wall.wall),
     )
 }

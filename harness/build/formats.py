@@ -128,13 +128,15 @@ def _readable(image: Path, path: str) -> bool:
 
 
 def initrd(
-    out: Path, arch: Arch, modules: Sequence[Path], root: Path, ucode: Path | None = None, *, bare: bool = False
+    out: Path, arch: Arch, modules: Sequence[Path], root: Path | None, ucode: Path | None = None, *, bare: bool = False
 ) -> None:
     """Write the initrd: microcode where the kernel looks for it first, the first stage, its modules, and the root.
 
+    Without a root the first stage is the one that looks for a verified root on the machine's disks.
     `bare`: an init that is not the harness's own mounts by itself what it wants beside the root and /dev.
     """
-    stage1 = paths.GUEST / "native/bin" / arch.name / ("stage1_bare" if bare else "stage1")
+    name = "_".join(["stage1", *([] if root else ["verity"]), *(["bare"] if bare else [])])
+    stage1 = paths.GUEST / "native/bin" / arch.name / name
     with out.open("wb") as stream:
         if ucode is not None:
             data = ucode.read_bytes()
@@ -147,7 +149,7 @@ def initrd(
                 cpio.CpioMember("newroot", 0o755),
                 cpio.CpioMember("init", 0o755, stage1),
                 *(cpio.CpioMember(f"modules/{number:02d}.ko", 0o644, path) for number, path in enumerate(modules)),
-                cpio.CpioMember("root.squashfs", 0o400, root),
+                *([cpio.CpioMember("root.squashfs", 0o400, root)] if root else []),
             ],
         )
 

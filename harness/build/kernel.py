@@ -73,17 +73,19 @@ def make_kernel(
     debian: Debian,
     store: Store,
     more: Mapping[str, str] = MappingProxyType({}),
+    first: Sequence[str] = (),
 ) -> KernelFiles:
     """Return the component's kernel for `arch`, made when the store lacks it.
 
-    `more` are modules to carry besides its own, each with the component that asks for it.
+    `more` are modules to carry besides its own, each with the component that asks for it; `first` are those that the
+    first stage loads besides the component's, where the kernel has them as modules.
     Raises UserError when a component names a module that no architecture has.
     """
     part = component.kernel
     assert part is not None, "the spec's checks let nothing else through"
     resolution = debian.resolve(names_of(component, arch), arch)
     image = image_package(resolution)
-    key = digest_of([versions.KERNEL, component.digest, arch.name, image.sha256, list(more)])
+    key = digest_of([versions.KERNEL, component.digest, arch.name, image.sha256, list(more), *first])
 
     def maker(work: Path) -> None:
         scratch = work / "scratch"
@@ -94,7 +96,8 @@ def make_kernel(
         _remember(store, image, index)
         own = dict.fromkeys((*part.modules, *part.stage1, *part.probe), component.name)
         _check(component, {**more, **own}, arch, index, debian, store)
-        modules = _carry(part, more, index, scratch, version, work)
+        stage = part.model_copy(update={"stage1": (*part.stage1, *first)})
+        modules = _carry(stage, more, index, scratch, version, work)
         shutil.rmtree(scratch)
         loads = [name for name in dict.fromkeys(map(spelled, more)) if name in index.paths]
         size = (work / "kernel").stat().st_size

@@ -6,14 +6,14 @@ import io
 import json
 import lzma
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from harness.arch import Arch
 from harness.build import copyrights
 from harness.build.kernel import KernelFiles, write_kernel
-from harness.build.modules import ModuleIndex, read_index, spelled
+from harness.build.modules import VERITY_NEEDS, ModuleIndex, read_index, spelled
 from harness.errors import ImageError
 from harness.oci import packing
 from harness.oci.image import Blob, OciImage
@@ -39,15 +39,18 @@ MODULES = ("lib/modules", "usr/lib/modules")
 
 
 def make_kernel(
-    image: OciImage, wish: Kernel, arch: Arch, limits: Limits, store: Store, more: Iterable[str] = ()
-) -> KernelFiles:
+    image: OciImage, wish: Kernel, arch: Arch, limits: Limits, store: Store, more: Iterable[str] = (),
+    first: Sequence[str] = (),
+) -> KernelFiles:  # fmt: skip
     """Return the kernel that `image` holds, made when the store lacks it; `more` are modules to load at boot.
 
+    `first` are modules that the first stage loads besides `PART`'s, where the kernel has them as modules.
     Raises ImageError when the image lacks what `wish` names, or cannot mount our root.
     """
     asked = list(dict.fromkeys(map(spelled, more)))
-    key = digest_of([versions.KERNEL, image.digest, arch.name, wish.binary, wish.tar, wish.ucode, asked])
-    return _load(store.make("kernels", key, lambda work: _make(work, image, wish, arch, limits, store, asked)))
+    key = digest_of([versions.KERNEL, image.digest, arch.name, wish.binary, wish.tar, wish.ucode, asked, *first])
+    stage1 = (*PART.stage1, *first)
+    return _load(store.make("kernels", key, lambda work: _make(work, image, wish, arch, limits, store, asked, stage1)))
 
 
 def _load(path: Path) -> KernelFiles:
@@ -57,7 +60,7 @@ def _load(path: Path) -> KernelFiles:
 
 def _make(
     work: Path, image: OciImage, wish: Kernel, arch: Arch, limits: Limits, store: Store,
-    asked: Iterable[str],
+    asked: Iterable[str], stage1: Sequence[str],
 ) -> None:  # fmt: skip
     (work / copyrights.FOLDER).mkdir()  # an image's licences are in its labels
     tree = merge(image, limits, store)
@@ -75,8 +78,8 @@ def _make(
     place, version = _place(modules, image)
     index = _index(modules, place, image)
     if place:
-        _check(index, image)
-    for folder, names in (("stage1", PART.stage1), ("probe", PART.probe)):
+        _check(index, image, stage1)
+    for folder, names in (("stage1", stage1), ("probe", PART.probe)):
         (work / folder).mkdir()
         for number, name in enumerate(_order(index, names, image)):
             module = _module(modules, f"{place}/{index.paths[name]}", image)
@@ -140,8 +143,9 @@ def _index(modules: Tree, place: str, image: OciImage) -> ModuleIndex:
     return read_index(table("modules.dep"), table("modules.builtin"), table("modules.softdep"))
 
 
-def _check(index: ModuleIndex, image: OciImage) -> None:
-    absent = [name for name in PART.stage1 if not index.knows(name)]
+def _check(index: ModuleIndex, image: OciImage, stage1: Sequence[str]) -> None:
+    needed = {*PART.stage1, *VERITY_NEEDS}
+    absent = [name for name in stage1 if name in needed and not index.knows(name)]
     if absent:
         raise ImageError(
             f"{image.reference}: its kernel has neither built in nor as a module: {', '.join(absent)}",

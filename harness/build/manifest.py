@@ -52,6 +52,7 @@ def make(
             "paths": len(root.tree.nodes),
             "file": output.root,
             "stored": output.root_size,
+            **({"hash": output.root_hash} if output.root_hash else {}),
         },
         "components": _components(root, brought),
         "packages": sorted(packages, key=lambda row: (str(row["name"]), str(row["version"]))),

@@ -9,6 +9,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 ENDINGS = (".ko", ".ko.xz", ".ko.gz", ".ko.zst")
+# what a first stage loads for a verified root, where the kernel has it as a module: what reads the tree, and drivers of
+# the disks of virtual machines and clouds; a kernel component's `stage1` names others
+VERITY_NEEDS = ("dm_mod", "dm_verity")
+VERITY = (
+    "sha256_generic", "sha256_ssse3", "sha256_arm64", "sha2_ce", "sha256_s390", *VERITY_NEEDS,
+    "virtio_pci", "virtio_mmio", "virtio_blk", "virtio_scsi", "sd_mod", "nvme", "hv_storvsc", "xen_blkfront",
+)  # fmt: skip
 
 
 def module_name(path: str) -> str:

@@ -55,6 +55,7 @@ class Inputs:
     layouts: dict[str, list[str]] = field(default_factory=dict)  # the same of volumes' layouts, by volume
     format: str = Settings.format
     loaders: tuple[str, ...] = ()  # the packages of its boot loader
+    first: tuple[str, ...] = ()  # modules that its first stage loads beside the kernel component's own
 
     @property
     def layers(self) -> dict[str, ComponentSpec]:
@@ -114,7 +115,7 @@ class Builder:
     def inputs(self, spec: ImageSpec, arch: Arch, format_: str = "") -> Inputs:
         """Collect what the image is made of. UserError where the architecture has no such format."""
         format_ = _format(format_ or self.settings.format)
-        loaders = _loaders(format_, arch)
+        loaders, first = _loaders(format_, arch)
         if PROBE_COMPONENT in spec.components:
             components = spec.components
         else:
@@ -126,7 +127,7 @@ class Builder:
             for volume, arches in volumes_of(spec, arch)
         }
         own = for_arch(spec, arch)
-        return Inputs(own, arch, components, self.settings.compression, images, layouts, format_, loaders)
+        return Inputs(own, arch, components, self.settings.compression, images, layouts, format_, loaders, first)
 
     @cached_property
     def images(self) -> Images:
@@ -172,7 +173,7 @@ class Builder:
                 "loaders": self.debian.resolve(inputs.loaders, inputs.arch).digest if inputs.loaders else "",
                 "images": [inputs.images, inputs.layouts],
                 "compression": inputs.compression,
-                "format": inputs.format,
+                "format": [inputs.format, *inputs.first],
                 "turn": self.settings.turn,
             }
         )
@@ -185,10 +186,10 @@ class Builder:
     ) -> KernelFiles:
         from harness.build import kernel, kernelimage
 
-        wish, arch = inputs.spec.kernel, inputs.arch
+        wish, arch, first = inputs.spec.kernel, inputs.arch, inputs.first
         if image is None:
-            return kernel.make_kernel(inputs.components[wish.image], arch, self.debian, self.store, modules)
-        return kernelimage.make_kernel(image, wish, arch, limits, self.store, modules)
+            return kernel.make_kernel(inputs.components[wish.image], arch, self.debian, self.store, modules, first)
+        return kernelimage.make_kernel(image, wish, arch, limits, self.store, modules, first)
 
     def _make(self, inputs: Inputs, folder: Path) -> None:
         # heavy modules only when something is really built: a build of nothing must be quick
@@ -299,13 +300,13 @@ def _format(name: str) -> str:
     return outputs.find(name).FORMAT
 
 
-def _loaders(format_: str, arch: Arch) -> tuple[str, ...]:
-    """Return the packages of a format's boot loader, and load no format for the usual one, which has none."""
+def _loaders(format_: str, arch: Arch) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the packages of a format's boot loader, and its first stage's modules; the usual one needs none."""
     if format_ == Settings.format:
-        return ()
+        return (), ()
     from harness.build import outputs
 
-    return outputs.loader_packages(format_, arch)
+    return outputs.loader_packages(format_, arch), outputs.first_modules(format_)
 
 
 def _ucode(inputs: Inputs) -> Path | None:

@@ -115,6 +115,7 @@ def build(
     explain_size: bool,
     output: Path | None,
     format_: tuple[str, ...],
+    verity: bool,
     settings: Settings,
     json: bool,
 ) -> int:
@@ -129,6 +130,7 @@ def build(
       harness build cases/images/default.yml --arch host --explain-size
       harness build linuxkit.yml --library
       harness build cases/images/minimal.yml --format iso,raw -o out
+      harness build cases/images/minimal.yml --format raw --verity -o out
     """
     from harness.commands.images import build as module
 
@@ -137,6 +139,7 @@ def build(
         ",".join(arch) if arch else "all",
         settings,
         formats=[name for text in format_ for name in text.split(",") if name],
+        verity=verity,
         output=output,
         explain_size=explain_size,
         as_json=json,
@@ -161,6 +164,7 @@ def boot(
     data: Path | None,
     output: Path | None,
     format_: str,
+    verity: bool,
     settings: Settings,
     json: bool,
 ) -> int:
@@ -187,7 +191,7 @@ def boot(
     request = BootRequest(exact=exact, explain=explain, command=run, append=append, forwards=forward, timeout=timeout,
                           out=output, as_json=json, runs=runs, within=within, disks=disks,
                           memory=memory, more_disks=disk, data=data)  # fmt: skip
-    return module.boot(images, machine, replace(settings, format=format_), request)
+    return module.boot(images, machine, replace(settings, format=format_), request, verity=verity)
 
 
 @command

@@ -31,6 +31,7 @@ def matrix(
     no_history: bool,
     history: str | None,
     format_: tuple[str, ...],
+    verity: bool,
     settings: Settings,
     json: bool,
 ) -> int:
@@ -67,6 +68,7 @@ def matrix(
         images=image,
         machines=machine,
         formats=[name for text in format_ for name in text.split(",") if name],
+        verity=verity,
         results=results,
         keyword=keyword,
         workers=workers,

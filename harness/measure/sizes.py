@@ -8,6 +8,7 @@ from typing import Any
 KERNEL = "kernel"
 FIRST_STAGE = "first stage"
 MEDIUM = "medium"
+TREE = "hash tree"
 
 
 def sizes(manifest: Mapping[str, Any]) -> dict[str, int]:
@@ -26,10 +27,15 @@ def sizes(manifest: Mapping[str, Any]) -> dict[str, int]:
     if held is None and "kernel" not in shipped:
         return _components(manifest, whole)
     kernel, initrd = (held["kernel"], held["initrd"]) if held else (shipped["kernel"], whole - shipped["kernel"])
-    parts = {KERNEL: kernel, FIRST_STAGE: initrd - root, **_components(manifest, root)}
+    apart = held is not None and "tree" in held  # the root lies in a partition of its own, its tree in another
+    parts = {KERNEL: kernel, FIRST_STAGE: initrd - (0 if apart else root), **_components(manifest, root)}
     if not held:
         return parts
-    return {**parts, MEDIUM: whole - kernel - initrd} if whole >= kernel + initrd else _shared(parts, whole)
+    taken = kernel + initrd
+    if apart:
+        parts[TREE] = held["tree"]
+        taken += root + held["tree"]
+    return {**parts, MEDIUM: whole - taken} if whole >= taken else _shared(parts, whole)
 
 
 def _components(manifest: Mapping[str, Any], root: int) -> dict[str, int]:

@@ -234,6 +234,8 @@ REST = (
     Option(name="format", commands=("matrix",), many=True, metavar="NAME", shown="the plan's",
            completes="formats",
            help="Build and boot the images in these formats."),
+    Option(name="verity", commands=("build", "boot", "matrix"), kind="flag",
+           help="With a verified root: of the formats qcow2, raw, vhd and vmdk."),
     Option(name="explain-size", commands=("build",), kind="flag", help="Show what makes it large."),
     Option(name="format", commands=("sbom",), default="spdx", words=("spdx", "cyclonedx", "openvex"), metavar="NAME",
            help="spdx, cyclonedx or openvex."),

@@ -41,7 +41,8 @@ HANDED = "HARNESS_INPUTS"
 class Wanted:
     """What the options ask for: a plan, images and machines. Images and machines without a plan are their product.
 
-    ``library`` lets the library's components stand for images of others; ``formats`` stand in the place of the plan's.
+    ``library`` lets the library's components stand for images of others; ``formats`` stand in the place of the plan's,
+    and ``verity`` means those of the same kind with a verified root.
     """
 
     plan: Path | None = None
@@ -49,6 +50,7 @@ class Wanted:
     machines: tuple[str, ...] = ()
     library: bool = False
     formats: tuple[str, ...] = ()
+    verity: bool = False
 
 
 class CellInputs(Model):
@@ -183,7 +185,7 @@ def _pairs(wanted: Wanted) -> tuple[Plan | None, list[_Pair]]:
         machines = [load_machine(name) for name in wanted.machines]
         both = [(split(image), machine) for image in wanted.images for machine in machines]
         pairs = (_Pair(sources, machine, SIZE_BUDGET, None) for sources, machine in both)
-        return None, [one for pair in pairs for one in _in_formats(pair, wanted.formats)]
+        return None, [one for pair in pairs for one in _in_formats(pair, wanted.formats, wanted)]
     plan = load_plan(wanted.plan or DEFAULT_PLAN)
     found: list[_Pair] = []
     for image in plan.images:
@@ -193,18 +195,18 @@ def _pairs(wanted: Wanted) -> tuple[Plan | None, list[_Pair]]:
             phases = {name: ms for one in reversed(budget) if one is not None for name, ms in one.phases.items()}
             size, wall = _first(budget, "size") or SIZE_BUDGET, _first(budget, "wall")
             pair = _Pair(split(str(image.path)), machine, size, _first(budget, "ready"), phases, wall)
-            found += _in_formats(pair, wanted.formats or image.formats or plan.formats)
+            found += _in_formats(pair, wanted.formats or image.formats or plan.formats, wanted)
     return plan, _filtered(found, wanted, plan)
 
 
-def _in_formats(pair: _Pair, formats: Sequence[str]) -> list[_Pair]:
+def _in_formats(pair: _Pair, formats: Sequence[str], wanted: Wanted) -> list[_Pair]:
     """Return the pair in each format that its machine's architecture has; UserError where there is no such format."""
-    if not formats:
+    if not formats and not wanted.verity:
         return [pair]
     from harness.build import outputs
 
     arch = by_name(pair.machine.arch)
-    names = dict.fromkeys(outputs.find(name).FORMAT for name in formats)
+    names = dict.fromkeys(outputs.called(name, verity=wanted.verity) for name in formats or (pair.format,))
     return [replace(pair, format=name) for name in names if outputs.exists(name, arch)]
 
 

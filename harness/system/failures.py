@@ -21,6 +21,12 @@ class Bad:
 
 
 BAD = (
+    Bad(
+        "the verified root is not what was built",
+        b"dm-verity device corrupted",
+        rb"Kernel panic - not syncing: dm-verity device corrupted",
+        unstamped=True,
+    ),
     Bad("the kernel panicked", b"Kernel panic", rb"Kernel panic - not syncing", unstamped=True),
     Bad("the kernel panicked", b"Attempted to kill init", rb"Attempted to kill init", unstamped=True),
     Bad("the kernel hit a bug", b"BUG: ", rb"BUG: (?!soft lockup)"),

@@ -17,7 +17,7 @@ from harness.tree import cpio
 from harness.tree.cpio import CpioMember
 
 NATIVE = paths.GUEST / "native"
-NAMES = ("stage1", "stage1_bare", "mark", "await", "power", "libsystemd.so.0")
+NAMES = ("stage1", "stage1_bare", "stage1_verity", "stage1_verity_bare", "mark", "await", "power", "libsystemd.so.0")
 PROGRAMS = [f"{arch}/{program}" for arch in ARCHES for program in NAMES]
 COMPILERS = [f"{triplet}-linux-gnu-gcc-12" for triplet in ("x86_64", "aarch64", "s390x")]
 
@@ -49,18 +49,18 @@ def test_programs_are_small_and_executable(program: str) -> None:
     assert path.stat().st_size < 8192 and os.access(path, os.X_OK)
 
 
-def last_words(tmp_path: Path, warm: Path, *members: CpioMember) -> str:
+def last_words(tmp_path: Path, warm: Path, *members: CpioMember, stage: str = "stage1", words: str = "") -> str:
     """Boot the image's kernel with an initrd of `members` after the first stage; return its mark of failure."""
     (image,) = (warm / "images").iterdir()
     initrd = tmp_path / "initrd"
     with initrd.open("wb") as out:
-        init = CpioMember("init", 0o755, NATIVE / "bin/arm64/stage1")
+        init = CpioMember("init", 0o755, NATIVE / "bin/arm64" / stage)
         cpio.write(
             out, [CpioMember("dev", 0o755), CpioMember("modules", 0o755), CpioMember("newroot", 0o755), init, *members]
         )
     argv = [ARCHES["arm64"].qemu, "-M", "virt", "-cpu", "cortex-a57", "-m", "128", "-accel", "tcg", "-nographic"]
     argv += ["-nodefaults", "-serial", "stdio", "-no-reboot", "-kernel", str(image / "kernel"), "-initrd", str(initrd)]
-    argv += ["-append", "console=ttyAMA0 quiet panic=-1 cryptomgr.notests"]
+    argv += ["-append", f"console=ttyAMA0 quiet panic=-1 cryptomgr.notests {words}"]
     console = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, check=True, timeout=180).stdout
     lines = [line for line in console.decode(errors="replace").splitlines() if "stage1 failed" in line]
     assert len(lines) == 1, console.decode(errors="replace")[-2000:]
@@ -75,6 +75,30 @@ def test_a_failing_first_stage_says_what_and_why(tmp_path: Path, warm: Path) -> 
     assert told == "stage1 failed: load module /modules/00.ko: errno 8 (ENOEXEC)"
     no_loop = CpioMember("root.squashfs", 0o400, b"no squashfs")
     assert last_words(tmp_path, warm, no_loop) == "stage1 failed: open /dev/loop7: errno 2 (ENOENT)"
+
+
+HASH = "0123456789abcdef" * 4
+
+
+@pytest.mark.skipif(not shutil.which(ARCHES["arm64"].qemu), reason="no QEMU for arm64")
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("", "read roothash=: errno 2 (ENOENT)"),
+        (f"roothash={HASH[1:]}", "read roothash=: errno 22 (EINVAL)"),
+        *(
+            pytest.param(*row, marks=pytest.mark.long)
+            for row in (
+                (f"roothash={HASH}0", "read roothash=: errno 22 (EINVAL)"),
+                (f"roothash={HASH[1:]}g", "read roothash=: errno 22 (EINVAL)"),
+                (f"roothash={HASH}", "find partition 01234567-89ab-cdef-0123-456789abcdef: errno 19 (ENODEV)"),
+            )
+        ),
+    ],
+)
+def test_a_first_stage_without_its_verified_root_says_so(words: str, told: str, tmp_path: Path, warm: Path) -> None:
+    """The last waits half a minute for a disk that does not come."""
+    assert last_words(tmp_path, warm, stage="stage1_verity", words=words) == f"stage1 failed: {told}"
 
 
 def test_every_architecture_has_the_same_stand_ins() -> None:

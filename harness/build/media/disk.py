@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness.build.media import SECTOR, gpt, grub, ipl
+from harness.build.media import SECTOR, gpt, grub, ipl, verity
 from harness.build.media.esp import Bootables, Esp, write_esp
 from harness.build.media.loaders import BIOS_GRUB, Loaders
 
@@ -12,15 +12,13 @@ from harness.build.media.loaders import BIOS_GRUB, Loaders
 def write_disk(what: Bootables, loaders: Loaders, path: Path, work: Path) -> None:
     """Write the disk's file; `work` is an empty folder. HostError without a tool that it takes."""
     if what.arch.loader == "map":
-        path.write_bytes(ipl.disk(ipl.flat(what.kernel.read_bytes(), what.initrd.read_bytes(), what.cmdline)))
+        _write_mapped(what, path)
         return
     esp = write_esp(what, loaders, work)
     sectors = gpt.sectors_of(esp.path.stat().st_size)
     bios = what.arch.bios
-    partitions = [gpt.Partition("bios", gpt.BIOS_BOOT, grub.CORE_START, grub.CORE_SECTORS)] if bios else []
-    with path.open("wb") as out:
-        out.truncate((gpt.START + sectors + gpt.TAIL) * SECTOR)
-    gpt.write_table(path, [*partitions, gpt.Partition("esp", gpt.ESP, gpt.START, sectors)])
+    rows = [gpt.Partition("bios", gpt.BIOS_BOOT, grub.CORE_START, grub.CORE_SECTORS)] if bios else []
+    _partition(path, [*rows, gpt.Partition("esp", gpt.ESP, gpt.START, sectors)], what)
     with path.open("r+b") as out:
         out.seek(gpt.START * SECTOR)
         out.write(esp.path.read_bytes())
@@ -30,6 +28,34 @@ def write_disk(what: Bootables, loaders: Loaders, path: Path, work: Path) -> Non
             out.write(grub.on_disk(core))
             out.seek(0)
             out.write(grub.boot_sector(loaders.read(BIOS_GRUB, "boot.img")))
+
+
+def _write_mapped(what: Bootables, path: Path) -> None:
+    """Write a disk for s390x's loader; a table of partitions is beside its map only where there is a use for one."""
+    made = ipl.disk(ipl.flat(what.kernel.read_bytes(), what.initrd.read_bytes(), what.cmdline))
+    if what.root is None:
+        path.write_bytes(made)
+        return
+    start = gpt.START * SECTOR
+    assert not any(made[ipl.HEAD : start]), "the map's first sector is followed by the table"
+    _partition(path, [gpt.Partition("boot", gpt.RESERVED, gpt.START, gpt.sectors_of(len(made) - start))], what)
+    with path.open("r+b") as out:
+        out.write(made[: ipl.HEAD])
+        out.seek(start)
+        out.write(made[start:])
+
+
+def _partition(path: Path, rows: list[gpt.Partition], what: Bootables) -> None:
+    """Make the disk's file with its table: `rows` in their order, and behind them a root of its own."""
+    end = gpt.aligned(rows[-1].start + rows[-1].sectors)
+    own = verity.partitions(what.root, what.arch, end) if what.root else []
+    if own:
+        end = gpt.aligned(own[-1].start + own[-1].sectors)
+    with path.open("wb") as out:
+        out.truncate((end + gpt.TAIL) * SECTOR)
+    gpt.write_table(path, [*rows, *own])
+    if what.root:
+        verity.place(path, what.root, own)
 
 
 def core_of(esp: Esp, start: int, format_: str, cmdline: str, loaders: Loaders, work: Path) -> bytes:

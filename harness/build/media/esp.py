@@ -14,6 +14,7 @@ from harness.arch import Arch
 from harness.build.media import SECTOR, grub, pe
 from harness.build.media.fat import write_fat
 from harness.build.media.loaders import ARM64_GRUB, STUB, Loaders
+from harness.build.media.verity import VerifiedRoot
 from harness.errors import HostError
 
 KERNEL, INITRD, CMDLINE = ".linux", ".initrd", ".cmdline"
@@ -21,13 +22,17 @@ KERNEL, INITRD, CMDLINE = ".linux", ".initrd", ".cmdline"
 
 @dataclass(frozen=True)
 class Bootables:
-    """What a medium is to boot: the files, and the whole command line, its console included."""
+    """What a medium is to boot: the files, and the whole command line, its console included.
+
+    ``root`` is a root of its own, where the initrd carries none.
+    """
 
     arch: Arch
     kernel: Path
     initrd: Path
     cmdline: str
     os_release: str
+    root: VerifiedRoot | None = None
 
 
 @dataclass(frozen=True)

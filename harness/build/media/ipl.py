@@ -22,6 +22,7 @@ _MAGIC, _VERSION = b"zIPL", 1
 _POINTER = struct.Struct(">QHH4x")  # block, its size, how many besides
 _MOST_BLOCKS = 32_768  # in one pointer
 _LOAD, _EXECUTE = 2, 1
+HEAD = 440  # bytes of the first sector that are the map's: an old table of partitions may follow
 _TABLE, _DATA = 2056, 4096  # sectors: of the map, and of the kernel
 
 

@@ -7,7 +7,9 @@ A format's file is named as the format, with ``_`` for every other sign, and hol
 ``make(parts, folder) -> OutputFiles``
     which writes its files into `folder`, and says which of them are shipped and how they boot;
 ``loaders(arch)``
-    where it is not for every architecture, or has a boot loader in it: the packages that bring one, None for none.
+    where it is not for every architecture, or has a boot loader in it: the packages that bring one, None for none;
+``VERIFIED``
+    where there is a second of its kind, NAME+verity, whose root is verified block by block when it is read: true.
 """
 
 from __future__ import annotations
@@ -15,12 +17,13 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from pathlib import Path
 from typing import Literal, Protocol, cast
 
 from harness.arch import ARCHES, Arch
+from harness.build import modules
 from harness.build.media.loaders import NONE, Loaders
 from harness.build.root import Root
 from harness.errors import UserError
@@ -57,6 +60,7 @@ class OutputParts:
     probe: ProbeParts
     cmdline: str
     loaders: Loaders = NONE
+    verity: bool = False  # the root is to lie in a partition of its own, verified when it is read
 
 
 @dataclass(frozen=True)
@@ -71,7 +75,8 @@ class OutputFiles:
     root_size: int
     beside: tuple[str, ...] = ()
     boot: Mapping[str, str] = field(default_factory=dict)  # empty: nothing boots it as it is
-    holds: Mapping[str, int] | None = None  # bytes of kernel and initrd, where one file has both in it
+    holds: Mapping[str, int] | None = None  # bytes of kernel and initrd, where one file has both; of its root and tree
+    root_hash: str = ""  # that a verified root is compared with
     firmware: Literal["uefi"] | None = None  # what must boot it, where a machine's own firmware cannot
 
 
@@ -83,10 +88,15 @@ ALIASES = {
 }
 
 
-class Output(Protocol):
-    """A format: a module of this folder."""
+VERITY = "+verity"  # how the names of formats with a verified root end
 
-    FORMAT: str
+
+class Output(Protocol):
+    """A format: a module of this folder, or what `find` makes of one that is verified."""
+
+    @property
+    def FORMAT(self) -> str:  # noqa: N802 - a module's constant
+        """Its name."""
 
     def make(self, parts: OutputParts, folder: Path) -> OutputFiles:
         """Write the output's files into `folder`."""
@@ -104,9 +114,48 @@ def names() -> list[str]:
     return sorted(_load(file).FORMAT for file in files)
 
 
+@dataclass(frozen=True)
+class _Verified:
+    """A format whose root is verified."""
+
+    plain: Output
+
+    @property
+    def FORMAT(self) -> str:  # noqa: N802 - as a module has it
+        return self.plain.FORMAT + VERITY
+
+    def make(self, parts: OutputParts, folder: Path) -> OutputFiles:
+        return self.plain.make(replace(parts, verity=True), folder)
+
+    def loaders(self, arch: Arch) -> tuple[str, ...] | None:
+        return _packages(self.plain, arch)
+
+
+def verified_names() -> list[str]:
+    """Return the names of the formats that can have a verified root, without the end that says so; sorted."""
+    return [name for name in names() if _can_verify(find(name))]
+
+
+def called(name: str, *, verity: bool = False) -> str:
+    """Return a format's own name, or with `verity` that of its kind with a verified root. UserError: there is none."""
+    return find(name + VERITY if verity and not name.endswith(VERITY) else name).FORMAT
+
+
+def first_modules(name: str) -> tuple[str, ...]:
+    """Return the kernel modules that a format's first stage loads beside the kernel component's own."""
+    return modules.VERITY if name.endswith(VERITY) else ()
+
+
 def find(name: str) -> Output:
     """Return the format of that name, or that one of LinuxKit's. UserError when there is none."""
-    name = ALIASES.get(name.lower(), name.lower())
+    name = name.lower()
+    if name.endswith(VERITY):
+        plain = find(name.removesuffix(VERITY))
+        if not _can_verify(plain):
+            others = ", ".join(verified_names())
+            raise UserError(f"{plain.FORMAT} has no verified root", hint=f"--format with one of: {others}")
+        return _Verified(plain)
+    name = ALIASES.get(name, name)
     file = module_name(name)
     if re.fullmatch("[a-z0-9][a-z0-9_]*", file) and Path(__file__).with_name(f"{file}.py").is_file():
         found = _load(file)
@@ -133,6 +182,10 @@ def exists(name: str, arch: Arch) -> bool:
 def _packages(output: Output, arch: Arch) -> tuple[str, ...] | None:
     ask: Callable[[Arch], tuple[str, ...] | None] = getattr(output, "loaders", lambda _: ())
     return ask(arch)
+
+
+def _can_verify(output: Output) -> bool:
+    return bool(getattr(output, "VERIFIED", False))
 
 
 def _load(file: str) -> Output:

@@ -9,6 +9,7 @@ from typing import Literal
 
 from harness.arch import Arch
 from harness.build import formats
+from harness.build.media import verity
 from harness.build.media.disk import write_disk
 from harness.build.media.esp import Bootables
 from harness.build.media.loaders import ARM64_GRUB, BIOS_GRUB, STUB, Loaders
@@ -37,19 +38,25 @@ def make(parts: OutputParts, path: Path, writer: Writer, boots_as: str) -> Outpu
         writer(what, parts.loaders, path, work / "medium")
         holds = {"kernel": what.kernel.stat().st_size, "initrd": what.initrd.stat().st_size}
     size = parts.root.squashfs.stat().st_size
+    if what.root:
+        holds |= {"root": len(what.root.data), "tree": len(what.root.tree)}
     # arm64's machines have no firmware of their own, and nothing but a UEFI takes a unified kernel image
     firmware: Literal["uefi"] | None = "uefi" if boots_as == "kernel" or parts.arch.uefi_only else None
-    return OutputFiles((path.name,), path.name, size, boot={boots_as: path.name}, holds=holds, firmware=firmware)
+    return OutputFiles((path.name,), path.name, size, boot={boots_as: path.name}, holds=holds, firmware=firmware,
+                       root_hash=what.root.hash.hex() if what.root else "")  # fmt: skip
 
 
 def bootables(parts: OutputParts, work: Path) -> Bootables:
     """Write the initrd into `work` and return all that boots."""
     stage, initrd = parts.first_stage, work / "initrd"
-    formats.initrd(initrd, parts.arch, stage.modules, parts.root.squashfs, stage.ucode, bare=stage.bare)
+    root = verity.verified(parts.root.squashfs) if parts.verity else None
+    carried = None if root else parts.root.squashfs
+    formats.initrd(initrd, parts.arch, stage.modules, carried, stage.ucode, bare=stage.bare)
     tree = parts.root.tree
     nodes = (tree.get(tree.resolve(one)) for one in OS_RELEASE)
     release = next((node.content.read().decode("utf-8", "replace") for node in nodes if node and node.content), "")
-    return Bootables(parts.arch, parts.kernel, initrd, whole_line(parts.cmdline, parts.arch), release)
+    own = " ".join(filter(None, [parts.cmdline, root.word if root else ""]))
+    return Bootables(parts.arch, parts.kernel, initrd, whole_line(own, parts.arch), release, root)
 
 
 def whole_line(own: str, arch: Arch) -> str:

@@ -9,6 +9,7 @@ from harness.build.outputs import OutputFiles, OutputParts, _media
 
 FORMAT = "raw"
 loaders = _media.loaders
+VERIFIED = True
 
 
 def make(parts: OutputParts, folder: Path) -> OutputFiles:

@@ -9,6 +9,7 @@ from harness.build.outputs import OutputFiles, OutputParts, _media
 
 FORMAT = "vmdk"
 loaders = _media.loaders
+VERIFIED = True
 
 
 def make(parts: OutputParts, folder: Path) -> OutputFiles:

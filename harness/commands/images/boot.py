@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from harness.build.settings import Settings
@@ -25,9 +26,13 @@ from harness.system.folder import BootFolder
 from harness.system.marks import READY
 
 
-def boot(images: Sequence[str], machine: str, settings: Settings, request: BootRequest) -> int:
-    """Boot what `images` name on `machine`."""
+def boot(images: Sequence[str], machine: str, settings: Settings, request: BootRequest, *, verity: bool = False) -> int:
+    """Boot what `images` name on `machine`; with `verity` in the settings' format with a verified root."""
     _check(request)
+    if verity:
+        from harness.build import outputs
+
+        settings = replace(settings, format=outputs.called(settings.format, verity=True))
     spec = fitted(load_machine(machine), request)
     image = image_of(images, spec, settings)
     if end_of(image).end == "off":

@@ -28,6 +28,7 @@ def build(
     settings: Settings,
     *,
     formats: Sequence[str] = (),
+    verity: bool = False,
     output: Path | None = None,
     explain_size: bool = False,
     as_json: bool = False,
@@ -35,12 +36,13 @@ def build(
     """Build the image that `images` (merged in order) describe for each of `arches`, and print where it lies.
 
     In each of `formats`, the settings' own when there are none; an architecture that has not one of them is named.
+    With `verity` the root is verified.
     """
     if output is not None and output.exists() and not output.is_dir():
         raise UserError(f"{output} is a file", hint="-o names a folder: the images go to FOLDER/NAME-ARCH")
     spec, wanted = read_image(images, settings), parse_list(arches)
     built: list[Image] = []
-    for name in dict.fromkeys(outputs.find(one).FORMAT for one in formats or (settings.format,)):
+    for name in dict.fromkeys(outputs.called(one, verity=verity) for one in formats or (settings.format,)):
         builder = Builder(replace(settings, format=name), progress=progress)
         have = [arch for arch in wanted if outputs.exists(name, arch)]
         if not have:

@@ -175,6 +175,7 @@ def from_words(
     images: Sequence[str],
     machines: Sequence[str],
     formats: Sequence[str] = (),
+    verity: bool = False,
     settings: Settings,
     as_json: bool,
     **rest: Any,
@@ -187,7 +188,8 @@ def from_words(
             plan = DEFAULT_PLAN
         else:  # images of one's own: on the machines that are named, or on those of the shipped plan
             machines = machines or shipped.machines
-    wanted = Wanted(plan, tuple(images), tuple(machines), library=settings.library, formats=tuple(formats))
+    wanted = Wanted(plan, tuple(images), tuple(machines), library=settings.library, formats=tuple(formats),
+                    verity=verity)  # fmt: skip
     extra = words[1:] if words and not words[0].startswith("-") else words
     if second := next((word for word in extra if plan and word.endswith((".yml", ".yaml"))), None):
         raise UserError(f"{second} is a second plan", hint="one plan at a time; what stands behind -- goes to pytest")

@@ -11,13 +11,14 @@ pairs=$(cd "$here/../../.." && python3 -c "$rows")
 for pair in $pairs; do
   arch=${pair%%:*} triplet=${pair#*:}
   mkdir -p "$out/$arch"
-  for program in stage1 stage1_bare mark await power; do
-    case $program in *_bare) define=-DBARE ;; *) define= ;; esac
+  for program in stage1 stage1_bare stage1_verity stage1_verity_bare mark await power; do
+    case $program in *_verity*) define=-DVERITY ;; *) define= ;; esac
+    case $program in *_bare) define="$define -DBARE" ;; esac
     # shellcheck disable=SC2086
     (cd "$here" && "$triplet-gcc-12" -Wall -Wextra -Werror -Os -std=gnu11 -ffreestanding -nostdlib -static -fno-pie \
       -no-pie -fno-stack-protector -fno-unwind-tables -fno-asynchronous-unwind-tables -fno-ident \
       -fno-tree-loop-distribute-patterns -fno-strict-aliasing -Wl,--build-id=none -Wl,-z,norelro -Wl,-z,noexecstack \
-      -Wl,-z,noseparate-code -Wl,-s $define -o "$out/$arch/$program" "${program%_bare}.c")
+      -Wl,-z,noseparate-code -Wl,-s $define -o "$out/$arch/$program" "${program%%_*}.c")
   done
   (cd "$here" && "$triplet-gcc-12" -Wall -Wextra -Werror -Os -std=gnu11 -ffreestanding -nostdlib -shared -fPIC \
     -fno-stack-protector -fno-asynchronous-unwind-tables -Wl,--build-id=none -Wl,-z,norelro -Wl,-z,noexecstack \

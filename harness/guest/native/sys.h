@@ -16,7 +16,8 @@ enum { NR_read = 0, NR_write = 1, NR_close = 3, NR_ioctl = 16, NR_socket = 41, N
        NR_unlinkat = 263, NR_symlinkat = 266, NR_finit_module = 313,
        NR_pread64 = 17, NR_nanosleep = 35, NR_setpriority = 141, NR_sched_setscheduler = 144, NR_clock_gettime = 228,
        NR_bind = 49, NR_clone = 56, NR_wait4 = 61, NR_inotify_add_watch = 254, NR_inotify_init1 = 294, NR_kill = 62,
-       NR_ppoll = 271, NR_prlimit64 = 302, NR_mmap = 9, NR_bpf = 321 };
+       NR_ppoll = 271, NR_prlimit64 = 302, NR_mmap = 9, NR_bpf = 321,
+       NR_getdents64 = 217 };
 static long sys6(long n, long a, long b, long c, long d, long e, long f)
 {
     register long r10 __asm__("r10") = d;
@@ -41,7 +42,8 @@ enum { NR_ioctl = 29, NR_mkdirat = 34, NR_unlinkat = 35, NR_symlinkat = 36, NR_u
        NR_socket = 198, NR_sendto = 206, NR_setsockopt = 208, NR_execve = 221, NR_finit_module = 273,
        NR_pread64 = 67, NR_nanosleep = 101, NR_clock_gettime = 113, NR_sched_setscheduler = 119, NR_setpriority = 140,
        NR_ppoll = 73, NR_kill = 129, NR_bind = 200, NR_prlimit64 = 261,
-       NR_inotify_init1 = 26, NR_inotify_add_watch = 27, NR_clone = 220, NR_wait4 = 260, NR_mmap = 222, NR_bpf = 280 };
+       NR_inotify_init1 = 26, NR_inotify_add_watch = 27, NR_clone = 220, NR_wait4 = 260, NR_mmap = 222, NR_bpf = 280,
+       NR_getdents64 = 61 };
 static long sys6(long n, long a, long b, long c, long d, long e, long f)
 {
     register long x8 __asm__("x8") = n;
@@ -67,7 +69,8 @@ enum { NR_exit = 1, NR_read = 3, NR_write = 4, NR_close = 6, NR_execve = 11, NR_
        NR_symlinkat = 297, NR_finit_module = 344, NR_socket = 359, NR_setsockopt = 366, NR_sendto = 369,
        NR_setpriority = 97, NR_sched_setscheduler = 156, NR_nanosleep = 162, NR_pread64 = 180, NR_clock_gettime = 260,
        NR_kill = 37, NR_ppoll = 302, NR_prlimit64 = 334, NR_bind = 361,
-       NR_wait4 = 114, NR_clone = 120, NR_inotify_add_watch = 285, NR_inotify_init1 = 324, NR_mmap = 90, NR_bpf = 351 };
+       NR_wait4 = 114, NR_clone = 120, NR_inotify_add_watch = 285, NR_inotify_init1 = 324, NR_mmap = 90, NR_bpf = 351,
+       NR_getdents64 = 220 };
 static long sys6(long n, long a, long b, long c, long d, long e, long f)
 {
     register long r1 __asm__("1") = n;

@@ -28,10 +28,10 @@ def digest_of(value: object) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
-def file_digest(path: Path) -> str:
-    """Return a file's SHA-256 (hex)."""
+def file_digest(path: Path, algorithm: str = "sha256") -> str:
+    """Return a file's SHA-256 (hex), or its digest by another algorithm of hashlib's."""
     with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+        return hashlib.file_digest(stream, algorithm).hexdigest()
 
 
 SUMS = "SHA256SUMS"  # an entry's digests, as `sha256sum -c` takes them

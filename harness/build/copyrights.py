@@ -15,22 +15,24 @@ from urllib.parse import quote
 
 from harness.build import licences
 from harness.build.packages import DebianPackage
+from harness.store import file_digest
 from harness.tree.tree import TreeNode
 
 FOLDER = "licences"  # beside a layer's, a kernel's or an image's other files
-UNKNOWN = {"licence": licences.UNKNOWN, "copyright": ""}
 MAX_LINKS = 4
 DOC = "usr/share/doc"
 
 Open = Callable[[DebianPackage], Mapping[str, TreeNode]]
+FileOf = Callable[[DebianPackage], Path]
 
 
 def keep(
-    packages: Iterable[DebianPackage], by_name: Mapping[str, DebianPackage], open_: Open, work: Path
+    packages: Iterable[DebianPackage], by_name: Mapping[str, DebianPackage], open_: Open, file_of: FileOf, work: Path
 ) -> dict[str, dict[str, str]]:
-    """Write the packages' copyright files into `work`/licences; return each one's licence and file by package name.
+    """Write the packages' copyright files into `work`/licences; return what a bill says of each package by its name.
 
-    `open_` gives a package's paths; `by_name` are those that a link may lead to.
+    That is its licence, its copyright file and the .deb's SHA-512, for Debian's own index has no more than a SHA-256.
+    `open_` gives a package's paths, `file_of` its .deb; `by_name` are those that a link may lead to.
     """
     folder = work / FOLDER
     folder.mkdir()
@@ -41,7 +43,8 @@ def keep(
         if content:
             (folder / name).write_bytes(content)
         licence = licences.read(content, package.source).expression
-        found[package.name] = {"licence": licence, "copyright": name if content else ""}
+        found[package.name] = {"licence": licence, "copyright": name if content else "",
+                               "sha512": file_digest(file_of(package), "sha512")}  # fmt: skip
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -47,7 +48,7 @@ def _for(arch: Arch, file: File, spec: ImageSpec) -> File:
 
 
 def own_files(spec: ImageSpec, tree: Tree) -> list[list[Any]]:
-    """Return path, bytes and SHA-256 of what the YAML's own files are in the root."""
+    """Return path, bytes, SHA-256 and SHA-512 of what the YAML's own files are in the root."""
     from harness.tree.tree import clean  # a build of nothing makes no tree
 
     found = {}
@@ -56,7 +57,7 @@ def own_files(spec: ImageSpec, tree: Tree) -> list[list[Any]]:
         # what is written to /var lies elsewhere until it boots
         node = tree.nodes.get(path) or tree.nodes.get(f"usr/lib/harness/{path}")
         if node is not None and node.content is not None:
-            found[path] = [path, node.content.size, node.digest]
+            found[path] = [path, node.content.size, node.digest, hashlib.sha512(node.content.read()).hexdigest()]
     return [found[path] for path in sorted(found)]
 
 

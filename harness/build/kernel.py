@@ -144,7 +144,7 @@ def _unpack(
     if not found:
         raise UserError(f"package {package.name} holds no boot/vmlinuz-…", details=f"architecture {arch.name}")
     write_kernel(_content(nodes[found]), arch, work / "kernel")
-    kept = copyrights.keep([package], {}, lambda _: nodes, work)
+    kept = copyrights.keep([package], {}, lambda _: nodes, lambda _: path, work)
     top = f"usr/lib/modules/{version}/"
     for name, node in nodes.items():
         if name.startswith(top) and node.content is not None and (module_name(name) or name[len(top) :] in GIVEN):

@@ -156,7 +156,7 @@ class _Maker:
             libraries.complete(self.tree, self.owners, self.component.libraries, self.component.name)
             carried = self._carried()
             bringing = [package for package in self.resolution.packages if carried[package.name]]
-            kept = copyrights.keep(bringing, self.resolution.by_name, libraries.open, work)
+            kept = copyrights.keep(bringing, self.resolution.by_name, libraries.open, self.debian.fetch, work)
         self._drop_setuid()
         tar = work / "layer.tar"
         with tar.open("wb") as out:

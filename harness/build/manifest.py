@@ -60,7 +60,8 @@ def make(
 
 
 def _file(path: Path, *, shipped: bool) -> dict[str, Any]:
-    return {"name": path.name, "size": path.stat().st_size, "sha256": file_digest(path), "shipped": shipped}
+    return {"name": path.name, "size": path.stat().st_size, "sha256": file_digest(path),
+            "sha512": file_digest(path, "sha512"), "shipped": shipped}  # fmt: skip
 
 
 def _components(root: RootTree, brought: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]:
@@ -108,8 +109,9 @@ def package_rows(made: Iterable[tuple[Iterable[Mapping[str, Any]], bool]]) -> li
             row = rows.setdefault(package["sha256"], {**{key: package[key] for key in keys},
                                                       "source_version": package["source_version"] or package["version"],
                                                       "origin": package.get("origin", ""),
-                                                      "licence": "", "copyright": "", "files": 0})  # fmt: skip
+                                                      "licence": "", "copyright": "", "sha512": "",
+                                                      "files": 0})  # fmt: skip
             if shipped and package["files"]:
-                row |= {"licence": package["licence"], "copyright": package["copyright"]}
+                row |= {key: package[key] for key in ("licence", "copyright", "sha512")}
                 row["files"] += package["files"]
     return list(rows.values())

@@ -13,6 +13,7 @@ from harness.sbom.spdx import IMAGE, UNKNOWN
 
 TYPES = {"OPERATING_SYSTEM": "operating-system", "FILE": "file", "CONTAINER": "container"}  # by SPDX's purpose
 ALGORITHMS = {"SHA256": "SHA-256", "SHA512": "SHA-512"}
+FILENAME = "bsi:component:filename"  # of the BSI's taxonomy of properties
 _REF = re.compile(r"LicenseRef-[A-Za-z0-9.-]+")
 
 CycloneRow = Mapping[str, Any]
@@ -24,6 +25,7 @@ def document(spdx: CycloneRow) -> dict[str, Any]:
     comments = {row["relatedSpdxElement"]: row.get("comment", "") for row in spdx["relationships"]}
     components = {row["SPDXID"]: _component(row, texts, comments.get(row["SPDXID"], "")) for row in spdx["packages"]}
     image = components.pop(IMAGE)
+    maker = {"manufacturer": image["supplier"]} if "supplier" in image else {}
     tool, _, version = spdx["creationInfo"]["creators"][0].removeprefix("Tool: ").partition("-")
     return {
         "$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json",
@@ -35,9 +37,12 @@ def document(spdx: CycloneRow) -> dict[str, Any]:
             "timestamp": spdx["creationInfo"]["created"],
             "tools": {"components": [{"type": "application", "name": tool, "version": version}]},
             "component": image,
+            **maker,
         },
         "components": list(components.values()),
         "dependencies": [{"ref": holder, "dependsOn": held} for holder, held in _graph(spdx).items()],
+        # whether a package asks for another one is not said here
+        "compositions": [{"aggregate": "unknown", "dependencies": [IMAGE, *components]}],
     }
 
 
@@ -71,6 +76,8 @@ def _component(row: CycloneRow, texts: Mapping[str, str], comment: str) -> dict[
     facts = {"source": row.get("sourceInfo", ""), "carried": comment, "licence": row.get("licenseComments", ""),
              "note": row.get("comment", "")}  # fmt: skip
     properties = [{"name": f"bootharness:{name}", "value": value} for name, value in facts.items() if value]
+    if "packageFileName" in row:
+        properties.append({"name": FILENAME, "value": row["packageFileName"].rpartition("/")[2]})
     return made | ({"properties": properties} if properties else {})
 
 

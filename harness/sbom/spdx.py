@@ -111,11 +111,12 @@ def _version(digest: str) -> str:
 
 
 def _file(row: SpdxRow) -> dict[str, Any]:
-    return _package(f"SPDXRef-file-{_id(row['name'])}", row["name"], **_bytes(row["name"], row["sha256"]))
+    said = _bytes(row["name"], row["sha256"], row.get("sha512", ""))
+    return _package(f"SPDXRef-file-{_id(row['name'])}", row["name"], **said)
 
 
-def _bytes(path: str, digest: str) -> dict[str, Any]:
-    return {"versionInfo": _version(digest), "packageFileName": path, "checksums": _sha256(digest),
+def _bytes(path: str, sha256: str, sha512: str) -> dict[str, Any]:
+    return {"versionInfo": _version(sha256), "packageFileName": path, "checksums": _checksums(sha256, sha512),
             "primaryPackagePurpose": "FILE"}  # fmt: skip
 
 
@@ -142,7 +143,8 @@ def _deb(row: SpdxRow, suite: str, texts: Mapping[str, str]) -> dict[str, Any]:
         row["name"],
         versionInfo=row["version"],
         **supplier,
-        checksums=_sha256(row["sha256"]),
+        packageFileName=_deb_file(row),
+        checksums=_checksums(row["sha256"], row.get("sha512", "")),
         sourceInfo=f"built from {f'the source package of {origin}' if origin else 'the source package'}: {source}",
         externalRefs=[{"referenceCategory": "PACKAGE-MANAGER", "referenceType": "purl", "referenceLocator": locator}],
         licenseDeclared=licence,
@@ -205,11 +207,11 @@ def _oci_id(row: SpdxRow) -> str:
     return f"SPDXRef-oci-{row['digest'].partition(':')[2][:12]}"
 
 
-def _own_file(path: str, size: int, digest: str) -> dict[str, Any]:
+def _own_file(path: str, size: int, digest: str, sha512: str = "") -> dict[str, Any]:
     shown = path if path.isprintable() else repr(path)
     name = hashlib.sha256(path.encode()).hexdigest()[:12]
     summary = f"a file of the image's own YAML, {size} bytes"
-    return _package(f"SPDXRef-own-{name}", f"/{shown}", **_bytes(f"/{shown}", digest), summary=summary)
+    return _package(f"SPDXRef-own-{name}", f"/{shown}", **_bytes(f"/{shown}", digest, sha512), summary=summary)
 
 
 def _installed(row: SpdxRow, image: SpdxRow) -> dict[str, Any]:
@@ -284,8 +286,15 @@ def _relationships(packages: Iterable[SpdxRow], users: Mapping[str, list[str]]) 
             yield {**row, "comment": f"in {', '.join(by)}"} if by else row
 
 
-def _sha256(digest: str) -> list[dict[str, str]]:
-    return [{"algorithm": "SHA256", "checksumValue": digest}]
+def _checksums(sha256: str, sha512: str) -> list[dict[str, str]]:
+    """Return both; a manifest of an older harness has the first only."""
+    both = (("SHA256", sha256), ("SHA512", sha512))
+    return [{"algorithm": algorithm, "checksumValue": value} for algorithm, value in both if value]
+
+
+def _deb_file(row: SpdxRow) -> str:
+    """Return the name of a package's file, in which a version has no epoch (Debian Policy, 5.6.12)."""
+    return f"{row['name']}_{row['version'].rpartition(':')[2]}_{row['arch']}.deb"
 
 
 def _id(name: str) -> str:

@@ -249,7 +249,7 @@ def test_a_lock_is_written_then_honoured(tmp_path: Path, warm: Path, offline: Of
 def test_a_package_is_listed_once_with_all_of_its_files_that_are_shipped() -> None:
     def row(name: str, files: int) -> dict[str, object]:
         same = dict.fromkeys(("name", "sha256", "source"), name)
-        kept = {"licence": "MIT", "copyright": f"{name}_1"} if files else {}
+        kept = {"licence": "MIT", "copyright": f"{name}_1", "sha512": "ab"} if files else {}
         return {**same, "version": "1", "source_version": "", "arch": "all", "files": files, "size": 9, **kept}
 
     one, two, probe = [row("a", 2), row("b", 0)], [row("a", 1), row("c", 0)], [row("a", 5), row("d", 1)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import sys
@@ -116,7 +117,7 @@ def test_it_lists_what_is_in_the_image_and_nothing_else(image: Image) -> None:
     assert found.keys() == shipped.keys() and "crun" in shipped and len(shipped) < len(image.manifest["packages"])
     for name, row in found.items():
         assert row["versionInfo"] == shipped[name]["version"]
-        assert row["checksums"] == [{"algorithm": "SHA256", "checksumValue": shipped[name]["sha256"]}]
+        assert row["checksums"] == sums(shipped[name])
         assert row["licenseDeclared"] == shipped[name]["licence"] != ""
     (crun,) = found["crun"]["externalRefs"]
     assert crun["referenceLocator"].startswith("pkg:deb/debian/crun@") and "+" not in crun["referenceLocator"]
@@ -128,9 +129,64 @@ def test_it_lists_what_is_in_the_image_and_nothing_else(image: Image) -> None:
     assert named[found["crun"]["SPDXID"]] == "in init/init"
     kernel = next(row for name, row in found.items() if name.startswith("linux-image"))
     assert named[kernel["SPDXID"]] == "in kernel/kernel"
-    files = {row["name"]: row["checksums"][0]["checksumValue"] for row in document["packages"]
+    files = {row["name"]: row["checksums"] for row in document["packages"]
              if row["SPDXID"].startswith("SPDXRef-file-")}  # fmt: skip
-    assert files == {row["name"]: row["sha256"] for row in image.manifest["files"] if row["shipped"]}
+    assert files == {row["name"]: sums(row) for row in image.manifest["files"] if row["shipped"]}
+    for name in files:
+        with (image.folder / name).open("rb") as stream:
+            assert hashlib.file_digest(stream, "sha512").hexdigest() == files[name][1]["checksumValue"]
+
+
+def sums(row: Mapping[str, Any]) -> list[dict[str, str]]:
+    """Return the checksums that a bill has of what a row of a manifest is about."""
+    return [{"algorithm": name.upper(), "checksumValue": row[name]} for name in ("sha256", "sha512")]
+
+
+def test_a_debs_sha512_is_that_of_its_bytes(image: Image, warm: Path) -> None:
+    shipped = [row for row in image.manifest["packages"] if row["files"]]
+    for row in shipped:
+        with (warm / "debs" / row["sha256"] / "package.deb").open("rb") as stream:
+            assert row["sha512"] == hashlib.file_digest(stream, "sha512").hexdigest()
+    others = [row["sha512"] for row in image.manifest["packages"] if row not in shipped]
+    assert shipped and set(others) == {""}
+
+
+# TR-03183-2, 5.2: fields that a bill shall have, as CycloneDX has them, of all that a mirror or the YAML has brought
+BSI = {
+    "component name": lambda row: row["name"],
+    "component version": lambda row: row["version"],
+    "filename": lambda row: [one["value"] for one in row["properties"] if one["name"] == cyclonedx.FILENAME],
+    "SHA-512": lambda row: [one["content"] for one in row["hashes"] if one["alg"] == "SHA-512"],
+    "component creator": lambda row: row["supplier"]["name"],
+}
+
+
+def test_it_has_what_it_can_of_the_bsis_fields(image: Image) -> None:
+    manifest = {**image.manifest, "own_files": [["etc/mine", 5, "ab" * 32, "cd" * 64]]}
+    licences = image.folder / "licences"
+    by = "Robin Ltd <sbom@robin.example>"
+    first = spdx.document(manifest, lambda name: (licences / name).read_bytes(), supplier=by)
+    document = cyclonedx.document(first)
+    assert refusal(document) is None
+    assert document["metadata"]["manufacturer"]["contact"] == [{"email": "sbom@robin.example"}]
+    assert document["metadata"]["timestamp"] and document["serialNumber"].startswith("urn:uuid:")
+    assert "vulnerabilities" not in document
+    refs = {row["bom-ref"] for row in document["components"]}
+    (said,) = document["compositions"]
+    assert {*said["dependencies"]} == {*refs, spdx.IMAGE}
+    rows = {row["name"]: row for row in document["components"] if row["name"] != "bootharness"}
+    missing = [(name, field) for name, row in rows.items() for field, of in BSI.items() if not of(row)]
+    assert missing == [] and len(rows) == len(refs) - 1
+    assert rows["/etc/mine"]["properties"][-1]["value"] == "mine"
+    libc = next(row for row in manifest["packages"] if row["name"] == "libc6")
+    assert rows["libc6"]["properties"][-1]["value"] == f"libc6_{libc['version']}_arm64.deb"
+
+
+@pytest.mark.parametrize(
+    ("version", "file"), [("1:2.36-9", "x_2.36-9_all.deb"), ("2.36~rc1+b2", "x_2.36~rc1+b2_all.deb")]
+)
+def test_a_files_name_has_no_epoch(version: str, file: str) -> None:
+    assert spdx._deb_file({"name": "x", "version": version, "arch": "all"}) == file
 
 
 def test_each_licence_of_its_own_comes_with_its_text(image: Image) -> None:

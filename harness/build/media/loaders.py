@@ -73,7 +73,7 @@ def make_loaders(names: Sequence[str], arch: Arch, debian: Debian, store: Store)
 
         for package in packages:
             _take(package, nodes(package), work / package.name)
-        kept = copyrights.keep(packages, resolution.by_name, nodes, work)
+        kept = copyrights.keep(packages, resolution.by_name, nodes, debian.fetch, work)
         shutil.rmtree(spools)
         (work / "loaders.json").write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
 

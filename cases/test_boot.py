@@ -17,7 +17,7 @@ def test_boot_reaches_ready(exact, expect):
 
 
 def test_exact_time_within_budget(exact, budget):
-    allowed = {**budget.phases, **({"ready": budget.ready} if budget.ready is not None else {})}
+    allowed = judge.limits(budget, exact.first)
     if not allowed:
         pytest.skip("the plan sets no budget for this cell")
     assert "ready" not in allowed or exact.first.ready_us is not None, exact.verdict

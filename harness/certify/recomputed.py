@@ -11,6 +11,7 @@ from harness.launch.exact import compare
 from harness.measure.fit import misfits
 from harness.measure.phases import figures
 from harness.suite import judge
+from harness.system.cmdline import cmdline as whole_cmdline
 from harness.system.listener import READY
 from harness.system.marks import complaints
 from harness.system.record import BootRecord
@@ -56,10 +57,12 @@ def _ready(made: Derived, files: EvidenceFiles) -> str:
 
 def _exact_budget(made: Derived, files: EvidenceFiles) -> str:
     budget = made.sources.budget
-    allowed = {**budget.phases, **({READY: budget.ready} if budget.ready is not None else {})}
-    if not allowed or not _pair(made):
-        return "there is no budget" if not allowed else "it was not booted twice"
-    over = [fault for record in _pair(made) for fault in judge.over_budget(figures(record), allowed)]
+    if budget.ready is None and not budget.phases:
+        return "there is no budget"
+    if not _pair(made):
+        return "it was not booted twice"
+    limits = [(figures(record), judge.limits(budget, record)) for record in _pair(made)]
+    over = [fault for found, allowed in limits for fault in judge.over_budget(found, allowed)]
     return _false(made) or "; ".join(over)
 
 
@@ -75,14 +78,16 @@ def _twice(made: Derived, files: EvidenceFiles) -> str:
 
 
 def _alike(made: Derived, files: EvidenceFiles) -> str:
-    """Compare the boots in wall time that had the exact ones' command line with the first of those."""
+    """Compare the boots in wall time that were as in use, unprobed, with the first exact one."""
     if not _pair(made):
         return "it was not booted twice"
     exact = _pair(made)[0]
     same = [one for one in made.records.values() if one.mode == "wall" and not one.probed]
-    same = [one for one in same if one.cmdline == exact.cmdline and READY in _names(one)]
+    image, machine = made.sources.image, made.sources.machine
+    usual = whole_cmdline(image.cmdline, machine, (), mode="wall", probe=False)
+    same = [one for one in same if one.cmdline == usual and READY in _names(one)]
     if not same:
-        return "no boot in wall time has the exact one's command line and comes to ready"
+        return "no boot in wall time has the image's usual command line and comes to ready"
     return "; ".join(fault for one in same for fault in misfits(exact, one))
 
 

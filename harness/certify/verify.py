@@ -14,6 +14,7 @@ from harness.certify.certificate import VENDORS_WORD, Certificate, ExactFacts, v
 from harness.certify.contents import ArchiveMember, EvidenceFiles
 from harness.certify.derive import Derived
 from harness.certify.keys import PublicKey
+from harness.certify.speakers import speakers
 from harness.certify.statement import Statement
 from harness.errors import EvidenceError, HostError
 from harness.image import Image
@@ -146,9 +147,10 @@ def when(figures: ExactFacts) -> str:
     return f"ready at {figures.ready:.3f} ms{whole}"
 
 
-def vendors_word(made: Certificate) -> list[CheckResult]:
+def vendors_word(made: Derived) -> list[CheckResult]:
     """Return what cannot be computed, by name."""
-    return [CheckResult("vendor's word", text) for text in VENDORS_WORD]
+    who = speakers(made.sources.image.manifest) if made.exact else ""
+    return [CheckResult("vendor's word", text) for text in (*VENDORS_WORD, *filter(None, [who]))]
 
 
 def _source(made: Derived) -> str:

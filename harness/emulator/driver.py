@@ -229,7 +229,6 @@ def prepare(image: Bootable, machine: MachineSpec, options: BootOptions, stack: 
             options.append,
             mode=options.mode,
             probe=options.probe,
-            like_exact=options.like_exact,
         ),
         mode=options.mode,
         accel=choice.name,

@@ -90,8 +90,7 @@ def exact(request: pytest.FixtureRequest, cell: Cell) -> ExactPair:
 
 @pytest.fixture
 def boot(request: pytest.FixtureRequest, cell: Cell) -> Iterator[Callable[..., System]]:
-    """Boots that belong to the case alone: ``boot(append=(), probe=True, image=None, until="ready", reboot=False)``,
-    ``like_exact=True`` with the command line of an exact boot.
+    """Boots that belong to the case alone: ``boot(append=(), probe=True, image=None, until="ready", reboot=False)``.
 
     A board has one at a time: a case that wants a second one beside the first is skipped there. A machine's disks are
     empty at the first boot, and the next one finds them as they were left: it must wait until the one before has ended.

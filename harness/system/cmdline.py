@@ -14,18 +14,13 @@ PROBE_INIT = "/probe/init"
 EXACT_CMDLINE = ("nokaslr",)
 
 
-def cmdline(
-    image: str, machine: MachineSpec, append: Sequence[str], *, mode: Mode, probe: bool, like_exact: bool = False
-) -> str:
+def cmdline(image: str, machine: MachineSpec, append: Sequence[str], *, mode: Mode, probe: bool) -> str:
     """Return the whole kernel command line: the image's own, console, the machine's, the boot's.
 
-    `like_exact`: of a wall boot, with the words that only an exact one needs. UserError when it is longer than the
-    architecture's kernel takes.
+    UserError when it is longer than the architecture's kernel takes.
     """
     words = [image, f"console={machine.console}", machine.cmdline]
-    words += (
-        [*EXACT_CMDLINE, machine.qemu.exact_cmdline if machine.qemu else ""] if mode == "exact" or like_exact else []
-    )
+    words += [*EXACT_CMDLINE, machine.qemu.exact_cmdline if machine.qemu else ""] if mode == "exact" else []
     words += [f"rdinit={PROBE_INIT}"] if probe else []
     line = " ".join(filter(None, [*words, *append]))
     fault = kernel_line(line, [ARCHES[machine.arch]])

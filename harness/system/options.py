@@ -19,9 +19,6 @@ class BootOptions:
     forwards: tuple[int, ...] = ()  # the guest's TCP ports to reach through free ports of 127.0.0.1; wall mode only
     timeout: float = 120.0  # until ready
     timeout_multiplier: float = 1.0
-    like_exact: bool = (
-        False  # a wall boot with the kernel command line of an exact one, which the guest could tell it by
-    )
     seed: int = 1  # of QEMU's random numbers in exact mode
     disks: Path | None = None  # folder of the machine's disks, which then outlive the boot; None: empty ones of its own
     reboot: bool = False  # a reset or reboot starts the machine again instead of ending QEMU

@@ -76,7 +76,7 @@ def profile_at(folder: Path, text: str = "description: mine\nversion: 1\nrequire
 
 def test_the_profile_that_is_expected(tmp_path: Path) -> None:
     assert one_of(made(), "the profile", profile="base")[0].endswith("it is the one that you expect")
-    with pytest.raises(EvidenceError, match=r"by the profile base 2 .*, and you expect immutable \d"):
+    with pytest.raises(EvidenceError, match=r"by the profile base 3 .*, and you expect immutable \d"):
         said(made(), profile="immutable")
     copy = tmp_path / "base.yml"
     shutil.copy(profiles()["base"], copy)

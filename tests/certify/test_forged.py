@@ -211,7 +211,7 @@ def careful(one: Honest, lie: Any, tmp_path: Path) -> Unpacked:
 
 
 def test_another_profile_is_not_the_one_that_is_expected(one: Honest, tmp_path: Path) -> None:
-    with pytest.raises(EvidenceError, match=r"it was judged by the profile base 2 .*, and you expect base 2"):
+    with pytest.raises(EvidenceError, match=r"it was judged by the profile base 3 .*, and you expect base 3"):
         look(careful(one, another_profile, tmp_path), one)
 
 
@@ -312,7 +312,7 @@ def another_message(files: dict[str, bytes], made: dict[str, Any]) -> None:
 def test_what_a_case_said_is_the_vendors_word(one: Honest, tmp_path: Path) -> None:
     found = careful(one, another_message, tmp_path)
     look(found, one)
-    said = verify.vendors_word(verify.check(found, ()).derived.certificate)
+    said = verify.vendors_word(verify.check(found, ()).derived)
     assert {finding.text for finding in said} == set(VENDORS_WORD)
 
 

@@ -84,20 +84,22 @@ def test_what_is_slow_only_where_nobody_counts_is_a_lie(found: Callable[..., lis
     assert found(booted(700), [None])[1].lacks == KIND
 
 
-# It is honest on the day on which each counted boot takes place.
-DATED = """
+# It is honest on the day on which each counted boot takes place, or where a word of a counted boot is there.
+MEASURED = ("date +%F | grep -q 2026-01-01", "grep -q nokaslr /proc/cmdline")
+LIE = """
 onboot:
   - name: honest
     image: busybox
-    command: [/bin/sh, -c, "date +%F | grep -q 2026-01-01 || sleep 40"]
+    command: [/bin/sh, -c, "{} || sleep 40"]
 """
 
 
 @pytest.mark.boots
 @pytest.mark.builds
 @pytest.mark.long
-def test_an_image_that_knows_when_it_is_counted_is_found_out(tmp_path: Path) -> None:
-    (tmp_path / "image.yml").write_text(merged(DATED))
+@pytest.mark.parametrize("measured", MEASURED)
+def test_an_image_that_knows_when_it_is_counted_is_found_out(tmp_path: Path, measured: str) -> None:
+    (tmp_path / "image.yml").write_text(merged(LIE.format(measured)))
     image = Builder(Settings()).build(load_image([tmp_path / "image.yml"]), by_name("arm64"))
     machine = load_machine("qemu-arm64")
     then = exact_boot(image, machine, tmp_path / "exact", timeout=600.0)

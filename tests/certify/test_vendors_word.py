@@ -14,6 +14,7 @@ from harness.certify import contents, outcomes
 from harness.certify.contents import ArchiveMember, EvidenceFiles
 from harness.certify.judge import CaseOutcome
 from harness.certify.outcomes import CaseEvent, Word
+from harness.certify.speakers import RIGHTS, speakers
 from harness.errors import EvidenceError
 from harness.image import Image
 from harness.spec.models.plan import Budget
@@ -227,3 +228,32 @@ def test_what_the_harness_has_built_is_told_by_its_manifest(tmp_path: Path) -> N
 
 def test_a_cells_name_is_one_that_a_file_may_have() -> None:
     assert outcomes.cell_id(sources(image=SimpleNamespace(name="a/b c.d"))) == "a_b_c.d-m"
+
+
+def manifest(init: str = "harness", **expect: dict[str, list[str]]) -> dict[str, Any]:
+    kept = {
+        section: {name: {"capabilities": rights} for name, rights in rows.items()} for section, rows in expect.items()
+    }
+    return {"init": init, "expect": kept}
+
+
+NOBODY = "who said ready: by its manifest no container keeps a right by which it could say so in the init's place"
+COULD = "who said ready: these could have in the init's place: "
+
+
+@pytest.mark.parametrize(
+    ("made", "said"),
+    [
+        ({}, ""),
+        (manifest(init="image"), "who said ready: an init that is not the harness's own"),
+        (manifest(), NOBODY),
+        (manifest(services={"web": ["CAP_NET_BIND_SERVICE", "CAP_CHOWN"]}), NOBODY),
+        (manifest(onshutdown={"late": ["CAP_NET_RAW"]}), NOBODY),
+        (manifest(onboot={"dhcp": ["CAP_NET_RAW", "CAP_CHOWN"]}), f"{COULD}onboot/dhcp (NET_RAW)"),
+        (manifest(services={name: ["CAP_SYS_ADMIN"] for name in "abcd"}),
+         f"{COULD}services/a (SYS_ADMIN), services/b (SYS_ADMIN), services/c (SYS_ADMIN) and 1 more"),
+        (manifest(services={"a": sorted(RIGHTS)}), f"{COULD}services/a (BPF, DAC_READ_SEARCH, MKNOD, …)"),
+    ],
+)  # fmt: skip
+def test_who_could_have_said_ready_is_named(made: dict[str, Any], said: str) -> None:
+    assert speakers(made) == said

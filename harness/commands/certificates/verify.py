@@ -102,7 +102,7 @@ def _findings(
         progress("building the image again")
         findings += rebuild.execute(made, found.files, scratch / "rebuild", request.settings)
     findings += verify.expired(made.certificate, now.date().isoformat())
-    return [*findings, *verify.vendors_word(made.certificate)], made
+    return [*findings, *verify.vendors_word(made)], made
 
 
 def _of_another(error: EvidenceError, found: Unpacked) -> EvidenceError:

@@ -15,7 +15,11 @@ class Budget(Model):
     """Limits that a plan sets; None leaves the harness's own default."""
 
     size: Limit | None = Field(None, description="MB (10^6 bytes) of all that is shipped to boot")
-    ready: Limit | None = Field(None, description="exact milliseconds from the kernel's clock zero to ready")
+    ready: Limit | None = Field(
+        None,
+        description="exact milliseconds from the kernel's clock zero to ready; `firmware`, which comes before, then "
+        "takes a second at most, five with a UEFI, unless `phases` says more",
+    )
     phases: dict[str, Limit] = Field(
         default_factory=dict,
         description="exact milliseconds by phase, such as `kernel`, `onboot/dhcp`, `total` or `services/web`",

@@ -28,7 +28,7 @@ OS = """\
 os: {name: theirs, arch: arm64}
 kernel: vmlinuz
 initrd: files/initrd
-cmdline: quiet cryptomgr.notests
+cmdline: quiet cryptomgr.notests rdinit=/init
 milestones:
   - {name: booting, pattern: 'harness: boot$'}
   - {name: ready, pattern: 'harness: ready'}

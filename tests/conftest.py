@@ -16,6 +16,7 @@ if sys.dont_write_bytecode:
     sys.dont_write_bytecode = False
     sys.pycache_prefix = os.environ["PYTHONPYCACHEPREFIX"] = str(Path(__file__).parents[1] / ".cache/bytecode")
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+os.environ["HARNESS_QUIET"] = "1"  # how many words about waits there are is decided by the host's load
 # `./run test &` in a script starts with SIGINT ignored, and every child would inherit that: Ctrl-C could not be tested
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -41,6 +41,7 @@ class Heard(io.StringIO):
 @pytest.mark.timeout(60)
 def test_what_is_said_is_what_was_begun_last(monkeypatch: pytest.MonkeyPatch) -> None:
     stream = Heard()
+    monkeypatch.delenv(frame.QUIET)
     monkeypatch.setattr(sys, "stderr", stream)
 
     def action() -> int:
@@ -72,7 +73,7 @@ def test_a_server_that_says_nothing_is_told_of(words: tuple[str, ...], tmp_path:
         name = f"127.0.0.1:{server.getsockname()[1]}/team"
         (tmp_path / "os.yml").write_text(f"kernel: {{image: '{name}/kernel:1'}}\ninit: ['{name}/init:1']\n")
         argv = [sys.executable, "-c", "from harness.cli import main; main()", words[0], "os.yml", *words[1:]]
-        env = {**os.environ, "HARNESS_CACHE": str(tmp_path / "cache")}
+        env = {**os.environ, "HARNESS_CACHE": str(tmp_path / "cache"), frame.QUIET: ""}
         with subprocess.Popen(argv, cwd=tmp_path, env=env, stderr=subprocess.PIPE, text=True) as process:
             assert process.stderr
             lines: list[str] = []

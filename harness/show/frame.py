@@ -22,6 +22,7 @@ from harness.hostfaults import host_fault, named
 from harness.secrets import redact
 from harness.show import waiting
 
+QUIET = "HARNESS_QUIET"  # in the environment: no words about what is waited for, whose number the host's speed decides
 DEBUG = "HARNESS_DEBUG"  # in the environment, so that workers see it too
 PASSWORD = re.compile(r"(://[^\s:/@'\"]*):[^\s/@'\"]+@")
 ENDING = (signal.SIGTERM, signal.SIGHUP)
@@ -48,10 +49,10 @@ def open_streams() -> None:
 def guarded(action: Callable[[], int], doing: str = "") -> int:
     """Run `action` and return its exit code, or the code of what it raised after saying so on stderr.
 
-    With `doing`, its name, nobody waits longer than two seconds without a word on stderr.
+    With `doing`, its name, nobody waits longer than two seconds without a word on stderr, unless QUIET is set.
     """
     try:
-        with _ending(), waiting.watched(doing, _told) if doing else nullcontext():
+        with _ending(), waiting.watched(doing, _told) if doing and not os.environ.get(QUIET) else nullcontext():
             code = action()
         sys.stdout.flush()
         return code

@@ -27,6 +27,7 @@ TOOLS = _by_program(
     Tool("apt-cache", "apt", "reading package records"),
     Tool("tar2sqfs", "squashfs-tools-ng", "writing the root filesystem"),
     Tool("rdsquashfs", "squashfs-tools-ng", "reading it back"),
+    Tool("sqfs2tar", "squashfs-tools-ng", "booting an image with its files in another order"),
     Tool("depmod", "kmod", "the order of kernel modules"),
     Tool("setpriv", "util-linux", "ending QEMU with its parent"),
     Tool("unshare", "util-linux", "keeping a stranger's OS from this host's network"),

@@ -174,7 +174,6 @@ class Builder:
                 "images": [inputs.images, inputs.layouts],
                 "compression": inputs.compression,
                 "format": [inputs.format, *inputs.first],
-                "turn": self.settings.turn,
             }
         )
 
@@ -238,7 +237,7 @@ class Builder:
             self.progress(
                 f"{spec.name} {arch.name}: {who} binds {source}, which nothing brings: it will be empty there"
             )
-        made = make_root(root.tree, inputs.compression, self.settings.turn, self.store)
+        made = make_root(root.tree, inputs.compression, self.store)
         busybox = parts[PROBE_COMPONENT].tree.get("usr/bin/busybox")
         assert busybox is not None and busybox.content is not None
         loaders = make_loaders(inputs.loaders, arch, self.debian, self.store)

@@ -21,12 +21,12 @@ class Root:
     squashfs: Path
 
 
-def make_root(tree: Tree, compression: str, turn: int, store: Store) -> Root:
-    """Return the root of `tree`, made when the store lacks it; `turn` is that of `tree.write`."""
+def make_root(tree: Tree, compression: str, store: Store) -> Root:
+    """Return the root of `tree`, made when the store lacks it."""
     from harness.build.formats import squashfs
 
-    key = digest_of([versions.ROOT, compression, turn, content_digest(tree)])
-    folder = store.make(KIND, key, lambda work: squashfs(tree, work / FILE, compression, turn))
+    key = digest_of([versions.ROOT, compression, content_digest(tree)])
+    folder = store.make(KIND, key, lambda work: squashfs(tree, work / FILE, compression))
     return Root(tree, folder / FILE)
 
 

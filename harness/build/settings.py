@@ -50,7 +50,6 @@ class Settings:
     library: bool = False  # let components stand for images of others that do the same job
     compression: str = "lz4-fast"
     format: str = "kernel+initrd"  # one of harness/build/outputs/
-    turn: int = 0  # hundredths by which the order of files in the root is turned: what order alone does to boot time
 
     def __post_init__(self) -> None:
         for name in PATHS:  # apt and other programs run in folders of their own

@@ -67,7 +67,7 @@ def execute(made: Derived, files: EvidenceFiles, scratch: Path, settings: Settin
             return
         with _unbuilt(settings.cache) as cache:
             own = replace(settings, cache=cache, suite=recipe.suite, compression=recipe.compression,
-                          library=recipe.library, lock=None, refresh=False, turn=0)  # fmt: skip
+                          library=recipe.library, lock=None, refresh=False)  # fmt: skip
             from harness.build.pipeline import Builder
             from harness.certify.origins import strangers
 

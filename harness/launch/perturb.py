@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,16 +19,18 @@ from harness.tree import cpio
 
 if TYPE_CHECKING:
     from harness.arch import Arch
+    from harness.build.turned import TurnedRoot
     from harness.spec.models.base import Login
     from harness.spec.models.foreign import MilestonePattern
 
 BALLAST = "ballast"  # a file of the initramfs, which nobody reads
+MADE = ("turned", "ballast.cpio", "initrd")  # files in a boot's folder that go after it
 
 
 @dataclass(frozen=True)
 class Perturbation:
     """QEMU's seed, characters more on the kernel's command line, bytes more in the initramfs, and by how many per cent
-    the files of the root are turned, where the image is built for it (`harness.build.settings`)."""
+    the files of the root are turned (`harness.build.turned`)."""
 
     seed: int = 1
     padding: int = 0
@@ -59,7 +63,7 @@ PERTURBATIONS = (
 
 
 @dataclass(frozen=True)
-class Ballasted:
+class OtherInitrd:
     """An image whose initrd is another file: the same to all who ask but for that."""
 
     image: Bootable
@@ -124,33 +128,42 @@ class Ballasted:
         return self.image.foreign
 
 
-def perturbed_boot(image: Bootable, machine: MachineSpec, out: Path, how: Perturbation) -> BootRecord:
+def perturbed_boot(
+    image: Bootable, machine: MachineSpec, out: Path, how: Perturbation, turned: TurnedRoot | None = None
+) -> BootRecord:
     """Boot once in exact time under a perturbation, as far as the image can be perturbed so; raises as `exact_boot`.
 
     Who boots without a kernel of its own has no command line to pad, and who has no initrd no place for ballast.
+    `turned` is the image's own; without it the files of its root stay in their order.
     """
     words = how.words if image.parts.kernel else ()
-    if how.ballast and image.parts.initrd:
+    initrd = image.parts.initrd
+    if initrd is not None and (how.ballast or (how.turn and turned)):
         wanted = image.parts.digests.get("initrd")
-        if wanted is not None and file_digest(image.parts.initrd) != wanted:
-            raise ImageError(
-                f"{image.parts.initrd} is not the file that its manifest names", hint="build the image again"
-            )
-        image = Ballasted(image, _with_ballast(image.parts.initrd, out, how.ballast))
+        if wanted is not None and file_digest(initrd) != wanted:
+            raise ImageError(f"{initrd} is not the file that its manifest names", hint="build the image again")
+        with _writing(out):
+            out.mkdir(parents=True, exist_ok=True)
+            other = turned.initrd(how.turn, out / "turned") if turned and how.turn else initrd
+            other = _with_ballast(other, out, how.ballast) if how.ballast else other
+        image = OtherInitrd(image, other)
     record = exact_boot(image, machine, out, append=words, seed=how.seed)
-    if isinstance(image, Ballasted):
-        image.initrd.unlink(missing_ok=True)
+    for name in MADE:
+        (out / name).unlink(missing_ok=True)
     return record
+
+
+@contextmanager
+def _writing(out: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise HostError(f"cannot write to {out}: {error.strerror}", hint="give TMPDIR another folder") from error
 
 
 def _with_ballast(initrd: Path, out: Path, size: int) -> Path:
     segment, joined = out / "ballast.cpio", out / "initrd"
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        with segment.open("wb") as stream:
-            cpio.write(stream, [cpio.CpioMember(BALLAST, 0o644, b"x" * size)])
-    except OSError as error:
-        raise HostError(f"cannot write to {out}: {error.strerror}", hint="give TMPDIR another folder") from error
+    with segment.open("wb") as stream:
+        cpio.write(stream, [cpio.CpioMember(BALLAST, 0o644, b"x" * size)])
     join([initrd, segment], joined)
-    segment.unlink()
     return joined

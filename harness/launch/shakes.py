@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from harness.arch import by_name
 from harness.build.pipeline import Builder
 from harness.build.settings import Settings
+from harness.build.turned import TurnedRoot
 from harness.launch.perturb import PLAIN, Perturbation, perturbed_boot
 from harness.spec.models.image import ImageSpec
 from harness.spec.models.machine import MachineSpec
@@ -34,9 +35,10 @@ SHAKES = (
 
 def boots(spec: ImageSpec, target: MachineSpec, settings: Settings, out: Path) -> Iterator[tuple[Shake, BootRecord]]:
     """Boot an image under each perturbation in turn."""
+    image = Builder(settings).build(spec, by_name(target.arch))
+    turned = TurnedRoot(image.parts.initrd, image.manifest, out / "root")
     for number, shake in enumerate(SHAKES):
-        image = Builder(replace(settings, turn=shake.how.turn)).build(spec, by_name(target.arch))
-        yield shake, perturbed_boot(image, target, out / str(number), shake.how)
+        yield shake, perturbed_boot(image, target, out / str(number), shake.how, turned)
 
 
 def how_measured(count: int) -> str:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from harness.arch import ARCHES
+from harness.measure.compare import signed
 from harness.measure.phases import SERVICES
 
 PairedAnswer = Literal["better", "same", "worse"]
@@ -123,3 +124,27 @@ def judge_boots(
 def _moves(name: str, pairs: Sequence[tuple[Mapping[str, int], Mapping[str, int]]]) -> bool:
     """Say whether a phase differs in any pair, by more than what nobody cares about: clocks round, on both sides."""
     return any(abs(new.get(name, 0) - old[name]) > LEAST_US for old, new in pairs)
+
+
+def told(paired: PairedJudgement, names: tuple[str, str], arch: str, because: str = "") -> str:
+    """Return the sentence that says what pairs of boots showed; `names` are the sides', `because` names the cause."""
+    before, after = names
+    moved = f"{signed(paired.mean_us)} ± {paired.margin_us / 1000:.3f} ms in {paired.pairs} pairs"
+    if paired.answer != "same" and paired.first:
+        what = "slower" if paired.answer == "worse" else "faster"
+        rest = f"({moved} in all, for it moves where the rest lies)"
+        own = f"{paired.first} takes {signed(paired.first_us)} in every pair, and all before it the same"
+        return f"{after} is {what} than {before}: {own} {rest}{because}."
+    if paired.answer != "same":
+        return f"{after} takes {moved} against {before}{because}."
+    if paired.asked_us:
+        why = f"and a service that programs ask for its health may have had it {paired.asked_us / 1000:.0f} ms before"
+        return f"{after} boots as {before} does: {moved}, {why}."
+    if paired.layout:
+        why = f"another difference each time, as where things lie in an image alone makes it (up to {_most(arch)} ms)"
+        return f"{after} boots as {before} does: {moved}, {why}."
+    return f"{after} boots as {before} does: {moved}."
+
+
+def _most(arch: str) -> str:
+    return f"{layout_us(arch) / 1000:.1f}"

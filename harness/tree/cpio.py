@@ -1,4 +1,5 @@
-"""The newc archive that an initrd is: folders and plain files only, the same bytes for the same content."""
+"""The newc archive that an initrd is: folders and plain files only, the same bytes for the same content; and where a
+file lies in one."""
 
 from __future__ import annotations
 
@@ -10,6 +11,9 @@ from typing import IO
 
 _HEADER = "070701" + "%08X" * 13
 ALIGN = 4
+_MAGIC, _LENGTH = b"070701", 110
+_SIZE, _NAME_SIZE = slice(54, 62), slice(94, 102)  # in a header, of the content and of the name with its end
+_LAST = b"TRAILER!!!"
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,47 @@ def write(out: IO[bytes], members: Iterable[CpioMember]) -> None:
     for number, member in enumerate(members, start=1):
         _write(out, number, member)
     _write(out, 0, CpioMember("TRAILER!!!", 0))
+
+
+@dataclass(frozen=True)
+class CpioPlace:
+    """Where a file lies in an archive, in bytes from its beginning: its header, its content, and what follows it."""
+
+    header: int
+    begin: int
+    size: int
+
+    @property
+    def end(self) -> int:
+        """Where the next member begins."""
+        return _aligned(self.begin + self.size)
+
+
+def find(data: bytes, name: str) -> CpioPlace | None:
+    """Return where a file lies in newc archives that follow one another, as in an initrd; None where it is in none."""
+    at, wanted = 0, name.encode()
+    while data[at : at + len(_MAGIC)] == _MAGIC:
+        head = data[at : at + _LENGTH]
+        size, length = int(head[_SIZE], 16), int(head[_NAME_SIZE], 16)
+        called = data[at + _LENGTH : at + _LENGTH + length - 1]
+        place = CpioPlace(at, _aligned(at + _LENGTH + length), size)
+        if called == wanted:
+            return place
+        at = place.end
+        if called == _LAST:
+            at = data.find(_MAGIC, at) if not data[at : at + len(_MAGIC)].strip(b"\0") else at
+    return None
+
+
+def replaced(data: bytes, place: CpioPlace, content: bytes) -> bytes:
+    """Return archives with another content of one file."""
+    header = bytearray(data[place.header : place.begin])
+    header[_SIZE] = b"%08X" % len(content)
+    return data[: place.header] + header + content + bytes(-len(content) % ALIGN) + data[place.end :]
+
+
+def _aligned(at: int) -> int:
+    return at + -at % ALIGN
 
 
 def _write(out: IO[bytes], inode: int, member: CpioMember) -> None:

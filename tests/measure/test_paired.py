@@ -10,7 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.arch import ARCHES
-from harness.measure.paired import FEWEST, LEAST_US, MOST, judge_boots, judge_pairs, layout_us
+from harness.measure.paired import (
+    FEWEST,
+    LEAST_US,
+    MOST,
+    PairedJudgement,
+    judge_boots,
+    judge_pairs,
+    layout_us,
+    told,
+)
 
 # Differences that were seen on arm64, in µs (2026-11-30).
 WEB_100 = (112, 99, 101, 130)  # 0.1 ms more in one service
@@ -266,3 +275,32 @@ def test_what_asking_leaves_open_is_no_answer_but_what_comes_before_it_is(
     after = [{**one, first: one[first] + 1_000, "total": 401_000} for one in before]
     found = judge_boots(before, after, "arm64", asked_us)
     assert (found.answer, found.asked_us) == (answer, asked_us if asked_us > 1_000 else 0)
+
+
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        (PairedJudgement("worse", 1_000.0, 990.0, 1_010.0, 4, True),
+         "B takes +1.000 ms ± 0.010 ms in 4 pairs against A: web uses more."),
+        (PairedJudgement("better", -1_000.0, -1_010.0, -990.0, 4, True),
+         "B takes -1.000 ms ± 0.010 ms in 4 pairs against A: web uses more."),
+        (PairedJudgement("worse", 3.0, -1_041.0, 1_047.0, 12, True, layout=True, first="prep", first_us=490.0),
+         "B is slower than A: prep takes +0.490 ms in every pair, and all before it the same (+0.003 ms ± 1.044 ms in "
+         "12 pairs in all, for it moves where the rest lies): web uses more."),
+        (PairedJudgement("better", 3.0, -1_041.0, 1_047.0, 12, True, layout=True, first="prep", first_us=-490.0),
+         "B is faster than A: prep takes -0.490 ms in every pair, and all before it the same (+0.003 ms ± 1.044 ms in "
+         "12 pairs in all, for it moves where the rest lies): web uses more."),
+        (PairedJudgement("same", 300.0, 200.0, 400.0, 12, True, layout=True),
+         "B boots as A does: +0.300 ms ± 0.100 ms in 12 pairs, another difference each time, as where things lie in an "
+         "image alone makes it (up to 0.6 ms)."),
+        (PairedJudgement("same", 300.0, 200.0, 400.0, 4, True, asked_us=8_000),
+         "B boots as A does: +0.300 ms ± 0.100 ms in 4 pairs, and a service that programs ask for its health may have "
+         "had it 8 ms before."),
+        (PairedJudgement("same", 3.0, 2.0, 4.0, 4, True), "B boots as A does: +0.003 ms ± 0.001 ms in 4 pairs."),
+        (PairedJudgement("same", 3.0, 2.0, 4.0, 4, True, first="prep"),
+         "B boots as A does: +0.003 ms ± 0.001 ms in 4 pairs."),
+    ],
+)  # fmt: skip
+def test_what_pairs_showed_is_said_in_one_sentence(found: PairedJudgement, said: str) -> None:
+    assert told(found, ("A", "B"), "arm64", ": web uses more") == said
+    assert told(found, ("A", "B"), "arm64") == said.replace(": web uses more", "")

@@ -19,7 +19,9 @@ from harness.image import MANIFEST
 from harness.measure.compare import Comparison, ms, sentence
 from harness.measure.floor import Floors
 from harness.measure.gate import CellFigures, differing
+from harness.measure.paired import told
 from harness.measure.phases import figures
+from harness.measure.waterfalls import DiffRow
 from harness.run import results
 from harness.run.folder import RESULTS, RunFolder
 from harness.show.frame import progress
@@ -174,7 +176,9 @@ def lines(found: CellComparison, width: int) -> Iterator[str]:
     yield f"{found.cell}:"
     if found.differ:
         yield f"  what differs: {found.differ}"
-    changes = [change for change in one.changes if change.us][:SHOWN]
+    if found.diff:
+        yield from _waterfalls(found.diff, width)
+    changes = [] if found.diff else [change for change in one.changes if change.us][:SHOWN]
     if changes:
         name = max(12, min(max(len(change.figure) for change in changes), width - 50))
         yield f"  {'figure':{name}} {'before':>11} {'after':>11} {'change ms':>11}"
@@ -185,7 +189,23 @@ def lines(found: CellComparison, width: int) -> Iterator[str]:
     yield from _who(one, width)
     if found.paired is None and one.total is not None and one.total.us:
         yield f"  floor of {one.total.figure}: {ms(one.total.floor)} ({'' if found.calibrated else 'not '}calibrated)"
-    yield sentence(one, *found.names) if found.paired is None else compare_exact.verdict(found)
+    yield _sentence(found)
+
+
+def _waterfalls(rows: Sequence[DiffRow], width: int) -> Iterator[str]:
+    """Yield two waterfalls side by side: every phase, and who had more or less of the processor in it."""
+    labels = [f"{'  ' * row.depth}{row.name}{f' ({row.place})' if row.place else ''}" for row in rows]
+    name = max(22, min(max(map(len, labels)), width - 50))
+    yield f"  {'in the order of time':{name}} {'before':>11} {'after':>11} {'change ms':>11}"
+    for label, row in zip(labels, rows, strict=True):
+        yield f"  {cut(label, name):{name}} {_ms(row.before):>11} {_ms(row.after):>11} {row.us / 1000:+11.3f}"
+
+
+def _sentence(found: CellComparison) -> str:
+    """Say what the comparison found: by pairs of boots, or by single ones."""
+    if found.paired is None:
+        return sentence(found.comparison, *found.names)
+    return told(found.paired, found.names, found.arch, found.because)
 
 
 def _who(one: Comparison, width: int) -> Iterator[str]:
@@ -216,8 +236,8 @@ def _json(found: CellComparison) -> dict[str, Any]:
     rows = [{"figure": change.figure, "before": change.before, "after": change.after, "us": change.us,
              "floor": change.floor, "counts": change.counts} for change in one.changes]  # fmt: skip
     causes = [{**asdict(cause), "us": cause.us} for cause in one.causes]
-    said = sentence(one, *found.names) if found.paired is None else compare_exact.verdict(found)
     return {"cell": found.cell, "answer": one.answer, "culprit": one.culprit.owner if one.culprit else None,
             "differ": found.differ, "calibrated": found.calibrated,
             "paired": asdict(found.paired) if found.paired else None,
-            "sentence": said, "changes": rows, "causes": causes}  # fmt: skip
+            "waterfall": [{**asdict(row), "us": row.us} for row in found.diff],
+            "sentence": _sentence(found), "changes": rows, "causes": causes}  # fmt: skip

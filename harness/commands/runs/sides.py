@@ -12,6 +12,7 @@ from harness.files import is_there
 from harness.image import MANIFEST, Bootable
 from harness.measure.compare import Comparison
 from harness.measure.paired import PairedJudgement
+from harness.measure.waterfalls import DiffRow
 from harness.spec import load_machine
 from harness.spec.models.machine import MachineSpec
 from harness.spec.rules.images import BOOTED, YAML, parts_of, shipped
@@ -50,7 +51,8 @@ def sides(request: CompareRequest, settings: Settings) -> tuple[CompareSide, Com
 class CellComparison:
     """One comparison: of which cell, how its sides are called, what came of it, and what differs of their inputs.
 
-    ``paired``: what pairs of boots showed, where both sides could be booted and did not boot alike.
+    ``paired``: what pairs of boots showed, where both sides could be booted and did not boot alike; then ``diff`` is
+    their waterfalls side by side, and ``because`` names the cause.
     """
 
     cell: str
@@ -60,6 +62,8 @@ class CellComparison:
     calibrated: bool = False
     paired: PairedJudgement | None = None
     arch: str = ""
+    diff: tuple[DiffRow, ...] = ()
+    because: str = ""
 
 
 def is_image(name: str, request: CompareRequest) -> bool:

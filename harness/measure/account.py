@@ -24,6 +24,8 @@ BETWEEN = "kernel, between initcalls"
 FIRST_STAGE, INIT = "first stage", "init"
 EARLY = "kernel, before its trace"
 ASKING = "asking for health"
+CONTAINERS = ("onboot", "services")
+KERNEL = {"initcall": "initcalls", "work": "work functions", "thread": "threads", "module": "modules"}
 BOOTING = -1  # the kernel before its first task
 ASKERS = ("await",)
 ASKING_PROGRAMS = ("timeout", "wget")  # by which init asks, once a service has started
@@ -112,6 +114,23 @@ def parts(found: Iterable[Stretch]) -> dict[str, dict[str, int]]:
     return {owner: dict(counter.most_common()) for owner, counter in spent.items()}
 
 
+def stacks(found: Iterable[Stretch]) -> dict[tuple[str, ...], int]:
+    """Return the µs of each owner's parts as stacks for a flame graph: kernel, containers, init or idle, then who."""
+    spent: Counter[tuple[str, ...]] = Counter()
+    for one in found:
+        kind, _, name = one.owner.partition("/")
+        if one.owner == IDLE:
+            stack: tuple[str, ...] = (IDLE,)
+        elif kind in CONTAINERS:
+            stack = ("containers", one.owner, one.part)
+        elif one.owner in (INIT, FIRST_STAGE, ASKING):
+            stack = ("init", one.owner, one.part)
+        else:
+            stack = ("kernel", KERNEL.get(kind, kind), name)
+        spent[tuple(frame for frame in stack if frame)] += one.us
+    return dict(spent.most_common())
+
+
 def rows(found: Iterable[Stretch], line: Sequence[Phase]) -> list[Phase]:
     """Return what each owner used in each phase of the main line, as phases under it: they add up to the phase.
 
@@ -133,17 +152,19 @@ def rows(found: Iterable[Stretch], line: Sequence[Phase]) -> list[Phase]:
 def explained(plain: Sequence[Phase], traced: Sequence[Phase], inner: Sequence[Phase]) -> list[Phase]:
     """Return a plain boot's main line with the rows of a traced one, and in each phase what the trace itself cost.
 
-    So the rows of a phase add up to it, and the cost of looking is said rather than hidden in them.
+    So the rows of a phase add up to it, and the cost of looking is said rather than hidden in them. A service's row has
+    its slack.
     """
     before = {phase.name: phase for phase in traced if not phase.under}
     found = [phase for phase in plain if not phase.under]
+    slack = {phase.name: phase.slack_us for phase in plain if phase.under}
     for phase in list(found):
         twin = before.get(phase.name)
         mine = [one for one in inner if one.under == phase.name]
         if twin is None or not mine:
             continue
         moved = phase.start_us - twin.start_us
-        found += [replace(one, start_us=one.start_us + moved) for one in mine]
+        found += [replace(one, start_us=one.start_us + moved, slack_us=slack.get(one.name)) for one in mine]
         cost = phase.us - sum(one.us for one in mine)
         found.append(Phase(TRACING, phase.start_us + phase.us, cost, under=phase.name))
     return found

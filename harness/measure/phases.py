@@ -13,6 +13,7 @@ if TYPE_CHECKING:  # who reads a history boots nothing, and shall not wait for w
 READY = "ready"
 FIRMWARE = "firmware"
 SERVICES = "services"
+ONBOOT = "onboot/"
 ASKED = "ready asked"
 # mark that ends a stretch of the main line: what that stretch is
 STRETCHES = {"init": "kernel", "root": "first stage", "boot": "init", "drivers": "drivers"}
@@ -22,12 +23,24 @@ NO_FIRMWARE_US = 10  # the counter's rounding, where the kernel's clock starts a
 
 
 @dataclass(frozen=True)
+class PathStep:
+    """A step of the path from power-on to `ready`, which follow each other and add up to it: what it is, the phase that
+    it lies in, its begin and length in µs."""
+
+    name: str
+    phase: str
+    start_us: int
+    us: int
+
+
+@dataclass(frozen=True)
 class Phase:
     """A stretch of a boot, in µs; ``start_us`` counts from the kernel's clock zero (before it: negative).
 
     Phases without ``under`` follow each other and add up to the boot. Others are part of the one they name; services
     run side by side there. ``cpu_us`` is what a service's processes have used up of the processor, where known, and
-    ``slack_us`` how much longer it could have idled without being the last that is healthy (0: it was the last).
+    ``slack_us`` how much longer an onboot or a service could have idled without `ready` being later (0: it is on the
+    path to `ready`, as every onboot is, for the next waits for it, and the service that was the last to be healthy).
     """
 
     name: str
@@ -52,6 +65,25 @@ def phases(record: BootRecord) -> list[Phase]:
     return line + sorted(services, key=lambda phase: (phase.start_us, phase.name))
 
 
+def path(found: Sequence[Phase]) -> list[PathStep]:
+    """Return what `ready` waited for, step by step, of a boot's phases: the main line, and in the services' phase the
+    last service that was healthy, with what comes before its start and after its health."""
+    last = next((phase for phase in found if phase.under == SERVICES and phase.slack_us == 0), None)
+    steps: list[PathStep] = []
+    for phase in (one for one in found if not one.under):
+        end = phase.start_us + phase.us
+        if phase.name != SERVICES or last is None:
+            steps.append(PathStep(phase.name, phase.name, phase.start_us, phase.us))
+            continue
+        healthy = last.start_us + last.us
+        steps += [
+            PathStep(f"until {last.name} starts", SERVICES, phase.start_us, last.start_us - phase.start_us),
+            PathStep(last.name, last.name, last.start_us, last.us),
+            PathStep(f"from its health to {READY}", SERVICES, healthy, end - healthy),
+        ]
+    return [step for step in steps if step.us]
+
+
 def _between(times: Sequence[tuple[str, int]]) -> Iterator[Phase]:
     """Yield the stretches between a foreign OS's milestones: of what happens in them no more is known."""
     began = 0
@@ -68,7 +100,8 @@ def _main_line(marks: Sequence[Milestone], power_on_us: int | None) -> Iterator[
         name = _stretch(mark.name)
         if name:
             assert mark.guest_us is not None
-            yield Phase(name, began, mark.guest_us - began)
+            slack = 0 if name.startswith(ONBOOT) else None
+            yield Phase(name, began, mark.guest_us - began, slack_us=slack)
             began = mark.guest_us
         if mark.name in (READY, "unready"):
             return
@@ -79,7 +112,7 @@ def _stretch(mark: str) -> str:
     place, _, step = mark.partition(" ")
     if place.startswith("services/"):
         return ""
-    if place.startswith("onboot/"):
+    if place.startswith(ONBOOT):
         return place if step in ONBOOT_ENDS else ""
     return SERVICES if mark in (READY, "unready") else STRETCHES.get(mark, mark)
 

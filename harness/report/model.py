@@ -22,6 +22,31 @@ class Moved(ShownRow):
     floor: int = 0
 
 
+class PairedMean(ShownRow):
+    """How far pairs of boots lie apart, in µs."""
+
+    answer: str
+    mean_us: float = 0.0
+
+
+class DiffRow(ShownRow):
+    """A row of two waterfalls side by side, in µs."""
+
+    name: str
+    depth: int
+    before: int | None = None
+    after: int | None = None
+    slack: tuple[int | None, int | None] = (None, None)
+
+
+class GatePairs(ShownRow):
+    """What pairs of boots of the baseline's image and of this one showed."""
+
+    judgement: PairedMean
+    sentence: str
+    diff: tuple[DiffRow, ...] = ()
+
+
 class GateResult(ShownRow):
     """What became of a cell against the baseline."""
 
@@ -31,7 +56,10 @@ class GateResult(ShownRow):
     slower: tuple[Moved, ...] = ()
     larger: tuple[Moved, ...] = ()
     better: tuple[Moved, ...] = ()
+    differ: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    pairs: GatePairs | None = None
+    unpaired: str = ""
 
 
 class Gate(ShownRow):

@@ -59,7 +59,7 @@ class TranscriptExcerpt:
 class ShownBoot:
     """A boot of a cell: its folder below the cell's (``exact/1``), its record, and what the guest said.
 
-    ``steps`` are the kernel's, of the boot that told them.
+    ``steps`` and ``stacks`` are who had the processor, of the boot that told it (`harness.measure.account`).
     """
 
     name: str
@@ -67,6 +67,7 @@ class ShownBoot:
     transcript: TranscriptExcerpt | None
     problem: str = ""
     steps: tuple[Phase, ...] = ()
+    stacks: Mapping[tuple[str, ...], int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -118,7 +119,9 @@ def _boots(run: RunFolder, cell: CellResult, room: Room) -> list[ShownBoot]:
         record, problem = _record(one.record)
         name = str(one.path.relative_to(run.cell(cell.id)))
         said = _transcript(one.transcript, run.path, room) if one.transcript.is_file() else None
-        boots.append(ShownBoot(name, record, said, problem, _steps(one.console, record) if name == STEPS else ()))
+        found = _stretches(one.console, record) if name == STEPS else []
+        steps = account.rows(found, phases(record)) if record else []
+        boots.append(ShownBoot(name, record, said, problem, tuple(steps), account.stacks(found)))
     return boots
 
 
@@ -132,14 +135,13 @@ def _record(path: Path) -> tuple[BootRecord | None, str]:
         return None, f"{path.name} cannot be read: {said}"
 
 
-def _steps(path: Path, record: BootRecord | None) -> tuple[Phase, ...]:
+def _stretches(path: Path, record: BootRecord | None) -> list[account.Stretch]:
     try:
         if record is None or record.ready_us is None or path.stat().st_size > LARGEST:
-            return ()
-        found = account.stretches(trace.events(path.read_bytes()), record.ready_us)
-        return tuple(account.rows(found, phases(record)))
+            return []
+        return account.stretches(trace.events(path.read_bytes()), record.ready_us)
     except (OSError, ImageError):
-        return ()  # the page has its transcript, where that can be seen
+        return []  # the page has its transcript, where that can be seen
 
 
 def _transcript(path: Path, base: Path, room: Room) -> TranscriptExcerpt:

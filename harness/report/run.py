@@ -10,8 +10,10 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from harness.measure.account import explained
-from harness.measure.phases import Phase, phases
+from harness.measure.phases import PathStep, Phase, path, phases
 from harness.report import brief, model, sizemap
+from harness.report.against import Against, against
+from harness.report.flame import Flame, flame
 from harness.report.read import RunContents, ShownBoot
 from harness.report.sizemap import Map, SizePart
 from harness.report.waterfall import Waterfall, waterfall
@@ -100,6 +102,8 @@ class CellView:
     ready_meter: Meter | None
     total_us: int | None
     waterfall: Waterfall | None
+    path: tuple[PathStep, ...]  # to ready
+    flame: tuple[Flame, ...]  # for wide and for narrow pages; none without a traced boot
     drawn: str  # which boot the waterfall is of
     exact: bool
     size: Size | None
@@ -108,23 +112,6 @@ class CellView:
     packages: tuple[model.ShownPackage, ...]
     notes: tuple[str, ...]
     failures: tuple[CaseFailure, ...]
-
-
-@dataclass(frozen=True)
-class GateChange:
-    """A figure that differs from the baseline's beyond its floor."""
-
-    mode: str
-    moved: model.Moved
-    worse: bool
-
-
-@dataclass(frozen=True)
-class Against:
-    """A cell as compared with the baseline."""
-
-    cell: model.GateResult
-    changes: tuple[GateChange, ...]
 
 
 @dataclass(frozen=True)
@@ -163,7 +150,7 @@ def page(found: RunContents) -> RunPage:
         facts=tuple(_head(results)),
         cells=tuple(_cell(number, row, found) for number, row in enumerate(results.cells, 1)),
         gate=found.gate,
-        against=tuple(Against(cell, tuple(_changes(cell))) for cell in found.gate.cells) if found.gate else (),
+        against=tuple(map(against, found.gate.cells)) if found.gate else (),
         others=results.other.failures,
         blame=tuple(_blame(found)),
     )
@@ -234,19 +221,11 @@ def _span(values: Sequence[str]) -> str:
     return f"{numbers[0]:g}" if numbers[0] == numbers[-1] else f"{numbers[0]:g} to {numbers[-1]:g}"
 
 
-def _changes(cell: model.GateResult) -> Iterator[GateChange]:
-    yield from (GateChange("exact", one, worse=True) for one in cell.slower)
-    yield from (GateChange("size", one, worse=True) for one in cell.larger)
-    for one in cell.better:
-        # what became less is told the other way round, and does not say of what it is
-        swapped = model.Moved(figure=one.figure, old=one.new, new=one.old, floor=one.floor)
-        yield GateChange("", swapped, worse=False)
-
-
 def _cell(number: int, row: CellResult, found: RunContents) -> CellView:
     boots = found.boots.get(row.id, ())
     manifest = _manifest(found.manifests.get(row.id))
     drawn = _drawn(row, boots)
+    steps = path(phases(drawn.record)) if drawn and drawn.record else []
     exact, wall = row.boot.exact, row.boot.wall
     total = exact.figures.get("total")
     if total is None and exact.ready is not None and exact.power_on is not None:
@@ -269,7 +248,9 @@ def _cell(number: int, row: CellResult, found: RunContents) -> CellView:
         size_meter=size_meter,
         ready_meter=ready_meter,
         total_us=total,
-        waterfall=waterfall(_phases(drawn.record, boots)) if drawn and drawn.record else None,
+        waterfall=waterfall(_phases(drawn.record, boots), steps) if drawn and drawn.record else None,
+        path=tuple(steps),
+        flame=tuple(_flames(boots)),
         drawn=drawn.name if drawn else "",
         exact=bool(drawn and drawn.record and drawn.record.mode == "exact"),
         size=_size(row, manifest),
@@ -325,6 +306,12 @@ def _phases(record: BootRecord, boots: Sequence[ShownBoot]) -> list[Phase]:
     if record.mode != "exact" or told is None or told.record is None:
         return plain
     return explained(plain, phases(told.record), told.steps)
+
+
+def _flames(boots: Sequence[ShownBoot]) -> Iterator[Flame]:
+    stacks = next((boot.stacks for boot in boots if boot.stacks), {})
+    drawings = (flame(stacks, width) for width, _ in (WIDE, NARROW))
+    yield from (one for one in drawings if one is not None)
 
 
 def _size(row: CellResult, manifest: model.ShownManifest | None) -> Size | None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from harness.measure.phases import Phase
+from harness.measure.compare import BESIDE
+from harness.measure.phases import PathStep, Phase
 from harness.report.ticks import ticks
 
 TICKS = 8
@@ -13,10 +14,19 @@ LEAST_SHARE = 0.004  # of the whole boot: what takes less, and says no processor
 
 
 @dataclass(frozen=True)
-class Bar:
-    """A row. ``left``, ``wide`` and ``cpu_wide`` are per cent of the whole boot; ``start_us`` counts from power-on.
+class PathLine:
+    """Where the path to `ready` goes through a row: from ``left`` on, ``wide``, in per cent of the whole boot."""
 
-    ``depth`` 0 is the main line, 1 a part of it. A row of several small steps has no bar: its `wide` is 0.
+    left: float
+    wide: float
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A row, and where the path to `ready` goes through it.
+
+    ``left``, ``wide`` and ``cpu_wide`` are per cent of the whole boot; ``start_us`` counts from power-on. ``depth`` is
+    0 of the main line, 1 of a part of it. A row of several small steps has no bar: its `wide` is 0.
     """
 
     name: str
@@ -28,6 +38,7 @@ class Bar:
     cpu_us: int | None = None
     cpu_wide: float = 0.0
     slack_us: int | None = None
+    path: tuple[PathLine, ...] = ()
 
     @property
     def cpu_share(self) -> float:
@@ -53,16 +64,25 @@ class Waterfall:
     clock_zero: float | None
 
 
-def waterfall(phases: Sequence[Phase]) -> Waterfall | None:
-    """Return a boot's waterfall, from power-on as far as that is known; None when there is nothing to draw."""
+def waterfall(phases: Sequence[Phase], path: Sequence[PathStep] = ()) -> Waterfall | None:
+    """Return a boot's waterfall, from power-on as far as that is known, and the path to `ready` through it; None when
+    there is nothing to draw."""
     line = [phase for phase in phases if not phase.under]
     if not line:
         return None
     begin = min(phase.start_us for phase in line)
-    whole = max(1, *(phase.start_us + phase.us - begin for phase in phases))
-    bars = tuple(_bars(line, phases, begin, whole))
+    whole = max(1, *(phase.start_us + phase.us - begin for phase in line))
+    bars = tuple(
+        replace(bar, path=tuple(_through(bar, path, begin, whole))) for bar in _bars(line, phases, begin, whole)
+    )
     axis = tuple(TimeTick(us / whole * 100, us / 1000) for us in ticks(0, whole, TICKS))
     return Waterfall(bars, axis, whole, -begin / whole * 100 if begin < 0 else None)
+
+
+def _through(bar: Bar, path: Sequence[PathStep], begin: int, whole: int) -> Iterator[PathLine]:
+    for step in path:
+        if step.phase == bar.name and bar.depth == int(step.phase.startswith(BESIDE)):
+            yield PathLine((step.start_us - begin) / whole * 100, step.us / whole * 100)
 
 
 def _bars(line: Sequence[Phase], phases: Sequence[Phase], begin: int, whole: int) -> Iterator[Bar]:
@@ -85,7 +105,7 @@ def _bar(phase: Phase, depth: int, begin: int, whole: int) -> Bar:
         start,
         phase.us,
         start / whole * 100,
-        max(0, phase.us) / whole * 100,
+        min(max(0, phase.us), whole - start) / whole * 100,
         phase.cpu_us,
         max(0, cpu) / whole * 100,
         phase.slack_us,

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator, Sequence
 
+from harness.measure import phases as phases_
 from harness.measure.phases import Phase
 
 LEAST_SHARE = 0.004  # of the whole: what takes less is summed up
 NAME = 34
+ON_PATH = "on path"
 NUMBERS = 23  # two figures of 11 columns, and a space
 
 
@@ -36,10 +39,22 @@ def lines(phases: Sequence[Phase], width: int, *, blocks: bool = True) -> Iterat
     yield f"{'':11} {(end - begin) / 1000:11.3f} all"
 
 
+def path(phases: Sequence[Phase], width: int) -> Iterator[str]:
+    """Yield what `ready` waited for, with ms, and who could have idled for how long, no line wider than `width`."""
+    steps = phases_.path(phases)
+    if steps:
+        told = ", ".join(f"{step.name} {step.us / 1000:.3f}" for step in steps)
+        yield from textwrap.wrap(f"path to ready: {told}", width, subsequent_indent="  ")
+    slack = [phase for phase in phases if phase.slack_us]
+    if slack:
+        told = ", ".join(f"{phase.name} {(phase.slack_us or 0) / 1000:.3f}" for phase in slack)
+        yield from textwrap.wrap(f"in slack: {told}", width, subsequent_indent="  ")
+
+
 def _line(phase: Phase, depth: int, name: int, room: int, begin: int, end: int, blocks: bool) -> str:
     label = "  " * depth + phase.name
     cpu = [] if phase.cpu_us is None else [f"cpu {phase.cpu_us / 1000:.1f}"]
-    slack = [f"slack {phase.slack_us / 1000:.1f}"] if phase.slack_us else ["last"] if phase.slack_us == 0 else []
+    slack = [f"slack {phase.slack_us / 1000:.1f}"] if phase.slack_us else [ON_PATH] if phase.slack_us == 0 else []
     if cpu or slack:
         label += f" ({', '.join((*cpu, *slack))})"
     if len(label) > name:

@@ -12,12 +12,15 @@ from harness.measure.account import (
     ASKING,
     BETWEEN,
     EARLY,
+    FIRST_STAGE,
+    IDLE,
     INIT,
     TRACING,
     Stretch,
     explained,
     parts,
     rows,
+    stacks,
     stretches,
     totals,
 )
@@ -115,6 +118,23 @@ def test_a_containers_programs_are_its_parts_and_a_busyboxs_applet_has_its_own_n
     assert found["onboot/prep"] == {"crun": 40, "prep": 10, "boot": 4}
     assert found["services/web"] == {"supervise": 15 + 5, "applet": 20, "boot": 10}
     assert found["idle"] == {f"until {ASKING} goes on": 30}
+
+
+def test_owners_become_stacks(booted: list[Stretch]) -> None:
+    owners = {
+        "initcall/x": ("kernel", "initcalls", "x"), "work/x": ("kernel", "work functions", "x"),
+        "thread/x": ("kernel", "threads", "x"), "module/x": ("kernel", "modules", "x"), IDLE: (IDLE,),
+        INIT: ("init", INIT, "sh"), FIRST_STAGE: ("init", FIRST_STAGE, "sh"), ASKING: ("init", ASKING, "sh"),
+        "services/web": ("containers", "services/web", "sh"), "onboot/prep": ("containers", "onboot/prep", "sh"),
+        BETWEEN: ("kernel", BETWEEN), EARLY: ("kernel", EARLY),
+    }  # fmt: skip
+    found = [Stretch(0, 10 + at, owner, "sh" if "sh" in stack or owner == IDLE else "")
+             for at, (owner, stack) in enumerate(owners.items())]  # fmt: skip
+    assert stacks([*found, found[0]]) == {
+        stack: (10 + at) * (1 + (at == 0)) for at, stack in enumerate(owners.values())
+    }
+    assert list(stacks([*found, found[0]]).values()) == sorted(stacks([*found, found[0]]).values(), reverse=True)
+    assert sum(stacks(booted).values()) == READY_US
 
 
 def test_rows_add_up_to_their_phase(booted: list[Stretch]) -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.measure.phases import NO_FIRMWARE_US, Phase, figures, phases, total_us
+from harness.measure.phases import NO_FIRMWARE_US, Phase, figures, path, phases, total_us
 from harness.system.milestones import Milestone
 from harness.system.record import BootRecord
 
@@ -33,11 +33,23 @@ def test_phases_are_the_stretches_between_marks() -> None:
         Phase("first stage", 100_000, 25_000),
         Phase("init", 125_000, 10_000),
         Phase("drivers", 135_000, 65_000),
-        Phase("onboot/dhcp", 200_000, 15_500),
+        Phase("onboot/dhcp", 200_000, 15_500, slack_us=0),
         Phase("services", 215_500, 45_500),
         Phase("services/web", 220_000, 40_000, under="services", slack_us=0),
         Phase("services/db", 222_000, 18_000, under="services", slack_us=20_000),
     ]
+
+
+def test_the_path_to_ready_is_the_whole_and_goes_through_the_last_service() -> None:
+    found = path(phases(record(MARKS)))
+    assert sum(step.us for step in found) == 351_000
+    assert all(one.start_us + one.us == two.start_us for one, two in pairwise(found))
+    assert [(step.name, step.phase, step.us) for step in found[-4:]] == [
+        ("onboot/dhcp", "onboot/dhcp", 15_500), ("until services/web starts", "services", 4_500),
+        ("services/web", "services/web", 40_000), ("from its health to ready", "services", 1_000),
+    ]  # fmt: skip
+    alone = {name: us for name, us in MARKS.items() if not name.startswith("services/")}
+    assert path(phases(record(alone)))[-1].name == "services"
 
 
 def test_what_a_service_has_used_of_the_processor_is_told() -> None:
@@ -119,7 +131,8 @@ def test_a_whole_needs_both_its_parts() -> None:
 def test_the_last_that_is_healthy_has_no_slack() -> None:
     services = {phase.name: phase.slack_us for phase in phases(record(MARKS)) if phase.under}
     assert services == {"services/web": 0, "services/db": 20_000}
-    assert {phase.slack_us for phase in phases(record(MARKS)) if not phase.under} == {None}
+    line = {phase.name: phase.slack_us for phase in phases(record(MARKS)) if not phase.under}
+    assert line.pop("onboot/dhcp") == 0 and {*line.values()} == {None}
 
 
 def test_marks_without_a_stamp_and_services_after_ready_are_no_phases() -> None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.measure.account import TRACING, explained
+from harness.measure.compare import Cause
 from harness.measure.phases import Phase
+from harness.measure.waterfalls import diff, named
 from harness.show import waterfall
 
 BOOT = [
@@ -38,7 +41,17 @@ def test_bars_lie_where_the_time_was() -> None:
 def test_who_could_have_idled_and_who_was_last_is_said() -> None:
     services = [replace(BOOT[3], slack_us=0), replace(BOOT[3], name="services/db", cpu_us=None, slack_us=20_000)]
     shown = "\n".join(waterfall.lines([*BOOT[:3], *services], 120))
-    assert "services/web (cpu 12.3, last) " in shown and "services/db (slack 20.0) " in shown
+    assert "services/web (cpu 12.3, on path) " in shown and "services/db (slack 20.0) " in shown
+
+
+def test_the_path_to_ready_and_what_lies_beside_it_are_said() -> None:
+    services = [replace(BOOT[3], slack_us=0, us=39_000), replace(BOOT[3], name="services/db", slack_us=20_000)]
+    assert list(waterfall.path([*BOOT[:3], *services], 70)) == [
+        "path to ready: firmware 50.000, kernel 100.000, until services/web",
+        "  starts 10.000, services/web 39.000, from its health to ready 1.000",
+        "in slack: services/db 20.000",
+    ]
+    assert list(waterfall.path([], 70)) == []
 
 
 def test_without_blocks_it_is_ascii() -> None:
@@ -67,3 +80,40 @@ def test_a_traced_row_lies_in_the_plain_boot_s_phase_and_rows_add_up() -> None:
     assert found[:2] == plain
     assert Phase("module/b", 110, 60, under="drivers") in found
     assert [phase.us for phase in found if phase.name == TRACING] == [-10, -10]
+
+
+def test_two_waterfalls_lie_side_by_side_in_the_order_of_time() -> None:
+    old = [*BOOT[:3], replace(BOOT[3], slack_us=5_000), Phase("work/a", 20_000, 500, under="kernel")]
+    new = [
+        *BOOT[:2], Phase("drivers", 100_000, 7_000), replace(BOOT[2], start_us=107_000, us=52_000),
+        replace(BOOT[3], start_us=117_000, us=42_000, slack_us=0), Phase("work/a", 20_000, 510, under="kernel"),
+    ]  # fmt: skip
+    found = diff(old, new)
+    assert [(row.name, row.depth, row.us) for row in found] == [
+        ("firmware", 0, 0), ("kernel", 0, 0), ("drivers", 0, 7_000), ("services", 0, 2_000),
+        ("services/web", 1, 2_000), ("all", 0, 9_000),
+    ]  # fmt: skip
+    assert sum(row.us for row in found[:-1] if not row.depth) == found[-1].us
+    assert (found[2].before, found[4].place, found[3].place) == (None, "slack 5.000 → on the path", "")
+    assert [(row.name, -row.us) for row in diff(new, old)] == [(row.name, row.us) for row in found]
+    assert diff([], new) == []
+
+
+@pytest.mark.parametrize(
+    ("cause", "parts", "said"),
+    [
+        (Cause("services/web", 40_000, 42_000, 1.0), ({"sh": 100}, {"sh": 2_000, "crun": 50}),
+         ": services/web uses +2.000 ms of the processor, in its program sh, on the path"),
+        (Cause("services/web", 42_000, 40_000, 1.0), ({"sh": 2_000}, {"sh": 100, "crun": 900}),
+         ": services/web uses -2.000 ms of the processor, in its program sh, on the path"),
+        (Cause("services/web", 40_000, 42_000, 1.0), ({"sh": 100}, {"sh": 600, "crun": 500}),
+         ": services/web uses +2.000 ms of the processor, on the path"),
+        (Cause("work/a", 500, 900, 0.2), ({"": 500}, {"": 900}), ": work/a uses +0.400 ms of the processor"),
+        (None, ({}, {}), ""),
+    ],
+)  # fmt: skip
+def test_the_cause_is_named_with_its_program_and_where_it_lies(
+    cause: Cause | None, parts: tuple[dict[str, int], dict[str, int]], said: str
+) -> None:
+    rows = diff([*BOOT[:3], replace(BOOT[3], slack_us=0)], [*BOOT[:3], replace(BOOT[3], us=42_000, slack_us=0)])
+    assert named(cause, rows, parts) == said

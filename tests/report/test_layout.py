@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from made import MANIFEST, MARKS, SIZES, record
 
 from harness.measure.changepoints import ChangePoint, exact_changes
-from harness.measure.phases import Phase, phases
+from harness.measure.phases import Phase, path, phases
 from harness.measure.series import Point, Series
 from harness.report import sizemap
 from harness.report.chart import APART, FAR_APART, HEIGHT, WIDTH, ChartLine, chart, spark, thinned
@@ -128,6 +128,19 @@ def test_a_waterfall_lies_as_the_boot_did() -> None:
     assert service.left == pytest.approx((93_414 + 291_873) / 412_132 * 100)
     assert service.cpu_wide == pytest.approx(9_000 / 412_132 * 100) and service.cpu_share == pytest.approx(9 / 26.083)
     assert [tick.ms for tick in found.ticks] == [0, 100, 200, 300, 400]
+
+
+def test_the_whole_is_the_main_line_s_and_the_path_goes_through_it_from_end_to_end() -> None:
+    line = phases(record())
+    traced = Phase("less: the trace itself", line[-2].start_us + line[-2].us, 500, under="services")
+    found = waterfall([*line, traced], path(line))
+    assert found and found.us == 412_132
+    assert all(bar.left + bar.wide <= 100.000001 for bar in found.bars)
+    steps = sorted((one.left, one.wide) for bar in found.bars for one in bar.path)
+    assert steps[0][0] == 0 and sum(wide for _, wide in steps) == pytest.approx(100)
+    assert all(one[0] + one[1] == pytest.approx(two[0]) for one, two in pairwise(steps))
+    (service,) = [bar for bar in found.bars if bar.name.startswith("services/")]
+    assert [one.wide for one in service.path] == [pytest.approx(service.wide)]
 
 
 def test_small_steps_of_a_phase_are_one_row() -> None:

@@ -14,7 +14,7 @@ from harness.image import Bootable
 from harness.launch import boot
 from harness.launch.exact import ExactPair, exact_pair
 from harness.measure import account, systemd
-from harness.measure.phases import Phase, phases, total_us
+from harness.measure.phases import Phase, path, phases, total_us
 from harness.show import waterfall
 from harness.show.frame import progress
 from harness.spec.models.machine import MachineSpec
@@ -63,11 +63,14 @@ def show(found: Explained, *, as_json: bool) -> None:
     if as_json:
         facts = {"repeats": pair.repeats, "moved": pair.moved, "ready_us": record.ready_us,
                  "total_us": total_us(record), "phases": [asdict(phase) for phase in found.phases],
+                 "path": [asdict(step) for step in path(phases(record))],
                  **({"systemd": [asdict(phase) for phase in found.systemd]} if found.systemd else {})}  # fmt: skip
         print(json.dumps(facts, indent=1))
         return
     print(f"{record.image} on {record.machine}, QEMU {record.qemu_version}; ms of the guest's clock, 0 is the kernel's")
     _waterfall(found.phases)
+    for line in waterfall.path(phases(record), shutil.get_terminal_size().columns):
+        print(line)
     print(pair.verdict)
     if found.systemd:
         print("what systemd says of another boot, in wall time:")

@@ -7,20 +7,24 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from harness.api import build_image
 from harness.bench.context import Context, FigureOrTable
 from harness.bench.figures import BenchFigure, Table
 from harness.build.settings import Settings
-from harness.commands.images.bootable import image_of
+from harness.commands.nights.pairing import Pairer, PairTimes, pairer
 from harness.commands.runs.compare_exact import booted
 from harness.commands.runs.sides import CellComparison, CompareRequest
 from harness.launch.exact import exact_boot
 from harness.measure.account import rows
 from harness.measure.floor import Floors
-from harness.measure.gate import CellFigures, verdicts
+from harness.measure.gate import CellFigures, gate_cells
 from harness.measure.phases import figures, phases
+from harness.run.cells import made_of
+from harness.run.inputs import CellInputs, RunInputs
 from harness.scratch import scratch
-from harness.spec import load_machine
+from harness.spec import load_image, load_machine
 from harness.suite.steps import traced_boot
+from harness.system.record import BootRecord
 
 MACHINES = {"arm64": "qemu-arm64", "s390x": "qemu-s390x", "x86_64": "qemu-x86_64"}
 PROBE_TURNS = 1000
@@ -28,6 +32,25 @@ SUM_US = 10.0
 NEAR = 0.05  # how far the size that is told may be from what was injected
 # each costs more than 1 ms on each architecture
 WORDS = ("slub_debug=FZP", "initcall_debug", "init_on_alloc=1", "slub_debug=F", "slub_debug=Z")
+FIRST = "arm64"
+GATE_MINUTES = 60.0
+AFTER_US = 20.0
+TURNS = ("0000", "9000")
+EVENTS = {
+    "log": ("echo up", "log:up"),
+    "tcp": ("httpd -h /run -p 8080", "tcp:8080"),
+    "file": ("touch /run/up", "file:/run/up"),
+}
+AFTER = """kernel: {{image: kernel, cmdline: "quiet cryptomgr.notests"}}
+init: [init]
+services:
+  - name: web
+    image: busybox
+    net: host
+    binds: ["/run:/run"]
+    command: [/bin/sh, -c, "{event}; i=0; while [ $i -lt {turns} ]; do i=$((i+1)); done; exec sleep 100000"]
+    annotations: {{harness.health: "{health}"}}
+"""
 SLACK_US = 20  # what a shell's loop differs by from its own average
 
 
@@ -127,13 +150,33 @@ def _edits(count: int) -> Iterator[tuple[str, Side]]:
 
 
 def attribution(context: Context) -> Iterator[FigureOrTable]:
-    """Ask for each injected cause, and for edits without one, on each architecture."""
+    """Ask for each injected cause, and for edits without one, on each architecture; a quick bench asks on the first."""
     for arch, machine in MACHINES.items():
-        yield from _sums(context, arch, machine)
-        yield from _uncaused(context, arch, machine)
-        yield from _slack(context, arch, machine)
-        yield from _gate(context, arch, machine)
-        yield from _injected(context, arch, machine)
+        if context.quick and arch != FIRST:
+            yield BenchFigure(f"{arch}: all that was asked on {FIRST}", "", skipped=f"--quick asks on {FIRST} alone")
+            continue
+        for part in (_sums, _after, _uncaused, _slack, _gate, _injected):
+            yield from part(context, arch, machine)
+
+
+def _after(context: Context, arch: str, machine: str) -> Iterator[FigureOrTable]:
+    """Let the last service work on once it is healthy, by each way of which the kernel tells."""
+    later = []
+    for kind, (event, health) in EVENTS.items():
+        context.say(f"attribution: work after {kind} on {machine}")
+        ready = [_ready(context, machine, AFTER.format(event=event, health=health, turns=turns)) for turns in TURNS]
+        later.append((kind, f"{ready[1] - ready[0]:+d}"))
+    most = max(abs(int(us)) for _, us in later)
+    note = f"{int(TURNS[1])} turns of a shell's loop after it and none, scripts of one length"
+    yield BenchFigure(f"{arch}: what work after a service's health moves ready by, at most", "us", (float(most),),
+                      AFTER_US, note=note)  # fmt: skip
+    yield Table(f"work after the last service's health on {arch}", ("health", "ready later, µs"), tuple(later))
+
+
+def _ready(context: Context, machine: str, yaml: str) -> int:
+    record = _record(context, machine, yaml)
+    assert record.ready_us is not None
+    return record.ready_us
 
 
 def _uncaused(context: Context, arch: str, machine: str) -> Iterator[FigureOrTable]:
@@ -167,28 +210,48 @@ def _slack(context: Context, arch: str, machine: str) -> Iterator[FigureOrTable]
 
 
 def _gate(context: Context, arch: str, machine: str) -> Iterator[FigureOrTable]:
-    """Let the gate judge single boots of images that differ by a costly word of their own command line."""
+    """Let the gate judge runs of an image that differ by a costly word of its own command line."""
     words = WORDS[:: context.times(1, 5)]
-    passed = []
-    old = _booted(context, machine, Side())
+    passed, floors = [], 0
+    old = _run(context, machine, Side())
     for word in words:
         context.say(f"attribution: the gate, and the word {word} on {machine}")
-        (found,) = verdicts([old], [_booted(context, machine, Side(words=f" {word}"))], lambda _: Floors())
+        new = _run(context, machine, Side(words=f" {word}"))
+        (found,) = _pairer(context, machine)(gate_cells([old], [new], lambda _: Floors()))
+        floors += found.by != "pairs"
         if found.passed:
             passed.append(word)
-    note = f"of {len(words)}{': ' if passed else ''}{', '.join(passed)}"
+    note = f"of {len(words)}{': ' if passed else ''}{', '.join(passed)}; {floors} judged by the floor"
     yield BenchFigure(
         f"{arch}: costly words of the image's command line that pass the gate", "words", (float(len(passed)),), 0.0,
         note=note)  # fmt: skip
 
 
-def _booted(context: Context, machine: str, side: Side) -> CellFigures:
-    path = context.out / "attribution-gate.yml"
-    path.write_text(side.yaml())
+def _path(context: Context) -> Path:
+    return context.out / "attribution.yml"
+
+
+def _record(context: Context, machine: str, yaml: str) -> BootRecord:
+    """Boot once what a YAML says."""
+    _path(context).write_text(yaml)
     spec = load_machine(machine)
     with scratch("attribution") as folder:
-        record = exact_boot(image_of(str(path), spec, Settings()), spec, folder)
-    return CellFigures("gate.yml", machine, exact=figures(record), key=record.key)
+        return exact_boot(build_image(_path(context), spec.arch), spec, folder)
+
+
+def _run(context: Context, machine: str, side: Side) -> CellFigures:
+    """Return a cell as a run has it."""
+    record, spec = _record(context, machine, side.yaml()), load_machine(machine)
+    image = build_image(_path(context), spec.arch)
+    made = made_of(image.manifest, image.digests, spec)
+    return CellFigures("attribution.yml", machine, exact=figures(record), key=record.key, inputs=made,
+                       cell=f"attribution-{machine}")  # fmt: skip
+
+
+def _pairer(context: Context, machine: str) -> Pairer:
+    cell = CellInputs(image=0, machine=load_machine(machine), size=100.0)
+    read = RunInputs(images=(load_image([_path(context)]),), cells=(cell,))
+    return pairer(read, Settings().cache, PairTimes(GATE_MINUTES), interrupted=False)
 
 
 def _sums(context: Context, arch: str, machine: str) -> Iterator[FigureOrTable]:

@@ -49,6 +49,7 @@ JUDGES: dict[str, tuple[str, ...]] = {
     "harness.measure.course": ("measure/test_course.py",),
     "harness.measure.blame": ("measure/test_blame.py",),
     "harness.measure.bisect": ("measure/test_bisect.py",),
+    "harness.measure.waterfalls": ("measure/test_waterfall.py",),
     "harness.history.trends": ("history/test_trends.py",),
 }
 # of those, the functions that do something instead

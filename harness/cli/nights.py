@@ -28,6 +28,7 @@ def matrix(
     shard: str | None,
     durations_of: Path | None,
     against: str | None,
+    pair_minutes: float,
     no_history: bool,
     history: str | None,
     format_: tuple[str, ...],
@@ -82,4 +83,5 @@ def matrix(
         shard=shard or "",
         durations=durations_of,
         quarantine=quarantine,
+        pair_minutes=pair_minutes,
     )

@@ -119,4 +119,5 @@ def _figures(run: str, image: str, row: CellResult) -> CellFigures:
         why=why,
         run=run,
         cell=row.id,
+        inputs=row.inputs,
     )

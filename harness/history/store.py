@@ -186,6 +186,7 @@ class History:
         found: dict[tuple[str, str], gate.CellFigures] = {}
         query = (
             select(BootRow.image, BootRow.machine, SeriesRow.mode, SeriesRow.figure, SeriesRow.facts, Value.value)
+            .add_columns(BootRow.inputs)
             .join(SeriesRow, (SeriesRow.image == BootRow.image) & (SeriesRow.machine == BootRow.machine))
             .join(Value, (Value.series_id == SeriesRow.id) & (Value.boot_id == BootRow.id))
             .join(RunRow, (RunRow.id == BootRow.run_id) & (RunRow.at == Value.at))
@@ -193,8 +194,12 @@ class History:
             .order_by(BootRow.id, SeriesRow.id)
         )
         with self.reading() as connection:
-            for image, machine, mode, figure, facts, value in connection.execute(query):
-                cell = found.setdefault((image, machine), gate.CellFigures(image, machine, run=run.run))
+            rows = connection.execute(query).all()
+            made_of = self.inputs(row[-1] for row in rows)
+            for image, machine, mode, figure, facts, value, inputs in rows:
+                cell = found.setdefault(
+                    (image, machine), gate.CellFigures(image, machine, run=run.run, inputs=made_of.get(inputs, {}))
+                )
                 if mode == "size":
                     cell = replace(cell, sizes={**cell.sizes, figure: value})
                 elif mode == "exact":

@@ -72,7 +72,7 @@ def _inputs(before: Point, after: Point, known: RunInputSets) -> Iterator[str]:
         else:
             yield "the image's YAML is the same; its packages are not recorded"
         return
-    differ = list(_differing(known.before, known.after))
+    differ = list(inputs_apart(known.before, known.after))
     yield from differ
     if not differ and before.harness == after.harness:
         same = known.before.get(BYTES) == known.after.get(BYTES)
@@ -83,7 +83,8 @@ def _inputs(before: Point, after: Point, known: RunInputSets) -> Iterator[str]:
         )
 
 
-def _differing(before: Mapping[str, str], after: Mapping[str, str]) -> Iterator[str]:
+def inputs_apart(before: Mapping[str, str], after: Mapping[str, str]) -> Iterator[str]:
+    """Yield what differs of what two boots were made of, in words; nothing of the bytes, which follow from the rest."""
     names = [name for name in dict.fromkeys([*before, *after]) if before.get(name) != after.get(name)]
     for name in names:
         if not name.startswith((PACKAGE, IMAGE)) and name != BYTES:

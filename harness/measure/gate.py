@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
+from harness.measure.blame import inputs_apart
 from harness.measure.compare import TOTAL, Cause, causes, unsure
 from harness.measure.floor import Floors
+from harness.measure.paired import PairedJudgement
 from harness.measure.phases import READY
+from harness.measure.waterfalls import DiffRow
 
 if TYPE_CHECKING:
     from harness.system.record import BootRecord
@@ -20,6 +23,7 @@ LEAST_BYTES = 4096
 # A word of up to 40 letters that means nothing moved boots of one image by at most 0.45 ms, on all three architectures.
 WORDS_US = 750
 GateAnswer = Literal["better", "same", "worse", "not judged"]
+JudgedBy = Literal["", "equal", "pairs", "floor"]
 
 
 def size_floor(_: str, *values: int) -> int:
@@ -46,7 +50,8 @@ class Regression:
 class CellFigures:
     """What is compared of one image on one machine; ``why`` says why it has no exact figures.
 
-    ``cell`` is the name of its boots' folder in a run, ``record`` that of its first exact boot where it is at hand.
+    ``cell`` is the name of its boots' folder in a run, ``record`` that of its first exact boot where it is at hand,
+    ``inputs`` what its image and machine were made of, by name.
     """
 
     image: str
@@ -58,15 +63,30 @@ class CellFigures:
     run: str = ""
     cell: str = ""
     record: BootRecord | None = None
+    inputs: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class GatePairs:
+    """What pairs of boots of the baseline's image and of this one showed, the sentence that says it, and whose doing it
+    is. ``notes`` say what else is to be known of them, ``diff`` is their waterfalls side by side."""
+
+    judgement: PairedJudgement
+    sentence: str
+    causes: tuple[Cause, ...] = ()
+    notes: tuple[str, ...] = ()
+    diff: tuple[DiffRow, ...] = ()
 
 
 @dataclass(frozen=True)
 class GateVerdict:
-    """What the comparison of a cell came to. ``compared`` counts figures; ``notes`` say what else is to be known.
+    """What the comparison of a cell came to. ``compared`` counts figures; ``differ`` says what differs of what the two
+    were made of, before any figure, ``notes`` what else is to be known.
 
     Of exact times the whole alone decides; ``causes`` say who uses more or less of the processor. ``better`` has what
     became less by more than the floor, as a regression the other way round. ``unjudged`` says why a cell, or its exact
-    times, could not be judged: that has not passed.
+    times, could not be judged: that has not passed. ``by`` says how the exact times were judged: they were ``equal`` to
+    the microsecond, by ``pairs``, or by the ``floor`` of single boots; then ``unpaired`` says why not by pairs.
     """
 
     image: str
@@ -76,18 +96,23 @@ class GateVerdict:
     larger: tuple[Regression, ...] = ()
     causes: tuple[Cause, ...] = ()
     better: tuple[Regression, ...] = ()
+    differ: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     calibrated: bool = False
     unjudged: str = ""
+    by: JudgedBy = ""
+    pairs: GatePairs | None = None
+    unpaired: str = ""
 
     @property
     def answer(self) -> GateAnswer:
         """What it comes to: worse wins over what could not be judged, and that over better."""
-        if self.slower or self.larger:
+        paired = self.pairs.judgement.answer if self.pairs else "same"
+        if self.slower or self.larger or paired == "worse":
             return "worse"
         if self.unjudged:
             return "not judged"
-        return "better" if self.better else "same"
+        return "better" if self.better or paired == "better" else "same"
 
     @property
     def passed(self) -> bool:
@@ -104,34 +129,75 @@ def judge(old: Mapping[str, int], new: Mapping[str, int], floor: Callable[..., i
     return [Regression(*row) for row in both if row[2] - row[1] > row[3]]
 
 
+@dataclass(frozen=True)
+class GateCell:
+    """A cell of a run, the baseline's of the same image and machine (None: it has none), and what they come to."""
+
+    old: CellFigures | None
+    new: CellFigures
+    floors: Floors
+
+    @property
+    def verdict(self) -> GateVerdict:
+        """The judgement of single boots, by the floor."""
+        return _verdict(self.old, self.new, self.floors)
+
+    @property
+    def can_pair(self) -> bool:
+        """Whether pairs of boots say more: both have exact times, which are not the same or of another machine."""
+        return bool(self.old and self.old.exact and self.new.exact) and self.verdict.by != "equal"
+
+    def by_pairs(self, pairs: GatePairs) -> GateVerdict:
+        """Return the judgement of pairs of boots, wherever the baseline's figures were measured."""
+        assert self.old is not None
+        return _verdict(self.old, self.new, self.floors, pairs)
+
+    def by_floor(self, unpaired: str) -> GateVerdict:
+        """Return the judgement of single boots, and why there are no pairs, where these would say more."""
+        return replace(self.verdict, unpaired=unpaired if self.can_pair else "")
+
+
+def gate_cells(
+    old: Iterable[CellFigures], new: Iterable[CellFigures], floors: Callable[[CellFigures], Floors]
+) -> list[GateCell]:
+    """Put each cell of `new` beside the one of `old` with the same image and machine; `floors` gives a cell's."""
+    known = {(cell.image, cell.machine): cell for cell in old}
+    return [GateCell(known.get((cell.image, cell.machine)), cell, floors(cell)) for cell in new]
+
+
 def verdicts(
     old: Iterable[CellFigures], new: Iterable[CellFigures], floors: Callable[[CellFigures], Floors]
 ) -> list[GateVerdict]:
-    """Judge each cell of `new` against the one of `old` with the same image and machine; `floors` gives a cell's."""
-    known = {(cell.image, cell.machine): cell for cell in old}
-    return [_verdict(known.get((cell.image, cell.machine)), cell, floors(cell)) for cell in new]
+    """Judge each cell of `new` against the one of `old` with the same image and machine, by single boots."""
+    return [one.verdict for one in gate_cells(old, new, floors)]
 
 
-def _verdict(old: CellFigures | None, new: CellFigures, floors: Floors) -> GateVerdict:
+def _verdict(old: CellFigures | None, new: CellFigures, floors: Floors, pairs: GatePairs | None = None) -> GateVerdict:
     if old is None:
         return GateVerdict(new.image, new.machine, unjudged="the baseline has no such cell")
-    why = _incomparable(old, new)
+    why = "" if pairs else _incomparable(old, new)
     before, after = ({}, {}) if why else (_deciding(old.exact), _deciding(new.exact))
     floor = _floor(old, new, floors)
-    slower, faster = judge(before, after, floor), judge(after, before, floor)
+    slower, faster = ([], []) if pairs else (judge(before, after, floor), judge(after, before, floor))
     whole = next((after[name] - before[name] for name in after if name in before), 0)
+    moved = _apart(before, after) if pairs else _moved(before, after, floor)
+    by: JudgedBy = "pairs" if pairs else "" if not before else "equal" if before == after else "floor"
     return GateVerdict(
         new.image,
         new.machine,
         compared=len(before.keys() & after.keys()) + len(old.sizes.keys() & new.sizes.keys()),
         slower=tuple(slower),
         larger=tuple(judge(old.sizes, new.sizes, size_floor)),
-        causes=() if why else tuple(causes(old.exact, new.exact, whole)),
+        causes=() if why else pairs.causes if pairs else tuple(causes(old.exact, new.exact, whole)),
         better=(*faster, *judge(new.sizes, old.sizes, size_floor)),
-        notes=(*_notes(old, new), *_moved(before, after, floor), *_unpaired(old.sizes, new.sizes, "size of ")),
+        differ=tuple(_differ(old, new)),
+        notes=(*moved, *(pairs.notes if pairs else ()),
+               *_unpaired(old.sizes, new.sizes, "size of ")),
         calibrated=floors.calibrated,
         unjudged=why,
-    )
+        by=by,
+        pairs=pairs,
+    )  # fmt: skip
 
 
 def _floor(old: CellFigures, new: CellFigures, floors: Floors) -> Callable[..., int]:
@@ -150,10 +216,12 @@ def _deciding(figures: Mapping[str, int]) -> dict[str, int]:
     return {name: figures[name] for name in (TOTAL, READY) if name in figures}
 
 
-def _notes(old: CellFigures, new: CellFigures) -> Iterator[str]:
-    """Say what differs that somebody has made in the image: it is compared, and first named."""
+def _differ(old: CellFigures, new: CellFigures) -> Iterator[str]:
+    """Say what differs of what somebody has made, the image and the machine's YAML: it is compared, and first named."""
     if old.exact and new.exact and (apart := differing(*(_of_the_image(one.key) for one in (old, new)))):
         yield f"the image is another: {apart}"
+    if old.inputs and new.inputs:
+        yield from inputs_apart(old.inputs, new.inputs)
 
 
 def _moved(before: Mapping[str, int], after: Mapping[str, int], floor_of: Callable[..., int]) -> Iterator[str]:
@@ -163,6 +231,14 @@ def _moved(before: Mapping[str, int], after: Mapping[str, int], floor_of: Callab
         floor = floor_of(name, before.get(name, us), us)
         if by and abs(by) <= floor:
             yield f"exact {name} {by / 1000:+.3f} ms, within the floor of {floor / 1000:.3f} ms"
+
+
+def _apart(before: Mapping[str, int], after: Mapping[str, int]) -> Iterator[str]:
+    """Say how far the single boots of the two runs lie apart, of the whole: pairs judge."""
+    for name, us in after.items():
+        if name in before:
+            yield f"single boots of the two runs: exact {name} {(us - before[name]) / 1000:+.3f} ms"
+            return
 
 
 OF_THE_IMAGE = (

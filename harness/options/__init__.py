@@ -197,6 +197,8 @@ RUNS = (
            help="Split by the durations in this results.json."),
     Option(name="against", commands=("matrix", "results"), metavar="BASELINE", completes="baselines",
            help="Fail on what is worse: latest-baseline, a run, a folder."),
+    Option(name="pair-minutes", commands=("matrix",), kind="number", default=20.0, least=0, most=1440, metavar="N",
+           help="For --against: how long pairs of boots of both images may take together."),
     Option(name="no-history", commands=("matrix", "results"), kind="flag", help="Keep this run out of the history."),
     Option(name="no-history", commands=("calibrate",), kind="flag", help="Only print the floors."),
     Option(name="partial", commands=("results",), kind="flag", help="Do without the shards that are missing."),

@@ -72,6 +72,10 @@ def _lines(results: Results, changed: Sequence[RunChange]) -> Iterator[str]:
     yield from _list("Repeated, for the lab had broken it", [
         f"{row.id}: {case_of(one.case, row.id)} ({one.whose}) – {one.message}"
         for row in results.cells for one in row.repeated])  # fmt: skip
+    yield from _list(
+        f"Exact times against {results.against}",
+        [f"{row.id}: {row.gate.judged}: {row.gate.how}" for row in results.cells if row.gate and row.gate.how],
+    )
     yield from _list("Since the run before", [f"{one.kind}: {one.text}" for one in changed])
     if not results.cells:
         return

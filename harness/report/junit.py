@@ -92,9 +92,10 @@ def _cell(suite: Xml.Element, row: CellResult, *, failed: bool) -> None:
         _verdict(suite, row.id, "cell", "error", "not run", why)
     if row.gate and row.gate.judged in (WORSE, NOT_JUDGED):
         kind = "failure" if row.gate.judged == WORSE else "error"
-        _verdict(suite, row.id, "against", kind, row.gate.judged, "\n".join((row.gate.judged, *row.gate.reasons)))
+        told = dict.fromkeys((row.gate.judged, *row.gate.reasons, *filter(None, [row.gate.how])))
+        _verdict(suite, row.id, "against", kind, row.gate.judged, "\n".join(told))
     elif row.gate:
-        _verdict(suite, row.id, "against", "", "", "")
+        _verdict(suite, row.id, "against", "", "", row.gate.how)
 
 
 def _outcome(root: Xml.Element, results: Results, place: CiPlace) -> None:
@@ -115,6 +116,8 @@ def _verdict(suite: Xml.Element, classname: str, name: str, tag: str, kind: str,
         if tag != "skipped":
             found.set("type", _fit(kind))
             found.text = _fit(text)
+    elif text:
+        Xml.SubElement(case, "system-out").text = _fit(text)
 
 
 def _case(suite: Xml.Element, event: JunitEvent, place: CiPlace) -> None:

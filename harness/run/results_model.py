@@ -18,6 +18,7 @@ LAB_FAILED = "lab failed"  # nothing speaks against the image: its machine or th
 FINISHED = (PASSED, FAILED)  # what a run that goes on does not repeat: the lab's faults it does
 KNOWN, SKIPPED = "known", "skipped"  # of cases: `known` is one whose failure is known
 SAME, BETTER, WORSE, NOT_JUDGED = "same", "better", "worse", "not judged"
+NOT_PAIRED = "not judged by pairs of boots"
 
 
 class ResultModel(BaseModel):
@@ -128,11 +129,40 @@ class KnownCase(ResultModel):
     known: str = Field("", description="what the plan says of it: until when, and where it is dealt with")
 
 
+class PairedTimes(ResultModel):
+    """What pairs of exact boots of the baseline's image and of this one showed."""
+
+    answer: str = Field("", description="`same`, `better` or `worse`")
+    mean: Annotated[float | None, Field(json_schema_extra=_unit("ms"))] = Field(
+        None, description="how much longer this image takes than the baseline's, the mean of the pairs"
+    )
+    low: Annotated[float | None, Field(json_schema_extra=_unit("ms"))] = Field(
+        None, description="the least that it may truly be, at 99 %"
+    )
+    high: Annotated[float | None, Field(json_schema_extra=_unit("ms"))] = Field(None, description="the most")
+    pairs: int = Field(0, description="how many pairs there were")
+    sentence: str = Field("", description="it in words, with the cause where there is one to name")
+
+
 class CellGate(ResultModel):
     """What `--against` came to for a cell."""
 
     judged: str = Field("", description="`same`, `better`, `worse`, or `not judged`: then it has not passed either")
     reasons: tuple[str, ...] = Field((), description="in words: which figures, or why nothing could be compared")
+    by: str = Field(
+        "",
+        description="how exact times were judged: `equal` (the baseline's to the microsecond), `pairs` (of boots of "
+        "both images), `floor` (single boots, whose difference must exceed a floor); empty: not at all",
+    )
+    pairs: PairedTimes | None = Field(None, description="what pairs of boots showed; null without any")
+    unpaired: str = Field(
+        "", description="why there are no pairs where they would have said more, and what to do; the floor judged then"
+    )
+
+    @property
+    def how(self) -> str:
+        """How exact times were judged, where that is to be said: what pairs showed, or why there were none."""
+        return f"{NOT_PAIRED}: {self.unpaired}" if self.unpaired else self.pairs.sentence if self.pairs else ""
 
 
 def labelled(image: str, format_: str) -> str:

@@ -14,7 +14,7 @@ import pytest
 from postgres_server import Server
 from runs import KEY, cell, results
 
-from harness.commands.nights import gate
+from harness.commands.nights import gate, pairing
 from harness.errors import UserError
 from harness.history import History, baselines
 from harness.history.floors import set_floor
@@ -39,7 +39,7 @@ def settle(against: str | None, where: str, found: Results, folder: Path, *, kee
     """Return the word of the one cell's comparison ("" without one), and keep the run, as the end of a matrix does."""
     after = gate.After(keep, where, against)
     baseline = gate.prepare(after)
-    judged = gate.judge(after, baseline, found) if against else []
+    judged = pairing.not_here(gate.beside(after, baseline, found)) if against else []
     if against:
         gate.write(RunFolder(folder), against, judged)
         print("\n".join(gate.lines(against, judged)))
@@ -116,7 +116,7 @@ def test_a_history_that_cannot_be_reached_ends_no_night(where: str) -> None:
     baseline = gate.prepare(after)
     assert "cannot open the history" in baseline.problem
     found = results(2)
-    (cell,) = gate.cells(gate.judge(after, baseline, found), baseline, found).values()
+    (cell,) = gate.cells(pairing.not_here(gate.beside(after, baseline, found)), baseline, found).values()
     assert (cell.judged, cell.reasons) == ("not judged", (baseline.problem,))
 
 
@@ -149,7 +149,7 @@ def test_a_server_that_has_stopped_answering_keeps_no_night(
         baseline = gate.prepare(after)
         assert baseline.problem == "the history has not answered within 0.5 s"
         found = results(2)
-        (cell,) = gate.cells(gate.judge(after, baseline, found), baseline, found).values()
+        (cell,) = gate.cells(pairing.not_here(gate.beside(after, baseline, found)), baseline, found).values()
         assert (cell.judged, cell.reasons) == ("not judged", (baseline.problem,))
         assert gate.remember(after, found) == f"{gate.NOT_THERE}: {baseline.problem}"
     finally:
@@ -168,7 +168,7 @@ def test_a_server_that_went_away_during_the_night_is_said(postgres: Server, tmp_
     with psycopg.connect(postgres.url("postgres"), autocommit=True) as connection:
         connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
     found = results(2, exact=SLOW)
-    (cell,) = gate.cells(gate.judge(after, baseline, found), baseline, found).values()
+    (cell,) = gate.cells(pairing.not_here(gate.beside(after, baseline, found)), baseline, found).values()
     assert cell.judged == "worse"  # what was asked for at the beginning is known
     assert f"{gate.NOT_THERE}: cannot open the history" in gate.remember(after, found)
 

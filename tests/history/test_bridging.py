@@ -35,7 +35,9 @@ def where(tmp_path: Path) -> str:
     folder = tmp_path / "cache/images/x"
     folder.mkdir(parents=True)
     files = [{"name": "kernel", "size": 7, "sha256": "6" * 64, "shipped": True}]
-    (folder / "manifest.json").write_text(json.dumps({"schema": SCHEMA, "files": files}))
+    (folder / "manifest.json").write_text(
+        json.dumps({"schema": SCHEMA, "files": files, "cmdline": KEY["cmdline"].split()[0]})
+    )
     (tmp_path / "cache/images/y").mkdir()
     (tmp_path / "cache/images/y/manifest.json").write_text("[]")
     with History.open(str(tmp_path / "history.db")) as history:

@@ -7,7 +7,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.measure.floor import Floors
-from harness.measure.gate import CellFigures, Regression, differing, judge, size_floor, verdicts
+from harness.measure.gate import (
+    CellFigures,
+    GatePairs,
+    GateVerdict,
+    Regression,
+    differing,
+    gate_cells,
+    judge,
+    size_floor,
+    verdicts,
+)
+from harness.measure.paired import PairedJudgement
 
 KEY = {"qemu": "7.2", "cmdline": "quiet"}
 MEASURED = Floors({"ready": 100, "kernel": 100})
@@ -95,7 +106,7 @@ def test_a_word_of_the_images_own_command_line_is_named_and_judged() -> None:
     slow = cell(key={**KEY, "cmdline": "quiet slub_debug=FZP"}, exact={"ready": 485_000})
     found = only(cell(), slow)
     assert [(one.figure, one.difference) for one in found.slower] == [("ready", 185_000)]
-    assert found.notes == ("the image is another: cmdline: quiet → quiet slub_debug=FZP",)
+    assert found.differ == ("the image is another: cmdline: quiet → quiet slub_debug=FZP",)
     assert only(cell(), cell(key={**KEY, "cmdline": "quiet other"})).answer == "same"
 
 
@@ -211,3 +222,57 @@ def test_in_what_two_keys_differ(old: dict[str, str], new: dict[str, str], text:
 def test_what_asking_for_health_leaves_open_is_part_of_the_floor(asked: dict[str, int], answer: str) -> None:
     found = only(cell(), cell(exact={"ready": 300_450, "kernel": 100_000, **asked}))
     assert found.answer == answer
+
+
+def paired(answer: str, old: CellFigures, new: CellFigures) -> GateVerdict:
+    (one,) = gate_cells([old], [new], lambda _: Floors())
+    assert one.can_pair
+    mean = {"worse": 1000.0, "better": -1000.0}.get(answer, 0.0)
+    said = PairedJudgement(answer, mean, mean - 2, mean + 2, 4, certain=True)  # type: ignore[arg-type]
+    return one.by_pairs(GatePairs(said, "this image takes …", notes=("of the pairs",)))
+
+
+@pytest.mark.parametrize("answer", ["worse", "same", "better"])
+@pytest.mark.parametrize("moved", [-594_000, -1000, 1000, 594_000])
+@pytest.mark.parametrize("key", [KEY, {**KEY, "qemu": "8.2"}, {**KEY, "cmdline": "quiet slower"}])
+def test_where_there_are_pairs_they_judge_whatever_single_boots_did(
+    answer: str, moved: int, key: dict[str, str]
+) -> None:
+    found = paired(answer, cell(exact={"ready": 900_000}), cell(exact={"ready": 900_000 + moved}, key=key))
+    assert (found.answer, found.by, found.slower, found.unjudged) == (answer, "pairs", (), "")
+    assert f"single boots of the two runs: exact ready {moved / 1000:+.3f} ms" in found.notes
+    assert "of the pairs" in found.notes and not any("within the floor" in note for note in found.notes)
+    assert found.passed is (answer != "worse") and found.compared == 2
+
+
+def test_what_differs_of_the_inputs_is_said_first() -> None:
+    old, new = (cell(inputs={"lock": name * 40, "bytes": name, "package web": name}) for name in "ab")
+    assert only(old, new).differ == ("the lock changed: aaaaaaaa → bbbbbbbb", "packages: web a → b")
+    assert only(old, old).differ == only(old, cell()).differ == ()
+
+
+def test_pairs_judge_no_sizes() -> None:
+    new = cell(exact={"ready": 300_001}, sizes={"total": 10_030_000})
+    assert paired("same", cell(), new).answer == "worse"
+    assert paired("worse", cell(), cell(exact={"ready": 300_001}, sizes={"total": 9_000_000})).answer == "worse"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "by", "can_pair"),
+    [
+        (cell(), cell(), "equal", False),
+        (cell(), cell(exact={"ready": 300_001}), "floor", True),
+        (cell(), cell(key={**KEY, "qemu": "8.2"}), "", True),
+        (cell(exact={}), cell(), "", False),
+        (cell(), cell(exact={}), "", False),
+        (cell(machine="other"), cell(), "", False),
+    ],
+)
+def test_pairs_are_wanted_of_what_has_exact_times_that_are_not_the_same(
+    old: CellFigures, new: CellFigures, by: str, can_pair: bool
+) -> None:
+    (one,) = gate_cells([old], [new], lambda _: Floors())
+    assert (one.verdict.by, one.can_pair) == (by, can_pair)
+    without = one.by_floor("the image is not here")
+    assert without.unpaired == ("the image is not here" if can_pair else "")
+    assert (without.answer, without.passed) == (one.verdict.answer, one.verdict.passed)

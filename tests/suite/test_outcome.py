@@ -17,8 +17,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from harness.commands.nights import notify, views
-from harness.report import brief, junit
+from harness.commands.nights import gate, notify, views
+from harness.measure.gate import GatePairs, GateVerdict
+from harness.measure.paired import PairedJudgement
+from harness.report import brief, junit, page, read
 from harness.report import run as pages
 from harness.report.read import RunContents
 from harness.run import outcome, results
@@ -158,3 +160,40 @@ def test_what_is_printed_ends_with_the_outcome(tmp_path: Path) -> None:
     lines = out.getvalue().splitlines()
     assert lines[-1].startswith("outcome: could not begin: ")
     assert "##vso[" not in out.getvalue()
+
+
+PAIRS = GatePairs(PairedJudgement("worse", 1000.0, 990.0, 1010.0, 4, certain=True), "this image takes +1.000 ms")
+JUDGED = {
+    "pairs": (GateVerdict("a.yml", "m", compared=2, by="pairs", pairs=PAIRS), 1, PAIRS.sentence),
+    "floor": (GateVerdict("a.yml", "m", compared=2, by="floor", unpaired="it has gone"), 0,
+              "not judged by pairs of boots: it has gone"),
+    "equal": (GateVerdict("a.yml", "m", compared=2, by="equal"), 0, ""),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("by", JUDGED)
+def test_how_exact_times_were_judged_is_said_in_every_view(by: str, tmp_path: Path) -> None:
+    verdict, exit_, said = JUDGED[by]
+    row = {"id": "a", "image": "a.yml", "machine": "m", "arch": "arm64", "budget": {}}
+    case = {"event": "case", "cell": "a", "case": "t.py::test_x[a]", "outcome": "passed", "message": ""}
+    run = {"event": "run", "harness": "1", "when": "", "run": "u", "cells": [row]}
+    events: list[dict[str, Any]] = [run, {"event": "collected", "cases": {"a": 1}}, case, {"event": "end", "code": 0}]
+    cells = gate.cells([verdict], gate.GateBaseline(), results.fold(events))
+    events.append({"event": "gate", "against": "B", "cells": {name: one.model_dump() for name, one in cells.items()}})
+    found = results.fold(events)
+    (cell,) = found.cells
+    assert cell.gate and (cell.gate.by, cell.gate.how, found.exit) == (by, said, exit_)
+    if by == "pairs":
+        assert cell.gate.pairs and (cell.gate.pairs.mean, cell.gate.pairs.pairs) == (1.0, 4)
+        assert found.outcome.reasons == ("a: worse: this image takes +1.000 ms",)
+    folder = RunFolder(tmp_path)
+    gate.write(folder, "B", [verdict])
+    folder.write_results(found)
+    shown_ = {
+        "terminal": "\n".join(gate.lines("B", [verdict])),
+        "summary": brief.markdown(found, []).replace("\\", ""),
+        "junit": junit.junit(events, found),
+        "page": page.render("run.html", page=pages.page(read.folder(folder))),
+    }
+    for view, text in shown_.items():
+        assert (said in text) if said else ("not judged by pairs" not in text), view

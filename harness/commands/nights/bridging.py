@@ -7,11 +7,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.build.kept import image_of
 from harness.errors import HarnessError, UserError
 from harness.history import History
 from harness.history.keys import digest, now, pairs_of
 from harness.history.record import CellRecord, CommitRecord, Measured, RunLine
-from harness.image import MANIFEST, Image
 from harness.launch.exact import exact_boot
 from harness.measure.blame import BYTES
 from harness.measure.gate import OF_THE_IMAGE, differing
@@ -22,7 +22,6 @@ from harness.run.inputs import RunInputs
 from harness.run.results_model import CellResult, Results
 from harness.scratch import scratch
 from harness.spec.models.machine import MachineSpec
-from harness.store import digest_of
 
 
 def before_adding(where: str | None, cache: Path, read: RunInputs, found: Results) -> Iterator[str]:
@@ -82,7 +81,7 @@ def _bridged(where: str | None, cache: Path, last: LastMeasured, row: CellResult
     head, point, key = last.head, last.point, row.boot.exact.key
     cell = f"{head.image} on {head.machine}"
     apart = differing(last.key, key)
-    image = _kept(cache, last.inputs)
+    image = image_of(cache, last.inputs.get(BYTES, ""), last.key.get("cmdline", ""))
     if image is None:
         return f"{cell}: {apart}; the image of run {point.run[:8]} is no longer in the cache: its series begin anew"
     with scratch("bridge") as folder:
@@ -102,16 +101,3 @@ def _bridged(where: str | None, cache: Path, last: LastMeasured, row: CellResult
 
     within(HISTORY_S, "the history", add)
     return f"{cell}: bridged, {note}"
-
-
-def _kept(cache: Path, inputs: Mapping[str, str]) -> Image | None:
-    """Return the image of those bytes, where the cache still has it."""
-    wanted = inputs.get(BYTES)
-    for manifest in sorted(cache.glob(f"images/*/{MANIFEST}")) if wanted else ():
-        image = Image(manifest.parent)
-        try:
-            if digest_of(dict(image.digests)) == wanted:
-                return image
-        except (HarnessError, KeyError, TypeError):
-            continue
-    return None

@@ -11,11 +11,11 @@ from pathlib import Path
 
 from harness.errors import HarnessError, HostError
 from harness.measure.floor import Floors
-from harness.measure.gate import CellFigures, GateVerdict, Regression, verdicts
+from harness.measure.gate import CellFigures, GateCell, GatePairs, GateVerdict, Regression, gate_cells
 from harness.patience import HISTORY_S, within
 from harness.run import results
 from harness.run.folder import RunFolder, results_file
-from harness.run.results_model import BETTER, NOT_JUDGED, WORSE, CellGate, Results
+from harness.run.results_model import BETTER, NOT_JUDGED, NOT_PAIRED, WORSE, CellGate, PairedTimes, Results
 
 SCHEMA = 1
 CAUSES = 5  # shown of one cell
@@ -64,22 +64,22 @@ def prepare(after: After) -> GateBaseline:
             return GateBaseline(problem=error.message)
 
 
-def judge(after: After, baseline: GateBaseline, found: Results) -> list[GateVerdict]:
-    """Compare a run's cells with the baseline's, in the order of the results."""
+def beside(after: After, baseline: GateBaseline, found: Results) -> list[GateCell]:
+    """Put a run's cells beside the baseline's, in the order of the results."""
     from harness.history import History, baselines
     from harness.history.floors import floors_of
 
-    def judged(results: Results, floors: Callable[[CellFigures], Floors]) -> list[GateVerdict]:
-        return verdicts(baseline.cells, baselines.of_results(results), floors)
+    def put(results: Results, floors: Callable[[CellFigures], Floors]) -> list[GateCell]:
+        return gate_cells(baseline.cells, baselines.of_results(results), floors)
 
-    def by_history() -> list[GateVerdict]:
+    def by_history() -> list[GateCell]:
         with History.open(after.where, create=False) as opened:
             mine = found if baseline.of_folder else opened.as_known(found)
-            return judged(mine, lambda cell: floors_of(opened, cell.image, cell.machine, key=cell.key))
+            return put(mine, lambda cell: floors_of(opened, cell.image, cell.machine, key=cell.key))
 
     with suppress(HarnessError):  # who compares two folders may have no history at all
         return within(HISTORY_S, "the history", by_history)
-    return judged(found, lambda _: Floors())
+    return put(found, lambda _: Floors())
 
 
 def cells(judged: Sequence[GateVerdict], baseline: GateBaseline, found: Results) -> dict[str, CellGate]:
@@ -92,9 +92,19 @@ def _cell(one: GateVerdict, problem: str) -> CellGate:
     if problem:
         return CellGate(judged=NOT_JUDGED, reasons=(problem,))
     why = (one.unjudged,) if one.unjudged else ()
-    moved = {WORSE: (*_moved("exact", one.slower), *_moved("size", one.larger)),
-             BETTER: tuple(each.figure for each in one.better)}  # fmt: skip
-    return CellGate(judged=one.answer, reasons=(*moved.get(one.answer, ()), *why))
+    said = (one.pairs.sentence,) if one.pairs and one.pairs.judgement.answer == one.answer else ()
+    moved = {WORSE: (*said, *_moved("exact", one.slower), *_moved("size", one.larger)),
+             BETTER: (*said, *(each.figure for each in one.better))}  # fmt: skip
+    return CellGate(judged=one.answer, reasons=(*moved.get(one.answer, ()), *why), by=one.by, unpaired=one.unpaired,
+                    pairs=_pairs(one.pairs))  # fmt: skip
+
+
+def _pairs(found: GatePairs | None) -> PairedTimes | None:
+    if found is None:
+        return None
+    one = found.judgement
+    mean, low, high = (round(us / 1000, 4) for us in (one.mean_us, one.low_us, one.high_us))
+    return PairedTimes(answer=one.answer, mean=mean, low=low, high=high, pairs=one.pairs, sentence=found.sentence)
 
 
 def _moved(mode: str, found: Sequence[Regression]) -> Iterator[str]:
@@ -146,15 +156,23 @@ def lines(against: str, judged: Sequence[GateVerdict]) -> Iterator[str]:
         how = "" if one.calibrated else ", not calibrated"
         worse = [*rows("exact", one.slower, how), *rows("size", one.larger, "")]
         said = f"{len(worse)} of {one.compared} figures worse" if one.compared else "nothing compared"
+        slower = one.pairs is not None and one.pairs.judgement.answer == "worse"
+        said = f"slower; {said}" if slower else said
         better = f", {len(one.better)} better" if one.better else ""
         yield page.plain(f"{one.image} on {one.machine}: {said}{better}")
+        if one.differ:
+            yield page.plain(f"  what differs: {'; '.join(one.differ).replace('→', page.arrow)}")
         yield from (f"  {line}" for line in table(worse, right=(1, 3, 4, 5)))
-        if one.slower and one.causes:
+        if one.pairs:
+            yield page.plain(f"  by pairs of boots: {one.pairs.sentence}")
+        if (one.slower or slower) and one.causes:
             grew = (f"{page.plain(each.owner)} {amount('exact', each.us, signed=True)}" for each in one.causes[:CAUSES])
             yield f"  of {'each phase' if one.causes[0].span else 'the processor'}: {', '.join(grew)}"
         if one.unjudged:
             yield page.plain(f"  not judged: {one.unjudged.replace('→', page.arrow)}")
         yield from (f"  {page.plain(note.replace('→', page.arrow))}" for note in one.notes)
+        if one.unpaired:
+            yield page.plain(f"  by the floor of single boots; {NOT_PAIRED}: {one.unpaired}")
     worse_cells = sum(one.answer == "worse" for one in judged)
     unjudged = sum(one.answer == "not judged" for one in judged)
     if worse_cells:

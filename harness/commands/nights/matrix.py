@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.build.settings import Settings
-from harness.commands.nights import gate, retain, running, settle, views, watch
+from harness.commands.nights import gate, pairing, retain, running, settle, views, watch
 from harness.commands.nights.request import CasePaths, Request
 from harness.commands.specs import tell
 from harness.errors import HarnessError, UserError
@@ -126,8 +126,10 @@ def _night(
 
         return bridging.before_adding(request.after.where, request.settings.cache, read, found)
 
+    times = pairing.PairTimes(request.pair_minutes, request.deadline)
+    pair = pairing.pairer(read, request.settings.cache, times, interrupted=found.interrupted)
     found, changed = settle.settle(request.after_run, baseline, folder, found, ended=ended is not None, as_json=as_json,
-                                   first=bridge)  # fmt: skip
+                                   pair=pair, first=bridge)  # fmt: skip
     return found, changed, ended
 
 

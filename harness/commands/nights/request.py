@@ -32,6 +32,7 @@ class Request:
     shard: str = ""
     durations: Path | None = None
     quarantine: bool = False
+    pair_minutes: float = 0.0
 
     @property
     def after_run(self) -> After:

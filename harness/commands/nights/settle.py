@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 
-from harness.commands.nights import gate, views, watch
+from harness.commands.nights import gate, pairing, views, watch
 from harness.run import results
 from harness.run.changes import RunChange
 from harness.run.folder import RunFolder
@@ -20,15 +20,17 @@ def settle(
     *,
     ended: bool,
     as_json: bool,
+    pair: pairing.Pairer = pairing.not_here,
     first: Callable[[], Iterable[str]] = tuple,
 ) -> tuple[Results, list[RunChange]]:
     """Judge a run and leave everything that shows its outcome; return its results, and what has changed since.
 
     `ended`: something ended it before its first case. All of that is written before the history is touched, and once
-    more when the history could not be had. `first` is done before the run is added there, and yields notes.
+    more when the history could not be had. `pair` judges the cells beside the baseline's. `first` is done before the
+    run is added to the history, and yields notes.
     """
     with watch.uninterrupted():
-        judged = gate.judge(after, baseline, found) if after.against and not ended else []
+        judged = pair(gate.beside(after, baseline, found)) if after.against and not ended else []
         if after.against and not ended:
             by_cell = gate.cells(judged, baseline, found)
             cells = {name: one.model_dump(mode="json") for name, one in by_cell.items()}

@@ -187,7 +187,7 @@ def blamed(culprit: Cause | None) -> str:
     return f": {culprit.owner} uses {signed(culprit.us)} of the processor"
 
 
-def ms(us: int) -> str:
+def ms(us: float) -> str:
     """Return µs as people read them."""
     return f"{us / 1000:.3f} ms"
 

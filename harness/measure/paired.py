@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from harness.arch import ARCHES
-from harness.measure.compare import signed
+from harness.measure.compare import ms, signed
 from harness.measure.phases import SERVICES
 
 PairedAnswer = Literal["better", "same", "worse"]
@@ -129,7 +129,7 @@ def _moves(name: str, pairs: Sequence[tuple[Mapping[str, int], Mapping[str, int]
 def told(paired: PairedJudgement, names: tuple[str, str], arch: str, because: str = "") -> str:
     """Return the sentence that says what pairs of boots showed; `names` are the sides', `because` names the cause."""
     before, after = names
-    moved = f"{signed(paired.mean_us)} ± {paired.margin_us / 1000:.3f} ms in {paired.pairs} pairs"
+    moved = f"{signed(paired.mean_us)} ± {ms(paired.margin_us)} in {paired.pairs} pairs"
     if paired.answer != "same" and paired.first:
         what = "slower" if paired.answer == "worse" else "faster"
         rest = f"({moved} in all, for it moves where the rest lies)"
@@ -138,13 +138,10 @@ def told(paired: PairedJudgement, names: tuple[str, str], arch: str, because: st
     if paired.answer != "same":
         return f"{after} takes {moved} against {before}{because}."
     if paired.asked_us:
-        why = f"and a service that programs ask for its health may have had it {paired.asked_us / 1000:.0f} ms before"
+        why = f"and a service that programs ask for its health may have had it {ms(paired.asked_us)} before"
         return f"{after} boots as {before} does: {moved}, {why}."
     if paired.layout:
-        why = f"another difference each time, as where things lie in an image alone makes it (up to {_most(arch)} ms)"
+        most = ms(layout_us(arch))
+        why = f"another difference each time, as where things lie in an image alone makes it (up to {most})"
         return f"{after} boots as {before} does: {moved}, {why}."
     return f"{after} boots as {before} does: {moved}."
-
-
-def _most(arch: str) -> str:
-    return f"{layout_us(arch) / 1000:.1f}"

@@ -94,7 +94,7 @@ def test_what_is_of_another_experiment_is_not_judged_and_that_is_no_pass() -> No
     found = only(cell(), cell(key={**KEY, "qemu": "8.2"}, exact={"ready": 10**9}, sizes={"total": 1}))
     assert (found.answer, found.passed, found.compared) == ("not judged", False, 1)  # a size has no key
     assert found.unjudged == "exact times not compared, for they are of another experiment: qemu: 7.2 → 8.2"
-    assert found.notes == (), "the image is the same"
+    assert found.notes == found.differ == (), "the image is the same"
 
 
 def test_what_is_worse_is_so_also_where_something_else_could_not_be_judged() -> None:

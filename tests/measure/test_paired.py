@@ -292,10 +292,10 @@ def test_what_asking_leaves_open_is_no_answer_but_what_comes_before_it_is(
          "12 pairs in all, for it moves where the rest lies): web uses more."),
         (PairedJudgement("same", 300.0, 200.0, 400.0, 12, True, layout=True),
          "B boots as A does: +0.300 ms ± 0.100 ms in 12 pairs, another difference each time, as where things lie in an "
-         "image alone makes it (up to 0.6 ms)."),
+         "image alone makes it (up to 0.600 ms)."),
         (PairedJudgement("same", 300.0, 200.0, 400.0, 4, True, asked_us=8_000),
          "B boots as A does: +0.300 ms ± 0.100 ms in 4 pairs, and a service that programs ask for its health may have "
-         "had it 8 ms before."),
+         "had it 8.000 ms before."),
         (PairedJudgement("same", 3.0, 2.0, 4.0, 4, True), "B boots as A does: +0.003 ms ± 0.001 ms in 4 pairs."),
         (PairedJudgement("same", 3.0, 2.0, 4.0, 4, True, first="prep"),
          "B boots as A does: +0.003 ms ± 0.001 ms in 4 pairs."),

@@ -149,16 +149,6 @@ def _edits(count: int) -> Iterator[tuple[str, Side]]:
             yield "another text of one length", replace(base, files=f"  - path: etc/{word}\n    contents: {word}\n")
 
 
-def attribution(context: Context) -> Iterator[FigureOrTable]:
-    """Ask for each injected cause, and for edits without one, on each architecture; a quick bench asks on the first."""
-    for arch, machine in MACHINES.items():
-        if context.quick and arch != FIRST:
-            yield BenchFigure(f"{arch}: all that was asked on {FIRST}", "", skipped=f"--quick asks on {FIRST} alone")
-            continue
-        for part in (_sums, _after, _uncaused, _slack, _gate, _injected):
-            yield from part(context, arch, machine)
-
-
 def _after(context: Context, arch: str, machine: str) -> Iterator[FigureOrTable]:
     """Let the last service work on once it is healthy, by each way of which the kernel tells."""
     later = []
@@ -301,3 +291,36 @@ def _asked(context: Context, machine: str, side: Side, base: Side = Side()) -> C
         path.write_text(one.yaml())
         names.append(str(path))
     return booted(CompareRequest(names[0], names[1], machines=(machine,)), Settings())
+
+
+# what is asked on each architecture, the shortest first
+PARTS = {
+    "rows of a phase and the phase": _sums,
+    "work after a service's health": _after,
+    "costly words of the command line, before the gate": _gate,
+    "injected causes": _injected,
+    "changes in slack": _slack,
+    "edits without a cause": _uncaused,
+}
+
+
+def attribution(context: Context) -> Iterator[FigureOrTable]:
+    """Ask for each injected cause, and for edits without one, on each architecture; a quick bench asks on the first.
+
+    What was not asked, for it was ended, is told before that is.
+    """
+    ended: KeyboardInterrupt | None = None
+    for arch, machine in MACHINES.items():
+        for what, part in PARTS.items():
+            why = (
+                "interrupted" if ended else f"--quick asks on {FIRST} alone" if context.quick and arch != FIRST else ""
+            )
+            if not why:
+                try:
+                    yield from part(context, arch, machine)
+                except KeyboardInterrupt as error:
+                    ended, why = error, "interrupted, perhaps in its middle"
+            if why:
+                yield BenchFigure(f"{arch}: {what}", "", skipped=why)
+    if ended:
+        raise ended

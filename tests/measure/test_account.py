@@ -261,3 +261,12 @@ def test_programs_by_which_init_asks_are_asking_once_a_service_has_started() -> 
     spent = totals(stretches(events(trace(SCRIPT)), 80))
     assert spent[ASKING] == 20, "from the program on"
     assert sum(spent.values()) == 80
+
+
+def test_a_services_row_has_its_slack_and_no_others() -> None:
+    line = [Phase("onboot/prep", 0, 50, slack_us=0), Phase("services", 50, 50)]
+    service = Phase("services/web", 60, 30, under="services", slack_us=7)
+    inner = [Phase("onboot/prep", 0, 50, under="onboot/prep"), Phase("services/web", 60, 20, under="services")]
+    found = {(one.name, one.under): one.slack_us for one in explained([*line, service], line, inner)}
+    assert found["services/web", "services"] == 7
+    assert (found["onboot/prep", ""], found["onboot/prep", "onboot/prep"]) == (0, None)

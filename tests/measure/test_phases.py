@@ -50,6 +50,8 @@ def test_the_path_to_ready_is_the_whole_and_goes_through_the_last_service() -> N
     ]  # fmt: skip
     alone = {name: us for name, us in MARKS.items() if not name.startswith("services/")}
     assert path(phases(record(alone)))[-1].name == "services"
+    at_once = path(phases(record({**MARKS, "services/web ready": 261_000})))
+    assert at_once[-1].name == "services/web", "what takes no time is no step"
 
 
 def test_what_a_service_has_used_of_the_processor_is_told() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
@@ -85,8 +86,10 @@ def named(culprit: Cause | None, found: Sequence[DiffRow], parts: tuple[Mapping[
     """
     if culprit is None:
         return ""
-    grown = {name: parts[1].get(name, 0) - parts[0].get(name, 0) for name in {**parts[0], **parts[1]} if name}
-    most = max(grown, key=lambda name: grown[name] * (1 if culprit.us > 0 else -1), default="")
-    own = most if most and abs(grown[most]) >= MOST_OF_IT * abs(culprit.us) else ""
+    grown = Counter(parts[1])
+    grown.subtract(parts[0])
+    alike = {name: abs(us) for name, us in grown.items() if (us > 0) == (culprit.us > 0)}
+    most = max(alike, key=lambda name: alike[name], default="")
+    own = most if most and alike[most] > MOST_OF_IT * abs(culprit.us) else ""
     place = next((row.place for row in found if row.name == culprit.owner and row.place), "")
     return blamed(culprit) + (f", in its program {own}" if own else "") + (f", {place}" if place else "")

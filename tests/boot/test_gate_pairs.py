@@ -83,7 +83,9 @@ def test_a_millisecond_in_a_service_fails_the_gate_and_a_causeless_edit_passes(r
     found = runs.gate(base, slower)
     assert (found.answer, found.by, found.unpaired) == ("worse", "pairs", "")
     assert found.pairs is not None and 700 < found.pairs.judgement.mean_us < 1500
-    named = r"services/web uses \+[01]\.\d{3} ms of the processor, in its program sh, on the path, since the image's YAML"
+    named = (
+        r"services/web uses \+[01]\.\d{3} ms of the processor, in its program sh, on the path, since the image's YAML"
+    )
     assert re.search(named, found.pairs.sentence), found.pairs.sentence
     (row,) = [one for one in found.pairs.diff if one.name == "services/web"]
     assert 700 < row.us < 1500 and row.place == "on the path"

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from harness.measure.account import TRACING, explained
 from harness.measure.compare import Cause
 from harness.measure.phases import Phase
-from harness.measure.waterfalls import diff, named
+from harness.measure.waterfalls import DiffRow, diff, named
 from harness.show import waterfall
 
 BOOT = [
@@ -97,6 +97,15 @@ def test_two_waterfalls_lie_side_by_side_in_the_order_of_time() -> None:
     assert (found[2].before, found[4].place, found[3].place) == (None, "slack 5.000 → on the path", "")
     assert [(row.name, -row.us) for row in diff(new, old)] == [(row.name, row.us) for row in found]
     assert diff([], new) == []
+    alone = diff(new, BOOT[:3])
+    assert [(row.name, row.place) for row in alone if row.depth] == [("work/a", ""), ("services/web", "on the path")]
+    assert DiffRow("a", 1, 1, 2, (None, 5_000)).place == "slack 5.000"
+
+
+@pytest.mark.parametrize(("us", "shown"), [(19, False), (20, True), (-20, True), (-19, False)])
+def test_a_part_that_hardly_differs_is_not_shown(us: int, shown: bool) -> None:
+    sides = [[*BOOT[:2], Phase("work/a", 20_000, size, under="kernel")] for size in (500, 500 + us)]
+    assert ("work/a" in [row.name for row in diff(*sides)]) is shown
 
 
 @pytest.mark.parametrize(
@@ -108,6 +117,10 @@ def test_two_waterfalls_lie_side_by_side_in_the_order_of_time() -> None:
          ": services/web uses -2.000 ms of the processor, in its program sh, on the path"),
         (Cause("services/web", 40_000, 42_000, 1.0), ({"sh": 100}, {"sh": 600, "crun": 500}),
          ": services/web uses +2.000 ms of the processor, on the path"),
+        (Cause("services/web", 40_000, 42_000, 1.0), ({}, {"sh": 1_000}),
+         ": services/web uses +2.000 ms of the processor, on the path"),
+        (Cause("services/web", 40_000, 42_000, 1.0), ({"crun": 9_000}, {"sh": 1_001, "crun": 0}),
+         ": services/web uses +2.000 ms of the processor, in its program sh, on the path"),
         (Cause("work/a", 500, 900, 0.2), ({"": 500}, {"": 900}), ": work/a uses +0.400 ms of the processor"),
         (None, ({}, {}), ""),
     ],

@@ -29,7 +29,7 @@ class PairedMean(ShownRow):
     mean_us: float = 0.0
 
 
-class DiffRow(ShownRow):
+class ShownDiffRow(ShownRow):
     """A row of two waterfalls side by side, in µs."""
 
     name: str
@@ -39,12 +39,12 @@ class DiffRow(ShownRow):
     slack: tuple[int | None, int | None] = (None, None)
 
 
-class GatePairs(ShownRow):
+class ShownPairs(ShownRow):
     """What pairs of boots of the baseline's image and of this one showed."""
 
     judgement: PairedMean
     sentence: str
-    diff: tuple[DiffRow, ...] = ()
+    diff: tuple[ShownDiffRow, ...] = ()
 
 
 class GateResult(ShownRow):
@@ -58,7 +58,7 @@ class GateResult(ShownRow):
     better: tuple[Moved, ...] = ()
     differ: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
-    pairs: GatePairs | None = None
+    pairs: ShownPairs | None = None
     unpaired: str = ""
 
 

@@ -106,7 +106,7 @@ class Plan(Model):
     formats: Strings = Field(
         (),
         description="formats that the images are built and booted in, each a cell of its own; `kernel+initrd` when "
-        "empty. An architecture that has not one of them has no such cell",
+        "empty. An architecture that has not one of them has no such cell. `NAME+verity` has a verified root",
     )
     cases: tuple[LoosePath, ...] = Field(
         (),

@@ -6,6 +6,7 @@ Without them the fixtures alone are there, to say what is missing.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from functools import partial
 from pathlib import Path
@@ -62,8 +63,15 @@ def pytest_configure(config: pytest.Config) -> None:
 
         worker.join(config, given)
     elif not hasattr(config, "workerinput") and any(config.getoption(name) for name in ASKING):
-        from harness.suite import controller
+        from harness.suite import controller, elsewhere
 
         if sys.flags.optimize:
             raise pytest.UsageError(OPTIMIZED)
+        if handed := os.environ.pop(elsewhere.HANDED, ""):  # it is for this process alone
+            elsewhere.start(config, Path(handed))
+            return
         controller.start(config)
+        if config.getoption("harness_cluster") and not config.option.collectonly:
+            from harness.cluster import plugin
+
+            plugin.start(config)

@@ -30,7 +30,7 @@ from harness.suite import fixtures
 
 TOP = paths.TOP
 PAGES = sorted([TOP / "README.md", TOP / "CONTRIBUTING.md", TOP / "CHANGELOG.md", *(TOP / "docs").glob("*.md")])
-YAMLS = ("image", "component", "machine", "plan", "os", "profile", "waivers", "policy")
+YAMLS = ("image", "component", "machine", "plan", "os", "profile", "waivers", "policy", "cluster")
 RUN_WORDS = {"matrix", "site", "test", "bench", "harness", "help"}
 ROOTS = ("harness", "cases", "machines", "tests", "docs", ".ci")
 COMMAND = app

@@ -158,6 +158,21 @@ def test_changed_requirements_are_installed(whole: Checkout) -> None:
     assert "making" not in again.stderr
 
 
+def test_what_a_url_or_a_cluster_asks_for_is_installed_once(whole: Checkout) -> None:
+    whole.run("matrix")
+    asking = {
+        "postgresql": [("matrix", "--history", "postgresql://me@there/db"), ("harness", "history", "--history=postgres://a/b")],
+        "cluster": [("matrix", "--cluster", "lab.yml"), ("harness", "cluster", "worker", "tls://a:1")],
+    }  # fmt: skip
+    for extra, (first, second) in asking.items():
+        assert not (whole.top / f".venv/.ready-{extra}").exists()
+        done = whole.run(*first)
+        assert done.returncode == 0 and "installing Python packages" in done.stderr, done.stderr
+        assert (whole.top / f".venv/.ready-{extra}").exists()
+        assert whole.run(*second).stderr == ""
+    assert whole.run("matrix", "--history", "history.db").stderr == ""
+
+
 def test_failed_installation_says_why_and_starts_over(whole: Checkout) -> None:
     (whole.top / "backend.py").write_text("raise SystemExit('the backend is broken')")
     failed = whole.run("matrix")

@@ -11,7 +11,8 @@ TOP = Path(__file__).resolve().parents[2]
 # Under which heading of the sidebar each page stands; tests ask for every page of docs/.
 PAGES = {
     "Tutorials": ("tutorial-os-developer", "tutorial-performance", "tutorial-lab"),
-    "How to": ("nightly", "boards", "certify", "foreign", "from-linuxkit", "sbom", "history", "report", "oci"),
+    "How to": ("nightly", "cluster", "boards", "certify", "foreign", "from-linuxkit", "sbom", "history", "report",
+               "oci"),
     "Reference": (
         "commands", "reference", "library", "components", "machines", "cases", "guest", "linuxkit", "formats",
         "build", "manifest", "results", "api", "errors", "stability",

@@ -19,6 +19,7 @@ from harness.bench import (
     boottime,
     builds,
     certificates,
+    clusters,
     evidence,
     histories,
     hosts,
@@ -70,6 +71,7 @@ BENCHES = {
             "evidence", "changed fields accepted, hostile archives, images built again from evidence", evidence.evidence
         ),
         Measurement("hosts", "microseconds by which what is otherwise of a host moves an exact boot", hosts.hosts),
+        Measurement("cluster", "per cent over the ideal that nights over many hosts take", clusters.clusters),
         Measurement("serial", "wrong results accepted of commands over a serial line that lies", serial.serial),
         Measurement("pool", "runs of a shared lab whose boards fail at random that do not end right", pools.pool),
         Measurement("mutants", "wrong versions of the pure judges that their quick tests let pass", mutants.survivors),

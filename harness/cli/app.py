@@ -23,7 +23,7 @@ ORDER: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("Images", ("build", "boot", "sbom", "outdated")),
     ("Runs", ("matrix", "results", "report")),
     ("Figures", ("compare", "bisect", "history", "baseline", "calibrate")),
-    ("Machines", ("machine",)),
+    ("Machines", ("machine", "cluster")),
     ("Certificates", ("profile", "certify", "verify")),
     ("This host", ("cache", "clean", "completion", "man", "version")),
 )

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from harness.cli.app import command
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from harness.build.settings import Settings
 
 
@@ -31,3 +33,21 @@ def machine(action: str, names: tuple[str, ...], image: tuple[str, ...], setting
     from harness.commands.lab import machine as module
 
     return module.act(action, names, image, settings, as_json=json)
+
+
+@command
+def cluster(action: str, place: str, certificates: Path | None, workers: int | None, board: tuple[str, ...]) -> int:
+    """Make a cluster of hosts: certificates, a scheduler, workers.
+
+    certificates writes the folder that every host of the cluster needs; scheduler and worker run until they are ended.
+
+    \b
+    Examples:
+      harness cluster certificates certs
+      harness cluster scheduler tls://10.0.0.1:8786 --certificates certs
+      harness cluster worker tls://10.0.0.1:8786 --certificates certs --board rpi-1
+      harness matrix nightly.yml --cluster tls://10.0.0.1:8786 --certificates certs
+    """
+    from harness.commands.lab import cluster as module
+
+    return module.act(action, place, certificates, workers=workers, boards=board)

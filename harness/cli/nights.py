@@ -27,6 +27,8 @@ def matrix(
     quarantine: bool,
     shard: str | None,
     durations_of: Path | None,
+    cluster: str | None,
+    certificates: Path | None,
     against: str | None,
     pair_minutes: float,
     no_history: bool,
@@ -53,6 +55,7 @@ def matrix(
       harness matrix nightly.yml --lock nightly.lock
       harness matrix nightly.yml --results out --deadline 06:30
       harness matrix nightly.yml --results out --resume
+      harness matrix nightly.yml --cluster lab.yml
       harness matrix --image default -k root -- -x
       harness matrix cases/formats.yml --format iso
       harness matrix --explain --against latest-baseline
@@ -84,4 +87,6 @@ def matrix(
         durations=durations_of,
         quarantine=quarantine,
         pair_minutes=pair_minutes,
+        cluster=cluster or "",
+        certificates=certificates,
     )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as Xml
@@ -44,7 +44,9 @@ def junit(events: Iterable[JunitEvent], results: Results, place: CiPlace = CiPla
             cases.setdefault(event["cell"], {})[event["case"]] = event
     root = Xml.Element("testsuites", name="harness")
     for row in results.cells:
-        suite = _suite(root, row.id, results.when, place, list(_facts(row)))
+        suite = _suite(
+            root, row.id, results.when, replace(place, host=str(row.host.get("name", place.host))), list(_facts(row))
+        )
         mine = [*cases.get(row.id, {}).values()]
         for one in mine:
             _case(suite, one, place)

@@ -64,6 +64,11 @@ def flaky(cases: Iterable[Flaky], cell: Cell, today: date) -> tuple[Excuse, ...]
     return tuple(Excuse(one.case, cell.image_name, cell.machine, told(one), day, FLAKY) for one in cases)
 
 
+def idle_note(excuse: Excuse) -> str:
+    """Return what is said of an entry of a plan that is about no case at all."""
+    return f"no case is called {excuse.case!r}, which the plan says is known"
+
+
 def find(known: Sequence[Excuse], nodeid: str, cell: Cell) -> Excuse | None:
     """Return the excuse of a case on a cell: of several, the one that holds longest."""
     return max((one for one in known if one.covers(nodeid, cell)), key=lambda one: one.until, default=None)

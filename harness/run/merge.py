@@ -19,7 +19,8 @@ from harness.store import digest_of
 from harness.text import of_error
 
 _ID = re.compile(r"\w[\w.-]*")
-KEPT = ("built", "booted", "case", "partial", "repeated", "note")  # of a part's events, as they are
+KEPT = ("built", "booted", "case", "partial", "repeated", "lost", "note")  # of a part's events, as they are
+MOST_NAMED = 5  # inputs by which builds differ
 ALIKE = {"harness": "the harness", "plan": "the plan", "commit": "the commit of the plan's folder"}
 
 
@@ -49,9 +50,14 @@ def read(folder: RunFolder) -> HostPart:
     except (OSError, ValueError, LookupError, TypeError):
         told = cells = []
     # the results are another host's: an id becomes the name of a folder
-    if not cells or not all(isinstance(name, str) and _ID.fullmatch(name) for name in cells):
+    if not (cells or _is_empty_shard(told)) or not all(isinstance(name, str) and _ID.fullmatch(name) for name in cells):
         raise UserError(f"there are no results of a run in {folder}", hint="name folders of `harness matrix --results`")
     return HostPart(folder, tuple(told))
+
+
+def _is_empty_shard(told: Sequence[Event]) -> bool:
+    """Say whether there was nothing to be done for a host: of more shards than cells."""
+    return any(event["event"] == "run" and event.get("shard") and event["cells"] == [] for event in told)
 
 
 def merge(parts: Sequence[HostPart], *, partial: bool = False) -> list[Event]:
@@ -59,7 +65,7 @@ def merge(parts: Sequence[HostPart], *, partial: bool = False) -> list[Event]:
 
     `partial`: shards may be missing; their cells were not run.
     """
-    if conflicts := [*_unlike(parts), *_twice(parts), *_images(parts), *_shards(parts, partial=partial)]:
+    if conflicts := [*_unlike(parts), *_twice(parts), *_other_yaml(parts), *_shards(parts, partial=partial)]:
         raise UserError("these results do not fit together", details="\n".join(conflicts))
     first = parts[0].run
     facts = {row["id"]: row for part in parts for row in part.run["cells"]}
@@ -76,7 +82,13 @@ def merge(parts: Sequence[HostPart], *, partial: bool = False) -> list[Event]:
         for event in part.told:
             for cell, cases in event.get("names", {}).items():
                 names[cell] = [*names.get(cell, ()), *cases]
-    return [whole, *told, {"event": "collected", "cases": collected, "names": names}, _end(ends, len(parts))]
+    return [
+        whole,
+        *told,
+        *_builds(parts),
+        {"event": "collected", "cases": collected, "names": names},
+        _end(ends, len(parts)),
+    ]
 
 
 def write(parts: Sequence[HostPart], told: Sequence[Event], out: RunFolder) -> Results:
@@ -130,15 +142,45 @@ def _twice(parts: Sequence[HostPart]) -> Iterator[str]:
             seen[row["id"]] = part.folder
 
 
-def _images(parts: Sequence[HostPart]) -> Iterator[str]:
-    """Yield images that are not the same bytes everywhere, though they should be."""
-    seen: dict[tuple[str, str], tuple[dict[str, str], RunFolder]] = {}
+def _other_yaml(parts: Sequence[HostPart]) -> Iterator[str]:
+    """Yield images whose YAML is not the same everywhere."""
+    for (label, arch), rows in _by_image(parts).items():
+        specs = {row.spec: part.folder for part, row in reversed(rows)}
+        if len(specs) > 1:
+            first, second = list(specs.values())[::-1][:2]
+            yield f"{label} for {arch} has another YAML in {second} than in {first}"
+
+
+def _builds(parts: Sequence[HostPart]) -> Iterator[Event]:
+    """Mark the cells of images of which hosts have made builds that differ, and say by what."""
+    for (label, arch), rows in _by_image(parts).items():
+        cells: dict[str, list[CellResult]] = {}
+        for _, row in rows:
+            cells.setdefault(digest_of(row.files), []).append(row)
+        if len(cells) < 2:
+            continue
+        one, other = [some[0].inputs for some in cells.values()][:2]
+        names = [name for name in sorted({*one, *other} - {"bytes", "machine"}) if one.get(name) != other.get(name)]
+        differs = ", ".join(
+            f"{name} {one.get(name, 'none')} or {other.get(name, 'none')}" for name in names[:MOST_NAMED]
+        )
+        text = f"hosts made {len(cells)} builds of {label} for {arch} that differ: {differs or 'in their bytes alone'}"
+        yield {"event": "note", "text": f"{text}: {' | '.join(_ids(some) for some in cells.values())}"}
+        yield from ({"event": "differs", "cell": row.id, "text": text} for some in cells.values() for row in some)
+
+
+def _ids(rows: Sequence[CellResult]) -> str:
+    return ", ".join(row.id for row in rows)
+
+
+def _by_image(parts: Sequence[HostPart]) -> dict[tuple[str, str], list[tuple[HostPart, CellResult]]]:
+    """Return the cells whose image was built, by that and its architecture."""
+    found: dict[tuple[str, str], list[tuple[HostPart, CellResult]]] = {}
     for part in parts:
         for row in part.rows:
-            key = (row.label, row.arch)
-            files, where = seen.setdefault(key, (row.files, part.folder)) if row.files else ({}, part.folder)
-            if files and files != row.files:
-                yield f"{row.label} for {row.arch} is not the same in {where} and in {part.folder}"
+            if row.files:
+                found.setdefault((row.label, row.arch), []).append((part, row))
+    return found
 
 
 def _shards(parts: Sequence[HostPart], *, partial: bool) -> Iterator[str]:

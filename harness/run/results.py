@@ -32,6 +32,7 @@ from harness.run.results_model import (
 BUILT: Mapping[str, Any] = {"size": None, "sizes": {}, "spec": None, "files": {}, "inputs": {}}
 LARGEST = 64 << 20  # bytes of a results.json
 HINT = "a results.json of `harness matrix`"
+OF_ATTEMPT = ("booted", "case", "partial", "repeated")  # what does not count of a host that was lost with its cell
 AFTER_END = ("end", "gate", "history")  # what is told of a run once pytest is over
 _Row = dict[str, Any]
 
@@ -107,9 +108,11 @@ def file_and_function(nodeid: str) -> str:
 
 
 def effective(events: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return the events that count: where a run went on, not those of the cells that it then repeated."""
+    """Return the events that count: not those of cells that a run which went on has repeated, or of lost hosts."""
     kept: list[dict[str, Any]] = []
     for event in events:
+        if event["event"] == "lost":
+            kept = [one for one in kept if not _is_lost(one, event)]
         if event["event"] != "resumed":
             kept.append(dict(event))
             continue
@@ -120,6 +123,12 @@ def effective(events: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
             if one["event"] == "collected":
                 one["cases"] = {name: count for name, count in one["cases"].items() if name in event["finished"]}
     return kept
+
+
+def _is_lost(one: Mapping[str, Any], lost: Mapping[str, Any]) -> bool:
+    """Say whether an event is of what a host that was lost had done; `others`: it ran the cases without a cell too."""
+    cells = (lost["cell"], "") if lost.get("others") else (lost["cell"],)
+    return one["event"] in OF_ATTEMPT and one.get("cell") in cells
 
 
 def read(file: Path) -> Results:
@@ -242,8 +251,13 @@ def _repeated(row: _Row, event: Mapping[str, Any]) -> None:
     row["repeated"].append({key: event.get(key, "") for key in ("case", "message", "transcript", "whose")})
 
 
+def _differs(row: _Row, event: Mapping[str, Any]) -> None:
+    row["differs"] = event["text"]
+
+
 _TAKE_OTHER = {"case": _count, "partial": _partial}
-_TAKE = {"built": _built, "booted": _booted, "case": _case, "partial": _partial, "repeated": _repeated}
+_TAKE = {"built": _built, "booted": _booted, "case": _case, "partial": _partial, "repeated": _repeated,
+         "lost": _repeated, "differs": _differs}  # fmt: skip
 
 
 def _gate(row: Mapping[str, Any], judged: Mapping[str, Any] | None) -> Mapping[str, Any] | None:

@@ -203,6 +203,11 @@ class CellResult(ResultModel):
         "of the machine's YAML and of the lock; the kernel; each package's version (`package NAME`) and each OCI "
         "image's digest (`image REFERENCE`)",
     )
+    differs: str = Field(
+        "",
+        description="by what the image differs between the hosts that have built it, where that is not the same build "
+        "everywhere (`harness results merge`)",
+    )
     boot: CellBoots = Field(CellBoots(), description="")
     exact_repeats: bool | None = Field(
         None,
@@ -244,7 +249,8 @@ class CellResult(ResultModel):
     host: dict[str, str | int | float] = Field(
         {},
         description="of the host as the boots saw it: `cores`, `load` (1 min), `cpu`, `machine`, `kernel`, `qemu` "
-        "(version), `accelerator` and `accelerator_reason` of wall boots",
+        "(version), `accelerator` and `accelerator_reason` of wall boots; `name` where it is one of many ([cluster.md]"
+        "(cluster.md))",
     )
 
     @property

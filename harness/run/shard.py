@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
+from types import MappingProxyType
 from typing import Any
 
 from harness.errors import UserError
@@ -14,6 +15,8 @@ from harness.run.results_model import Results
 from harness.store import digest_of
 
 MOST = 1000
+AUTO = "auto"
+HINT = "--shard NUMBER/OF, for instance 2/5: the second of five; or auto, on a CI service"
 _TEXT = re.compile(r"(\d{1,4})/(\d{1,4})")
 
 
@@ -25,13 +28,56 @@ class Shard:
     of: int
 
 
-def parse(text: str) -> Shard:
-    """Return the shard that ``2/5`` means; UserError for anything else."""
+@dataclass(frozen=True)
+class CiService:
+    """The variables by which a CI service tells a job which of how many alike it is; `first` is the first one's."""
+
+    name: str
+    number: str
+    of: str
+    first: int
+
+
+# Whoever sets ours, on a service that has none, means them
+SERVICES = (
+    CiService("any, by hand", "HARNESS_SHARD_INDEX", "HARNESS_SHARD_TOTAL", 0),
+    CiService("GitLab", "CI_NODE_INDEX", "CI_NODE_TOTAL", 1),
+    CiService("CircleCI", "CIRCLE_NODE_INDEX", "CIRCLE_NODE_TOTAL", 0),
+    CiService("Buildkite", "BUILDKITE_PARALLEL_JOB", "BUILDKITE_PARALLEL_JOB_COUNT", 0),
+    CiService("Azure Pipelines", "SYSTEM_JOBPOSITIONINPHASE", "SYSTEM_TOTALJOBSINPHASE", 1),
+    CiService("Bitbucket", "BITBUCKET_PARALLEL_STEP", "BITBUCKET_PARALLEL_STEP_COUNT", 0),
+    CiService("Semaphore", "SEMAPHORE_JOB_INDEX", "SEMAPHORE_JOB_COUNT", 1),
+)
+
+
+def parse(text: str, env: Mapping[str, str] = MappingProxyType({})) -> Shard:
+    """Return the shard that ``2/5`` means, or ``auto`` by the variables `env` of a CI service.
+
+    UserError for anything else, and where no service tells.
+    """
+    if text == AUTO:
+        return _told(env)
     found = _TEXT.fullmatch(text)
     shard = Shard(int(found[1]), int(found[2])) if found else Shard(0, 0)
     if not 1 <= shard.number <= shard.of <= MOST:
-        raise UserError(f"{text!r} is not a shard", hint="--shard NUMBER/OF, for instance 2/5: the second of five")
+        raise UserError(f"{text!r} is not a shard", hint=HINT)
     return shard
+
+
+def _told(env: Mapping[str, str]) -> Shard:
+    """Return what a CI service tells; GitLab tells a job that has no others its total alone."""
+    for one in SERVICES:
+        number, of = env.get(one.number), env.get(one.of)
+        if of is None or (number is None and of != "1"):
+            continue
+        try:
+            place = int(number) - one.first + 1 if number is not None else 1
+            return parse(f"{place}/{int(of)}")
+        except (ValueError, UserError):
+            said = f"{one.number}={number}, {one.of}={of}"
+            raise UserError(f"{one.name} does not say which shard this is: {said[:200]}", hint=HINT) from None
+    known = ", ".join(f"{one.number} and {one.of}" for one in SERVICES)
+    raise UserError("no CI service says which shard this is", hint="--shard NUMBER/OF", details=f"looked for {known}")
 
 
 def costs(cells: Sequence[Cell], past: Results | None) -> dict[str, float]:

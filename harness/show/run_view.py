@@ -156,17 +156,22 @@ class RunProgress:
 
     def _collected(self, event: Mapping[str, Any]) -> None:
         self.doing = ""
-        self.other.total = event["cases"].get("", 0)
+        self.other.total = event["cases"].get("", self.other.total)
         for cell in self.cells.values():
             if cell.word in ("passed", "failed"):
                 continue
-            cell.total = event["cases"].get(cell.id)
+            if cell.id in event["cases"] or cell.total is None:  # each host of a cluster tells of its cells
+                cell.total = event["cases"].get(cell.id)
             if cell.phase == WAITING and not cell.total:
                 cell.phase = "not selected"
 
     def _repeated(self, cell: CellProgress, event: Mapping[str, Any]) -> str:
         said = (event["message"].splitlines() or [""])[0]
         return f"{cell.id}: repeating {case_of(event['case'], cell.id)}, for {event['whose']} failed: {said}"
+
+    def _lost(self, cell: CellProgress, event: Mapping[str, Any]) -> str:
+        self.cells[cell.id] = CellProgress(cell.id, WAITING, total=cell.total)
+        return f"{cell.id}: {event['message']}: it begins anew"
 
     def _booting(self, cell: CellProgress, event: Mapping[str, Any]) -> None:
         cell.phase = BOOTS[event["what"]]

@@ -9,6 +9,7 @@ from typing import Literal
 from harness import paths as places
 from harness.errors import UserError
 from harness.spec.models.base import Model
+from harness.spec.models.cluster import Cluster
 from harness.spec.models.component import ComponentSpec
 from harness.spec.models.foreign import OsSpec
 from harness.spec.models.image import ImageFile
@@ -16,6 +17,7 @@ from harness.spec.models.machine import MachineFile
 from harness.spec.models.plan import Plan
 from harness.spec.models.policy import Policy
 from harness.spec.models.profile import ProfileSpec, Waivers
+from harness.spec.rules.cluster import KEY as CLUSTER_KEY
 from harness.spec.rules.foreign import KEY as OS_KEY
 from harness.spec.rules.policy import KEY as POLICY_KEY
 from harness.spec.rules.profile import KEY as PROFILE_KEY
@@ -24,7 +26,7 @@ from harness.spec.rules.references import PACKAGE_FILE
 from harness.spec.text.reader import Document, mapping_of
 from harness.spec.text.shape import fields_of
 
-FileKind = Literal["image", "component", "machine", "plan", "os", "profile", "waivers", "policy", "unknown"]
+FileKind = Literal["image", "component", "machine", "plan", "os", "profile", "waivers", "policy", "cluster", "unknown"]
 MODELS: dict[FileKind, type[Model]] = {
     "image": ImageFile,
     "component": ComponentSpec,
@@ -34,10 +36,13 @@ MODELS: dict[FileKind, type[Model]] = {
     "profile": ProfileSpec,
     "waivers": Waivers,
     "policy": Policy,
+    "cluster": Cluster,
 }
 # a key that no other kind has says what a file is
 # the first that is found counts: a policy speaks of waivers too
-_BY_KEY: dict[str, FileKind] = {OS_KEY: "os", PROFILE_KEY: "profile", POLICY_KEY: "policy", WAIVERS_KEY: "waivers"}
+_BY_KEY: dict[str, FileKind] = {
+    OS_KEY: "os", PROFILE_KEY: "profile", POLICY_KEY: "policy", WAIVERS_KEY: "waivers", CLUSTER_KEY: "cluster",
+}  # fmt: skip
 # what a file of each kind is called, and what is done with it
 INSTEAD: dict[FileKind, tuple[str, str]] = {
     "image": ("an image", "`harness boot {file} -m qemu-arm64`, `harness matrix --image {file}`"),
@@ -46,6 +51,7 @@ INSTEAD: dict[FileKind, tuple[str, str]] = {
     "component": ("a component, of which images are made", "`harness new {stem} -o os.yml` begins one with it"),
     "profile": ("a profile", "harness certify IMAGE -m MACHINE -p {file}"),
     "waivers": ("waivers", "harness certify IMAGE -m MACHINE --waivers {file}"),
+    "cluster": ("a cluster", "harness matrix PLAN --cluster {file}"),
     "policy": ("a verifier's policy", "harness verify EVIDENCE --policy {file}"),
     "os": (
         "an OS that the harness has not built",

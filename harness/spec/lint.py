@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.errors import UserError
+from harness.spec.cluster import check_cluster
 from harness.spec.components import Components, check_component
 from harness.spec.foreign import check_os
 from harness.spec.kinds import MODELS, FileKind, keys_of, kind_of_file
@@ -94,6 +95,8 @@ def _lint_file(path: Path, *, library: bool) -> LintResult:
             complaints = check_waivers(document)[1]
         case "policy":
             complaints = check_policy(document)[1]
+        case "cluster":
+            complaints = check_cluster(document)[1]
         case _:
             expected = "; ".join(f"{name}: {', '.join(keys_of(name))}" for name in MODELS)
             complaints = [document.complain(Problem((), "nothing says what this file is", expected))]

@@ -22,6 +22,7 @@ from harness.spec.models.board import (
     Typing,
     Web,
 )
+from harness.spec.models.cluster import Cluster, ClusterHosts, LocalHosts, SlurmHosts, SshHosts
 from harness.spec.models.component import ComponentSpec, Concatenate, KernelPart, User
 from harness.spec.models.container import BindNS, Device, Entry, File, IDMapping, Interface, Mount, Runtime
 from harness.spec.models.foreign import MilestonePattern, Os, OsSpec
@@ -130,6 +131,13 @@ PARTS: dict[str, tuple[tuple[str, type[Model]], ...]] = {
     ),
     "Waivers": (("the file", Waivers), ("each of `waivers`", Waiver)),
     "Policy": (("the file", Policy),),
+    "Cluster": (
+        ("the file", Cluster),
+        ("`cluster`", ClusterHosts),
+        ("`cluster.local`", LocalHosts),
+        ("`cluster.ssh`", SshHosts),
+        ("`cluster.slurm`", SlurmHosts),
+    ),
 }
 _INTRODUCTION = """\
 # Reference: every key of every file

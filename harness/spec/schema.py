@@ -33,6 +33,7 @@ TITLES: dict[FileKind, str] = {
     "profile": "Profile",
     "waivers": "Waivers",
     "policy": "Policy of a verifier",
+    "cluster": "Cluster",
 }
 
 

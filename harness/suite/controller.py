@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
 MESSAGE_CHARS = 8000
 MOST_RESTARTS = "100000"
+CLUSTER = "harness-cluster"  # the plugin that has the cells run on other hosts
 
 
 def start(config: pytest.Config) -> None:
@@ -112,7 +113,7 @@ class Controller:
         config = self.config
         try:
             read = _inputs(config)
-            planned, self.shard = _part(cells_.planned(read), config)
+            planned, self.shard = _part(_elsewhere(cells_.planned(read), config), config)
             excused = known.excuses(read.plan.known) if read.plan else ()
             excused += self._flaky([one.cell for one in planned], read.plan)
             folder = self._folder()
@@ -133,7 +134,10 @@ class Controller:
         except UserError as error:
             self.run = None  # what is there is another run's
             raise pytest.UsageError(str(error)) from None
+        cluster = config.pluginmanager.get_plugin(CLUSTER)
         try:
+            if cluster is not None:
+                cluster.connect()
             cells = builds.build(planned, self.run.settings, self._building, self._built)
         except HarnessError as error:
             self._end(error=events.of_error(error))
@@ -146,7 +150,7 @@ class Controller:
         cells = resume.settle(self.run, cells, self.finished)
         memory = max((cell.spec.host_memory for cell in cells if not cell.problem), default=256)
         self.run = replace(self.run, cells=tuple(cells), slots=limits.guests(memory))
-        if config.pluginmanager.has_plugin("harness-distribution"):
+        if cluster is not None or config.pluginmanager.has_plugin("harness-distribution"):
             config.stash[RUN] = self.run
         else:
             worker.take_part(config, self.run)
@@ -339,9 +343,18 @@ def _part(planned: list[cells_.Planned], config: pytest.Config) -> tuple[list[ce
     if not text:
         return planned, None
     past: Path | None = config.getoption("harness_durations_of")
-    mine, facts = shard.part([one.cell for one in planned], results.read(past) if past else None, shard.parse(text))
+    mine, facts = shard.part(
+        [one.cell for one in planned], results.read(past) if past else None, shard.parse(text, os.environ)
+    )
     ids = {cell.id for cell in mine}
     return [one for one in planned if one.cell.id in ids], facts
+
+
+def _elsewhere(planned: list[cells_.Planned], config: pytest.Config) -> list[cells_.Planned]:
+    """Return the cells of a run; what this host lacks to boot them is nothing to one that has other hosts do so."""
+    if not config.pluginmanager.has_plugin(CLUSTER):
+        return planned
+    return [replace(one, cell=replace(one.cell, problem="")) for one in planned]
 
 
 def _outcome(report: pytest.TestReport) -> str:

@@ -51,10 +51,10 @@ def _cleaned(send: Callable[..., None]) -> Callable[..., None]:
     return lambda name, **facts: send(name, **sound(facts))
 
 
-def take_part(config: pytest.Config, run: RunSettings) -> None:
-    """Register what runs cases, for `run`."""
+def take_part(config: pytest.Config, run: RunSettings, *, whole: bool = True) -> None:
+    """Register what runs cases, for `run`; `whole`: no other host has cells of it."""
     config.stash[RUN], config.stash[GUESTS] = run, Guests(run)
-    config.pluginmanager.register(Worker(run, config.stash[GUESTS], _teller(config)), "harness-worker")
+    config.pluginmanager.register(Worker(run, config.stash[GUESTS], _teller(config), whole=whole), "harness-worker")
 
 
 def _teller(config: pytest.Config) -> bool:
@@ -78,9 +78,9 @@ class Lister:
 class Worker(Lister):
     """The hooks of a process that runs cases."""
 
-    def __init__(self, run: RunSettings, guests: Guests, teller: bool) -> None:
+    def __init__(self, run: RunSettings, guests: Guests, teller: bool, *, whole: bool) -> None:
         super().__init__([cell for cell in run.cells if not cell.problem and not cell.finished])
-        self.run, self.guests, self.teller = run, guests, teller
+        self.run, self.guests, self.teller, self.whole = run, guests, teller, whole
 
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
         """Leave out, skip, group and sort."""
@@ -95,8 +95,8 @@ class Worker(Lister):
         self._leave_groups(session.items)
         if self.teller:
             pairs = [(item.nodeid, cell) for item in session.items if (cell := collect.cell_of(item))]
-            for excuse in known.idle(self.run.known, pairs) if not _is_filtered(session.config) else ():
-                self.run.events.tell("note", text=f"no case is called {excuse.case!r}, which the plan says is known")
+            for excuse in known.idle(self.run.known, pairs) if self.whole and not _is_filtered(session.config) else ():
+                self.run.events.tell("note", text=known.idle_note(excuse))
             names: dict[str, list[str]] = {}
             for item in session.items:
                 names.setdefault(cell.id if (cell := collect.cell_of(item)) else "", []).append(item.nodeid)
@@ -110,7 +110,7 @@ class Worker(Lister):
         """Name a case of a file outside of pytest's root by its path: pytest leaves that out, and two may be one."""
         root = item.config.rootpath
         if not item.path.is_relative_to(root):
-            _rename(item, f"{os.path.relpath(item.path, root)}::{item.nodeid.partition('::')[2]}")
+            rename(item, f"{os.path.relpath(item.path, root)}::{item.nodeid.partition('::')[2]}")
 
     # not first: another plugin that runs cases in its own way, and says so by being first, is left to it
     def pytest_runtest_protocol(self, item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
@@ -210,7 +210,7 @@ def _is_ours(metafunc: pytest.Metafunc) -> bool:
     return [one.func.__module__ for one in found][-1:] == [fixtures.__name__]
 
 
-def _rename(item: pytest.Item, nodeid: str) -> None:
+def rename(item: pytest.Item, nodeid: str) -> None:
     """Give a case another id: pytest has no way to ask for that, and from 9.2 on keeps ids in another place."""
     kept: Any = item
     if hasattr(kept, "_id"):

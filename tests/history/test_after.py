@@ -16,7 +16,7 @@ from runs import KEY, cell, results
 
 from harness.commands.nights import gate, pairing
 from harness.errors import UserError
-from harness.history import History, baselines
+from harness.history import History, baselines, spool
 from harness.history.floors import set_floor
 from harness.run.folder import RunFolder
 from harness.run.results_model import Results
@@ -195,3 +195,31 @@ def test_a_full_disk_of_the_history_loses_no_result(tmp_path: Path) -> None:
             assert [one.subject for one in history.runs()] == ["Change 1", "Change 2"]
     finally:
         subprocess.run(["umount", "-l", str(disk)], check=True)
+
+
+AWAY = "postgresql://nobody@127.0.0.1:1/nights"
+
+
+def test_a_run_waits_for_a_server_that_is_away_and_the_next_takes_it_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    after = gate.After(where=AWAY)
+    assert "the run will wait in a file" in gate.try_history(after)
+    for number in (2, 1):
+        said = gate.remember(after, results(number))
+        assert said.startswith(gate.WAITS) and str(tmp_path / "data") in said
+    (folder,) = (tmp_path / "data/harness").glob("waiting-runs/*")
+    assert len(list(folder.iterdir())) == 2
+    with History.open(str(tmp_path / "history.db")) as answers:
+        assert spool.take_in(answers, "postgresql://nobody@127.0.0.1:1/other") == 0
+        assert spool.take_in(answers, AWAY) == 2
+        assert [one.run for one in answers.runs()] == [results(1).run, results(2).run]
+    assert not list(folder.iterdir())
+
+
+def test_a_history_in_a_file_is_not_tried_and_no_run_waits_for_it(tmp_path: Path) -> None:
+    where = str(tmp_path / "nowhere/history.db")
+    assert gate.try_history(gate.After(where=where)) == ""
+    assert not (tmp_path / "nowhere").exists()
+    assert gate.try_history(gate.After(keep=False, where=AWAY)) == ""

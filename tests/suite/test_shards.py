@@ -141,6 +141,35 @@ def test_what_is_a_shard(text: str, number: int, of: int) -> None:
 
 
 @pytest.mark.parametrize(
+    ("env", "number", "of"),
+    [
+        ({"CI_NODE_INDEX": "2", "CI_NODE_TOTAL": "5"}, 2, 5),
+        ({"CI_NODE_TOTAL": "1"}, 1, 1),  # GitLab, of a job that has no others
+        ({"CIRCLE_NODE_INDEX": "0", "CIRCLE_NODE_TOTAL": "4"}, 1, 4),
+        ({"BUILDKITE_PARALLEL_JOB": "3", "BUILDKITE_PARALLEL_JOB_COUNT": "4"}, 4, 4),
+        ({"SYSTEM_JOBPOSITIONINPHASE": "4", "SYSTEM_TOTALJOBSINPHASE": "4"}, 4, 4),
+        ({"BITBUCKET_PARALLEL_STEP": "1", "BITBUCKET_PARALLEL_STEP_COUNT": "2"}, 2, 2),
+        ({"SEMAPHORE_JOB_INDEX": "1", "SEMAPHORE_JOB_COUNT": "2"}, 1, 2),
+        ({"HARNESS_SHARD_INDEX": "1", "HARNESS_SHARD_TOTAL": "3", "CI_NODE_TOTAL": "1"}, 2, 3),
+    ],
+)
+def test_a_ci_service_says_which_shard_it_is(env: dict[str, str], number: int, of: int) -> None:
+    assert shard.parse("auto", env) == shard.Shard(number, of)
+
+
+@pytest.mark.parametrize(
+    "env",
+    [
+        {}, {"CI_NODE_TOTAL": "2"}, {"CIRCLE_NODE_INDEX": "4", "CIRCLE_NODE_TOTAL": "4"},
+        {"CIRCLE_NODE_INDEX": "", "CIRCLE_NODE_TOTAL": "4"}, {"SEMAPHORE_JOB_INDEX": "0", "SEMAPHORE_JOB_COUNT": "2"},
+    ],
+)  # fmt: skip
+def test_a_ci_service_that_does_not_say_it_is_refused(env: dict[str, str]) -> None:
+    with pytest.raises(UserError, match="which shard this is"):
+        shard.parse("auto", env)
+
+
+@pytest.mark.parametrize(
     "text", ["", "0/2", "0/0", "3/2", "1/0", "1", "a/b", "-1/2", "1/9999", f"1/{shard.MOST + 1}", "1/2/3", "1/2\n"]
 )
 def test_what_is_no_shard(text: str) -> None:
@@ -201,19 +230,56 @@ def test_what_contradicts_itself_is_refused(nights: Path, tmp_path: Path) -> Non
     assert "no results of its shard" in {row["reason"] for row in rows}
 
 
-def test_images_that_differ_between_hosts_are_refused(nights: Path, tmp_path: Path) -> None:
-    def of_other_bytes(event: dict[str, Any]) -> None:
-        if event["event"] == "built":
-            event["files"] = {"kernel": "7"}
+def of_one_image(nights: Path, tmp_path: Path, **built: Any) -> list[merge.HostPart]:
+    """The two shards as of one image, of which the second host's build has other facts."""
 
-    folders = (nights / "part1", changed(nights / "part2", tmp_path / "two", of_other_bytes))
+    def change(event: dict[str, Any]) -> None:
+        if event["event"] == "built":
+            event |= built
+
+    folders = (nights / "part1", changed(nights / "part2", tmp_path / "two", change))
     parts = [merge.read(RunFolder(folder)) for folder in folders]
     for part in parts:
         for row in part.run["cells"]:
             row["image"] = "same.yml"
+    return parts
+
+
+def test_builds_that_are_a_package_apart_mark_their_cells(nights: Path, tmp_path: Path) -> None:
+    inputs = {"YAML": "5", "package curl": "7.2", "bytes": "7"}
+    parts = of_one_image(nights, tmp_path, files={"kernel": "7"}, inputs=inputs)
+    found = results.fold(merge.merge(parts))
+    said = "hosts made 2 builds of same.yml for x86_64 that differ: package curl none or 7.2"
+    assert [row.differs for row in found.cells] == [said] * len(NAMES)
+    both = [", ".join(row["id"] for row in part.run["cells"]) for part in parts]
+    assert found.notes == (f"{said}: {both[0]} | {both[1]}",)
+    assert found.exit == 1  # as of the whole run
+    alike = of_one_image(nights, tmp_path / "alike") if (tmp_path / "alike").mkdir() is None else []
+    assert not any(row.differs for row in results.fold(merge.merge(alike)).cells)
+
+
+def test_images_of_another_yaml_are_refused(nights: Path, tmp_path: Path) -> None:
+    parts = of_one_image(nights, tmp_path, files={"kernel": "7"}, spec="another")
     with pytest.raises(UserError, match="do not fit") as caught:
         merge.merge(parts)
-    assert "same.yml for x86_64 is not the same" in caught.value.details
+    assert (
+        f"same.yml for x86_64 has another YAML in {tmp_path / 'two'} than in {nights / 'part1'}" in caught.value.details
+    )
+
+
+def test_a_shard_that_has_nothing_to_do_passes_and_is_put_together(nights: Path, tmp_path: Path) -> None:
+    for number in ("0", "1", "2"):
+        done = subprocess.run(
+            [*HARNESS, "plan.yml", "-n", "0", "--shard", "auto", "--results", str(tmp_path / number), *FAKE],
+            cwd=nights, text=True, capture_output=True, timeout=120, check=False,
+            env=environment(nights, {"cells": [["a", ""], ["c", ""]]})
+            | {"CIRCLE_NODE_INDEX": number, "CIRCLE_NODE_TOTAL": "3"},
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+    assert not json.loads((tmp_path / "2/results.json").read_text())["cells"]
+    done = put_together(tmp_path, "2", "0", "1", "-o", "night", "--no-history")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert [row["id"] for row in cells(tmp_path / "night")] == ["a", "c"]
 
 
 @pytest.mark.parametrize("name", ["../evil", "a/b", ".", "", 7])

@@ -20,6 +20,7 @@ from harness.run.results_model import BETTER, NOT_JUDGED, NOT_PAIRED, WORSE, Cel
 SCHEMA = 1
 CAUSES = 5  # shown of one cell
 NOT_THERE = "this run is not in the history (`harness history import` of its folder adds it later)"
+WAITS = "this run is not in the history yet: the next one that reaches it adds it"
 
 
 @dataclass(frozen=True)
@@ -114,12 +115,30 @@ def _moved(mode: str, found: Sequence[Regression]) -> Iterator[str]:
         yield f"{mode} {one.figure} {amount(mode, one.difference, signed=True)} (floor {amount(mode, one.floor)})"
 
 
+def try_history(after: After) -> str:
+    """Return why the history of a server does not answer as a night begins; empty where it does, or is a file."""
+    from harness.history import History
+    from harness.history.place import find
+
+    if not after.keep or find(after.where).file is not None:
+        return ""
+    try:
+        within(HISTORY_S, "the history", lambda: History.open(after.where)).engine.dispose()
+    except HostError as error:
+        return f"{error.message}: the run will wait in a file until it answers"
+    return ""
+
+
 def remember(after: After, found: Results) -> str:
-    """Add a run to the history; return why that could not be done, empty when it is there."""
-    from harness.history import History, outcomes
+    """Add a run to the history, and those that wait for it; return why that could not be done, empty when it is there.
+
+    Of a server's history the run waits then, in a file, for the next that reaches it.
+    """
+    from harness.history import History, outcomes, spool
 
     def add() -> None:
         with History.open(after.where) as opened:
+            spool.take_in(opened, after.where)
             opened.add(found, again=True)  # a run that went on is there as it was before
             outcomes.add(opened, opened.as_known(found))
 
@@ -127,9 +146,24 @@ def remember(after: After, found: Results) -> str:
         within(HISTORY_S, "the history", add)
     except KeyboardInterrupt:
         return f"{NOT_THERE}: interrupted"
+    except HostError as error:
+        return f"{_waits(after, found)}: {error}"
     except Exception as error:  # noqa: BLE001 -- whatever is wrong there, the results are there and count
         return f"{NOT_THERE}: {error}"
     return ""
+
+
+def _waits(after: After, found: Results) -> str:
+    """Let a run wait for the history of a server, and say so; what cannot be kept is to be imported by hand."""
+    from harness.history import spool
+    from harness.history.place import find
+
+    try:
+        if find(after.where).file is not None:
+            return NOT_THERE
+        return f"{WAITS} ({spool.keep(after.where, found)})"
+    except (HarnessError, OSError):
+        return NOT_THERE
 
 
 def passed(judged: Sequence[GateVerdict]) -> bool:

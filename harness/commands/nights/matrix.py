@@ -24,6 +24,7 @@ from harness.run.inputs import DEFAULT_PLAN, RunInputs, Wanted
 from harness.run.results_model import Results
 from harness.show.frame import progress
 from harness.spec import load_plan
+from harness.spec.cluster import load_cluster
 from harness.spec.models.plan import Notify
 
 LATEST = Path("results/latest")
@@ -39,6 +40,8 @@ def matrix(request: Request, *, as_json: bool = False) -> int:
     try:
         with watch.interruptible():
             baseline = gate.prepare(request.after)
+            if away := gate.try_history(request.after_run):
+                progress(away)
             read = inputs.read(request.wanted)
             for spec in read.images:
                 if not isinstance(spec, inputs.BuiltInput):
@@ -195,8 +198,11 @@ def from_words(
     extra = words[1:] if words and not words[0].startswith("-") else words
     if second := next((word for word in extra if plan and word.endswith((".yml", ".yaml"))), None):
         raise UserError(f"{second} is a second plan", hint="one plan at a time; what stands behind -- goes to pytest")
-    if rest.get("durations") and not rest.get("shard"):
-        raise UserError("--durations-of is for --shard", hint="--shard NUMBER/OF, for instance 2/5: the second of five")
+    if rest.get("durations") and not rest.get("shard") and not rest.get("cluster"):
+        raise UserError("--durations-of is for --shard and --cluster",
+                        hint="--shard NUMBER/OF, for instance 2/5: the second of five")  # fmt: skip
+    if rest.get("cluster"):
+        load_cluster(rest["cluster"], rest.get("certificates"))  # what is wrong with it is said at once
     return matrix(Request(wanted, settings=settings, extra=tuple(extra), **rest), as_json=as_json)
 
 

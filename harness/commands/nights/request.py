@@ -33,6 +33,8 @@ class Request:
     durations: Path | None = None
     quarantine: bool = False
     pair_minutes: float = 0.0
+    cluster: str = ""
+    certificates: Path | None = None
 
     @property
     def after_run(self) -> After:

@@ -42,11 +42,14 @@ def _argv(request: Request, cases: CasePaths, folder: RunFolder | None) -> list[
 
     wanted = request.wanted
     workers = request.workers if request.workers is not None else limits.guests(256)
+    if request.cluster and folder is not None:
+        workers = 0  # what runs the cases is on other hosts
     given = {
         "plan": wanted.plan, "image": wanted.images, "machine": wanted.machines, "results": folder and folder.path,
         "timeout_multiplier": request.patience, "explain": request.explain, "resume": request.resume,
         "quarantine": request.quarantine, "history": request.after.where, "shard": request.shard or None,
-        "durations_of": request.durations, **request.settings.changed,
+        "durations_of": request.durations, "cluster": request.cluster or None,
+        "certificates": request.certificates, **request.settings.changed,
     }  # fmt: skip
     words = [*pytest_words(given), *([f"-k={request.keyword}"] if request.keyword else [])]
     return [
@@ -133,6 +136,7 @@ def _early_end(told: Sequence[Event], folder: RunFolder, code: int) -> HarnessEr
         return events.to_error(last["error"])
     own = last.get("code", code)  # before the results had their say
     nothing_left = any(event["event"] == "resumed" and not event["cells"] for event in told)
+    nothing_left |= any(event["event"] == "run" and event["shard"] and not event["cells"] for event in told)
     if nothing_left or (own in PYTEST_OK and code != NOTHING_SELECTED):
         return None
     return _pytests_error(code, folder)

@@ -65,16 +65,17 @@ def build_image(
     """
     from harness.arch import parse_list
     from harness.build.pipeline import Builder
-    from harness.spec import load_image
     from harness.spec.named import image_named
 
-    (row,) = parse_list(arch)
+    row, *more = parse_list(arch)
+    if more:
+        raise UserError(f"an image is for one architecture, not for {arch!r}", hint="build it for each of them")
     settings = settings or Settings()
     named = image_named(_words(name))
     if named.kind != "yaml":
         what = "is built already" if named.kind == "built" else "describes an OS that the harness has not built"
         raise UserError(f"{named.text} {what}", hint="boot takes it as it is")
-    spec, report = load_image(named.paths, library=settings.library), report or _silent
+    spec, report = named.load_image(library=settings.library), report or _silent
     for one in spec.substitutions:
         report(str(one))
     return Builder(settings, progress=report).build(spec, row)
@@ -89,13 +90,12 @@ def find_image(
     another architecture.
     """
     from harness.image import MANIFEST, ForeignImage, Image
-    from harness.spec import load_os
     from harness.spec.named import image_named
 
     spec, named = find_machine(machine), image_named(_words(name))
     if named.kind == "yaml":
         return build_image(name, spec.arch, settings=settings, report=report)
-    found: Bootable = ForeignImage(load_os(named.paths[0])) if named.kind == "os" else Image(named.paths[0])
+    found: Bootable = ForeignImage(named.load_os()) if named.kind == "os" else Image(named.paths[0])
     if found.arch.name != spec.arch:
         hint = f"{MANIFEST} says what an image is for" if named.kind == "built" else "its YAML says what it is for"
         raise UserError(f"{named.text} is for {found.arch.name}, but {spec.name} is {spec.arch}", hint=hint)
@@ -107,7 +107,7 @@ def boot(
     image: Name | Bootable,
     machine: str | Path | MachineSpec,
     *,
-    out: Path | None = None,
+    out: str | Path | None = None,
     probe: bool = False,
     append: Sequence[str] = (),
     forwards: Sequence[int] = (),
@@ -127,7 +127,7 @@ def boot(
 
     spec = find_machine(machine)
     found = _bootable(image, spec, settings)
-    with scratch("boot", out) as folder:
+    with scratch("boot", _folder(out)) as folder:
         options = BootOptions(mode="wall", out=folder, probe=probe, append=tuple(append), forwards=tuple(forwards),
                               timeout=timeout)  # fmt: skip
         with started(found, spec, options) as system:
@@ -138,7 +138,7 @@ def exact(
     image: Name | Bootable,
     machine: str | Path | MachineSpec,
     *,
-    out: Path | None = None,
+    out: str | Path | None = None,
     append: Sequence[str] = (),
     timeout: float = 120.0,
     settings: Settings | None = None,
@@ -153,7 +153,7 @@ def exact(
 
     spec = find_machine(machine)
     found = _bootable(image, spec, settings)
-    with scratch("exact", out) as folder:
+    with scratch("exact", _folder(out)) as folder:
         return exact_pair(found, spec, folder, append=tuple(append), timeout=timeout)
 
 
@@ -186,7 +186,7 @@ def results(folder: str | Path) -> Results:
     return run_results.read(results_file(Path(folder)))
 
 
-def open_history(where: str | None = None, *, create: bool = False) -> History:
+def open_history(where: str | Path | None = None, *, create: bool = False) -> History:
     """Open the history: `where` is a file or a database's URL, None that of HARNESS_HISTORY or the user's own.
 
     It is a context manager: ``runs()``, ``series()``, ``cells(run)``. UserError when there is none, unless `create`
@@ -194,11 +194,15 @@ def open_history(where: str | None = None, *, create: bool = False) -> History:
     """
     from harness.history import History
 
-    return History.open(where, create=create)
+    return History.open(None if where is None else str(where), create=create)
 
 
 def _words(name: Name) -> str | Sequence[str]:
     return str(name) if isinstance(name, Path) else name
+
+
+def _folder(out: str | Path | None) -> Path | None:
+    return None if out is None else Path(out)
 
 
 def _bootable(image: Name | Bootable, machine: MachineSpec, settings: Settings | None) -> Bootable:

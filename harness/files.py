@@ -83,17 +83,27 @@ def is_file(path: Path) -> bool:
     return is_there(path) and path.is_file()
 
 
+@contextmanager
+def regular(path: Path, error: ErrorKind = UserError) -> Iterator[IO[bytes]]:
+    """Open a regular file for reading; `error` when it is another kind, OSError when it cannot be opened."""
+    # a pipe that nobody writes to would be waited for without an end, were it opened in the usual way
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise error(f"{path} is not a file")
+    with os.fdopen(handle, "rb") as stream:
+        yield stream
+
+
 def read(path: Path, limit: int, error: ErrorKind = UserError) -> bytes:
     """Return a file's bytes; `error` when it cannot be read, is not a regular file, or is larger than `limit` bytes."""
     try:
-        # a pipe would be waited for without an end
-        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        with os.fdopen(handle, "rb") as stream:
-            if not stat.S_ISREG(os.fstat(handle).st_mode):
-                raise error(f"{path} is not a file")
+        with regular(path, error) as stream:
             data = stream.read(limit + 1)
     except OSError as trouble:
         raise error(f"cannot read {path}: {trouble.strerror}") from None
+    except ValueError as trouble:  # a NUL in the name
+        raise error(f"cannot read {str(path)!r}: {trouble}") from None
     if len(data) > limit:
         raise error(f"{path} is larger than {_size(limit)}")
     return data

@@ -56,10 +56,32 @@ def test_the_page_tells_of_all_that_is_public_and_all_of_it_is_typed_and_describ
     assert typing.get_type_hints(api.find_machine, vars(api) | {"MachineSpec": object})
 
 
+def test_who_takes_settings_and_who_tells_of_progress_is_as_the_page_says() -> None:
+    functions = {name: one for name in api.__all__ if inspect.isfunction(one := getattr(api, name))}
+    takes = {word: {name for name, one in functions.items() if word in inspect.signature(one).parameters}
+             for word in ("settings", "report")}  # fmt: skip
+    assert takes == {
+        "settings": {"build_image", "find_image", "boot", "exact"},
+        "report": {"build_image", "find_image"},
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "arch", "said"),
+    [("minimal", "all", "one architecture, not for 'all'"), ("minimal", "arm64,s390x", "one architecture"),
+     ([], "arm64", "the name of an image is empty")],
+)  # fmt: skip
+def test_one_image_for_one_architecture_is_built(name: str | list[str], arch: str, said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        api.build_image(name, arch)
+
+
 def test_a_history_that_is_not_there_is_not_made(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no history yet"):
         api.open_history(str(tmp_path / "typo" / "history.db"))
     assert list(tmp_path.iterdir()) == []
+    with api.open_history(tmp_path / "history.db", create=True) as made:  # a path as well as a text
+        assert list(made.runs(5)) == []
 
 
 def test_figures_are_compared_as_they_are() -> None:

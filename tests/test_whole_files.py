@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import ast
 import errno
+import json
 import os
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,7 @@ from harness.commands.images import sbom
 from harness.commands.runs import compare
 from harness.errors import EvidenceError, HostError, UserError
 from harness.image import Image
+from harness.spec.rules.images import BOOTED, files_of
 
 
 def test_a_file_is_replaced_whole_and_keeps_its_mode(tmp_path: Path) -> None:
@@ -128,6 +131,83 @@ def test_nobody_else_renames_a_file_over_another() -> None:
     assert found == set(MAY_RENAME)
 
 
+# whose JSON is parsed without the bounds of `harness.files`
+MAY_PARSE = {
+    "harness/files.py": "this is it",
+    "harness/board/guard.py": "what the harness tells its own child",
+    "harness/build/kernel.py": "an entry of the store, whose digests have been compared",
+    "harness/build/kernelimage.py": "an entry of the store",
+    "harness/build/layer.py": "an entry of the store",
+    "harness/build/media/loaders.py": "an entry of the store",
+    "harness/certify/contents.py": "an archive's, with stricter bounds: its values are counted before they are made",
+    "harness/cluster/task.py": "what was made in the same line",
+    "harness/commands/images/boot.py": "what was made a line before",
+    "harness/commands/images/lint.py": "what was made a line before",
+    "harness/emulator/qmp.py": "a line of QEMU's, bounded as it comes",
+    "harness/history/keys.py": "a cell of the history's tables",
+    "harness/history/lines.py": "a cell of the history's tables",
+    "harness/history/outcomes.py": "a cell of the history's tables",
+    "harness/oci/credentials.py": "what a helper has said",
+    "harness/oci/layers.py": "an entry of the store",
+    "harness/run/events.py": "a line of events, of which a full disk may have left half",
+    "harness/store.py": "the store's own notes; what is damaged is made again",
+}
+
+# who writes a file in place: into a folder that is kept or dropped as a whole, for a child, or what grows
+MAY_WRITE = {
+    *(
+        f"harness/build/{name}.py"
+        for name in ("copyrights", "formats", "kernel", "kernelimage", "layer", "pipeline", "turned")
+    ),
+    *(f"harness/build/media/{name}.py" for name in ("cd", "disk", "esp", "exchange", "fat", "grub", "loaders")),
+    *(f"harness/build/outputs/{name}.py" for name in ("tar", "uki")),
+    *(f"harness/certify/{name}.py" for name in ("archive", "evidence", "rebuild", "sandbox", "verify")),
+    *(f"harness/board/{name}.py" for name in ("guard", "kernelform", "power/snmp", "ssh")),
+    *(f"harness/system/{name}.py" for name in ("consoleshell", "segments", "transcript")),
+    *(f"harness/oci/{name}.py" for name in ("hostfiles", "layers")),
+    *(f"harness/commands/runs/{name}.py" for name in ("bisect", "outdated")),
+    "harness/child.py",
+    "harness/cli/man.py",
+    "harness/cluster/parcels.py",
+    "harness/cluster/task.py",
+    "harness/commands/images/bootable.py",  # a disk of the machine
+    "harness/commands/images/compose.py",  # a new file, never in the place of another
+    "harness/emulator/disk.py",
+    "harness/launch/perturb.py",
+    "harness/run/describe.py",  # the repository's own pages
+    "harness/show/frame.py",
+    "harness/spec/schema.py",
+    "harness/store.py",
+    "harness/suite/fixtures.py",
+}
+
+
+def _calls(tree: ast.Module) -> Iterator[tuple[str, ast.Call]]:
+    return ((ast.unparse(node.func), node) for node in ast.walk(tree) if isinstance(node, ast.Call))
+
+
+def _writes(name: str, call: ast.Call) -> bool:
+    """Say whether a call opens a file to replace what is in it, by another way than `harness.files`."""
+    first = call.args[0] if call.args else None
+    mode = first.value if isinstance(first, ast.Constant) else ""
+    return name.endswith((".write_text", ".write_bytes")) or (name.endswith(".open") and mode in ("w", "wb", "x", "xb"))
+
+
+@sources
+def test_nobody_else_parses_json_or_writes_files_in_place() -> None:
+    parse, write = set(), set()
+    for name, tree in of_harness():
+        if name.startswith("harness/bench/"):
+            continue  # it reads and writes its own scratch files alone
+        for called, call in _calls(tree):
+            if re.fullmatch(r"json_?\.loads?", called):
+                parse.add(name)
+            if _writes(called, call):
+                write.add(name)
+    assert parse == set(MAY_PARSE)
+    assert write == MAY_WRITE
+
+
 @sources
 def test_nobody_else_spells_out_what_cannot_be_printed() -> None:
     """A character is judged by ``isprintable`` inside a join in `harness.text` alone."""
@@ -140,16 +220,27 @@ def test_nobody_else_spells_out_what_cannot_be_printed() -> None:
     assert found <= {"harness/text.py"}
 
 
-@pytest.mark.parametrize("content", ["{", "[" * 100_000, "\udc80"])
-@pytest.mark.parametrize("place", ["image", "lock", "record", "sbom"])
+@pytest.mark.parametrize("content", ["{", "[" * 50_000, "\udc80"])
+@pytest.mark.parametrize("place", ["image", "lock", "record", "sbom", "booted"])
 def test_broken_json_ends_in_a_sentence_wherever_it_lies(tmp_path: Path, place: str, content: str) -> None:
-    path = tmp_path / ("manifest.json" if place == "image" else "a.json")
+    path = tmp_path / {"image": "manifest.json", "booted": BOOTED}.get(place, "a.json")
     path.write_bytes(content.encode("utf-8", "surrogateescape"))
     readers: dict[str, Callable[[], object]] = {
         "image": lambda: Image(tmp_path).manifest,
         "lock": lambda: PackageLock(path),
         "record": lambda: compare._read(path),
         "sbom": lambda: sbom.read(path),
+        "booted": lambda: files_of(str(tmp_path)),
     }
     with pytest.raises(UserError, match="not JSON"):
         readers[place]()
+
+
+def test_a_boots_folder_whose_note_is_too_large_or_none_is_told_of(tmp_path: Path) -> None:
+    note = tmp_path / BOOTED
+    note.write_text(json.dumps({"image": "x" * (64 << 10)}))
+    with pytest.raises(UserError, match=r"does not say which image was booted: .* is larger than 64 KiB"):
+        files_of(str(tmp_path))
+    note.write_text("[]")
+    with pytest.raises(UserError, match="does not say which image was booted"):
+        files_of(str(tmp_path))

@@ -15,12 +15,14 @@ from harness.board.programs import located
 from harness.board.sshconfig import Hop, configured
 from harness.board.trust import HostTrust
 from harness.errors import HarnessError, MachineError, UserError
+from harness.files import read
 from harness.spec.models.board import SshTarget
 from harness.text import of_error
 
 if TYPE_CHECKING:
     from paramiko import Channel, PKey, SSHClient
 
+LARGEST_KEY = 1 << 20  # bytes
 CONNECT_S = 20.0  # for each of a connection's steps
 KEEPALIVE_S = 10
 AGAIN_S = 0.5  # between attempts at a machine that does not answer yet
@@ -189,7 +191,7 @@ def _see_key(key: Path, passphrase: str | None, hop: SshTarget) -> None:
     """See, before anything is reached, that a key is a private one and its password right; else UserError."""
     import paramiko
 
-    if key.read_bytes()[:4096].startswith((b"ssh-", b"ecdsa-", b"sk-")):
+    if read(key, LARGEST_KEY).startswith((b"ssh-", b"ecdsa-", b"sk-")):
         raise UserError(
             f"{hop.key!r} is a public key", hint=f"`key` is the private one: {hop.key.removesuffix('.pub')}?"
         )

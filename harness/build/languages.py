@@ -7,7 +7,6 @@ own package has brought is that package, and not listed once more.
 from __future__ import annotations
 
 import io
-import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -15,6 +14,8 @@ from email.utils import getaddresses
 from typing import IO, Any, cast
 
 from harness.build.elf import MAGIC
+from harness.errors import UserError
+from harness.files import parse_json
 from harness.tree.tree import Slice, Tree, TreeNode
 
 MAX_METADATA = 4 << 20  # bytes of a file with metadata
@@ -131,9 +132,9 @@ def _python_package(tree: Tree, path: str, node: TreeNode) -> Iterator[LanguageP
 
 def _node_package(_: Tree, __: str, node: TreeNode) -> Iterator[LanguagePackage]:
     try:
-        said = json.loads(_content(node))
-    except json.JSONDecodeError as error:
-        raise UnreadableError(f"no JSON: {error}") from None
+        said = parse_json(_content(node), "it")
+    except UserError as error:
+        raise UnreadableError(error.message) from None
     if not isinstance(said, dict):
         raise UnreadableError("no JSON object")
     name, version = said.get("name"), said.get("version")

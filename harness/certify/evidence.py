@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from harness.certify.contents import ArchiveMember, EvidenceFiles
 from harness.certify.derive import Derived
 from harness.certify.sources import Sources
 from harness.errors import HarnessError, UserError
+from harness.files import parse_json, read_json
 from harness.image import ForeignImage, Image
 from harness.run.folder import RunFolder
 from harness.spec.models.machine import MachineSpec
@@ -131,7 +131,7 @@ def stage(given: ArchiveFiles, run: RunOfCell, qemu: QemuFacts | None, folder: P
     read = sources.read_all(_described(given, folder))
     boots = _boots(run, read, folder)
     word = outcomes.told(run.folder.read_events(), read, run.cell, run.boots)
-    found = {boot: BootRecord.from_json(json.loads(content)) for boot, content in _records(boots).items()}
+    found = {boot: BootRecord.from_json(parse_json(content, boot)) for boot, content in _records(boots).items()}
     rows = outcomes.events(word, read, found)
     made: ArchiveFiles = {contents.EVENTS: outcomes.as_lines(rows), contents.RESULTS: outcomes.folded(rows)}
     _put(made, folder)
@@ -175,7 +175,7 @@ def _boots(run: RunOfCell, read: Sources, folder: Path) -> ArchiveFiles:
         beside: ArchiveFiles = {f"{contents.BOOTS}/{boot}/{name}": path.parent / name for name in kept}
         _put(beside, folder)
         heard = records.hear(_described(beside, folder), boot, read.image)
-        record = BootRecord.from_json(json.loads(path.read_text()))
+        record = BootRecord.from_json(read_json(path))
         told = records.archived(record, boot, read.image, read.machine, heard)
         own: ArchiveFiles = {f"{contents.BOOTS}/{boot}/{contents.RECORD}": told.dumps().encode()}
         _put(own, folder)

@@ -17,7 +17,7 @@ from harness.certify.recipe import host_files
 from harness.certify.verify import CheckResult
 from harness.errors import EvidenceError, UserError
 from harness.image import MANIFEST, ForeignImage, Image
-from harness.spec import load_image, load_machine, load_os, machines
+from harness.spec import load_machine, machines
 from harness.spec.models.image import ImageSpec
 from harness.spec.named import image_named
 from harness.spec.profile import Profile, load_profile, profiles
@@ -162,13 +162,13 @@ def _of_file(made: Derived, files: EvidenceFiles, wanted: str, *, rebuild: bool)
     if named.kind == "built":
         return _same(about, found.digest, file_digest(_manifest(named.paths[0])), "built image")
     if named.kind == "os":
-        own = ForeignImage(load_os(named.paths[0]))
+        own = ForeignImage(named.load_os())
         _same_name(about, found.name, own.name)
         _same(about, found.spec, own.spec_digest, "YAML")
         for part, path in own.evidence.items():
             _same(about, found.files[f"{contents.IMAGE}/{part}"].sha256, file_digest(path), part)
         return CheckResult("checked", f"{about}: it is of the YAML and the files that you expect")
-    read = [load_image(named.paths, library=library) for library in (False, True)]
+    read = [named.load_image(library=library) for library in (False, True)]
     _same_name(about, found.name, read[0].name)
     digests = [spec.digest for spec in read]
     _same(about, found.spec, found.spec if found.spec in digests else digests[0], "YAML")

@@ -152,7 +152,7 @@ def _image(files: EvidenceFiles) -> tuple[Image | ForeignImage, str, tuple[str, 
     agree(name, documents, facts, plain, digest)
     _same_files(files, facts)
     files.path(contents.SBOM)
-    assert made.manifest  # which judges its schema
+    _ = made.manifest  # EvidenceError or UserError when its schema is another
     return made, digest, plain
 
 

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from harness.build.settings import Settings
 from harness.errors import UserError
 from harness.show.frame import progress
-from harness.spec import load_image
 from harness.spec.models.foreign import OsSpec
 from harness.spec.models.image import ImageSpec
 from harness.spec.named import image_named
@@ -22,7 +21,7 @@ def read_image(name: str | Sequence[str], settings: Settings) -> ImageSpec:
     named = image_named(name)
     if named.kind == "built":
         raise UserError(f"{named.text} is built already", hint="name its YAML; harness boot takes it as it is")
-    spec = load_image(named.paths, library=settings.library)  # which refuses a foreign OS's
+    spec = named.load_image(library=settings.library)  # which refuses a foreign OS's
     tell(spec)
     return spec
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from harness import files, paths
@@ -33,7 +32,7 @@ def take_in(opened: History, where: str | None) -> int:
 
     Each goes once it is in the history. One that cannot be read stays.
     """
-    waiting = sorted(folder(where).glob("*.json"), key=lambda path: json.loads(path.read_bytes())["when"])
+    waiting = sorted(folder(where).glob("*.json"), key=lambda path: str(files.read_json(path)["when"]))
     for path in waiting:
         found = results.read(path)
         opened.add(found)

@@ -14,8 +14,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from harness import proc
 from harness.errors import UserError
+from harness.files import read
 
 HELPER_SECONDS = 30.0
+LARGEST = 4 << 20  # bytes of a file of logins
 _HELPER = re.compile(r"[A-Za-z0-9._-]+")
 _URL = re.compile(r"^https?://|/(?:v1|v2)/?$|/$")  # Docker's keys may be URLs
 TOKEN_USER = "<token>"  # what a helper calls the user of an identity token
@@ -96,12 +98,12 @@ def find(host: str, repository: str) -> RegistryLogin | None:
 
 def _read(path: Path) -> _File:
     try:
-        return _File.model_validate_json(path.read_bytes())
+        return _File.model_validate_json(read(path, LARGEST))
     except ValidationError as error:
         first = error.errors(include_input=False)[0]
         what = f"{'.'.join(map(str, first['loc']))}: {first['msg']}".lstrip(": ")
-    except OSError as error:
-        what = error.strerror or "cannot be read"
+    except UserError as error:
+        what = error.message
     raise UserError(f"logins cannot be read: {path}: {what}", hint="log in again, or remove the file")
 
 

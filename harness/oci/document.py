@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
@@ -11,6 +10,7 @@ from pydantic.alias_generators import to_camel
 
 from harness.arch import Arch
 from harness.errors import ImageError, UserError
+from harness.files import parse_json
 from harness.oci.image import Platform
 from harness.text import one_line
 
@@ -116,10 +116,7 @@ def _plain(text: str) -> str:
 
 def load(data: bytes, what: str) -> Any:
     """Return the JSON in `data`, called `what` in complaints. ImageError when it is none, or has too many values."""
-    try:
-        found = json.loads(data)
-    except (ValueError, RecursionError) as error:
-        raise ImageError(f"{what} is not JSON: {_plain(str(error))}") from None
+    found = parse_json(data, what, ImageError)
     # the model would keep a complaint, a thousand bytes, for each of millions of values that are wrong
     left, count = [found], 0
     while left:

@@ -6,16 +6,16 @@ import gzip
 import os
 import posixpath
 import shutil
-import stat
 import tarfile
 import tempfile
 import zlib
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Protocol
 
 from harness.errors import ImageError, UserError
+from harness.files import regular
 from harness.oci.blobs import CHUNK, Receiver
 from harness.oci.tarstream import BadTarError, Tar, TarMember
 
@@ -135,17 +135,14 @@ class Archive:
 
 @contextmanager
 def _regular(path: Path) -> Iterator[IO[bytes]]:
-    """Open a plain file: a pipe or a device would hold the build up."""
-    try:
-        number = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    except (FileNotFoundError, NotADirectoryError):
-        raise FileNotFoundError(path) from None
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}") from None
-    if not stat.S_ISREG(os.fstat(number).st_mode):
-        os.close(number)
-        raise UserError(f"{path} is not a file")
-    with os.fdopen(number, "rb") as stream:
+    """Open a plain file; FileNotFoundError: there is none."""
+    with ExitStack() as stack:
+        try:
+            stream = stack.enter_context(regular(path))
+        except (FileNotFoundError, NotADirectoryError):
+            raise FileNotFoundError(path) from None
+        except OSError as error:
+            raise UserError(f"cannot read {path}: {error.strerror}") from None
         yield stream
 
 

@@ -13,9 +13,11 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from harness.errors import UserError
+from harness.files import read
 from harness.spec.image_reference import Named, parse
 
 SETTING = "HARNESS_REGISTRY"
+LARGEST = 4 << 20  # bytes of a file of settings
 FOLDERS = (Path("/usr/share/containers"), Path("/etc/containers"))  # the host's; a later one counts instead
 HTTP = "http://"
 
@@ -176,10 +178,10 @@ def _host_files() -> list[Path]:
 
 def _read(path: Path) -> _File:
     try:
-        return _File.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+        return _File.model_validate(tomllib.loads(read(path, LARGEST).decode()))
     except ValidationError as error:
         first = error.errors()[0]
         what = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
-    except (OSError, ValueError, RecursionError) as error:
+    except (UserError, ValueError, RecursionError) as error:
         what = str(error)
     raise UserError(f"{path}: {what}", hint="its format is that of containers-registries.conf(5)")

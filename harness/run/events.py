@@ -61,7 +61,7 @@ def parsed(line: bytes) -> Any:
     for start in (0, line.rfind(BEGINNING)):
         try:
             return json.loads(line[max(start, 0) :])
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
     return None
 

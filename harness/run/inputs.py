@@ -7,7 +7,7 @@ edits a file while the run goes on changes the next one.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -17,19 +17,20 @@ from harness import paths
 from harness.arch import by_name
 from harness.build.settings import Settings
 from harness.errors import UserError
+from harness.files import LARGEST_JSON, write
+from harness.files import read as read_bytes
 from harness.image import Image
-from harness.spec.foreign import describes_os, is_os, load_os, os_of, with_password
+from harness.spec.foreign import with_password
 from harness.spec.models.base import Model
 from harness.spec.models.foreign import OsSpec
 from harness.spec.models.image import ImageSpec
 from harness.spec.models.machine import MachineSpec
 from harness.spec.models.plan import Budget, Plan
+from harness.spec.named import NamedImage, image_named
 from harness.spec.rules.images import files_of
 from harness.spec.rules.references import nearest_machine
 from harness.spec.text.complaints import nearest
-from harness.spec.text.reader import Document, content_of, parse
 from harness.text import names as names_
-from harness.text import of_error
 
 DEFAULT_PLAN = paths.CASES / "matrix.yml"
 SIZE_BUDGET = 35.0  # MB, unless the plan says otherwise
@@ -90,9 +91,9 @@ class RunInputs(Model):
 
 @dataclass(frozen=True)
 class _Pair:
-    """An image's YAML files on one machine with its budget."""
+    """An image on one machine with its budget."""
 
-    sources: tuple[Path, ...]
+    image: NamedImage
     machine: MachineSpec
     size: float
     ready: float | None
@@ -103,27 +104,22 @@ class _Pair:
 
 def read(wanted: Wanted) -> RunInputs:
     """Read every file that is wanted; UserError or SpecError for what is wrong."""
-    from harness.spec import load_image
-
     plan, pairs = _pairs(wanted)
     images: dict[tuple[Path, ...], ImageSpec | OsSpec | BuiltInput] = {}
     texts: dict[str, str] = {}
-    for sources in dict.fromkeys(pair.sources for pair in pairs):
-        if sources[0].is_dir():
-            images[sources] = _built(sources[0])
-            continue
-        contents = {str(path.resolve()): content_of(path) for path in sources}
-        foreign = _os_document(sources[0], contents) if len(sources) == 1 else None
-        if foreign:
-            images[sources] = os_of(foreign)
+    for named in dict.fromkeys(pair.image for pair in pairs):
+        if named.paths in images:
+            continue  # by another name
+        if named.kind == "yaml":
+            images[named.paths] = named.load_image(library=wanted.library)
+            texts |= {name: data.decode() for name, data in named.contents.items()}
         else:
-            images[sources] = load_image(sources, library=wanted.library, contents=contents)
-            texts |= {name: data.decode() for name, data in contents.items()}
+            images[named.paths] = _built(named.paths[0]) if named.kind == "built" else named.load_os()
     for pair in pairs:
-        _refuse_other_arch(images[pair.sources], pair.machine)
+        _refuse_other_arch(images[pair.image.paths], pair.machine)
     order = list(images)
     cells = tuple(
-        CellInputs(image=order.index(pair.sources), machine=pair.machine, size=pair.size, ready=pair.ready,
+        CellInputs(image=order.index(pair.image.paths), machine=pair.machine, size=pair.size, ready=pair.ready,
                    phases=dict(pair.phases), wall=pair.wall, format=pair.format)
         for pair in pairs
     )  # fmt: skip
@@ -145,27 +141,20 @@ def _refuse_other_arch(image: ImageSpec | OsSpec | BuiltInput, machine: MachineS
         )
 
 
-def _os_document(path: Path, contents: Mapping[str, bytes]) -> Document | None:
-    """Return the document of a foreign OS's YAML, None of any other: its own reader says what is wrong with that."""
-    try:
-        document = parse(contents[str(path.resolve())], path)
-    except UserError:
-        return None
-    return document if describes_os(document) else None
-
-
 def hand_over(inputs: RunInputs, path: Path) -> None:
     """Write what was read for another process of the run; passwords stay in the environment."""
     images = tuple(_without_password(one) if isinstance(one, OsSpec) else one for one in inputs.images)
-    path.write_text(inputs.model_copy(update={"images": images}).model_dump_json())
+    write(path, inputs.model_copy(update={"images": images}).model_dump_json())
 
 
 def handed(path: Path) -> RunInputs:
     """Return what `hand_over` wrote; UserError when it cannot be read."""
     try:
-        found = RunInputs.model_validate_json(path.read_bytes())
-    except (OSError, ValidationError) as error:
-        raise UserError(f"cannot read {path}: {of_error(error)}", hint=f"unset {HANDED}") from None
+        found = RunInputs.model_validate_json(read_bytes(path, LARGEST_JSON))
+    except UserError as error:
+        raise UserError(error.message, hint=f"unset {HANDED}") from None
+    except ValidationError as error:
+        raise UserError(f"cannot read {path}: {error}", hint=f"unset {HANDED}") from None
     images = (one.model_copy(update={"login": with_password(one)}) if isinstance(one, OsSpec) else one
               for one in found.images)  # fmt: skip
     return found.model_copy(update={"images": tuple(images)})
@@ -183,18 +172,18 @@ def _pairs(wanted: Wanted) -> tuple[Plan | None, list[_Pair]]:
 
     if wanted.plan is None and wanted.images and wanted.machines:
         machines = [load_machine(name) for name in wanted.machines]
-        both = [(split(image), machine) for image in wanted.images for machine in machines]
-        pairs = (_Pair(sources, machine, SIZE_BUDGET, None) for sources, machine in both)
+        both = [(image, machine) for image in _named(wanted.images) for machine in machines]
+        pairs = (_Pair(image, machine, SIZE_BUDGET, None) for image, machine in both)
         return None, [one for pair in pairs for one in _in_formats(pair, wanted.formats, wanted)]
     plan = load_plan(wanted.plan or DEFAULT_PLAN)
     found: list[_Pair] = []
-    for image in plan.images:
+    for image, named in zip(plan.images, _named([str(image.path) for image in plan.images]), strict=True):
         for name in image.machines or plan.machines:
             machine = load_machine(name)
             budget = [image.budgets.get(machine.name), image.budgets.get(machine.arch), image.budget, plan.budget]
             phases = {name: ms for one in reversed(budget) if one is not None for name, ms in one.phases.items()}
             size, wall = _first(budget, "size") or SIZE_BUDGET, _first(budget, "wall")
-            pair = _Pair(split(str(image.path)), machine, size, _first(budget, "ready"), phases, wall)
+            pair = _Pair(named, machine, size, _first(budget, "ready"), phases, wall)
             found += _in_formats(pair, wanted.formats or image.formats or plan.formats, wanted)
     return plan, _filtered(found, wanted, plan)
 
@@ -248,26 +237,28 @@ def _files(image: str) -> tuple[Path, ...]:
 
 
 def _image_keys(pair: _Pair) -> set[_Key]:
-    return {_name_of(pair.sources), tuple(path.resolve() for path in pair.sources)}
+    return {_name_of(pair.image), tuple(path.resolve() for path in pair.image.paths)}
 
 
-def _name_of(sources: tuple[Path, ...]) -> str:
+def _name_of(image: NamedImage) -> str:
     """Return the name that results give an image."""
-    first = sources[0]
-    if first.is_dir():
-        return Image(first).name
-    return load_os(first).name if len(sources) == 1 and is_os(first) else first.stem
+    if image.kind == "yaml":
+        return image.paths[0].stem
+    return Image(image.paths[0]).name if image.kind == "built" else image.load_os().name
 
 
 def _machine_keys(pair: _Pair) -> set[_Key]:
     return {pair.machine.name, (pair.machine.path.resolve(),)}
 
 
-def split(text: str) -> tuple[Path, ...]:
-    """Return the files of what `text` names, or its one folder when it is built already."""
-    from harness.spec.named import image_named
-
-    return image_named(text).paths
+def _named(names: Iterable[str]) -> list[NamedImage]:
+    """Return what names of images stand for; a file that several have a part of is read once."""
+    contents: dict[str, bytes] = {}
+    found = []
+    for name in names:
+        found.append(image_named(name, contents=contents))
+        contents |= found[-1].contents
+    return found
 
 
 def shown(path: Path) -> str:

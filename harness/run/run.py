@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.build.settings import Settings
+from harness.files import read_json
 from harness.run.cells import Cell, from_json, to_json
 from harness.run.events import Events
 from harness.run.folder import RunFolder
@@ -66,10 +66,8 @@ class RunSettings:
 
     def groups(self) -> dict[str, str]:
         """Return the group of each case that has a cell, by its id; empty before anything is collected."""
-        try:
-            found: dict[str, str] = json.loads(self.folder.groups.read_text())
-        except FileNotFoundError:
-            return {}
+        path = self.folder.groups
+        found: dict[str, str] = read_json(path) if path.exists() else {}
         return found
 
     @contextmanager

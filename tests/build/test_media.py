@@ -98,6 +98,14 @@ def test_a_boot_map_leads_to_every_sector() -> None:
         ipl.flat(bytes(0x20000), b"", "")
 
 
+def test_what_a_boot_map_has_no_room_for_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ipl, "_MOST_BLOCKS", 1)
+    most = SECTOR // 16  # pointers in a sector
+    ipl.disk(bytes(0x10000 + most * SECTOR))
+    with pytest.raises(HostError, match="do not fit"):
+        ipl.disk(bytes(0x10000 + most * SECTOR + 1))
+
+
 def test_the_core_is_loaded_from_where_it_lies() -> None:
     placed = grub.on_disk(bytes(3 * SECTOR + 1))
     assert struct.unpack_from("<QHH", placed, SECTOR - 12) == (grub.CORE_START + 1, 3, 0x820)

@@ -94,9 +94,9 @@ ARM = {"os": "linux", "architecture": "arm64"}
 @pytest.mark.parametrize(
     ("document", "words"),
     [
-        (b"nothing", "is not JSON"),
-        (b"[" * 100_000, "is not JSON"),
-        (b"9" * 10_000, "is not JSON"),
+        (b"nothing", "not JSON"),
+        (b"[" * 100_000, "not JSON"),
+        (b"9" * 10_000, "not JSON"),
         (b'{"schemaVersion": 2, "manifests": [' + b"0," * 60_000 + b"0]}", "more than 50000 values"),
         ([], "is not a JSON object"),
         ({"schemaVersion": 1, "fsLayers": []}, "schema 1"),

@@ -12,6 +12,7 @@ from harness import paths
 from harness.errors import UserError
 from harness.run.cells import planned
 from harness.run.inputs import Wanted, read
+from harness.spec.text import reader
 
 
 def test_a_plan_is_filtered_by_names_and_by_paths(tmp_path: Path) -> None:
@@ -84,3 +85,23 @@ def test_a_filter_that_leaves_nothing_is_an_error(tmp_path: Path) -> None:
     )
     with pytest.raises(UserError, match="none of these images on any of these machines"):
         read(Wanted(plan, ("minimal",), ("qemu-arm64",)))
+
+
+def test_what_a_plan_names_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also what several images have a part of: between two reads somebody may save another text."""
+    image = (paths.CASES / "images/minimal.yml").read_text()
+    (tmp_path / "a.yml").write_text(image)
+    (tmp_path / "b.yml").write_text("services: []\n")
+    (tmp_path / "plan.yml").write_text(
+        "machines: [qemu-arm64, qemu-s390x]\nimages:\n  - path: a.yml\n  - path: a.yml+b.yml\n"
+    )
+    reads: list[str] = []
+
+    def content_of(path: Path) -> bytes:
+        reads.append(Path(path).name)
+        return path.read_bytes()
+
+    monkeypatch.setattr(reader, "content_of", content_of)
+    made = read(Wanted(tmp_path / "plan.yml"))
+    assert len(made.cells) == 4
+    assert [reads.count(name) for name in ("plan.yml", "a.yml", "b.yml")] == [1, 1, 1]

@@ -68,7 +68,9 @@ def disk(program: bytes) -> bytes:
     end = _DATA * SECTOR + len(data)
     made = bytearray(-(-end // MIB) * MIB)
     for at, content in placed.items():
-        assert at == _DATA or len(content) <= SECTOR
+        if at != _DATA and len(content) > SECTOR:
+            raise HostError(f"kernel and initrd of {len(data)} bytes do not fit into what a disk's boot map tells of",
+                            hint="leave out what the image does not need, or choose another format")  # fmt: skip
         made[at * SECTOR : at * SECTOR + len(content)] = content
     return bytes(made)
 

@@ -22,12 +22,13 @@ from harness.commands.nights import matrix
 from harness.commands.nights.request import Request
 from harness.commands.specs import read_image
 from harness.errors import EXIT_OK, EXIT_REFUSED, HostError, UserError
+from harness.files import write_json
 from harness.image import ForeignImage, Image
 from harness.report.words import visible
 from harness.run.folder import RunFolder
 from harness.run.inputs import SIZE_BUDGET, Wanted
 from harness.show.frame import progress
-from harness.spec import load_machine, load_os
+from harness.spec import load_machine
 from harness.spec.models.foreign import OsSpec
 from harness.spec.models.image import ImageSpec
 from harness.spec.models.machine import MachineSpec
@@ -113,7 +114,7 @@ def _order(name: str, machine_name: str, profile_name: str, request: CertifyRequ
     ingredients: ArchiveFiles = {}
     named = image_named(name)
     if named.kind == "os":
-        spec = load_os(named.paths[0])
+        spec = named.load_os()
         image = ForeignImage(spec)
         if image.arch.name != machine.arch:
             raise UserError(f"{image.name} is for {image.arch.name}, but {machine.name} is {machine.arch}")
@@ -142,10 +143,10 @@ def _run(order: Order, nodes: Sequence[str], folder: RunFolder, request: Certify
     """Run the cases and return the name of the one cell."""
     plan = folder.path / PLAN
     budget = order.budget.model_dump(exclude_none=True)
-    plan.write_text(json_.dumps({  # which is YAML
+    write_json(plan, {  # which is YAML
         "machines": [str(order.machine.path.resolve())],
         "images": [{"path": PARTS.join(str(path.resolve()) for path in order.yamls), "budget": budget}],
-    }))  # fmt: skip
+    })  # fmt: skip
     cells = Request(Wanted(plan, library=request.settings.library), patience=request.patience,
                            settings=request.settings)  # fmt: skip
     results = matrix.run_cases(cells, nodes, folder)

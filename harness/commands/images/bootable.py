@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ from pathlib import Path
 from harness import api
 from harness.build.settings import Settings
 from harness.errors import ImageError, UserError
+from harness.files import read, write_json
 from harness.image import Bootable
 from harness.show.frame import progress
 from harness.spec.models.machine import MOST_MEMORY, MachineSpec
@@ -66,12 +66,7 @@ def fitted(machine: MachineSpec, request: BootRequest) -> MachineSpec:
 def put_data(data: Path, machine: MachineSpec, folder: Path) -> None:
     """Write the user-data in a file to the machine's last disk, as a cloud without a network gives it (NoCloud)."""
     assert machine.qemu is not None
-    try:
-        content = data.read_bytes()
-    except OSError as error:
-        raise UserError(f"cannot read {data}: {error.strerror}") from None
-    if len(content) > (DATA_MIB - 1) << 20:
-        raise UserError(f"{data} is larger than {DATA_MIB - 1} MiB")
+    content = read(data, (DATA_MIB - 1) << 20)
     facts = b"instance-id: harness\n"
     folder.mkdir(parents=True, exist_ok=True)
     disk = folder / f"disk{len(machine.qemu.disks) - 1}.raw"
@@ -88,7 +83,7 @@ def mib_of(text: str, option: str) -> int:
 
 def leave(image: Bootable, out: Path) -> None:
     """Say in the folder of a boot which image it was, so that the folder names it from then on."""
-    (out / BOOTED).write_text(json.dumps({"image": str(image.path.absolute())}) + "\n")
+    write_json(out / BOOTED, {"image": str(image.path.absolute())}, indent=None)
 
 
 def power_off(system: System, *, ready: bool = True) -> None:

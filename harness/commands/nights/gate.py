@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -10,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from harness.errors import HarnessError, HostError
+from harness.files import write_json
 from harness.measure.floor import Floors
 from harness.measure.gate import CellFigures, GateCell, GatePairs, GateVerdict, Regression, gate_cells
 from harness.patience import HISTORY_S, within
@@ -221,8 +221,5 @@ def lines(against: str, judged: Sequence[GateVerdict]) -> Iterator[str]:
 
 def write(folder: RunFolder, against: str, judged: Sequence[GateVerdict]) -> None:
     """Write what was compared, figure by figure."""
-    text = json.dumps(
-        {"schema": SCHEMA, "against": against, "passed": passed(judged), "cells": [asdict(one) for one in judged]},
-        indent=1,
-    )
-    folder.gate.write_text(text + "\n", encoding="utf-8")
+    cells = [asdict(one) for one in judged]
+    write_json(folder.gate, {"schema": SCHEMA, "against": against, "passed": passed(judged), "cells": cells})

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from harness.errors import UserError
+from harness.files import write as write_file
 from harness.report import brief, files, junit, metrics
 from harness.run import results
 from harness.run.changes import RunChange, changes
@@ -36,10 +37,10 @@ def write(found: Results, folder: RunFolder, changed: Sequence[RunChange]) -> No
     """Write the page, JUnit XML, summary and metrics. What cannot be written is a warning: the results are there."""
     place = junit.CiPlace(platform.node(), _project())
     text = brief.markdown(found, changed)
-    _try("JUnit XML", lambda: folder.junit.write_text(junit.junit(folder.read_events(), found, place), "utf-8"))
-    _try("summary", lambda: folder.summary.write_text(text, "utf-8", "replace"))
-    _try("metrics", lambda: folder.metrics.write_text(metrics.openmetrics(found), "utf-8", "replace"))
-    _try("benchmark", lambda: folder.benchmark.write_text(metrics.benchmark(found), "utf-8"))
+    _try("JUnit XML", lambda: write_file(folder.junit, junit.junit(folder.read_events(), found, place)))
+    _try("summary", lambda: write_file(folder.summary, text))
+    _try("metrics", lambda: write_file(folder.metrics, metrics.openmetrics(found)))
+    _try("benchmark", lambda: write_file(folder.benchmark, metrics.benchmark(found)))
     _try("report", lambda: files.write(folder))
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from itertools import accumulate, takewhile
 from pathlib import Path
 
 from harness import paths
 from harness.errors import UserError
-from harness.files import is_there
+from harness.files import is_there, read_json
 from harness.spec.rules.references import machines
 from harness.spec.text.complaints import nearest
 from harness.text import LONGEST_LINE, of_error
@@ -61,7 +60,7 @@ def files_of(name: str | Sequence[str], folder: Path = Path()) -> tuple[Path, ..
 
     Several words are files that are merged, each of the same grammar.
     """
-    words = [name] if isinstance(name, str) else name
+    words = [name] if isinstance(name, str) else name or [""]
     try:
         found = tuple(_located(part, folder) for word in words for part in parts_of(word, folder))
     except OSError as error:  # a name that is too long, a folder that this user may not look into
@@ -122,10 +121,8 @@ def _built(folder: Path) -> Path:
 
 def _booted(file: Path) -> Path:
     try:
-        with file.open("rb") as stream:
-            told = json.loads(stream.read(LARGEST))
-        path = Path(told["image"])
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        path = Path(read_json(file, limit=LARGEST)["image"])
+    except (UserError, KeyError, TypeError, IndexError) as error:
         raise UserError(f"{file} does not say which image was booted: {of_error(error)}", hint=EXPECTED) from None
     if not (path / MANIFEST).is_file() and not path.is_file():
         raise UserError(f"the image that was booted there, {path}, has gone", hint="name its YAML: it is built again")

@@ -10,13 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from harness import paths
-from harness.files import is_file
+from harness.errors import UserError
+from harness.files import is_file, read
 from harness.spec.models import forms
 from harness.spec.rules import common as checks
 from harness.spec.rules import library as checks_library
 from harness.spec.text.complaints import KeyPath, Problem, nearest
 
 KEY, WAIVERS_KEY = "requirements", "waivers"  # which no other kind of file has
+LARGEST = 4 << 20  # bytes of a case file
 OWN = "./"  # how a case file beside the profile begins; any other is one of the harness's
 _ID = re.compile(forms.REQUIREMENT)
 _CASE = re.compile(forms.CASE)
@@ -74,8 +76,8 @@ def _case(text: str, at: KeyPath, yaml: Path | None) -> Iterator[Problem]:
 def functions(path: Path) -> tuple[str, ...]:
     """Return the names of a case file's functions; none when it is not Python."""
     try:
-        tree = ast.parse(path.read_bytes())
-    except (OSError, SyntaxError, ValueError):
+        tree = ast.parse(read(path, LARGEST))
+    except (UserError, SyntaxError, ValueError):
         return ()
     return tuple(node.name for node in tree.body if isinstance(node, ast.FunctionDef))
 

@@ -17,8 +17,11 @@ from harness.run.results import effective
 
 pytestmark = [pytest.mark.slow, pytest.mark.servers, pytest.mark.xdist_group("cluster")]
 
-NAMES = [f"c{number:02}" for number in range(24)]
-SETTINGS = {"cells": [[name, ""] for name in NAMES]}
+
+def settings(cells: int = 8) -> dict[str, Any]:
+    return {"cells": [[f"c{number:02}", ""] for number in range(cells)]}
+
+
 LONG = """
 import os, time
 from pathlib import Path
@@ -84,7 +87,7 @@ def pytests(hosts: Hosts) -> list[str]:
 
 def test_ctrl_c_ends_all_that_runs_and_keeps_what_was_found(hosts: Hosts, plan: Path, mark: Path) -> None:
     out = plan.parent / "out"
-    run = hosts.matrix(plan, *on(hosts), "--results", str(out), "--no-history", settings=SETTINGS)
+    run = hosts.matrix(plan, *on(hosts), "--results", str(out), "--no-history", settings=settings())
     until(mark.exists, "no cell has begun")
     assert pytests(hosts)
     run.send_signal(signal.SIGINT)
@@ -104,22 +107,23 @@ def test_another_certificate_is_refused(hosts: Hosts, plan: Path) -> None:
     other = plan.parent / "other"
     certificates.make(other)
     words = ("--cluster", hosts.address, "--certificates", str(other), "--results", "out", "--no-history")
-    run = hosts.matrix(plan, *words, settings=SETTINGS)
+    run = hosts.matrix(plan, *words, settings=settings())
     said = run.communicate(timeout=90)[0]
     assert run.returncode == 3, said
     assert "cannot be had" in said and "certificate" in said
     assert not events(plan.parent / "out", "case")
 
 
-def test_a_host_that_is_lost_leaves_a_complete_night(hosts: Hosts, plan: Path, mark: Path) -> None:
+@pytest.mark.parametrize("cells", [8, pytest.param(24, marks=pytest.mark.long)])
+def test_a_host_that_is_lost_leaves_a_complete_night(hosts: Hosts, plan: Path, mark: Path, cells: int) -> None:
     out, alone = plan.parent / "out", plan.parent / "alone"
     history = ("--history", str(plan.parent / "history.db"))
-    run = hosts.matrix(plan, *on(hosts), "--results", str(out), *history, settings=SETTINGS)
+    run = hosts.matrix(plan, *on(hosts), "--results", str(out), *history, settings=settings(cells))
     until(lambda: mark.exists() and mark.read_text(), "no cell has begun")
     hosts.kill(hosts.of(int(mark.read_text())))
     said = run.communicate(timeout=180)[0]
     assert run.returncode == 1, said
-    one = hosts.matrix(plan, "--results", str(alone), "-n", "2", *history, settings=SETTINGS)
+    one = hosts.matrix(plan, "--results", str(alone), "-n", "2", *history, settings=settings(cells))
     assert one.wait(180) == 1, one.stdout and one.stdout.read()
     assert rows(out) == rows(alone)
     assert [event["cell"] for event in events(out, "lost")] == ["c05"]
@@ -128,7 +132,7 @@ def test_a_host_that_is_lost_leaves_a_complete_night(hosts: Hosts, plan: Path, m
     assert lost["whose"] == "this host" and "was lost" in lost["message"]
     told = [json.loads(line) for line in (out / "events.jsonl").read_text().splitlines()]
     counted = [(event["cell"], event["case"]) for event in effective(told) if event["event"] == "case"]
-    assert len(counted) == len(set(counted)) == 2 * len(NAMES) + 1
+    assert len(counted) == len(set(counted)) == 2 * cells + 1
     assert found["other"]["cases"]["passed"] == 1
     names = {row["host"]["name"] for row in found["cells"]}
     assert len(names) >= 3

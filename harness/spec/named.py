@@ -11,13 +11,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from harness.errors import UserError
 from harness.spec.foreign import os_of
 from harness.spec.kinds import kind_of_file, refuse_other_kinds
 from harness.spec.load import NO_CONTENTS, load_image, read_all
 from harness.spec.models.foreign import OsSpec
 from harness.spec.models.image import ImageSpec
 from harness.spec.rules.images import PARTS, files_of
-from harness.spec.text.reader import parse
+from harness.spec.text.reader import parse, read
 
 NamedKind = Literal["yaml", "os", "built"]
 
@@ -53,7 +54,7 @@ def image_named(
     UserError when that is not an image, in words that say what it is; SpecError when a file is not YAML.
     """
     text = name if isinstance(name, str) else PARTS.join(name)
-    found = files_of(name, folder)
+    found = files_of(name, folder, _may_be_image)
     if found[0].is_dir():
         return NamedImage(text, "built", found)
     documents = read_all(found, contents)
@@ -63,3 +64,10 @@ def image_named(
     for document in documents:
         refuse_other_kinds(document)
     return NamedImage(text, "yaml", found, known)
+
+
+def _may_be_image(path: Path) -> bool:
+    try:
+        return path.is_dir() or kind_of_file(read(path)) in ("image", "os", "unknown")
+    except UserError:
+        return False

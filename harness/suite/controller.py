@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
     from harness.spec.models.plan import Plan
 
+COLLECTING = "(collecting)"  # the case that failed where no file is to blame: pytest names none
 MESSAGE_CHARS = 8000
 MOST_RESTARTS = "100000"
 CLUSTER = "harness-cluster"  # the plugin that has the cells run on other hosts
@@ -101,6 +102,7 @@ class Controller:
         self.shard: dict[str, Any] | None = None
         self.missing = ""  # what this run does without
         self._seen: dict[str, str] = {}
+        self._uncollected: set[tuple[str, str]] = set()
         self._spent: defaultdict[str, float] = defaultdict(float)  # seconds by case, not told yet
 
     @pytest.hookimpl(tryfirst=True)  # before xdist starts its workers
@@ -225,8 +227,13 @@ class Controller:
         self.fault = self.fault or host_fault(excinfo.value, (*folder, paths.cache_dir(), Path(tempfile.gettempdir())))
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
-        """Tell of a file whose cases could not be collected: it counts as a failed case without a cell."""
-        if self.run is not None and report.failed:
+        """Tell of a file whose cases could not be collected: it counts as a failed case without a cell.
+
+        Each worker collects all and says so.
+        """
+        told = (report.nodeid, report.longreprtext)
+        if self.run is not None and report.failed and told not in self._uncollected:
+            self._uncollected.add(told)
             self._tell(report, report.outcome)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -259,8 +266,8 @@ class Controller:
         """Tell of an outcome, perhaps `instead` of one that was told before."""
         assert self.run is not None
         message = _message(report)[:MESSAGE_CHARS]
-        facts = {"cell": cell, "case": report.nodeid, "outcome": outcome, "instead": instead, "message": message}
-        self.run.events.tell("case", **facts, **more)
+        case = report.nodeid or COLLECTING
+        self.run.events.tell("case", cell=cell, case=case, outcome=outcome, instead=instead, message=message, **more)
 
     @cached_property
     def _groups(self) -> dict[str, str]:

@@ -86,6 +86,7 @@ def test_the_folder_that_a_boot_has_left_is_the_image_that_was_booted(folder: Pa
         ("a.yml+built", "only YAML files are merged", "a YAML"),
         ("a", "no image 'a'", "did you mean a.yml?"),
         ("aa.yml", "no image 'aa.yml'", "did you mean a.yml?"),
+        ("planning.yml", "no image 'planning.yml'", "a YAML"),  # plan.yml is none
         ("minimun", "no image 'minimun'", "did you mean minimal?"),
         ("a.yml+", "is empty", "A.yml+B.yml"),
         ("c++/c.yml", "no image 'c++/c.yml'", "did you mean c++/"),

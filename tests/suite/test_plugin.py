@@ -210,14 +210,21 @@ def test_a_parameter_that_reads_like_a_cell_is_none(inner) -> None:
     assert ran.results["other"]["failures"][0]["case"].endswith("test_x[a@b]")
 
 
-@pytest.mark.parametrize("args", [(), ("-n2",)])
-def test_a_file_that_cannot_be_collected_fails_the_run(inner, tmp_path: Path, args: tuple[str, ...]) -> None:
-    (tmp_path / "test_broken.py").write_text("import nothing_of_this_name\n")
+@pytest.mark.parametrize(
+    ("text", "args"),
+    [
+        ("import nothing_of_this_name\n", ()),
+        ("import nothing_of_this_name\n", ("-n2",)),
+        ("nothing_of_this_name\n", ("-n2",)),
+    ],
+)
+def test_a_file_that_cannot_be_collected_fails_the_run(inner, tmp_path: Path, text: str, args: tuple[str, ...]) -> None:
+    (tmp_path / "test_broken.py").write_text(text)
     ran = inner("def test_one(image): pass\n", cells=["a"], args=("test_broken.py", *args))
     assert ran.code != 0
     assert ran.results["exit"] == 1
     assert ran.results["interrupted"] is False
-    assert ran.results["other"]["failures"][0]["case"] == "test_broken.py"
+    assert [one["case"] for one in ran.results["other"]["failures"]] == ["test_broken.py"]  # though each worker says so
     assert "nothing_of_this_name" in ran.messages[0]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate, takewhile
 from pathlib import Path
 
@@ -19,6 +19,7 @@ YAML = (".yml", ".yaml")
 PARTS = "+"  # between files that are merged
 LARGEST = 64 << 10  # bytes of BOOTED
 LONGEST_PATH = 4096  # bytes that Linux takes
+Fits = Callable[[Path], bool]  # whether what is there may be an image
 EXPECTED = "a YAML (A.yml, A.yml+B.yml), a built folder, one that harness boot -o has left, or a shipped image's name"
 
 
@@ -55,14 +56,15 @@ def _length_of_first(words: Sequence[str], folder: Path) -> int:
     return next(misspelt, 1)
 
 
-def files_of(name: str | Sequence[str], folder: Path = Path()) -> tuple[Path, ...]:
+def files_of(name: str | Sequence[str], folder: Path = Path(), fits: Fits = is_there) -> tuple[Path, ...]:
     """Return the YAML files, or the one built folder, that `name` names, seen from `folder`; UserError for none.
 
-    Several words are files that are merged, each of the same grammar.
+    Several words are files that are merged, each of the same grammar. What is offered in the place of a wrong name
+    `fits`.
     """
     words = [name] if isinstance(name, str) else name or [""]
     try:
-        found = tuple(_located(part, folder) for word in words for part in parts_of(word, folder))
+        found = tuple(_located(part, folder, fits) for word in words for part in parts_of(word, folder))
     except OSError as error:  # a name that is too long, a folder that this user may not look into
         text = PARTS.join(words)[:LONGEST_LINE]
         raise UserError(f"there is no image {text!r}: {error.strerror}", hint=EXPECTED) from None
@@ -71,7 +73,7 @@ def files_of(name: str | Sequence[str], folder: Path = Path()) -> tuple[Path, ..
     return found
 
 
-def _located(word: str, folder: Path) -> Path:
+def _located(word: str, folder: Path, fits: Fits) -> Path:
     path = folder / word
     if not word:
         raise UserError("the name of an image is empty", hint=EXPECTED)
@@ -85,11 +87,11 @@ def _located(word: str, folder: Path) -> Path:
         return shipped()[word]
     if word in machines():
         raise UserError(f"there is no image {word!r}: it is a machine", hint=f"give it with -m, after {EXPECTED}")
-    near = _near(word, folder)
+    near = _near(word, folder, fits)
     raise UserError(f"there is no image {word!r}", hint=f"did you mean {near}?" if near else EXPECTED)
 
 
-def _near(word: str, folder: Path) -> str:
+def _near(word: str, folder: Path, fits: Fits) -> str:
     place, _, name = word.rpartition("/")
     try:
         there = [path for path in (folder / place).iterdir() if path.suffix in YAML or _is_image(path)]
@@ -98,8 +100,11 @@ def _near(word: str, folder: Path) -> str:
     files = {path.name: f"{place}/{path.name}" if place else path.name for path in there}
     names = {path.stem: files[path.name] for path in there if path.suffix in YAML}
     known = {**({} if place else {one: one for one in shipped()}), **files, **names}
-    near = nearest(name, known)
-    return known[near] if near else ""
+    while near := nearest(name, known):
+        path = known.pop(near)
+        if path in shipped() or fits(folder / path):
+            return path
+    return ""
 
 
 def _is_image(folder: Path) -> bool:

@@ -47,7 +47,7 @@ def named(error: BaseException) -> HarnessError | None:
         return None
     if not error.filename:
         gone = error.errno == errno.ENOENT and _is_adrift()
-        return UserError("the current folder has been removed", hint="go to another one") if gone else None
+        return UserError("the current folder has been removed", hint="cd to one that exists") if gone else None
     if error.errno in NAMES:
         return UserError(of_error(error), hint=NAMES[error.errno])
     hint = f"user {os.getuid()} may not: name another path, or have it allowed"

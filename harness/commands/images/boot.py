@@ -69,7 +69,7 @@ def _check(request: BootRequest) -> None:
     if request.disks is not None and (request.runs > 1 or request.exact or request.explain):
         raise UserError("--disks is for single boots in wall time: others begin with empty disks each")
     if request.within is not None and request.runs < fewest():
-        raise UserError(f"--within needs --runs {fewest()} at least: of fewer boots nothing is known of a median")
+        raise UserError(f"--within needs --runs {fewest()} at least: fewer boots do not say where the median lies")
 
 
 def _check_end(image: Bootable, request: BootRequest) -> None:

@@ -22,7 +22,7 @@ def act(action: str, place: str, certificates: Path | None, *, workers: int | No
             print(path)
         return 0
     if find_spec("distributed") is None:
-        raise HostError("this environment has no distributed, which clusters need", hint=connection.EXTRA)
+        raise HostError("clusters need the Python package `distributed`, which is not installed", hint=connection.EXTRA)
     if said := wrong_address(place):
         raise UserError(said[0], hint=said[1])
     words = _scheduler(place) if action == "scheduler" else _worker(place, workers, boards)

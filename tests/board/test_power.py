@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from harness import tools
-from harness.board.power import Switch, powered
+from harness.board.power import WAYS, Switch, powered, way_called
 from harness.board.power.snmp import config
 from harness.errors import HostError, ImageError, MachineError, UserError
 from harness.spec.models.power import BoardPower, PowerSnmp
@@ -229,3 +229,9 @@ def test_a_status_that_says_neither_is_refused_in_its_words(tmp_path: Path) -> N
         command = {"on": ("true",), "off": ("true",), "status": ("echo", says)}
         with pytest.raises(MachineError, match=f"says neither on nor off: '{says}'"):
             switch(tmp_path, command=command).status()
+
+
+def test_every_kind_of_switch_in_the_model_is_one_of_them_and_has_its_module() -> None:
+    models = {name for name, field in BoardPower.model_fields.items() if "Power" in str(field.annotation)}
+    assert models | {"manual", "labgrid"} == set(BoardPower.one_of)
+    assert all(way_called(name).put for name in WAYS)

@@ -188,6 +188,9 @@ def test_an_image_with_images_of_others_is_expected_with_or_without_the_library(
     assert len(digests) == 2
     for digest in digests:
         assert one_of(made(image={"spec": digest}), "the image", image=str(yaml), rebuild=True)[1] == "checked"
+    with pytest.raises(EvidenceError) as info:
+        said(made(), image=str(yaml))
+    assert f"YAML expected: {load_image([yaml], library=False).digest}" in str(info.value.details)
 
 
 @pytest.mark.parametrize(("theirs", "fine"), [(b"mine", True), (b"another", False), (None, False)])

@@ -24,9 +24,14 @@ SAMPLE = [(PC, "raw", "nvme"), (PC_UEFI, "iso", "usb"), (ARM64, "raw", "virtio")
 LONG = [
     (PC, "raw", "virtio"),
     (PC, "iso", "virtio"),
+    *((PC, "raw", medium) for medium in ("sata", "scsi", "usb")),
+    *((PC, name, "virtio") for name in ("qcow2", "vmdk", "vhd")),
     *((PC_UEFI, name, "virtio") for name in ("raw", "uki")),
+    *((PC_UEFI, "raw", medium) for medium in ("nvme", "sata", "scsi", "usb")),
+    *((ARM64, "raw", medium) for medium in ("nvme", "scsi", "usb")),
     *((ARM64, name, "virtio") for name in ("iso", "uki")),
     *((S390X, name, "virtio") for name in ("raw", "qcow2", "vmdk", "vhd")),
+    (S390X, "raw", "scsi"),
 ]
 
 

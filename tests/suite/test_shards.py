@@ -158,14 +158,17 @@ def test_a_ci_service_says_which_shard_it_is(env: dict[str, str], number: int, o
 
 
 @pytest.mark.parametrize(
-    "env",
+    ("env", "who"),
     [
-        {}, {"CI_NODE_TOTAL": "2"}, {"CIRCLE_NODE_INDEX": "4", "CIRCLE_NODE_TOTAL": "4"},
-        {"CIRCLE_NODE_INDEX": "", "CIRCLE_NODE_TOTAL": "4"}, {"SEMAPHORE_JOB_INDEX": "0", "SEMAPHORE_JOB_COUNT": "2"},
+        ({}, "no CI service says"),
+        ({"CI_NODE_TOTAL": "2"}, "no CI service says"),
+        ({"CIRCLE_NODE_INDEX": "4", "CIRCLE_NODE_TOTAL": "4"}, "CircleCI does not say"),
+        ({"CIRCLE_NODE_INDEX": "", "CIRCLE_NODE_TOTAL": "4"}, "CircleCI does not say"),
+        ({"SEMAPHORE_JOB_INDEX": "0", "SEMAPHORE_JOB_COUNT": "2"}, "Semaphore does not say"),
     ],
-)  # fmt: skip
-def test_a_ci_service_that_does_not_say_it_is_refused(env: dict[str, str]) -> None:
-    with pytest.raises(UserError, match="which shard this is"):
+)
+def test_a_ci_service_that_does_not_say_it_is_refused(env: dict[str, str], who: str) -> None:
+    with pytest.raises(UserError, match=f"{who} which shard this is"):
         shard.parse("auto", env)
 
 

@@ -31,6 +31,8 @@ with boot(Image(Path(sys.argv[1])), load_machine(paths.MACHINES / "qemu-arm64.ym
     print(system.driver.process.pid, flush=True)
     system.wait_for("never")
 """
+# a PID namespace that keeps the /proc of the one around it
+UNSHARED = ["unshare", "--user", "--map-root-user", "--pid", "--fork"]
 HANG = "\nwhile :; do $b sleep 1; done\n"
 
 
@@ -124,6 +126,7 @@ def test_what_is_compared_runs_on_one_processor(tmp_path: Path) -> None:
         free.kill()
 
 
+@pytest.mark.proc
 def test_what_it_waits_for_a_processor_is_told(tmp_path: Path) -> None:
     spin = ["sh", "-c", "while :; do :; done"]
     with on_processor(max(os.sched_getaffinity(0))):
@@ -137,3 +140,15 @@ def test_what_it_waits_for_a_processor_is_told(tmp_path: Path) -> None:
         for process in (*two, sleeping):
             process.kill()
     assert two[0].waited() is None
+
+
+def test_another_namespaces_processes_tell_nothing(tmp_path: Path) -> None:
+    script = (
+        "import os, sys; from pathlib import Path; from harness.child import QemuProcess\n"
+        "made = QemuProcess(['sleep', '60'], Path(sys.argv[1])); print(made.waited()); made.kill()"
+    )
+    inside = [*UNSHARED, sys.executable, "-c", script, str(tmp_path / "log")]
+    if subprocess.run([*UNSHARED, "true"], check=False, capture_output=True).returncode:
+        pytest.skip("this host lets nobody have a PID namespace")
+    done = subprocess.run(inside, check=False, capture_output=True, text=True, timeout=60)
+    assert done.stdout == "None\n", done.stderr

@@ -116,8 +116,8 @@ class QemuProcess:
 
     def _schedules(self) -> Iterator[str]:
         """Yield of each of its threads the ns that it ran and that it waited for that (proc_pid_schedstat)."""
-        if str(Path("/proc/self").readlink()) != str(os.getpid()):
-            return  # that of another PID namespace, where the number is another process's
+        if not proc.is_own():
+            return  # the number is another process's
         for path in Path(f"/proc/{self.pid}/task").glob("*/schedstat"):
             with suppress(OSError):  # it has ended
                 yield path.read_text()

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 import tiers
 
+from harness.proc import is_own
+
 # hundreds of Pythons are started here: where the environment forbids bytecode beside the sources, it goes into .cache
 if sys.dont_write_bytecode:
     sys.dont_write_bytecode = False
@@ -36,12 +38,11 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out what is not quick, skip what is long unless asked for, and what needs a /proc that is not there."""
-    whose = str(Path("/proc/self").readlink())
     for item in items:
         tiers.mark_by_fixtures(item)
         if item.get_closest_marker("long") and not config.getoption("--long"):
             item.add_marker(pytest.mark.skip(reason="takes minutes: --long runs it"))
-        if item.get_closest_marker("proc") and whose != str(os.getpid()):
+        if item.get_closest_marker("proc") and not is_own():
             item.add_marker(pytest.mark.skip(reason="/proc is that of another PID namespace: nothing is found by it"))
     if config.getoption("--quick"):
         config.hook.pytest_deselected(items=[item for item in items if not tiers.is_quick(item)])
@@ -52,7 +53,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def _no_history_of_the_user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Let what the tests run write its history elsewhere."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("HARNESS_HISTORY", str(tmp_path_factory.mktemp("history") / "history.db"))
+        folder = tmp_path_factory.mktemp("history")
+        patch.setenv("HARNESS_HISTORY", str(folder / "history.db"))
+        patch.setenv("XDG_DATA_HOME", str(folder))  # where runs wait for a history that is away
         yield
 
 

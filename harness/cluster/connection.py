@@ -8,6 +8,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness import proc
 from harness.cluster import certificates
 from harness.cluster.certificates import AUTHORITY, CERTIFICATE, KEY
 from harness.errors import HarnessError, HostError, UserError
@@ -33,6 +34,7 @@ def connected(cluster: Cluster) -> Iterator[Client]:
         from distributed import Client
     except ImportError as error:
         raise HostError(f"this environment has no {error.name}, which clusters need", hint=EXTRA) from None
+    see_proc()
     logging.getLogger("distributed").setLevel(logging.CRITICAL)  # a host that is lost is told of in our own words
     safe = security(cluster)
     with ExitStack() as stack:
@@ -47,6 +49,13 @@ def connected(cluster: Cluster) -> Iterator[Client]:
         except Exception as error:
             raise HostError(f"the cluster {cluster.name} cannot be had: {_innermost(error)}", hint=HINT) from error
         yield client
+
+
+def see_proc() -> None:
+    """See that Dask finds its own processes; HostError where it could not."""
+    if not proc.is_own():
+        what = "Dask distributed cannot run here: /proc is that of another PID namespace"
+        raise HostError(what, hint="mount this one's own, as `unshare --pid --fork --mount-proc` does")
 
 
 def security(cluster: Cluster) -> Security | None:

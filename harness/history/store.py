@@ -283,7 +283,9 @@ class History:
 
     def inputs(self, digests: Iterable[str]) -> dict[str, dict[str, str]]:
         """Return what boots were made of, by the digests that points have; nothing of those that did not record it."""
-        query = select(InputSet.digest, InputSet.facts).where(InputSet.digest.in_({*digests} - {""}))
+        if not (asked := {*digests} - {""}):
+            return {}
+        query = select(InputSet.digest, InputSet.facts).where(InputSet.digest.in_(asked))
         with self.reading() as connection:
             return {row[0]: keys.parsed(row[1]) for row in connection.execute(query)}
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gzip
+import subprocess
 import tarfile
 from pathlib import Path
 
@@ -133,8 +134,7 @@ def test_the_first_stages_modules(kernels, arch) -> None:
 
 def test_the_roots_modules_are_whole(kernels, arch, tmp_path) -> None:
     kernel = kernels[arch.name]
-    with tarfile.open(kernel.modules) as archive:
-        archive.extractall(tmp_path, filter="tar")
+    subprocess.run(["tar", "-xf", str(kernel.modules), "-C", str(tmp_path)], check=True)
     top = tmp_path / "usr/lib/modules" / kernel.version
     carried = {module_name(path.name) for path in top.rglob("*.ko")}
     assert {"virtio_net", "net_failover", "failover", "overlay", "dm_verity", "dm_mod", "dm_bufio"} <= carried

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import shutil
+import subprocess
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -382,8 +383,8 @@ def test_sshd_has_all_its_libraries_on_every_architecture(real, tmp_path, name: 
     )
     layer = make_layer(spec, arch, real, real.store)
     out = tmp_path / "out"
-    with tarfile.open(layer.tar) as archive:
-        archive.extractall(out, filter="tar")
+    out.mkdir()
+    subprocess.run(["tar", "-xf", str(layer.tar), "-C", str(out)], check=True)
     readelf = shutil.which("readelf")
     assert readelf is not None
     from harness.proc import run

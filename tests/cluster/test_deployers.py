@@ -20,7 +20,7 @@ from lab_servers import free_port, sshd
 from harness import tools
 from harness.cluster import certificates
 
-pytestmark = [pytest.mark.slow, pytest.mark.servers]
+pytestmark = [pytest.mark.slow, pytest.mark.servers, pytest.mark.proc]
 HARNESS = [sys.executable, "-c", "from harness.cli import main; main()"]
 SETTINGS = {"cells": [["a", ""], ["b", "no QEMU on the host that begins the run"]]}
 SLURM = """

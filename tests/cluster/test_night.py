@@ -15,7 +15,7 @@ from cluster_hosts import HARNESS, Hosts, until
 from harness.cluster import certificates
 from harness.run.results import effective
 
-pytestmark = [pytest.mark.slow, pytest.mark.servers, pytest.mark.xdist_group("cluster")]
+pytestmark = [pytest.mark.slow, pytest.mark.servers, pytest.mark.proc, pytest.mark.xdist_group("cluster")]
 
 
 def settings(cells: int = 8) -> dict[str, Any]:

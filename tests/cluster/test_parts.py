@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import tarfile
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 
 from harness import paths
-from harness.cluster import announce, certificates, matching, parcels
+from harness.cluster import announce, certificates, connection, matching, parcels
 from harness.cluster.matching import Host, Waiting
 from harness.errors import HostError, UserError
 from harness.run import results
@@ -213,12 +214,25 @@ def test_cases_go_with_what_pytest_reads_beside_them(tmp_path: Path) -> None:
 
 
 def test_nothing_is_unpacked_outside_of_its_folder(tmp_path: Path) -> None:
-    packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w") as tar:
-        tar.addfile(tarfile.TarInfo("../evil"), io.BytesIO())
-    with pytest.raises(HostError, match="cannot unpack"):
-        parcels.unpack(packed.getvalue(), tmp_path / "in")
-    assert not (tmp_path / "evil").exists()
+    for name, type_ in (
+        (str(tmp_path / "evil"), tarfile.REGTYPE),
+        ("../evil", tarfile.REGTYPE),
+        ("evil", tarfile.SYMTYPE),
+    ):
+        packed, member = io.BytesIO(), tarfile.TarInfo(name)
+        member.type, member.linkname = type_, "/etc"
+        with tarfile.open(fileobj=packed, mode="w") as tar:
+            tar.addfile(member, io.BytesIO())
+        with pytest.raises(HostError, match="cannot unpack"):
+            parcels.unpack(packed.getvalue(), tmp_path / "in")
+        assert not (tmp_path / "evil").exists()
+        assert not list((tmp_path / "in").iterdir())
+
+
+def test_a_cluster_needs_a_proc_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "getpid", lambda: 1)
+    with pytest.raises(HostError, match="/proc is that of another PID namespace"):
+        connection.see_proc()
 
 
 @pytest.mark.parametrize(

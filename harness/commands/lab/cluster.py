@@ -23,6 +23,7 @@ def act(action: str, place: str, certificates: Path | None, *, workers: int | No
         return 0
     if find_spec("distributed") is None:
         raise HostError("clusters need the Python package `distributed`, which is not installed", hint=connection.EXTRA)
+    connection.see_proc()
     if said := wrong_address(place):
         raise UserError(said[0], hint=said[1])
     words = _scheduler(place) if action == "scheduler" else _worker(place, workers, boards)

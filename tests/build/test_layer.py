@@ -293,7 +293,7 @@ def test_users_files_links_and_joined_files(build, tmp_path) -> None:
 @pytest.mark.parametrize(
     ("keys", "words"),
     [
-        ({"files": (File(path="../x", contents=""),)}, "no path inside the root"),
+        ({"files": (File(path="../x", contents=""),)}, "is not a path inside the root"),
         ({"concatenate": (Concatenate(path="x", glob="none/*"),)}, "`concatenate` matches no file"),
     ],
 )

@@ -63,6 +63,7 @@ def compare(tmp_path: Path, offline: Offline, cache: Path, arches: str) -> None:
     for image, folder in zip(ours, theirs, strict=True):
         assert digests(image.folder) == digests(Path(folder))
         assert {name for name in digests(image.folder) if "/" not in name} == {
+            "SHA256SUMS",
             "initrd",
             "kernel",
             "manifest.json",

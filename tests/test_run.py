@@ -146,7 +146,7 @@ def test_two_at_once_set_up_once(whole: Checkout) -> None:
     both = [whole.start("matrix", name) for name in ("one", "two")]
     outputs = [process.communicate(timeout=120) for process in both]
     assert [out for out, _ in outputs] == ["toy says matrix one\n", "toy says matrix two\n"]
-    assert "".join(err for _, err in outputs).count("making the virtual environment") == 1
+    assert "".join(err for _, err in outputs).count("making the virtual environment .venv\n") == 1
 
 
 def test_changed_requirements_are_installed(whole: Checkout) -> None:

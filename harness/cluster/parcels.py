@@ -15,6 +15,7 @@ from harness.image import ForeignImage
 from harness.run.cells import Cell
 from harness.spec.models.base import SHIPPED
 from harness.store import SUMS, Store, digest_of, file_digest
+from harness.text import of_error
 
 PIECE = 32 << 20  # bytes that travel at once
 LARGEST_CASES = 64 << 20  # bytes of all case files
@@ -132,7 +133,9 @@ def unpack(packed: bytes, folder: Path) -> None:
         with tarfile.open(fileobj=io.BytesIO(packed)) as tar:
             for member in tar:
                 _place(tar, member, folder)
-    except (OSError, tarfile.TarError) as error:
+    except OSError as error:
+        raise HostError(f"cannot unpack what another host sent: {of_error(error)}") from None
+    except tarfile.TarError as error:
         raise HostError(f"cannot unpack what another host sent into {folder}: {error}") from None
 
 

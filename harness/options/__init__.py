@@ -74,7 +74,7 @@ ARGUMENTS = (
            completes="files", help="YAML of any kind, or folders of them."),
     Option(name="kind", argument=True, required=True, commands=("schema",), metavar="KIND",
            completes="kinds",
-           help="image, component, machine, plan, os, profile, waivers, policy or results."),
+           help="image, component, machine, plan, os, profile, waivers, policy, cluster or results."),
     Option(name="action", argument=True, required=True, commands=("cache",), metavar="export|import|verify",
            words=("export", "import", "verify")),
     Option(name="folder", argument=True, kind="path", commands=("init",), default=Path(), metavar="[FOLDER]",

@@ -34,6 +34,17 @@ def file_digest(path: Path, algorithm: str = "sha256") -> str:
         return hashlib.file_digest(stream, algorithm).hexdigest()
 
 
+def file_digests(path: Path, *algorithms: str) -> list[str]:
+    """Return a file's digests (hex) by several algorithms of hashlib's; it is read once."""
+    found = [hashlib.new(one) for one in algorithms]
+    with path.open("rb") as stream:
+        while piece := stream.read(PIECE):
+            for one in found:
+                one.update(piece)
+    return [one.hexdigest() for one in found]
+
+
+PIECE = 1 << 20  # bytes that are read at once
 SUMS = "SHA256SUMS"  # an entry's digests, as `sha256sum -c` takes them
 CHECKED = "checked"  # what the files of an entry looked like to stat when they were found sound
 # kinds whose key is the digest of their one file, SHA-256 or SHA-512 by its length

@@ -1,7 +1,7 @@
 """Folders of very many entries, on their way through a program that looks at every entry for each new one.
 
-tar2sqfs searches a folder's list for each name that it adds: 200,000 files in one folder take it half an hour. So it
-is given the entries of such a folder in folders of `PART` of them, and `squashlinks.amend` makes one of these again.
+tar2sqfs searches a folder's whole list for each name that it adds: 60,000 files in one folder took it 147 s. So it is
+given the entries of such a folder in folders of `PART` of them, and `squashlinks.amend` makes one of these again.
 """
 
 from __future__ import annotations

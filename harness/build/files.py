@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -57,7 +56,7 @@ def own_files(spec: ImageSpec, tree: Tree) -> list[list[Any]]:
         # what is written to /var lies elsewhere until it boots
         node = tree.nodes.get(path) or tree.nodes.get(f"usr/lib/harness/{path}")
         if node is not None and node.content is not None:
-            found[path] = [path, node.content.size, node.digest, hashlib.sha512(node.content.read()).hexdigest()]
+            found[path] = [path, node.content.size, node.digest, node.content.digest("sha512")]
     return [found[path] for path in sorted(found)]
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from harness.build.outputs import OutputFiles
 from harness.build.rootfs import RootTree
 from harness.image import SCHEMA
-from harness.store import file_digest
+from harness.store import file_digest, file_digests
 from harness.text import one_line
 
 
@@ -60,8 +60,8 @@ def make(
 
 
 def _file(path: Path, *, shipped: bool) -> dict[str, Any]:
-    return {"name": path.name, "size": path.stat().st_size, "sha256": file_digest(path),
-            "sha512": file_digest(path, "sha512"), "shipped": shipped}  # fmt: skip
+    sha256, sha512 = file_digests(path, "sha256", "sha512")
+    return {"name": path.name, "size": path.stat().st_size, "sha256": sha256, "sha512": sha512, "shipped": shipped}
 
 
 def _components(root: RootTree, brought: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]:

@@ -19,16 +19,13 @@ from harness.run.cells import qemu_problem
 from harness.store import digest_of, file_digest
 from harness.system import host, limits
 
-MODULE = "harness.cluster.announce"
-SMALLEST = 256  # MiB of the smallest guest
-
 
 def resources(boards: Iterable[str] = (), places: int | None = None, share: int = 1) -> dict[str, float]:
     """Return what a worker of this host announces, of which there are `share`.
 
     `places` is how many cells it takes at once, by the host's cores and memory if None.
     """
-    count = places or limits.guests(SMALLEST)
+    count = places or limits.guests(limits.SMALLEST)
     able = [arch for arch in ARCHES.values() if not qemu_problem(arch)]
     found: dict[str, float] = {matching.PLACE: count, matching.MEMORY: (host.spare_memory() - limits.RESERVE) // share}
     found |= {matching.of_arch(arch.name): count for arch in able}

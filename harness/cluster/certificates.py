@@ -59,6 +59,19 @@ def make(folder: Path) -> list[Path]:
     return places
 
 
+def needed(address: str, folder: Path | None) -> dict[str, str]:
+    """Return the certificates that a scheduler at `address` asks for: none on this host's loopback, in the clear.
+
+    UserError where no folder of them is named, or one is missing.
+    """
+    if not address.startswith("tls://"):
+        return {}
+    if folder is None:
+        hint = "--certificates FOLDER, which harness cluster certificates has written"
+        raise UserError(f"{address} wants certificates", hint=hint)
+    return found(folder)
+
+
 def found(folder: Path) -> dict[str, str]:
     """Return the paths of a folder's certificates by their names; UserError where one is missing."""
     if missing := [name for name in (AUTHORITY, CERTIFICATE, KEY) if not (folder / name).is_file()]:

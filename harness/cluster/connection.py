@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from harness import proc
 from harness.cluster import certificates
 from harness.cluster.certificates import AUTHORITY, CERTIFICATE, KEY
-from harness.errors import HarnessError, HostError, UserError
+from harness.errors import HarnessError, HostError
 from harness.spec.models.cluster import Cluster
 
 if TYPE_CHECKING:
@@ -30,11 +30,9 @@ Deployer = Callable[[Cluster, "Security"], Any]
 @contextmanager
 def connected(cluster: Cluster) -> Iterator[Client]:
     """Bring up a cluster, connect with it, and end what was brought up; HostError for what cannot be had."""
-    try:
-        from distributed import Client
-    except ImportError as error:
-        raise HostError(f"this environment has no {error.name}, which clusters need", hint=EXTRA) from None
-    see_proc()
+    see_host()
+    from distributed import Client
+
     logging.getLogger("distributed").setLevel(logging.CRITICAL)  # a host that is lost is told of in our own words
     safe = security(cluster)
     with ExitStack() as stack:
@@ -51,8 +49,9 @@ def connected(cluster: Cluster) -> Iterator[Client]:
         yield client
 
 
-def see_proc() -> None:
-    """See that Dask finds its own processes; HostError where it could not."""
+def see_host() -> None:
+    """See that Dask is here, and finds its own processes; HostError where it is not, or could not."""
+    _need("distributed")
     if not proc.is_own():
         what = "Dask distributed cannot run here: /proc is that of another PID namespace"
         raise HostError(what, hint="mount this one's own, as `unshare --pid --fork --mount-proc` does")
@@ -70,9 +69,7 @@ def security(cluster: Cluster) -> Security | None:
     address = cluster.cluster.address
     if address is None:
         return Security.temporary()
-    if address.startswith("tls://"):
-        hint = "--certificates FOLDER, which harness cluster certificates has written"
-        raise UserError(f"{address} wants certificates", hint=hint)
+    certificates.needed(address, None)
     return None
 
 

@@ -82,6 +82,7 @@ class Night:
         self._hosts: list[Host] = []
         self._refused: dict[str, str] = {}  # hosts that cannot run this run's cells, by address
         self._notes: set[str] = set()
+        self._interrupted = False
         self._able = {one: time.monotonic() for one in self.cells}  # when a host was there last that can run it
 
     def go(self) -> None:
@@ -126,7 +127,7 @@ class Night:
         """See which hosts there are: a cell whose host is lost is told of, and one that none can run is not run."""
         if self.client.status != "running":
             raise HostError("the cluster's scheduler is lost", hint="start it anew; --resume goes on with this run")
-        found = self.client.scheduler_info()["workers"]
+        found = self.client.scheduler_info(n_workers=-1)["workers"]  # all: Dask of before 2026.2 tells of 5
         self._hosts = [Host(address, row["nthreads"], row["resources"]) for address, row in found.items()
                        if address not in self._refused]  # fmt: skip
         now = time.monotonic()
@@ -279,8 +280,6 @@ class Night:
         if state.future is not None:
             state.future.cancel()
         self.stock.keep_only(digest for one in self.cells.values() for digest in one.job.wanted)
-
-    _interrupted = False
 
     def _interrupt(self) -> None:
         """End what is under way, and take in what it has left, as long as that comes in time."""

@@ -34,9 +34,9 @@ def image_files(cell: Cell) -> dict[str, Path]:
             if path.is_file() and path.name != SUMS}  # fmt: skip
 
 
-def sums(files: Mapping[str, Path]) -> Sums:
+def sums(named: Mapping[str, Path]) -> Sums:
     """Return the digests of files by their names."""
-    return {name: file_digest(path) for name, path in files.items()}
+    return {name: file_digest(path) for name, path in named.items()}
 
 
 def pieces(path: Path) -> Iterator[bytes]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from harness import files, paths
+from harness.errors import UserError
 from harness.history import outcomes
 from harness.history.place import find
 from harness.history.store import History
@@ -27,15 +28,19 @@ def keep(where: str | None, found: Results) -> Path:
     return files.write(place / f"{found.run}.json", results.dumped(found))
 
 
-def take_in(opened: History, where: str | None) -> int:
-    """Add the runs that wait for a history which answers, the oldest first; return how many those were.
+def take_in(opened: History, where: str | None) -> list[str]:
+    """Add the runs that wait for a history which answers, the oldest first.
 
-    Each goes once it is in the history. One that cannot be read stays.
+    Each goes once it is in the history. One that cannot be read stays, and is returned in words: it keeps no other out.
     """
-    waiting = sorted(folder(where).glob("*.json"), key=lambda path: str(files.read_json(path)["when"]))
-    for path in waiting:
-        found = results.read(path)
+    waiting, unread = [], []
+    for path in sorted(folder(where).glob("*.json")):
+        try:
+            waiting.append((results.read(path), path))
+        except UserError as error:
+            unread.append(f"a run that waits for the history stays out of it: {error.message}")
+    for found, path in sorted(waiting, key=lambda one: one[0].when):
         opened.add(found)
         outcomes.add(opened, opened.as_known(found))
         path.unlink()
-    return len(waiting)
+    return unread

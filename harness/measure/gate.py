@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 from harness.measure.blame import inputs_apart
@@ -137,7 +138,7 @@ class GateCell:
     new: CellFigures
     floors: Floors
 
-    @property
+    @cached_property
     def verdict(self) -> GateVerdict:
         """The judgement of single boots, by the floor."""
         return _verdict(self.old, self.new, self.floors)

@@ -150,7 +150,7 @@ class Controller:
         if self.missing:
             self.run.events.tell("note", text=self.missing)
         cells = resume.settle(self.run, cells, self.finished)
-        memory = max((cell.spec.host_memory for cell in cells if not cell.problem), default=256)
+        memory = max((cell.spec.host_memory for cell in cells if not cell.problem), default=limits.SMALLEST)
         self.run = replace(self.run, cells=tuple(cells), slots=limits.guests(memory))
         if cluster is not None or config.pluginmanager.has_plugin("harness-distribution"):
             config.stash[RUN] = self.run

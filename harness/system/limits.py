@@ -6,6 +6,7 @@ from harness.system import host
 
 OVERHEAD = 256  # MiB of QEMU itself: translated code, device models
 RESERVE = 512  # MiB left to the host
+SMALLEST = 256  # MiB of the smallest guest, where it is not known yet which there will be
 SPARE = 1  # guest more than cores: a case that waits for its guest (restarts, time limits) leaves a core idle
 
 

@@ -49,6 +49,15 @@ class Slice:
             stream.seek(self.offset)
             yield stream
 
+    def digest(self, algorithm: str) -> str:
+        """Return the content's digest (hex) by an algorithm of hashlib's, without having all of it in memory."""
+        found, left = hashlib.new(algorithm), self.size
+        with self.opened() as stream:
+            while left and (piece := stream.read(min(left, CHUNK))):
+                found.update(piece)
+                left -= len(piece)
+        return found.hexdigest()
+
     def small(self, what: str) -> bytes:
         """Return the content of a file that a person might have written; UserError when it is larger, `what` it is."""
         if self.size > SMALL:

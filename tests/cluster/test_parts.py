@@ -232,7 +232,7 @@ def test_nothing_is_unpacked_outside_of_its_folder(tmp_path: Path) -> None:
 def test_a_cluster_needs_a_proc_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "getpid", lambda: 1)
     with pytest.raises(HostError, match="/proc is that of another PID namespace"):
-        connection.see_proc()
+        connection.see_host()
 
 
 @pytest.mark.parametrize(

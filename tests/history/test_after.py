@@ -214,10 +214,13 @@ def test_a_run_waits_for_a_server_that_is_away_and_the_next_takes_it_in(
     (folder,) = (tmp_path / "data/harness").glob("waiting-runs/*")
     assert len(list(folder.iterdir())) == 2
     with History.open(str(tmp_path / "history.db")) as answers:
-        assert spool.take_in(answers, "postgresql://nobody@127.0.0.1:1/other") == 0
-        assert spool.take_in(answers, AWAY) == 2
+        assert spool.take_in(answers, "postgresql://nobody@127.0.0.1:1/other") == []
+        assert not list(answers.runs())
+        (folder / "cut.json").write_text('{"when": ')
+        (said,) = spool.take_in(answers, AWAY)
+        assert "stays out of it" in said and "cut.json" in said
         assert [one.run for one in answers.runs()] == [results(1).run, results(2).run]
-    assert not list(folder.iterdir())
+    assert [path.name for path in folder.iterdir()] == ["cut.json"]
 
 
 def test_a_history_in_a_file_is_not_tried_and_no_run_waits_for_it(tmp_path: Path) -> None:

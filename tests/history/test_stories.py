@@ -179,7 +179,8 @@ def test_what_the_gate_says_stands_in_the_history_too(show: Show) -> None:
     text = show([night(2, 315_827), night(3, 315_827)])
     assert (
         "img.yml on qemu-arm64\n"
-        "  worse than the baseline: exact total +2.005 ms (floor 1.500 ms); exact ready +2.005 ms (floor 1.500 ms)\n"
+        "  worse than the baseline, by single boots: exact total +2.005 ms (floor 1.500 ms); "
+        "exact ready +2.005 ms (floor 1.500 ms)\n"
     ) in text
 
 
@@ -240,7 +241,7 @@ def test_an_image_goes_on_under_its_new_name(show: Show) -> None:
     assert show([], "history", "rename", "img.yml", "new/img.yml") == "img.yml is new/img.yml from now on: 2 boots\n"
     text = show([])
     assert changes(text)[:2] == ["2026-11-02 00000002 → 2026-11-03 00000003", f"new/{MOVED}"]
-    assert "  worse than the baseline: exact total +20.000 ms" in text
+    assert "  worse than the baseline, by single boots: exact total +20.000 ms" in text
     assert "\nimg.yml on" not in text
 
 

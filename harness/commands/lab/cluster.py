@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from harness.cluster import certificates as certificates_
 from harness.cluster import connection
-from harness.errors import HostError, UserError
+from harness.errors import UserError
 from harness.spec.rules.cluster import wrong_address
 
 
@@ -21,9 +20,7 @@ def act(action: str, place: str, certificates: Path | None, *, workers: int | No
         for path in certificates_.make(Path(place)):
             print(path)
         return 0
-    if find_spec("distributed") is None:
-        raise HostError("clusters need the Python package `distributed`, which is not installed", hint=connection.EXTRA)
-    connection.see_proc()
+    connection.see_host()
     if said := wrong_address(place):
         raise UserError(said[0], hint=said[1])
     words = _scheduler(place) if action == "scheduler" else _worker(place, workers, boards)
@@ -33,14 +30,10 @@ def act(action: str, place: str, certificates: Path | None, *, workers: int | No
 
 
 def _certificates(address: str, folder: Path | None) -> list[str]:
-    if not address.startswith("tls://"):
-        return []
-    if folder is None:
-        hint = "--certificates FOLDER, which harness cluster certificates has written"
-        raise UserError(f"{address} wants certificates", hint=hint)
-    found = certificates_.found(folder)
-    return ["--tls-ca-file", found[certificates_.AUTHORITY], "--tls-cert", found[certificates_.CERTIFICATE],
-            "--tls-key", found[certificates_.KEY]]  # fmt: skip
+    words = {certificates_.AUTHORITY: "--tls-ca-file", certificates_.CERTIFICATE: "--tls-cert",
+             certificates_.KEY: "--tls-key"}  # fmt: skip
+    found = certificates_.needed(address, folder)
+    return [word for name, path in found.items() for word in (words[name], path)]
 
 
 def _scheduler(address: str) -> list[str]:
@@ -51,6 +44,6 @@ def _scheduler(address: str) -> list[str]:
 def _worker(address: str, workers: int | None, boards: Sequence[str]) -> list[str]:
     from harness.system import limits
 
-    places = workers or limits.guests(256)
+    places = workers or limits.guests(limits.SMALLEST)
     return ["distributed.cli.dask_worker", "--nthreads", str(places), "--memory-limit", "0", address,
             "--preload", connection.MODULE, *connection.announcing(tuple(boards), places=places)]  # fmt: skip

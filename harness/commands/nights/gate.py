@@ -16,6 +16,7 @@ from harness.patience import HISTORY_S, within
 from harness.run import results
 from harness.run.folder import RunFolder, results_file
 from harness.run.results_model import BETTER, NOT_JUDGED, NOT_PAIRED, WORSE, CellGate, PairedTimes, Results
+from harness.show.frame import progress
 
 SCHEMA = 1
 CAUSES = 5  # shown of one cell
@@ -138,7 +139,8 @@ def remember(after: After, found: Results) -> str:
 
     def add() -> None:
         with History.open(after.where) as opened:
-            spool.take_in(opened, after.where)
+            for said in spool.take_in(opened, after.where):
+                progress(said)
             opened.add(found, again=True)  # a run that went on is there as it was before
             outcomes.add(opened, opened.as_known(found))
 

@@ -41,7 +41,7 @@ def _argv(request: Request, cases: CasePaths, folder: RunFolder | None) -> list[
     from harness.system import limits
 
     wanted = request.wanted
-    workers = request.workers if request.workers is not None else limits.guests(256)
+    workers = request.workers if request.workers is not None else limits.guests(limits.SMALLEST)
     if request.cluster and folder is not None:
         workers = 0  # what runs the cases is on other hosts
     given = {

@@ -69,7 +69,10 @@ def _by_key(heads: Sequence[Series], *, every: bool) -> Iterator[tuple[Series, l
 
 
 def judgements(opened: History, page: Page, found: Sequence[Shown]) -> dict[tuple[str, str], list[str]]:
-    """Return by image and machine how the newest run stands to what was accepted last, as `--against` judges it."""
+    """Return by image and machine how the newest run stands to what was accepted last, by single boots.
+
+    So `--against` judges where it cannot boot both images in pairs; where it could, its run says what those showed.
+    """
     try:
         accepted = baselines.cells(opened, baselines.LATEST)
     except UserError:
@@ -96,6 +99,6 @@ def _judged(page: Page, one: gate.GateVerdict) -> Iterator[str]:
             f"{mode} {each.figure} {amount(mode, each.difference, signed=True)} (floor {amount(mode, each.floor)})"
             for mode, each in moved
         )
-        yield page.plain(f"  worse than the baseline: {figures}")
+        yield page.plain(f"  worse than the baseline, by single boots: {figures}")
     elif one.unjudged:
         yield page.plain(f"  not judged against the baseline: {one.unjudged.replace('→', page.arrow)}")

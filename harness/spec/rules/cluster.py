@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from harness.spec.models.cluster import ClusterHosts
 from harness.spec.text.complaints import Problem
 
 KEY = "cluster"  # which no other kind of file has
-HOSTS = ("address", "local", "ssh", "slurm")
 REMOTE = ("ssh", "slurm")
 LOOPBACK = ("tcp://127.", "tcp://localhost", "tcp://[::1]")
 
@@ -18,8 +18,9 @@ def cluster(data: Mapping[str, Any]) -> Iterator[Problem]:
     hosts = data.get(KEY)
     if not isinstance(hosts, Mapping):
         return
-    if len([name for name in HOSTS if name in hosts]) != 1:
-        yield Problem((KEY,), "has to say where the hosts come from", f"exactly one of {', '.join(HOSTS)}")
+    ways = ClusterHosts.one_of
+    if sum(name in hosts for name in ways) != 1:
+        yield Problem((KEY,), "has to say where the hosts come from", f"exactly one of {', '.join(ways)}")
     address = hosts.get("address")
     if isinstance(address, str) and (said := wrong_address(address)):
         yield Problem((KEY, "address"), *said)

@@ -81,9 +81,11 @@ class Worker(Lister):
     def __init__(self, run: RunSettings, guests: Guests, teller: bool, *, whole: bool) -> None:
         super().__init__([cell for cell in run.cells if not cell.problem and not cell.finished])
         self.run, self.guests, self.teller, self.whole = run, guests, teller, whole
+        self._collected = False
 
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
         """Leave out, skip, group and sort."""
+        self._collected = True  # pytest asks for this only once it has found all there is
         if idle := [item for item in items if collect.is_idle(item)]:
             config.hook.pytest_deselected(items=idle)
             items[:] = [item for item in items if item not in idle]
@@ -91,7 +93,13 @@ class Worker(Lister):
 
     @pytest.hookimpl(tryfirst=True)  # before xdist tells the controller, which then wants the groups
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """Tell how many cases each cell has ("": those without one), and which of them share a guest."""
+        """Tell how many cases each cell has ("": those without one), and which of them share a guest.
+
+        Pytest says that it has finished also where a signal has ended it before: which cases there are is not known
+        then, and a cell without one would be told as not selected.
+        """
+        if not self._collected:
+            return
         self._leave_groups(session.items)
         if self.teller:
             pairs = [(item.nodeid, cell) for item in session.items if (cell := collect.cell_of(item))]

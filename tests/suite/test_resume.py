@@ -193,6 +193,24 @@ watch.deadline = lambda text, now: watch.Deadline(text, now, 6.0); from harness.
     assert [row["status"] for row in found(tmp_path)["cells"]] == ["passed", "failed", "passed"]
 
 
+def test_a_deadline_while_cases_are_collected_calls_no_cell_unselected(start: Run, tmp_path: Path) -> None:
+    cases = tmp_path / "test_inner.py"
+    whole = cases.read_text()
+    cases.write_text("import pathlib, time\npathlib.Path('collecting').touch()\ntime.sleep(600)\n")
+    script = "from harness.commands.nights import watch; from pathlib import Path; \
+watch.Deadline.has_come = lambda self: Path('collecting').exists(); from harness.cli import main; main()"
+    done = subprocess.run(
+        [HARNESS[0], "-c", script, *HARNESS[3:], "plan.yml", "--results", "out", "-n", "1", "--deadline", "1m", *FAKE],
+        cwd=tmp_path, env=environment(tmp_path, {"cells": CELLS}), capture_output=True, text=True, timeout=120,
+        check=False,
+    )  # fmt: skip
+    assert done.returncode == 3, done.stdout + done.stderr
+    assert {row["reason"] for row in found(tmp_path)["cells"]} == {"the deadline, 1m, came first"}
+    cases.write_text(whole)
+    assert finish(start("--resume"))[0] == 1
+    assert [row["status"] for row in found(tmp_path)["cells"]] == ["passed", "failed", "passed"]
+
+
 def test_only_the_same_run_goes_on(start: Run, tmp_path: Path) -> None:
     code, text = finish(start("--resume"))
     assert code == 2

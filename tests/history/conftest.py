@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -31,7 +32,19 @@ def new_place(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], st
     return lambda: str(tmp_path / "in/a/folder" / f"history{next(NUMBERS)}.db")
 
 
+@pytest.fixture(scope="session")
+def empty_history(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A history's file without a run, to be copied: to make its tables costs more than most tests of what is in it."""
+    file = tmp_path_factory.mktemp("empty") / "history.db"
+    with History.open(str(file)):
+        return file
+
+
 @pytest.fixture
-def history(new_place: Callable[[], str]) -> Iterator[History]:
-    with History.open(new_place()) as opened:
+def history(new_place: Callable[[], str], empty_history: Path) -> Iterator[History]:
+    place = new_place()
+    if "://" not in place:
+        Path(place).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(empty_history, place)
+    with History.open(place) as opened:
         yield opened

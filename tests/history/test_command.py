@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -37,16 +38,23 @@ def harness(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch)
     return run
 
 
-@pytest.fixture
-def where(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+@pytest.fixture(scope="module")
+def twelve_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A history of twelve runs of two cells; one got 6 ms slower with the tenth."""
-    file = str(tmp_path / "history.db")
-    monkeypatch.setenv("HARNESS_HISTORY", file)
-    with History.open(file) as history:
+    file = tmp_path_factory.mktemp("twelve") / "history.db"
+    with History.open(str(file)) as history:
         for number in range(1, 13):
             slow = 6000 * (number >= 10)
             arm = cell(exact={"ready": 300_000 + slow, "services/web cpu": 9_000 + slow}, wall=5000.0 + (number == 12))
             history.add(results(number, arm, cell("qemu-s390x")))
+    return file
+
+
+@pytest.fixture
+def where(twelve_runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A copy of it, which the command uses."""
+    file = str(shutil.copy(twelve_runs, tmp_path / "history.db"))
+    monkeypatch.setenv("HARNESS_HISTORY", file)
     return file
 
 

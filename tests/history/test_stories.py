@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -44,10 +45,12 @@ def night(day: int, ready: int = 313_822, commit: str | None = None, **more: Any
 
 
 @pytest.fixture
-def show(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Show:
+def show(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, empty_history: Path
+) -> Show:
     """Take nights in, and return what the command says of them."""
     monkeypatch.setenv("COLUMNS", "200")
-    monkeypatch.setenv("HARNESS_HISTORY", str(tmp_path / "history.db"))
+    monkeypatch.setenv("HARNESS_HISTORY", str(shutil.copy(empty_history, tmp_path / "history.db")))
     monkeypatch.chdir(tmp_path)
 
     def told(nights: Nights, *words: str) -> str:

@@ -17,8 +17,9 @@ from typing import Any
 import yaml
 
 from harness import proc
+from harness.board import byhand, things
 from harness.board.faults import BusyError, LabError, announce
-from harness.errors import HostError
+from harness.errors import HostError, UserError
 from harness.proc import CommandError
 from harness.spec.models.board import BoardConsole, LabgridPlace
 from harness.spec.models.machine import MachineSpec
@@ -44,7 +45,7 @@ def resolved(
     A machine without ``lab`` is given as it is. HostError without labgrid's client, LabError when the place cannot be
     had or lacks what is asked of it, BusyError when somebody else has it for `wait_s` seconds (the YAML's unless
     given); `say` is told who. With `left` a process of ours died with it, and the place that this user has already is
-    that one's; else a person's.
+    that one's; else a person's. A place that `take_place` has stays acquired.
     """
     board = machine.board
     if board is None or board.lab is None:
@@ -53,8 +54,9 @@ def resolved(
     place, wait_s = board.lab.labgrid, board.limits.free if wait_s is None else wait_s
     with ExitStack() as stack:
         name = place.place or f"+{_reserve(place, stack, wait_s)}"
-        _acquire(place, name, machine.name, wait_s, say, left=left)
-        stack.callback(_client, place, name, "release")
+        if not _is_kept(machine):
+            _acquire(place, name, machine.name, wait_s, say, left=left)
+            stack.callback(_client, place, name, "release")
         changes: dict[str, Any] = {"lab": None}  # it has been asked
         if board.console.labgrid:
             changes["console"] = _console(_resources(_client(place, name, "env")), machine.name)
@@ -66,12 +68,45 @@ def resolved(
 def release_argv(machine: MachineSpec) -> tuple[str, ...]:
     """Return the program that gives a machine's place back, for who outlives this process; empty where there is none.
 
-    A reservation ends by itself.
+    A reservation ends by itself; what a person has taken is that person's to give back.
     """
-    if machine.board is None or machine.board.lab is None or not machine.board.lab.labgrid.place:
+    if machine.board is None or machine.board.lab is None or not machine.board.lab.labgrid.place or _is_kept(machine):
         return ()
     place = machine.board.lab.labgrid
     return (*_argv(place, place.place), "release")
+
+
+def take_place(machine: MachineSpec, say: Callable[[str], None] = announce) -> None:
+    """Acquire a machine's labgrid place until `give_place`; nothing to do without one.
+
+    UserError where any place with some tags will do; errors as `resolved`'s.
+    """
+    if (place := _own_place(machine)) is not None and machine.board is not None:
+        _acquire(place, place.place, machine.name, machine.board.limits.free, say, left=False)
+
+
+def give_place(machine: MachineSpec) -> None:
+    """Release a machine's labgrid place; LabError when the lab refuses to."""
+    if (place := _own_place(machine)) is not None:
+        _client(place, place.place, "release")
+
+
+def _own_place(machine: MachineSpec) -> LabgridPlace | None:
+    if machine.board is None or machine.board.lab is None:
+        return None
+    place = machine.board.lab.labgrid
+    if not place.place:
+        raise UserError(
+            f"{machine.name} is any place of the lab that has its tags",
+            hint="only a place with a name is taken by hand: give lab.labgrid.place in a file of its own",
+        )
+    return place
+
+
+def _is_kept(machine: MachineSpec) -> bool:
+    """Say whether this user has taken the machine by hand, and its place with it."""
+    holder = byhand.taken(things.names(machine))
+    return holder is not None and byhand.is_mine(holder)
 
 
 def _acquire(

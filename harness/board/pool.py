@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from harness.board import locks, things
+from harness.board import byhand, locks, things
 from harness.board.faults import BusyError, LabError, announce
 from harness.board.locks import Claim, Owner, lab
 from harness.errors import ImageError, MachineError, UserError
@@ -88,7 +88,7 @@ def reserved(
     A MachineError that leaves the block is noted as the board's fault unless it is a LabError; a good end, or an
     ImageError, as its good work. Boards named in `avoid` are taken last. BusyError when none is free within `wait_s`
     seconds (the YAML's unless given), MachineError when all are set aside.
-    What is not a board is given at once.
+    What is not a board is given at once; what a person has taken by hand is that person's.
     """
     if machine.board is None:
         yield machine
@@ -116,14 +116,15 @@ def held(
 ) -> Iterator[None]:
     """Have a board for oneself, also one that is set aside; nothing to wait for where this process has it already.
 
-    `say` is told at once who has it. BusyError when it is not free within `wait_s` seconds, the YAML's unless given.
+    One that this user has taken by hand is free here. `say` is told at once who has it. BusyError when it is not free
+    within `wait_s` seconds, the YAML's unless given.
     """
     if machine.board is None or _id(machine) in _mine:
         yield
         return
     wait_s = machine.board.limits.free if wait_s is None else wait_s
     deadline, told = time.monotonic() + wait_s, False
-    while not _take(machine):
+    while not _take(machine, by_hand=True):
         if time.monotonic() >= deadline:
             raise BusyError(f"{machine.name} is not free within {wait_s:g} s", details=_taken([machine]))
         if not told:
@@ -174,7 +175,7 @@ def _wait(
             )
         fresh = [one for one in left if one.name not in avoid] or left
         for one in [*fresh[:1], *random.sample(fresh[1:], len(fresh) - 1)]:
-            if _take(one):
+            if _take(one, by_hand=False):
                 if is_aside(one):  # meanwhile
                     _mine.pop(_id(one)).release()
                     continue
@@ -232,7 +233,12 @@ def _forget(machine: MachineSpec) -> None:
 
 
 def _taken(boards: list[MachineSpec]) -> str:
-    return "\n".join(f"{one.name}: {owner(one) or 'free just now'}" for one in boards)
+    return "\n".join(f"{one.name}: {owner(one) or taken_by_hand(one) or 'free just now'}" for one in boards)
+
+
+def taken_by_hand(machine: MachineSpec) -> byhand.TakenBoard | None:
+    """Return who has taken a board by hand; None when nobody has."""
+    return byhand.taken(things.names(machine))
 
 
 def _now() -> str:
@@ -243,9 +249,16 @@ def _faults_file(machine: MachineSpec) -> Path:
     return lab() / f"{key_of(machine)}.faults.json"
 
 
-def _take(machine: MachineSpec) -> bool:
-    """Take a board if it is free; what another thread has, or a block around this one, is not."""
-    if _id(machine) in _mine or (taken := locks.claim(things.names(machine))) is None:
+def _take(machine: MachineSpec, *, by_hand: bool) -> bool:
+    """Take a board if it is free; what another thread has, or a block around this one, is not.
+
+    Nor is what a person has taken by hand; with `by_hand` it is free to that person.
+    """
+    names = things.names(machine)
+    holder = byhand.taken(names)
+    if holder and not (by_hand and byhand.is_mine(holder)):
+        return False
+    if _id(machine) in _mine or (taken := locks.claim(names)) is None:
         return False
     _mine[_id(machine)] = taken
     return True

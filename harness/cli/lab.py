@@ -13,12 +13,23 @@ if TYPE_CHECKING:
 
 
 @command
-def machine(action: str, names: tuple[str, ...], image: tuple[str, ...], settings: Settings, json: bool) -> int:
-    """Show machines, look at a new board, bring one back.
+def machine(
+    action: str,
+    names: tuple[str, ...],
+    image: tuple[str, ...],
+    settings: Settings,
+    until: str | None,
+    why: str,
+    force: bool,
+    json: bool,
+) -> int:
+    """Show machines, look at a new board, have one for oneself.
 
-    check looks at a board step by step; free brings back one that was set aside.
+    check looks at a board step by step; free brings back one that was set aside. on, off and cycle switch a board,
+    console is its console as it stands (Ctrl-] leaves it). take keeps it from all others, and from runs of one's own,
+    until give.
 
-    list takes machines' YAML files or folders of them, check one file, free one name.
+    list takes machines' YAML files or folders of them, free a name, all others one file.
 
     Exit 0 when all is well, 4 when something about the board is to be changed.
 
@@ -29,10 +40,16 @@ def machine(action: str, names: tuple[str, ...], image: tuple[str, ...], setting
       harness machine check lab/rpi-1.yml
       harness machine check lab/rpi-1.yml --image my-os.yml
       harness machine free rpi-1
+      harness machine take lab/rpi-1.yml --until 18:00 --why 'a new kernel'
+      harness machine on lab/rpi-1.yml
+      harness machine console lab/rpi-1.yml
+      harness machine give lab/rpi-1.yml
     """
     from harness.commands.lab import machine as module
+    from harness.commands.lab.machine_byhand import ByHandOptions
 
-    return module.act(action, names, image, settings, as_json=json)
+    asked = ByHandOptions(until=until, why=why, force=force)
+    return module.act(action, names, image, settings, asked, as_json=json)
 
 
 @command

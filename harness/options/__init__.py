@@ -96,8 +96,8 @@ ARGUMENTS = (
            completes="components", help="A component, or a container image."),
     Option(name="file", argument=True, required=True, kind="path", commands=("add",), metavar="FILE.yml",
            completes="files", help="The image's YAML."),
-    Option(name="action", argument=True, required=True, commands=("machine",), metavar="list|check|free",
-           words=("list", "check", "free")),
+    Option(name="action", argument=True, required=True, commands=("machine",), metavar="ACTION",
+           words=("list", "check", "free", "on", "off", "cycle", "console", "take", "give")),
     Option(name="names", argument=True, many=True, commands=("machine",), metavar="[MACHINE…]", completes="machines"),
     Option(name="words", argument=True, many=True, commands=("matrix",), metavar="[PLAN] [-- PYTEST ARGUMENTS]",
            completes="plans"),
@@ -172,6 +172,10 @@ BOOTS = (
            help="Compare wall times of this many pairs of boots instead."),
     Option(name="image", commands=("machine",), many=True, metavar="IMAGE", completes="images", shown="minimal",
            help="The image that `check` boots."),
+    Option(name="until", commands=("machine",), metavar="WHEN",
+           help="`take` it until 18:00, for 2h, or until a date and time."),
+    Option(name="why", commands=("machine",), default="", metavar="TEXT", help="What others are told of a `take`."),
+    Option(name="force", commands=("machine",), kind="flag", help="`give` back what somebody else has taken."),
 )  # fmt: skip
 
 RUNS = (

@@ -17,9 +17,11 @@ import yaml
 
 from harness.board.consoles import open_console
 from harness.board.faults import BusyError, LabError
-from harness.board.labgrid import resolved
+from harness.board.labgrid import release_argv, resolved
 from harness.board.power import Switch
-from harness.errors import HostError
+from harness.commands.lab.machine_byhand import ByHandOptions
+from harness.commands.lab.machine_byhand import act as at_hand
+from harness.errors import HostError, UserError
 from harness.spec import load_machine
 from harness.spec.models.machine import MachineSpec
 from harness.spec.rules.board import board as judged
@@ -127,6 +129,28 @@ def test_a_place_that_this_user_has_by_hand_is_not_taken_from_them(
     assert "release" in (tmp_path / "asked").read_text()
 
 
+def test_a_place_taken_by_hand_stays_acquired_until_it_is_given_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HARNESS_LAB", str(tmp_path / "lab"))
+    (tmp_path / "labgrid-client").write_text(STAND_IN.replace("case", 'echo "$*" >>asked\ncase', 1))
+    (tmp_path / "labgrid-client").chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    monkeypatch.chdir(tmp_path)
+    path = str(machine(tmp_path, place="rpi").path)
+    at_hand("take", path, ByHandOptions())
+    at_hand("take", path, ByHandOptions(why="longer"))
+    with resolved(load_machine(path), 0):
+        assert release_argv(load_machine(path)) == ()
+    asked = (tmp_path / "asked").read_text()
+    assert (asked.count("acquire"), asked.count("release")) == (1, 0)
+    at_hand("give", path, ByHandOptions())
+    assert (tmp_path / "asked").read_text().count("release") == 1
+    assert release_argv(load_machine(path))[-1] == "release"
+    with pytest.raises(UserError, match="any place of the lab that has its tags"):
+        at_hand("take", str(machine(tmp_path, tags={"board": "rpi"}).path), ByHandOptions())
+
+
 @dataclass
 class Lab:
     """A running lab with the place ``rpi``, whose outlet is `web`."""
@@ -190,6 +214,13 @@ def test_a_place_is_acquired_used_and_released(tmp_path: Path, monkeypatch: pyte
         assert there.ask("acquire").returncode == 0  # a process of ours that died
         with resolved(machine(tmp_path, coordinator=there.coordinator, place="rpi"), left=True):
             pass
+        monkeypatch.setenv("HARNESS_LAB", str(tmp_path / "lab"))
+        by_hand = str(machine(tmp_path, coordinator=there.coordinator, place="rpi").path)
+        at_hand("take", by_hand, ByHandOptions())
+        with resolved(load_machine(by_hand), 0):
+            pass
+        assert "already acquired" in there.ask("acquire", user="another").stderr
+        at_hand("give", by_hand, ByHandOptions())
         there.ask("acquire", user="another")
         taken = machine(tmp_path, coordinator=there.coordinator, place="rpi")
         with pytest.raises(BusyError, match=r"rpi is not free within 0 s: .*/another has"), resolved(taken, 0):

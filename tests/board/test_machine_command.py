@@ -14,6 +14,7 @@ import yaml
 from harness.board import pool
 from harness.build.settings import Settings
 from harness.commands.lab import machine as command
+from harness.commands.lab.machine_byhand import ByHandOptions
 from harness.commands.lab.machine_check import Check, Step, check, judged
 from harness.errors import MachineError, UserError
 from harness.image import Image
@@ -45,16 +46,16 @@ def test_the_lab_is_shown_and_a_board_is_brought_back(tmp_path: Path, capsys: py
         with pytest.raises(MachineError), pool.reserved(one):
             raise MachineError("its line is dead")
     with pool.reserved(load_machine(tmp_path / "rack" / "desk-2.yml"), what="a cell"):
-        command.act("list", [str(tmp_path / "rack")], [], Settings(), as_json=True)
+        command.act("list", [str(tmp_path / "rack")], [], Settings(), ByHandOptions(), as_json=True)
     aside, taken = json.loads(capsys.readouterr().out)
     assert (aside["name"], aside["state"], aside["tags"]) == ("desk-1", "aside", ["rack"])
     assert "its line is dead" in aside["detail"]
     assert (taken["name"], taken["state"]) == ("desk-2", "taken") and "a cell" in taken["detail"]
-    assert command.act("free", ["desk-1"], [], Settings(), as_json=False) == 0
+    assert command.act("free", ["desk-1"], [], Settings(), ByHandOptions(), as_json=False) == 0
     with pytest.raises(UserError, match="desk-1 is not set aside"):
-        command.act("free", ["desk-1"], [], Settings(), as_json=False)
+        command.act("free", ["desk-1"], [], Settings(), ByHandOptions(), as_json=False)
     capsys.readouterr()
-    command.act("list", [str(one.path)], [], Settings(), as_json=False)
+    command.act("list", [str(one.path)], [], Settings(), ByHandOptions(), as_json=False)
     assert capsys.readouterr().out == "desk-1  board  free   rack\n"
 
 
@@ -84,14 +85,14 @@ def test_a_board_that_was_left_on_is_switched_off(tmp_path: Path, capsys: pytest
     with standin(tmp_path / "board", firmware="loader") as there:
         machine = there.machine()
         left_on(there, machine)
-        command.act("list", [str(machine.path)], [], Settings(), as_json=True)
+        command.act("list", [str(machine.path)], [], Settings(), ByHandOptions(), as_json=True)
         (row,) = json.loads(capsys.readouterr().out)
         assert row["state"] == "free" and row["detail"].startswith("perhaps on: it was left by")
-        assert command.act("free", [str(machine.path)], [], Settings(), as_json=False) == 0
+        assert command.act("free", [str(machine.path)], [], Settings(), ByHandOptions(), as_json=False) == 0
         assert capsys.readouterr().err == f"{machine.path} is off and back\n"
         assert not there.is_on
         with pytest.raises(UserError, match="is not set aside"):
-            command.act("free", [str(machine.path)], [], Settings(), as_json=False)
+            command.act("free", [str(machine.path)], [], Settings(), ByHandOptions(), as_json=False)
 
 
 def test_an_image_is_not_brought_to_a_board_that_was_left_on(tmp_path: Path, minimal: Image) -> None:
@@ -106,9 +107,9 @@ def test_an_image_is_not_brought_to_a_board_that_was_left_on(tmp_path: Path, min
 
 def test_what_cannot_be_done(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="check takes one machine, and none was given"):
-        command.act("check", [], [], Settings(), as_json=False)
+        command.act("check", [], [], Settings(), ByHandOptions(), as_json=False)
     with pytest.raises(UserError, match="is not a board"):
-        command.act("check", ["qemu-arm64"], [], Settings(), as_json=False)
+        command.act("check", ["qemu-arm64"], [], Settings(), ByHandOptions(), as_json=False)
 
 
 def test_what_was_heard_is_judged(tmp_path: Path) -> None:

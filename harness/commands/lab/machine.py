@@ -1,4 +1,4 @@
-"""`harness machine list` and `free`: the lab, who has which board, and which are set aside."""
+"""`harness machine`: the lab, who has which board, which are set aside; and what a person does with one."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from harness.board import pool
 from harness.board.labgrid import resolved
 from harness.board.power import Switch
 from harness.build.settings import Settings
+from harness.commands.lab.machine_byhand import ACTIONS, ByHandOptions
+from harness.commands.lab.machine_byhand import act as by_hand
 from harness.errors import UserError
 from harness.spec import load_machine
 from harness.spec.models.machine import MachineSpec
@@ -39,8 +41,8 @@ def row(machine: MachineSpec) -> MachineRow:
     if machine.board is not None:
         if pool.is_aside(machine):
             return MachineRow(machine.name, kind, machine.tags, "aside", str(pool.faults(machine)))
-        if owner := pool.owner(machine):
-            return MachineRow(machine.name, kind, machine.tags, "taken", f"by {owner}")
+        if holder := pool.owner(machine) or pool.taken_by_hand(machine):
+            return MachineRow(machine.name, kind, machine.tags, "taken", f"by {holder}")
         if dead := pool.left_by(machine):
             return MachineRow(
                 machine.name, kind, machine.tags, "free", f"perhaps on: it was left by {dead}, which has died"
@@ -48,8 +50,10 @@ def row(machine: MachineSpec) -> MachineRow:
     return MachineRow(machine.name, kind, machine.tags, "free")
 
 
-def act(action: str, names: Sequence[str], images: Sequence[str], settings: Settings, *, as_json: bool) -> int:
-    """Do what the command line asks for; UserError when it is none of the three."""
+def act(
+    action: str, names: Sequence[str], images: Sequence[str], settings: Settings, asked: ByHandOptions, *, as_json: bool
+) -> int:
+    """Do what the command line asks for; UserError when it names no machine, or several where one is meant."""
     one = names[0] if len(names) == 1 else ""
     if action == "list":
         return show([Path(name) for name in names], as_json=as_json)
@@ -59,9 +63,13 @@ def act(action: str, names: Sequence[str], images: Sequence[str], settings: Sett
         from harness.commands.lab.machine_check import check
 
         return check(one, images or ["minimal"], settings, as_json=as_json)
+    if action in ACTIONS and one:
+        return by_hand(action, one, asked)
     given = f"{len(names)} were given" if names else "none was given"
-    raise UserError(f"harness machine {action} takes one machine, and {given}",
-                    hint="harness machine list, check FILE, or free NAME")  # fmt: skip
+    which = "NAME" if action == "free" else "FILE.yml"
+    raise UserError(
+        f"harness machine {action} takes one machine, and {given}", hint=f"harness machine {action} {which}"
+    )
 
 
 def show(places: Sequence[Path], *, as_json: bool) -> int:

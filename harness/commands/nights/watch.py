@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import signal
 import subprocess
 import threading
@@ -12,19 +11,17 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 
-from harness.errors import EXIT_INTERRUPTED, UserError
+from harness.errors import EXIT_INTERRUPTED
+from harness.moments import moment
 from harness.run.folder import RunFolder
 from harness.show import run_view as view
 
 TICK_S = 0.1
 GRACE_S = 20.0  # for an interrupted pytest to end its guests and write what it has
 EXIT_DEADLINE = -1000  # no process ends with that by itself, nor by a signal
-UNITS = {"m": "minutes", "h": "hours", "d": "days"}
-_SPAN = re.compile(r"(\d{1,5})([mhd])")
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-_HOUR = re.compile(r"(\d{1,2}):(\d{2})")
 
 
 def _uptime() -> float:
@@ -53,22 +50,9 @@ class Deadline:
 
 
 def deadline(text: str, now: datetime) -> Deadline:
-    """Return the moment that `text` means: ``8h``, ``06:30`` (the next), or a date and time; UserError otherwise."""
-    if span := _SPAN.fullmatch(text):
-        length = timedelta(**{UNITS[span[2]]: int(span[1])})
-        return Deadline(text, now + length, length.total_seconds())
-    try:
-        if hour := _HOUR.fullmatch(text):
-            at = now.replace(hour=int(hour[1]), minute=int(hour[2]), second=0, microsecond=0)
-            return Deadline(text, at if at > now else at + timedelta(days=1))
-        at = datetime.fromisoformat(text)
-    except ValueError:
-        hint = "a span (90m, 8h, 2d), an hour (06:30), or a date and time (2026-12-01T06:30)"
-        raise UserError(f"{text!r} is not a deadline", hint=hint) from None
-    at = at if at.tzinfo is None else at.astimezone().replace(tzinfo=None)
-    if at <= now:
-        raise UserError(f"the deadline {text} has passed")
-    return Deadline(text, at)
+    """Return the deadline that `text` means: ``8h``, ``06:30`` (the next), or a date and time; UserError otherwise."""
+    found = moment(text, now, "deadline")
+    return Deadline(text, found.at, found.seconds)
 
 
 @contextmanager

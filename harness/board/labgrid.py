@@ -31,8 +31,9 @@ POLL_S = 2.0
 MINE = "You have already acquired place"  # by a process of ours that died, or by hand
 BY_HAND = "this user, by hand,"
 SCHEMES = {"rfc2217": "rfc2217", "raw": "socket"}  # of a NetworkSerialPort's `protocol`
-# the client's words: place NAME is already acquired by HOST/USER (or by another place); is reserved for TOKEN
-_TAKEN = re.compile(r"(?:already acquired by|is reserved for) (place '[^']*'|[^\s',)]+)")
+# the client's words: place NAME is already acquired by HOST/USER (or by another place); is reserved for TOKEN; newer
+# ones go on with another sentence
+_TAKEN = re.compile(r"(?:already acquired by|is reserved for) (place '[^']*'|[^\s',)]+?)(?=\.?(?:[\s',)]|$))")
 _TOKEN = re.compile(r"^export LG_TOKEN=([A-Z0-9]{4,32})$", re.MULTILINE)
 
 

@@ -74,7 +74,7 @@ def test_without_its_client_it_is_said(tmp_path: Path, monkeypatch: pytest.Monke
 # what labgrid-client says to who acquires a place: the file `held` names who has it
 STAND_IN = """#!/bin/sh
 case "$*" in
-  *acquire) [ ! -s held ] || { echo "place rpi is already acquired by $(cat held)" >&2; exit 1; } ;;
+  *acquire) [ ! -s held ] || { echo "place rpi is already acquired by $(cat held). To share it: allow" >&2; exit 1; } ;;
   *env) echo "targets: {main: {resources: [{NetworkSerialPort: {host: h, port: 1, speed: 9600}}]}}" ;;
 esac
 """

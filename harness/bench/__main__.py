@@ -94,7 +94,7 @@ def main(words: Sequence[str] | None = None) -> int:
         raise UserError(f"there is no bench {', '.join(unknown)}", hint=f"one of: {', '.join(BENCHES)}")
     reports, interrupted = [], False
     with tempfile.TemporaryDirectory(prefix="harness-bench-") as scratch:
-        context = Context(Path(scratch), _say, quick=wish.quick, checkout=wish.checkout)
+        context = Context(Path(scratch), _say, quick=wish.quick, checkout=wish.checkout, journal=wish.journal)
         for name in wish.names or BENCHES:
             report = _begin(BENCHES[name], quick=wish.quick)
             reports.append(report)
@@ -119,6 +119,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--quick", action="store_true", help="fewer repetitions; the page stays as it is")
     parser.add_argument(
         "--checkout", type=Path, metavar="DIR", help="a checkout of LinuxKit's repository, for linuxkit"
+    )
+    parser.add_argument(
+        "--journal", type=Path, metavar="FILE", help="keep attribution's answers in FILE: interrupted, it goes on there"
     )
     parser.add_argument("--check", action="store_true", help="exit 1 when a goal is missed")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything measured to FILE as well")

@@ -35,6 +35,7 @@ class Context:
     say: Callable[[str], None]
     quick: bool = False
     checkout: Path | None = None  # of LinuxKit's repository
+    journal: Path | None = None  # keeps the answers of a bench that takes hours
     _images: dict[tuple[str, str], Image] = field(default_factory=dict)
 
     def times(self, thorough: int, quick: int) -> int:

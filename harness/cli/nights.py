@@ -31,6 +31,7 @@ def matrix(
     certificates: Path | None,
     against: str | None,
     pair_minutes: float,
+    slack: bool,
     no_history: bool,
     history: str | None,
     format_: tuple[str, ...],
@@ -87,6 +88,7 @@ def matrix(
         durations=durations_of,
         quarantine=quarantine,
         pair_minutes=pair_minutes,
+        slack=slack,
         cluster=cluster or "",
         certificates=certificates,
     )

@@ -73,6 +73,7 @@ def compare(
     machine: tuple[str, ...],
     explain: bool,
     pairs: int,
+    slack: bool,
     history: str | None,
     settings: Settings,
     json: bool,
@@ -94,7 +95,7 @@ def compare(
     from harness.commands.runs import compare as module
     from harness.commands.runs.sides import CompareRequest
 
-    request = CompareRequest(before, after, machines=machine, explain=explain, pairs=pairs,
+    request = CompareRequest(before, after, machines=machine, explain=explain, pairs=pairs, slack=slack,
                              history=history, as_json=json)  # fmt: skip
     return module.run(request, settings)
 

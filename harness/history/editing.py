@@ -6,7 +6,7 @@ from sqlalchemy import Connection, delete, func, select, update
 
 from harness.errors import UserError
 from harness.history.store import History, RunHead
-from harness.history.tables import Baseline, BootRow, Floor, OutcomeRow, RunRow, SeriesRow, Value
+from harness.history.tables import Baseline, BootRow, Floor, OutcomeRow, RunRow, SeriesRow, Value, VerdictRow
 
 MOST = 10_000  # characters of a note, as a line of an export may have
 
@@ -21,7 +21,8 @@ def drop(history: History, run: RunHead) -> None:
         boots = select(BootRow.id).where(BootRow.run_id == run.id)
         connection.execute(delete(Value).where(Value.boot_id.in_(boots)))
         connection.execute(delete(BootRow).where(BootRow.run_id == run.id))
-        connection.execute(delete(OutcomeRow).where(OutcomeRow.run == run.run))
+        for table in (OutcomeRow, VerdictRow):
+            connection.execute(delete(table).where(table.run == run.run))
         connection.execute(delete(RunRow).where(RunRow.id == run.id))
         _tidy(connection)
 
@@ -55,7 +56,11 @@ def rename(history: History, old: str, new: str) -> int:
         if both := _both(connection, old, new):
             raise UserError(f"run {both} has both {old} and {new}: they are two images")
         _join_series(connection, old, new)
-        for table, others in ((Floor, ("machine", "figure", "key")), (OutcomeRow, ("run", "machine"))):
+        for table, others in (
+            (Floor, ("machine", "figure", "key")),
+            (OutcomeRow, ("run", "machine")),
+            (VerdictRow, ("run", "machine")),
+        ):
             columns = [getattr(table, name) for name in others]
             for row in connection.execute(select(*columns).where(table.image == new)).all():
                 mine = [column == value for column, value in zip(columns, row, strict=True)]

@@ -12,7 +12,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from sqlalchemy import Connection, select
 
 from harness.errors import UserError
-from harness.history import floors, outcomes
+from harness.history import floors, keeping, outcomes
 from harness.history.keys import parsed
 from harness.history.record import (
     BaselineRecord,
@@ -22,6 +22,7 @@ from harness.history.record import (
     Measured,
     OutcomeLine,
     RunLine,
+    VerdictLine,
     explained,
 )
 from harness.history.store import History
@@ -30,7 +31,7 @@ from harness.history.writing import ACCEPTED, Writer
 
 LONGEST = 8 << 20  # bytes of a line
 AT_ONCE = 5000  # rows
-AnyRecord = RunLine | FloorLine | OutcomeLine
+AnyRecord = RunLine | FloorLine | OutcomeLine | VerdictLine
 _LINE: TypeAdapter[AnyRecord] = TypeAdapter(Annotated[AnyRecord, Field(discriminator="kind")])
 
 
@@ -44,10 +45,10 @@ class Taken:
 
 
 def export(history: History, stream: IO[str]) -> int:
-    """Write all of the history, oldest run first, then floors and outcomes; return how many lines that were."""
+    """Write all of the history, oldest run first, then floors, outcomes and verdicts; return how many lines."""
     count = 0
     with history.reading() as connection:
-        for line in chain(_runs(connection), _floors(connection), _outcomes(connection)):
+        for line in chain(_runs(connection), _floors(connection), _outcomes(connection), keeping.every(connection)):
             stream.write(line.model_dump_json() + "\n")
             count += 1
     return count
@@ -62,6 +63,7 @@ def import_(history: History, stream: IO[bytes], called: str) -> Taken:
     """
     found: list[FloorLine] = []
     came: list[OutcomeLine] = []
+    said: list[VerdictLine] = []
     count = 0
 
     def runs() -> Iterator[RunLine]:
@@ -71,6 +73,8 @@ def import_(history: History, stream: IO[bytes], called: str) -> Taken:
                 found.append(line)
             elif isinstance(line, OutcomeLine):
                 came.append(line)
+            elif isinstance(line, VerdictLine):
+                said.append(line)
             else:
                 count += 1
                 yield line
@@ -78,6 +82,7 @@ def import_(history: History, stream: IO[bytes], called: str) -> Taken:
     with history.writing() as connection:
         new = Writer(connection).write(runs(), order="given")
         outcomes.put(connection, came)
+        keeping.put(connection, said)
         return Taken(new, count - new, floors.put(connection, found))
 
 

@@ -138,6 +138,24 @@ class OutcomeLine(HistoryRecord):
     failed: Annotated[list[NameText], Field(max_length=10_000)]
 
 
+class VerdictLine(HistoryRecord):
+    """What the gate has said of one image on one machine in a run; ``base`` is the run that it was compared with."""
+
+    kind: Literal["verdict"] = "verdict"
+    run: Uid
+    when: MomentText
+    image: NameText
+    machine: NameText
+    base: BoundedText = ""
+    answer: Literal["same", "better", "worse", "not judged"]
+    by: Literal["", "equal", "pairs", "floor"] = ""
+    said: BoundedText = ""
+    us: Number | None = None
+    low: Number | None = None
+    high: Number | None = None
+    pairs: Annotated[int, Field(ge=0, lt=2**31)] | None = None
+
+
 def of_results(results: Results) -> RunLine:
     """Return what the history keeps of a run; UserError when it cannot keep that."""
     try:

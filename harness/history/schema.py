@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Engine, inspect, text
 from harness.errors import UserError
 
 # oldest first; a test asks Alembic whether these are all
-REVISIONS = ("0001", "0002", "0003", "0004")
+REVISIONS = ("0001", "0002", "0003", "0004", "0005")
 MIGRATIONS = Path(__file__).parent / "migrations"
 LOCK = 0x6861726E  # of PostgreSQL's advisory locks: whoever writes holds it until the end of his transaction
 VERSIONS = "alembic_version"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from harness import files, paths
 from harness.errors import UserError
-from harness.history import outcomes
+from harness.history import keeping
 from harness.history.place import find
 from harness.history.store import History
 from harness.run import results
@@ -40,7 +40,6 @@ def take_in(opened: History, where: str | None) -> list[str]:
         except UserError as error:
             unread.append(f"a run that waits for the history stays out of it: {error.message}")
     for found, path in sorted(waiting, key=lambda one: one[0].when):
-        opened.add(found)
-        outcomes.add(opened, opened.as_known(found))
+        keeping.keep(opened, found)
         path.unlink()
     return unread

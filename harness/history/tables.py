@@ -111,6 +111,28 @@ class Floor(Base):
     when: Mapped[str]
 
 
+class VerdictRow(Base):
+    """What the gate of a run has said of one image on one machine, against which run: answer, by what, in words.
+
+    ``us`` is the difference that pairs of boots showed, between ``low`` and ``high``; null without any.
+    """
+
+    __tablename__ = "verdict"
+    __table_args__ = (Index("verdict_of_cell", "image", "machine"),)
+    run: Mapped[str] = mapped_column(primary_key=True)
+    image: Mapped[str] = mapped_column(primary_key=True)
+    machine: Mapped[str] = mapped_column(primary_key=True)
+    when: Mapped[str]
+    base: Mapped[str]
+    answer: Mapped[str]
+    by: Mapped[str]
+    said: Mapped[str]
+    us: Mapped[int | None]
+    low: Mapped[int | None]
+    high: Mapped[int | None]
+    pairs: Mapped[int | None]
+
+
 class OutcomeRow(Base):
     """What came of one image on one machine in a run: the digest of the image's bytes, the failed cases as JSON.
 

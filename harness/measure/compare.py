@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from harness.measure.account import IDLE
 from harness.measure.floor import Floors
 from harness.measure.phases import ASKED, READY
 
@@ -75,7 +76,7 @@ class Comparison:
         """Who has most of a change that counts, the same way as the whole; None when nobody has much of it."""
         if self.total is None or self.answer == "same":
             return None
-        mine = (one for one in self.causes if not one.renamed and (one.us > 0) == (self.total.us > 0))
+        mine = (one for one in self.causes if not one.renamed and (one.us > 0) == (self.answer == "worse"))
         return next((one for one in mine if one.share is None or one.share >= LEAST_SHARE), None)
 
 
@@ -180,6 +181,8 @@ def blamed(culprit: Cause | None) -> str:
         return ""
     if culprit.span:
         return f": {culprit.owner} takes {signed(culprit.us)}"
+    if culprit.owner == IDLE:
+        return f": nobody had the processor for {signed(culprit.us)}"
     if culprit.before is None:
         return f": {culprit.owner} is new and uses {ms(culprit.after or 0)} of the processor"
     if culprit.after is None:

@@ -6,7 +6,7 @@ off (and the next one is not) is no new level: neither begins a segment, and nei
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from harness.measure.changepoints import ChangePoint, change_points, exact_changes
@@ -51,6 +51,24 @@ def older_runs(commits: Sequence[str]) -> frozenset[int]:
     if len(commits) - end >= ROLLED_BACK:
         found -= set(range(end, len(commits)))
     return frozenset(found) if len(found) < len(commits) else frozenset()
+
+
+def as_judged(values: Sequence[int], floor: int, said: Mapping[int, tuple[int, str]]) -> list[int]:
+    """Return exact values so that what pairs of boots have shown holds, whatever single boots differ by.
+
+    `said` has by the place of a value that of the one it was judged by, and the answer: ``same`` is on its level,
+    ``worse`` and ``better`` are beyond the floor. What follows lies as far from it as it was measured.
+    """
+    found: list[int] = []
+    off = 0
+    for index, value in enumerate(values):
+        base, answer = said.get(index, (index, ""))
+        if base < index and answer in ("same", "better", "worse"):
+            by = value - values[base]
+            by = {"same": 0, "worse": max(by, floor + 1), "better": min(by, -floor - 1)}[answer]
+            off = found[base] + by - value
+        found.append(value + off)
+    return found
 
 
 def exact_course(values: Sequence[int], floor: int, older: frozenset[int] = frozenset()) -> Course:

@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 from harness.measure.blame import inputs_apart
-from harness.measure.compare import TOTAL, Cause, causes, unsure
+from harness.measure.compare import BESIDE, TOTAL, Cause, causes, unsure
 from harness.measure.floor import Floors
 from harness.measure.paired import PairedJudgement
 from harness.measure.phases import READY
@@ -70,13 +70,15 @@ class CellFigures:
 @dataclass(frozen=True)
 class GatePairs:
     """What pairs of boots of the baseline's image and of this one showed, the sentence that says it, and whose doing it
-    is. ``notes`` say what else is to be known of them, ``diff`` is their waterfalls side by side."""
+    is. ``notes`` say what else is to be known of them, ``diff`` is their waterfalls side by side. ``slack`` says which
+    services take longer though `ready` waits for others, where that counts."""
 
     judgement: PairedJudgement
     sentence: str
     causes: tuple[Cause, ...] = ()
     notes: tuple[str, ...] = ()
     diff: tuple[DiffRow, ...] = ()
+    slack: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -86,8 +88,9 @@ class GateVerdict:
 
     Of exact times the whole alone decides; ``causes`` say who uses more or less of the processor. ``better`` has what
     became less by more than the floor, as a regression the other way round. ``unjudged`` says why a cell, or its exact
-    times, could not be judged: that has not passed. ``by`` says how the exact times were judged: they were ``equal`` to
-    the microsecond, by ``pairs``, or by the ``floor`` of single boots; then ``unpaired`` says why not by pairs.
+    times, could not be judged: that has not passed. ``base`` is the run compared with. ``by`` says how the exact times
+    were judged: they were ``equal`` to the microsecond, by ``pairs``, or by the ``floor`` of single boots; then
+    ``unpaired`` says why not by pairs.
     """
 
     image: str
@@ -101,6 +104,7 @@ class GateVerdict:
     notes: tuple[str, ...] = ()
     calibrated: bool = False
     unjudged: str = ""
+    base: str = ""
     by: JudgedBy = ""
     pairs: GatePairs | None = None
     unpaired: str = ""
@@ -109,7 +113,7 @@ class GateVerdict:
     def answer(self) -> GateAnswer:
         """What it comes to: worse wins over what could not be judged, and that over better."""
         paired = self.pairs.judgement.answer if self.pairs else "same"
-        if self.slower or self.larger or paired == "worse":
+        if self.slower or self.larger or paired == "worse" or (self.pairs and self.pairs.slack):
             return "worse"
         if self.unjudged:
             return "not judged"
@@ -147,6 +151,13 @@ class GateCell:
     def can_pair(self) -> bool:
         """Whether pairs of boots say more: both have exact times, which are not the same or of another machine."""
         return bool(self.old and self.old.exact and self.new.exact) and self.verdict.by != "equal"
+
+    @property
+    def differs_in_slack(self) -> bool:
+        """Whether pairs can say more of services that `ready` does not wait for: one is not as long as before."""
+        both = (self.old.exact if self.old else {}, self.new.exact)
+        spans = [{name: us for name, us in side.items() if name.startswith(BESIDE)} for side in both]
+        return all(spans) and spans[0] != spans[1]
 
     def by_pairs(self, pairs: GatePairs) -> GateVerdict:
         """Return the judgement of pairs of boots, wherever the baseline's figures were measured."""
@@ -196,6 +207,7 @@ def _verdict(old: CellFigures | None, new: CellFigures, floors: Floors, pairs: G
                *_unpaired(old.sizes, new.sizes, "size of ")),
         calibrated=floors.calibrated,
         unjudged=why,
+        base=old.run,
         by=by,
         pairs=pairs,
     )  # fmt: skip

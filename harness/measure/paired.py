@@ -21,6 +21,7 @@ PairedAnswer = Literal["better", "same", "worse"]
 LEAST_US = 50  # what nobody cares about
 STEADY = 0.15  # a cause of its own differs between pairs by at most this share of it, layout by more
 FEWEST, MOST = 4, 12  # pairs
+HOPELESS = 2  # pairs on either side of nothing, after which no others make it a difference
 SIGMA = 1.4826  # the standard deviation by the median distance from the median
 # Student's t, two-sided 99 %, by degrees of freedom
 _T99 = (63.66, 9.92, 5.84, 4.60, 4.03, 3.71, 3.50, 3.36, 3.25, 3.17, 3.11, 3.05, 3.01, 2.98, 2.95)
@@ -54,6 +55,14 @@ class PairedJudgement:
         return (self.high_us - self.low_us) / 2
 
 
+@dataclass(frozen=True)
+class SlackSpan:
+    """How long a service took to be healthy, and how much longer it could have idled, in µs."""
+
+    us: int
+    slack_us: int
+
+
 def layout_us(arch: str) -> int:
     """Return what layout alone can do to an exact boot, in µs: beyond it a change counts however it comes about."""
     return ARCHES[arch].layout_us if arch in ARCHES else max(row.layout_us for row in ARCHES.values())
@@ -80,7 +89,18 @@ def judge_pairs(differences: Sequence[int], arch: str) -> PairedJudgement:
     steady = deviation <= STEADY * abs(mean)
     if seen and (large or steady):
         return PairedJudgement("worse" if mean > 0 else "better", mean, low, high, count, certain=True)
-    return _by_the_middle(differences) or PairedJudgement("same", mean, low, high, count, count >= MOST, layout=seen)
+    certain = count >= MOST or _is_hopeless(differences, arch)
+    return _by_the_middle(differences) or PairedJudgement("same", mean, low, high, count, certain, layout=seen)
+
+
+def _is_hopeless(differences: Sequence[int], arch: str) -> bool:
+    """Say whether no more pairs can make it a difference: two went one way and two the other, none beyond layout.
+
+    With two on either side of nothing neither the middle can decide, for not all but the outermost go one way, nor can
+    the mean be steady: the two that go the other way alone are too far from it.
+    """
+    ups, downs = (sum(sign * one > 0 for one in differences) for sign in (1, -1))
+    return min(ups, downs) >= HOPELESS and max(map(abs, differences)) < layout_us(arch)
 
 
 def _by_the_middle(differences: Sequence[int]) -> PairedJudgement | None:
@@ -124,6 +144,39 @@ def judge_boots(
 def _moves(name: str, pairs: Sequence[tuple[Mapping[str, int], Mapping[str, int]]]) -> bool:
     """Say whether a phase differs in any pair, by more than what nobody cares about: clocks round, on both sides."""
     return any(abs(new.get(name, 0) - old[name]) > LEAST_US for old, new in pairs)
+
+
+@dataclass(frozen=True)
+class SlackChange:
+    """A service that takes longer or shorter to be healthy by µs, in every pair by about as much, while `ready` waits
+    for another: ``slack_us`` is how much longer it could still idle."""
+
+    name: str
+    judgement: PairedJudgement
+    slack_us: int
+
+    @property
+    def sentence(self) -> str:
+        """What it is, in words."""
+        one = self.judgement
+        moved = f"{signed(one.mean_us)} ± {ms(one.margin_us)}"
+        return f"in slack, {self.name} takes {moved}; it has {ms(self.slack_us)} left"
+
+
+def in_slack(
+    before: Sequence[Mapping[str, SlackSpan]], after: Sequence[Mapping[str, SlackSpan]], arch: str
+) -> tuple[SlackChange, ...]:
+    """Return the services that differ in how long they take to be healthy, though `ready` waited for none of them in
+    any boot: each pair's, by name, with its slack. They are judged as the whole is."""
+    found = []
+    for name in before[0]:
+        if not all(name in side and side[name].slack_us > 0 for side in (*before, *after)):
+            continue
+        pairs = [new[name].us - old[name].us for old, new in zip(before, after, strict=True)]
+        one = judge_pairs(pairs, arch)
+        if one.answer != "same":
+            found.append(SlackChange(name, one, min(side[name].slack_us for side in after)))
+    return tuple(found)
 
 
 def told(paired: PairedJudgement, names: tuple[str, str], arch: str, because: str = "") -> str:

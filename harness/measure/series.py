@@ -26,6 +26,19 @@ class Point:
 
 
 @dataclass(frozen=True)
+class JudgedRun:
+    """What the gate has said of a run: against which one (``base``, empty: none of the history), ``same``, ``better``,
+    ``worse`` or ``not judged``, by what (``equal``, ``pairs``, ``floor``), in words, and the difference of pairs in µs.
+    """
+
+    base: str
+    answer: str
+    by: str
+    said: str
+    us: int | None = None
+
+
+@dataclass(frozen=True)
 class Series:
     """A figure of one image on one machine over time, oldest first; only values with the same `key` are in one.
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 
+from harness.measure.account import IDLE
 from harness.measure.compare import Cause, blamed
 from harness.measure.phases import Phase
 
@@ -80,7 +81,8 @@ def _row(name: str, depth: int, old: Phase | None, new: Phase | None) -> DiffRow
 
 
 def named(culprit: Cause | None, found: Sequence[DiffRow], parts: tuple[Mapping[str, int], Mapping[str, int]]) -> str:
-    """Return the end of a sentence that names the cause: who, in which of its programs, and where that lies.
+    """Return the end of a sentence that names the cause: who, in which of its programs, and where that lies; of idling,
+    who was waited for.
 
     `parts` are what the culprit's programs used, before and after.
     """
@@ -92,4 +94,5 @@ def named(culprit: Cause | None, found: Sequence[DiffRow], parts: tuple[Mapping[
     most = max(alike, key=lambda name: alike[name], default="")
     own = most if most and alike[most] > MOST_OF_IT * abs(culprit.us) else ""
     place = next((row.place for row in found if row.name == culprit.owner and row.place), "")
-    return blamed(culprit) + (f", in its program {own}" if own else "") + (f", {place}" if place else "")
+    part = f", {own}" if culprit.owner == IDLE else f", in its program {own}"
+    return blamed(culprit) + (part if own else "") + (f", {place}" if place else "")

@@ -213,6 +213,8 @@ RUNS = (
            help="Fail on what is worse: latest-baseline, a run, a folder."),
     Option(name="pair-minutes", commands=("matrix",), kind="number", default=20.0, least=0, most=1440, metavar="N",
            help="For --against: how long pairs of boots of both images may take together."),
+    Option(name="slack", commands=("matrix", "compare"), kind="flag",
+           help="A service that takes longer counts, though ready waits for another."),
     Option(name="no-history", commands=("matrix", "results"), kind="flag", help="Keep this run out of the history."),
     Option(name="no-history", commands=("calibrate",), kind="flag", help="Only print the floors."),
     Option(name="partial", commands=("results",), kind="flag", help="Do without the shards that are missing."),

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from statistics import fmean
 
 from harness.measure.changepoints import ChangePoint
-from harness.measure.series import Point, Series
+from harness.measure.series import JudgedRun, Point, Series
 from harness.report.thin import kept, straight
 from harness.report.ticks import evenly, span, step, ticks
 
@@ -39,7 +39,8 @@ class ChartLine:
 
     A series may come thinned: then ``places`` says which of the chart's runs each point is, from 0, and ``whole`` how
     many points there were. ``mean`` is that of all values, where it is known. ``good`` is by a change's index that of
-    the last point before it (else the one before), ``told`` what differs between the two.
+    the last point before it (else the one before), ``told`` what differs between the two. ``said`` is what the gate has
+    said of a point.
     """
 
     series: Series
@@ -52,6 +53,7 @@ class ChartLine:
     mean: float | None = None
     good: Mapping[int, int] = field(default_factory=dict)
     told: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
+    said: Mapping[int, JudgedRun] = field(default_factory=dict)
 
     def last_good(self, change: ChangePoint) -> Point | None:
         """Return the last point before a change; None where the line begins with it."""

@@ -8,7 +8,7 @@ from functools import cache
 from itertools import chain
 from statistics import fmean
 
-from harness.history import History
+from harness.history import History, verdicts
 from harness.history.floors import floors_of
 from harness.history.trends import judged
 from harness.history.whole import WholeSeries, commits, points, whole
@@ -91,7 +91,11 @@ def _line(
     head = one.head
     floors = floors_of(opened, head.image, head.machine, key=head.key) if head.mode == "exact" else Floors()
     left_out = frozenset(at for at, boot in enumerate(one.boots) if boot in older)
-    course, floor = judged(head, one.values, floors, left_out)
+    told = verdicts.of_boots(opened, head.image, head.machine) if head.mode == "exact" else {}
+    place = {boot: at for at, boot in enumerate(one.boots)}
+    pairs = {place[boot]: (place[base], said.answer) for boot, (base, said) in told.items()
+             if boot in place and base in place}  # fmt: skip
+    course, floor = judged(head, one.values, floors, left_out, pairs)
     shown = thinned(one.values, course.changes, more=course.last_good.values())
     behind = points(opened, (one.boots[at] for at in shown))
     series = replace(head, points=tuple(replace(behind[one.boots[at]], value=one.values[at]) for at in shown))
@@ -106,6 +110,7 @@ def _line(
         whole=len(one.values),
         mean=fmean(one.values),
         good={now[at]: now[good] for at, good in course.last_good.items()},
+        said={now[at]: told[one.boots[at]][1] for at in pairs if at in now},
     )
     return _explained(line, floors, *ask) if ask else line
 
@@ -115,7 +120,9 @@ def _explained(line: ChartLine, floors: Floors, explain: Explain, known: Known) 
     causes, told_ = {}, {}
     for change in line.changes[-EXPLAINED:]:
         before, after = line.last_good(change), line.series.points[change.index]
-        told_[change.index] = told(before, after, known(before, after))
+        said = line.said.get(change.index)
+        gate = (f"the gate has said, by pairs of boots: {said.said}",) if said else ()
+        told_[change.index] = (*gate, *told(before, after, known(before, after)))
         if before and line.series.mode != "wall":
             causes[change.index] = explain(line.series, before.run, after.run, floors)
     return replace(line, causes=causes, told=told_)

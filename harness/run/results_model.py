@@ -149,6 +149,7 @@ class CellGate(ResultModel):
 
     judged: str = Field("", description="`same`, `better`, `worse`, or `not judged`: then it has not passed either")
     reasons: tuple[str, ...] = Field((), description="in words: which figures, or why nothing could be compared")
+    base: str = Field("", description="the run that it was compared with, by its id; empty without one")
     by: str = Field(
         "",
         description="how exact times were judged: `equal` (the baseline's to the microsecond), `pairs` (of boots of "

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from harness.history.trends import Trend
 from harness.measure import blame
 from harness.measure.changepoints import ChangePoint
+from harness.measure.compare import decides
 from harness.measure.series import Point
 from harness.show.history_changes import CREEPING, Known, differences
 from harness.show.history_text import GREEN, RED, Page, amount, part, table
@@ -73,6 +74,9 @@ def _span(page: Page, one: Trend, change: ChangePoint) -> str:
 
 
 def _colour(one: Trend) -> str:
+    said = one.said.get(one.newest.run)
+    if said and said.by == "pairs" and decides(one.series.figure):
+        return {"worse": RED, "better": GREEN}.get(said.answer, "")
     if one.previous is None or not one.floor or abs(one.newest.value - one.previous.value) <= one.floor:
         return ""
     return RED if one.newest.value > one.previous.value else GREEN
@@ -115,6 +119,13 @@ def _detail(page: Page, shown: Shown, last: int, known: Known) -> Iterator[str]:
             for previous, point in zip(before, newest, strict=False)]  # fmt: skip
     yield from (f"  {line}" for line in reversed(table(rows, right=(2, 3, 4))))
     yield from (f"  {mark}  {text}" for mark, text in LEGEND.items() if mark in {row[0] for row in rows})
+    said = [(point, one.said[point.run]) for point in reversed(newest) if point.run in one.said]
+    if said:
+        yield ""
+        yield "what the gates have said, newest first"
+    for point, judged in said:
+        words = page.plain(_apart(page, f"{judged.answer}: {judged.said}" if judged.said else judged.answer))
+        yield f"  {point.run[:ID]}  {point.when[:10]}  {words}"
 
 
 def _marks(one: Trend) -> dict[str, str]:

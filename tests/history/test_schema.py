@@ -67,7 +67,7 @@ def test_a_schema_that_is_not_known_is_refused(new_place: Callable[[], str], ver
         connection.execute(text("DELETE FROM alembic_version"))
         for version in versions:
             connection.execute(text("INSERT INTO alembic_version VALUES (:version)"), {"version": version})
-    with pytest.raises(UserError, match="this harness knows 0001 to 0004"):
+    with pytest.raises(UserError, match="this harness knows 0001 to 0005"):
         History.open(where)
 
 

@@ -10,7 +10,7 @@ from harness.history.trends import judged, to_json, trend
 from harness.measure.changepoints import change_points
 from harness.measure.floor import Floors
 from harness.measure.gate import size_floor
-from harness.measure.series import Point, Series
+from harness.measure.series import JudgedRun, Point, Series
 
 FLOORS = Floors({"ready": 500})
 NOISY = [100, 101, 99, 100, 102, 99, 300, 301, 299, 302, 300, 299]
@@ -85,8 +85,53 @@ def test_as_json() -> None:
         "image": "i.yml", "machine": "m", "arch": "arm64", "mode": "exact", "figure": "ready", "unit": "us",
         "key": {"qemu": "7"}, "runs": 3, "floor": 500, "calibrated": True,
         "changes": [{"before": 1, "after": 5000, "p": 0.0, "last_good": good, "small_steps": False, **change}],
-        "alone": [], "older": [], "points": [newest],
+        "alone": [], "said": [], "older": [], "points": [newest],
     }  # fmt: skip
     assert [row["value"] for row in to_json(made, {}, 2)["points"]] == [5000, 5001]
     assert to_json(trend(series(1, mode="size"), FLOORS), {}, 1)["unit"] == "bytes"
     assert to_json(trend(series(1, mode="wall"), FLOORS), {}, 1)["unit"] == "us"
+
+
+def said(answer: str, base: str = "run0", by: str = "pairs") -> JudgedRun:
+    return JudgedRun(base, answer, by, "in words")
+
+
+@pytest.mark.parametrize(
+    ("values", "verdicts", "changes"),
+    [
+        ([9_000, 9_300], {}, []),
+        ([9_000, 9_300], {"run1": said("worse")}, [(1, 9_000, 9_300)]),
+        ([9_000, 8_700], {"run1": said("better")}, [(1, 9_000, 8_700)]),
+        ([9_000, 9_900], {}, [(1, 9_000, 9_900)]),
+        ([9_000, 9_900], {"run1": said("same")}, []),
+        ([9_000, 9_900, 9_900], {"run1": said("same")}, []),
+        ([9_000, 9_900], {"run1": said("same", by="floor")}, [(1, 9_000, 9_900)]),
+        ([9_000, 9_900], {"run1": said("same", base="gone")}, [(1, 9_000, 9_900)]),
+        ([9_000, 9_900], {"gone": said("same")}, [(1, 9_000, 9_900)]),
+        ([9_000, 9_300, 9_900], {"run1": said("worse"), "run2": said("same", "run1")}, [(1, 9_000, 9_300)]),
+    ],
+)
+def test_what_pairs_have_shown_is_where_it_changed(
+    values: list[int], verdicts: dict[str, JudgedRun], changes: list[tuple[int, float, float]]
+) -> None:
+    made = trend(series(*values), FLOORS, verdicts)
+    assert [(one.index, one.before, one.after) for one in made.changes] == changes
+    assert [good and good.value for good in map(made.last_good, made.changes)] == [one[1] for one in changes]
+    # of parts, sizes and wall times the gate has said nothing
+    plain = trend(series(*values, figure="kernel"), Floors({"kernel": 500}), verdicts)
+    assert plain.course == trend(series(*values, figure="kernel"), Floors({"kernel": 500})).course
+    size = trend(series(*values, mode="size"), FLOORS, verdicts)
+    assert size.course == trend(series(*values, mode="size"), FLOORS).course
+
+
+def test_what_pairs_have_shown_to_be_the_same_is_not_within_the_floor_where_it_is_not() -> None:
+    assert trend(series(9_000, 9_900), FLOORS, {"run1": said("same")}).within == 0
+    assert trend(series(9_000, 9_500), FLOORS, {"run1": said("same")}).within == 500
+    assert trend(series(9_000, 8_500), FLOORS).within == -500
+
+
+def test_verdicts_are_told_as_json_with_the_runs_that_are_shown() -> None:
+    made = trend(series(9_000, 9_300, 9_300), FLOORS, {"run1": said("worse"), "run2": said("same", "run1")})
+    wanted = {"run": "run2", "base": "run1", "answer": "same", "by": "pairs", "said": "in words", "us": None}
+    assert to_json(made, {}, 1)["said"] == [wanted]
+    assert [row["run"] for row in to_json(made, {}, 2)["said"]] == ["run1", "run2"]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.measure.changepoints import exact_changes
-from harness.measure.course import exact_course, noisy_course, older_runs
+from harness.measure.course import as_judged, exact_course, noisy_course, older_runs
 
 COMMITS = st.lists(st.sampled_from(["", "a", "b", "c"]), max_size=14)
 
@@ -89,3 +90,21 @@ def test_only_what_comes_next_says_that_a_value_was_alone() -> None:
     later = exact_course([0, 500, 0, 600], 100)
     assert ([one.index for one in later.alone], [one.index for one in later.changes]) == ([1], [3])
     assert later.last_good == {3: 2}
+
+
+@pytest.mark.parametrize(
+    ("values", "said", "wanted"),
+    [
+        ([100, 100], {}, [100, 100]),
+        ([100, 190], {1: (0, "same")}, [100, 100]),
+        ([100, 101], {1: (0, "worse")}, [100, 111]),  # beyond the floor of 10
+        ([100, 150], {1: (0, "worse")}, [100, 150]),  # as far as it was measured
+        ([100, 110], {1: (0, "better")}, [100, 89]),  # pairs are right, single boots are not
+        ([100, 190, 195], {1: (0, "same")}, [100, 100, 105]),  # what follows lies as far from it as measured
+        ([100, 101, 190], {1: (0, "worse"), 2: (1, "same")}, [100, 111, 111]),
+        ([100, 190], {1: (0, "not judged")}, [100, 190]),
+        ([100, 190], {0: (1, "same")}, [100, 190]),  # by a run that came later
+    ],
+)
+def test_values_are_as_they_were_judged(values: list[int], said: dict[int, tuple[int, str]], wanted: list[int]) -> None:
+    assert as_judged(values, 10, said) == wanted

@@ -276,3 +276,31 @@ def test_pairs_are_wanted_of_what_has_exact_times_that_are_not_the_same(
     without = one.by_floor("the image is not here")
     assert without.unpaired == ("the image is not here" if can_pair else "")
     assert (without.answer, without.passed) == (one.verdict.answer, one.verdict.passed)
+
+
+SAME = PairedJudgement("same", 3.0, 1.0, 5.0, 4, True)
+
+
+@pytest.mark.parametrize(("slack", "answer"), [((), "same"), (("in slack, services/job takes longer",), "worse")])
+def test_what_lies_in_slack_fails_where_it_counts(slack: tuple[str, ...], answer: str) -> None:
+    (one,) = gate_cells([cell()], [cell(exact={"ready": 300_003, "kernel": 100_000})], lambda _: MEASURED)
+    found = one.by_pairs(GatePairs(SAME, "it boots alike", slack=slack))
+    assert (found.answer, found.passed, found.base) == (answer, answer == "same", "")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "differs"),
+    [
+        ({"services/job": 12_000}, {"services/job": 12_001}, True),
+        ({"services/job": 12_000}, {"services/job": 12_000}, False),
+        ({"kernel": 12_000}, {"kernel": 13_000}, False),
+        ({}, {"services/job": 12_000}, False),  # nothing to compare with
+    ],
+)
+def test_only_services_are_in_slack(old: dict[str, int], new: dict[str, int], differs: bool) -> None:
+    (one,) = gate_cells([cell(exact=old)], [cell(exact=new)], lambda _: MEASURED)
+    assert one.differs_in_slack is differs
+
+
+def test_a_verdict_says_which_run_it_was_judged_by() -> None:
+    assert only(cell(run="abc"), cell()).base == "abc"

@@ -15,6 +15,8 @@ from harness.measure.paired import (
     LEAST_US,
     MOST,
     PairedJudgement,
+    SlackSpan,
+    in_slack,
     judge_boots,
     judge_pairs,
     layout_us,
@@ -89,9 +91,38 @@ def test_what_is_sure_but_too_small_to_matter_is_the_same() -> None:
 
 
 def test_without_an_answer_more_pairs_are_asked_for_up_to_a_limit() -> None:
-    both_ways = [400, -400] * MOST
-    assert not judge_pairs(both_ways[:FEWEST], "arm64").certain
-    assert judge_pairs(both_ways[:MOST], "arm64").certain
+    mostly_up = [400, 100, 400, -400, *[100, 400] * MOST]
+    for count in range(FEWEST, MOST):
+        assert not judge_pairs(mostly_up[:count], "arm64").certain
+    assert judge_pairs(mostly_up[:MOST], "arm64").certain
+
+
+@pytest.mark.parametrize(
+    ("differences", "certain"),
+    [
+        ((400, -400, 400, -400), True),
+        ((400, -400, 400, 400), False),  # one pair may lie far off
+        ((400, -400, 400, 0), False),  # nothing is on neither side
+        ((400, -400, 400, -400 - 200), False),  # beyond what layout can do: there may be a cause
+        ((400, -400, 400, -400 - 199), True),
+        ((1, -1, 400, -400), True),  # however little
+    ],
+)
+def test_two_pairs_on_either_side_of_nothing_are_enough(differences: tuple[int, ...], certain: bool) -> None:
+    assert layout_us("arm64") == 600, "what these rows are made for"
+    for sign in (1, -1):
+        found = judge_pairs([sign * one for one in differences], "arm64")
+        assert (found.answer, found.certain) == ("same", certain)
+
+
+@given(st.data())
+def test_where_no_more_pairs_are_asked_for_no_more_would_have_changed_the_answer(data: st.DataObject) -> None:
+    within = st.integers(1 - layout_us("arm64"), layout_us("arm64") - 1)
+    differences = data.draw(st.lists(within, min_size=FEWEST, max_size=MOST - 1))
+    found = judge_pairs(differences, "arm64")
+    more = data.draw(st.lists(within, min_size=MOST - len(differences), max_size=MOST - len(differences)))
+    if found.certain and found.answer == "same" and (found.high_us > LEAST_US or found.low_us < -LEAST_US):
+        assert judge_pairs(differences + more, "arm64").answer == "same"
 
 
 def test_an_unknown_architecture_has_the_widest_layout() -> None:
@@ -229,7 +260,7 @@ def test_of_services_no_more_is_known_than_how_often_they_were_asked(asked: int,
 
 
 def test_what_evens_out_is_not_sure_while_its_first_phase_is_not() -> None:
-    found = judge_boots(*boots((400, -400) * 2, (-400, 400) * 2), "arm64")
+    found = judge_boots(*boots((400, 100, 400, -400), (-400, -100, -400, 400)), "arm64")
     assert (found.answer, found.certain, found.mean_us) == ("same", False, 0)
 
 
@@ -275,6 +306,41 @@ def test_what_asking_leaves_open_is_no_answer_but_what_comes_before_it_is(
     after = [{**one, first: one[first] + 1_000, "total": 401_000} for one in before]
     found = judge_boots(before, after, "arm64", asked_us)
     assert (found.answer, found.asked_us) == (answer, asked_us if asked_us > 1_000 else 0)
+
+
+def spans(*job: int, slack: int = 9_000, web: int = 30_000) -> list[dict[str, SlackSpan]]:
+    return [{"services/web": SlackSpan(web, 0), "services/job": SlackSpan(us, slack)} for us in job]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "answers"),
+    [
+        ((12_000,) * 4, (16_000,) * 4, ["worse"]),
+        ((16_000,) * 4, (12_000,) * 4, ["better"]),
+        ((12_000,) * 4, (12_049,) * 4, []),  # what nobody cares about
+        ((12_000,) * 4, (12_300, 11_900, 12_200, 11_800), []),  # another each time
+        ((12_000,) * 3, (16_000,) * 3, []),  # too few to tell
+    ],
+)
+def test_what_lies_in_slack_is_judged_as_the_whole_is(
+    before: tuple[int, ...], after: tuple[int, ...], answers: list[str]
+) -> None:
+    found = in_slack(spans(*before), spans(*after), "arm64")
+    assert [(one.name, one.judgement.answer) for one in found] == [("services/job", each) for each in answers]
+
+
+def test_what_ready_has_waited_for_in_any_boot_is_not_in_slack() -> None:
+    slow, on_path = spans(*[16_000] * 4), spans(*[16_000] * 3) + spans(16_000, slack=0)
+    assert in_slack(spans(*[12_000] * 4), on_path, "arm64") == ()
+    assert in_slack(on_path, slow, "arm64") == ()
+    gone = [{"services/web": SlackSpan(30_000, 0)}] * 4
+    assert in_slack(spans(*[12_000] * 4), gone, "arm64") == () == in_slack(gone, slow, "arm64")
+
+
+def test_what_lies_in_slack_is_said_with_what_is_left_of_it() -> None:
+    after = spans(16_000, 16_000, 16_000) + spans(16_000, slack=5_000)
+    (one,) = in_slack(spans(*[12_000] * 4), after, "arm64")
+    assert one.sentence == "in slack, services/job takes +4.000 ms ± 0.000 ms; it has 5.000 ms left"
 
 
 @pytest.mark.parametrize(

@@ -122,6 +122,8 @@ def test_a_part_that_hardly_differs_is_not_shown(us: int, shown: bool) -> None:
         (Cause("services/web", 40_000, 42_000, 1.0), ({"crun": 9_000}, {"sh": 1_001, "crun": 0}),
          ": services/web uses +2.000 ms of the processor, in its program sh, on the path"),
         (Cause("work/a", 500, 900, 0.2), ({"": 500}, {"": 900}), ": work/a uses +0.400 ms of the processor"),
+        (Cause("idle", 500, 5_500, 1.0), ({"until init goes on": 500}, {"until onboot/prep goes on": 5_000}),
+         ": nobody had the processor for +5.000 ms, until onboot/prep goes on"),
         (None, ({}, {}), ""),
     ],
 )  # fmt: skip

@@ -95,10 +95,11 @@ def _cell(one: GateVerdict, problem: str) -> CellGate:
         return CellGate(judged=NOT_JUDGED, reasons=(problem,))
     why = (one.unjudged,) if one.unjudged else ()
     said = (one.pairs.sentence,) if one.pairs and one.pairs.judgement.answer == one.answer else ()
+    said = (*said, *(one.pairs.slack if one.pairs else ()))
     moved = {WORSE: (*said, *_moved("exact", one.slower), *_moved("size", one.larger)),
              BETTER: (*said, *(each.figure for each in one.better))}  # fmt: skip
-    return CellGate(judged=one.answer, reasons=(*moved.get(one.answer, ()), *why), by=one.by, unpaired=one.unpaired,
-                    pairs=_pairs(one.pairs))  # fmt: skip
+    return CellGate(judged=one.answer, reasons=(*moved.get(one.answer, ()), *why), base=one.base, by=one.by,
+                    unpaired=one.unpaired, pairs=_pairs(one.pairs))  # fmt: skip
 
 
 def _pairs(found: GatePairs | None) -> PairedTimes | None:
@@ -135,14 +136,13 @@ def remember(after: After, found: Results) -> str:
 
     Of a server's history the run waits then, in a file, for the next that reaches it.
     """
-    from harness.history import History, outcomes, spool
+    from harness.history import History, keeping, spool
 
     def add() -> None:
         with History.open(after.where) as opened:
             for said in spool.take_in(opened, after.where):
                 progress(said)
-            opened.add(found, again=True)  # a run that went on is there as it was before
-            outcomes.add(opened, opened.as_known(found))
+            keeping.keep(opened, found, again=True)  # a run that went on is there as it was before
 
     try:
         within(HISTORY_S, "the history", add)
@@ -201,6 +201,7 @@ def lines(against: str, judged: Sequence[GateVerdict]) -> Iterator[str]:
         yield from (f"  {line}" for line in table(worse, right=(1, 3, 4, 5)))
         if one.pairs:
             yield page.plain(f"  by pairs of boots: {one.pairs.sentence}")
+            yield from (f"  by pairs of boots: {page.plain(slow)}" for slow in one.pairs.slack)
         if (one.slower or slower) and one.causes:
             grew = (f"{page.plain(each.owner)} {amount('exact', each.us, signed=True)}" for each in one.causes[:CAUSES])
             yield f"  of {'each phase' if one.causes[0].span else 'the processor'}: {', '.join(grew)}"

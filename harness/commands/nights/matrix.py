@@ -130,7 +130,7 @@ def _night(
         return bridging.before_adding(request.after.where, request.settings.cache, read, found)
 
     times = pairing.PairTimes(request.pair_minutes, request.deadline)
-    pair = pairing.pairer(read, request.settings.cache, times, interrupted=found.interrupted)
+    pair = pairing.pairer(read, request.settings.cache, times, interrupted=found.interrupted, slack=request.slack)
     found, changed = settle.settle(request.after_run, baseline, folder, found, ended=ended is not None, as_json=as_json,
                                    pair=pair, first=bridge)  # fmt: skip
     return found, changed, ended

@@ -21,7 +21,7 @@ from harness.run.inputs import BuiltInput, RunInputs
 from harness.scratch import scratch
 from harness.show.frame import progress
 from harness.spec.models.foreign import OsSpec
-from harness.suite.pairs import BothSides, PairedBoots, PairSettings, judged
+from harness.suite.pairs import BothSides, KnownBoots, PairedBoots, PairSettings, judged
 
 MINUTE_S = 60.0
 NAMES = ("the baseline's image", "this image")
@@ -61,10 +61,13 @@ class _Booter:
     planned: Mapping[str, Planned]
     cache: Path
     over: Callable[[], str]
+    known: KnownBoots | None = None
+    slack: bool = False
 
     def judged(self, one: GateCell) -> GateVerdict:
         """Judge a cell, by pairs where these would say more and can be had."""
-        if not one.can_pair or one.old is None:
+        wanted = one.can_pair or (self.slack and one.differs_in_slack)
+        if not wanted or one.old is None:
             return one.verdict
         planned = self.planned.get(one.new.cell)
         if planned is None:
@@ -93,7 +96,7 @@ class _Booter:
 
     def _paired(self, one: GateCell, both: BothSides, folder: Path) -> GateVerdict:
         assert one.old is not None
-        found = judged(both, folder, PairSettings(progress, late=lambda: bool(self.over())))
+        found = judged(both, folder, PairSettings(progress, late=lambda: bool(self.over()), known=self.known))
         for cell, record in zip((one.old, one.new), found.records, strict=True):
             if record.key.get("cmdline") != cell.key.get("cmdline"):
                 return one.by_floor(f"the image of run {cell.run[:8]} boots with another command line here")
@@ -103,16 +106,25 @@ class _Booter:
         arch = both[0][0].arch.name
         since = f", since {one.verdict.differ[0]}" if found.because and one.verdict.differ else ""
         sentence = told(paired, NAMES, arch, f"{found.because}{since}")
-        return one.by_pairs(
-            GatePairs(paired, sentence, found.comparison.causes, tuple(_notes(one.old, found)), found.diff)
-        )
+        slow = tuple(each.sentence for each in found.slack if self.slack and each.judgement.answer == "worse")
+        notes = (*_notes(one.old, found), *(each.sentence for each in found.slack if each.sentence not in slow))
+        return one.by_pairs(GatePairs(paired, sentence, found.comparison.causes, notes, found.diff, slow))
 
 
-def pairer(read: RunInputs, cache: Path, times: PairTimes, *, interrupted: bool) -> Pairer:
-    """Return what judges the cells of a run of `read`; a run that was interrupted boots nothing more."""
+def pairer(
+    read: RunInputs,
+    cache: Path,
+    times: PairTimes,
+    *,
+    interrupted: bool,
+    known: KnownBoots | None = None,
+    slack: bool = False,
+) -> Pairer:
+    """Return what judges the cells of a run of `read`, but for boots that are known; a run that was interrupted boots
+    nothing more. `slack`: what takes longer fails the gate also where `ready` waits for something else."""
 
     def pair(cells: Sequence[GateCell]) -> list[GateVerdict]:
-        booter = _Booter({one.cell.id: one for one in planned(read)}, cache, times.begun())
+        booter = _Booter({one.cell.id: one for one in planned(read)}, cache, times.begun(), known, slack)
         found, ended = [], interrupted
         for one in cells:
             if not ended:
@@ -149,5 +161,7 @@ def _notes(old: CellFigures, found: PairedBoots) -> Iterator[str]:
         yield f"the machine is another, and both images were booted on this one: {apart}"
     if READY in own and READY in old.exact and own[READY] != old.exact[READY]:
         yield f"the baseline's image takes {ms(own[READY])} to ready here, and took {ms(old.exact[READY])}"
+    if found.untraced:
+        yield f"who had the processor is not known: {found.untraced}"
     if found.unturned:
         yield f"files keep their order in every pair, for {found.unturned}"

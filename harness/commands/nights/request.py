@@ -33,6 +33,7 @@ class Request:
     durations: Path | None = None
     quarantine: bool = False
     pair_minutes: float = 0.0
+    slack: bool = False
     cluster: str = ""
     certificates: Path | None = None
 

@@ -49,6 +49,8 @@ def run(request: CompareRequest, settings: Settings) -> int:
             "nothing could be compared", hint="exact figures that repeat, of the same image on the same machine"
         )
     answers = {one.comparison.answer for one in found}
+    if request.slack:
+        answers |= {change.judgement.answer for one in found for change in one.slack}
     answer = next((name for name in ("worse", "better") if name in answers), "same")
     if request.as_json:
         print(json.dumps({"answer": answer, "cells": [_json(one) for one in found]}, indent=1))
@@ -190,6 +192,7 @@ def lines(found: CellComparison, width: int) -> Iterator[str]:
     if found.paired is None and one.total is not None and one.total.us:
         yield f"  floor of {one.total.figure}: {ms(one.total.floor)} ({'' if found.calibrated else 'not '}calibrated)"
     yield _sentence(found)
+    yield from (f"{change.sentence}." for change in found.slack)
 
 
 def _waterfalls(rows: Sequence[DiffRow], width: int) -> Iterator[str]:
@@ -239,5 +242,6 @@ def _json(found: CellComparison) -> dict[str, Any]:
     return {"cell": found.cell, "answer": one.answer, "culprit": one.culprit.owner if one.culprit else None,
             "differ": found.differ, "calibrated": found.calibrated,
             "paired": asdict(found.paired) if found.paired else None,
+            "slack": [{**asdict(change), "sentence": change.sentence} for change in found.slack],
             "waterfall": [{**asdict(row), "us": row.us} for row in found.diff],
             "sentence": _sentence(found), "changes": rows, "causes": causes}  # fmt: skip

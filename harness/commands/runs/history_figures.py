@@ -7,13 +7,13 @@ from functools import cache
 from itertools import groupby
 
 from harness.errors import UserError
-from harness.history import History, baselines
+from harness.history import History, baselines, verdicts
 from harness.history.floors import floors_of
 from harness.history.trends import trend
 from harness.measure import gate
 from harness.measure.compare import is_step
 from harness.measure.floor import Floors
-from harness.measure.series import Series
+from harness.measure.series import JudgedRun, Series
 from harness.show.history_text import Page, amount
 from harness.show.history_view import Shown
 
@@ -39,13 +39,14 @@ def shown(
         deep = iter(opened.values_of([head for head, short in zip(first, part, strict=True) if not short], looked))
         flat = iter(opened.values_of([head for head, short in zip(first, part, strict=True) if short], last + 1))
         read = [next(flat if short else deep) for short in part]
+    said = cache(lambda image, machine: verdicts.of_cell(opened, image, machine))
     floors = cache(lambda image, machine, key: floors_of(opened, image, machine, key=key))
     found = []
     for one, (head, older) in zip(read, pairs, strict=True):
         if not one.points:
             continue
         known = floors(head.image, head.machine, head.key) if head.mode == "exact" else Floors()
-        became = trend(one, known)
+        became = trend(one, known, said(head.image, head.machine) if head.mode == "exact" else {})
         minor = is_step(head.figure) or (several and (head.mode, head.figure) not in HEADLINES)
         if minor and looked is not None and not became.changes:
             continue
@@ -69,9 +70,10 @@ def _by_key(heads: Sequence[Series], *, every: bool) -> Iterator[tuple[Series, l
 
 
 def judgements(opened: History, page: Page, found: Sequence[Shown]) -> dict[tuple[str, str], list[str]]:
-    """Return by image and machine how the newest run stands to what was accepted last, by single boots.
+    """Return by image and machine how the newest run stands to what was accepted last.
 
-    So `--against` judges where it cannot boot both images in pairs; where it could, its run says what those showed.
+    It is what the gate of that run has said, where it was judged by the same baseline: it may have booted both images
+    in pairs. Else it is judged by single boots.
     """
     try:
         accepted = baselines.cells(opened, baselines.LATEST)
@@ -89,7 +91,23 @@ def judgements(opened: History, page: Page, found: Sequence[Shown]) -> dict[tupl
     def floors(cell: gate.CellFigures) -> Floors:
         return floors_of(opened, cell.image, cell.machine, key=cell.key)
 
-    return {(one.image, one.machine): list(_judged(page, one)) for one in gate.verdicts(accepted, mine, floors)}
+    bases = {(one.image, one.machine): one.run for one in accepted}
+    lines: dict[tuple[str, str], list[str]] = {}
+    for cell, verdict in zip(mine, gate.verdicts(accepted, mine, floors), strict=True):
+        pair = cell.image, cell.machine
+        said = verdicts.of_cell(opened, *pair).get(newest[pair])
+        lines[pair] = list(_said(page, said) if said and said.base == bases[pair] else _judged(page, verdict))
+    return lines
+
+
+def _said(page: Page, one: JudgedRun) -> Iterator[str]:
+    words = page.plain(one.said.replace("→", page.arrow))
+    if one.answer in ("worse", "better"):
+        yield f"  {one.answer} than the baseline, its gate has said: {words}"
+    elif one.answer != "same":
+        yield f"  not judged against the baseline: {words}"
+    elif one.by == "pairs":
+        yield f"  the same as the baseline, its gate has said: {words}"
 
 
 def _judged(page: Page, one: gate.GateVerdict) -> Iterator[str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from harness.errors import UserError
 from harness.files import replacing
-from harness.history import History, lines, outcomes
+from harness.history import History, keeping, lines
 from harness.run import results
 from harness.run.folder import RESULTS, results_files
 
@@ -41,8 +41,7 @@ def import_(files: Sequence[str], where: str | None) -> int:
                 taken = lines.import_(opened, sys.stdin.buffer, "standard input")
             elif _is_results(file):
                 found = results.read(file)
-                new = opened.add(found)
-                outcomes.add(opened, opened.as_known(found))
+                new = keeping.keep(opened, found)
                 taken = lines.Taken(int(new), int(not new), 0)
             else:
                 with file.open("rb") as stream:

@@ -11,7 +11,7 @@ from harness.errors import EXIT_BETTER, EXIT_OK, EXIT_WORSE, UserError
 from harness.files import is_there
 from harness.image import MANIFEST, Bootable
 from harness.measure.compare import Comparison
-from harness.measure.paired import PairedJudgement
+from harness.measure.paired import PairedJudgement, SlackChange
 from harness.measure.waterfalls import DiffRow
 from harness.spec import load_machine
 from harness.spec.models.machine import MachineSpec
@@ -31,6 +31,7 @@ class CompareRequest:
     pairs: int = 0  # of wall boots; 0: exact ones
     history: str | None = None
     as_json: bool = False
+    slack: bool = False  # what lies in slack counts as well
 
 
 CompareSide = tuple[Bootable, MachineSpec]
@@ -52,7 +53,7 @@ class CellComparison:
     """One comparison: of which cell, how its sides are called, what came of it, and what differs of their inputs.
 
     ``paired``: what pairs of boots showed, where both sides could be booted and did not boot alike; then ``diff`` is
-    their waterfalls side by side, and ``because`` names the cause.
+    their waterfalls side by side, ``because`` names the cause, and ``slack`` what `ready` does not wait for.
     """
 
     cell: str
@@ -64,6 +65,7 @@ class CellComparison:
     arch: str = ""
     diff: tuple[DiffRow, ...] = ()
     because: str = ""
+    slack: tuple[SlackChange, ...] = ()
 
 
 def is_image(name: str, request: CompareRequest) -> bool:

@@ -61,7 +61,7 @@ def test_the_first_bad_commit_is_named(
 ) -> None:
     monkeypatch.setattr(bisect, "measured", fake)
     assert run(project[5], "HEAD") == 2  # all of these are slow
-    assert "within the floor of 1.500 ms: there is nothing to find" in capsys.readouterr().err
+    assert "within the floor of 1.400 ms: there is nothing to find" in capsys.readouterr().err
     assert run("nosuch", "HEAD") == 2
     assert "nosuch and HEAD are not two commits: fatal: Needed a single revision" in capsys.readouterr().err
     assert run(project[0], "HEAD") == 0

@@ -11,7 +11,7 @@ from harness.measure.account import IDLE
 PROBE_TURNS = 1000
 # each costs more than 1 ms on each architecture
 WORDS = (
-    "slub_debug=FZP", "initcall_debug", "init_on_alloc=1", "slub_debug=F", "slub_debug=Z", "slub_debug=P",
+    "slub_debug=FZP", "initcall_debug", "slub_debug=FP", "slub_debug=F", "slub_debug=Z", "slub_debug=P",
     "slub_debug=FZ",
 )  # fmt: skip
 IDLES_US = 200  # of each that may idle longer, so that a script's length tells nothing

@@ -37,12 +37,13 @@ def floor_of(history: History, image: str, machine: str, figure: str, *, key: Ma
     return floors_of(history, image, machine, key=key).measured.get(figure)
 
 
-def floors_of(history: History, image: str, machine: str, *, key: Mapping[str, str] | str) -> Floors:
-    """Return the floors of a cell, calibrated or not. `key` may be its digest, as a series has it."""
-    short = key if isinstance(key, str) else digest(key)
+def floors_of(history: History, image: str, machine: str, *, key: Mapping[str, str] | str, arch: str = "") -> Floors:
+    """Return the floors of a cell, calibrated or not. `key` may be its digest, as a series has it; then `arch` says of
+    which architecture it is."""
+    short, arch = (key, arch) if isinstance(key, str) else (digest(key), key.get("arch", arch))
     query = select(Floor.figure, Floor.us).where(Floor.image == image, Floor.machine == machine, Floor.key == short)
     with history.reading() as connection:
-        return Floors({row[0]: row[1] for row in connection.execute(query)})
+        return Floors({row[0]: row[1] for row in connection.execute(query)}, arch)
 
 
 def put(connection: Connection, lines: Iterable[FloorLine]) -> int:

@@ -18,7 +18,7 @@ from harness.measure.compare import is_step
 from harness.run.results_model import CellResult, Results, SourceCommit
 
 TOTAL, READY = "total", "ready"
-LEAST_STEP_US = 100  # a fifth of what any change must exceed to count (`measure.floor.LEAST_US`)
+LEAST_STEP_US = 100  # the least that any change must exceed to count (`measure.floor`)
 FigureMode = Literal["exact", "wall", "size"]
 
 

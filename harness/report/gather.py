@@ -89,7 +89,9 @@ def _line(
     ask: tuple[Explain, Known] | None,
 ) -> ChartLine:  # fmt: skip
     head = one.head
-    floors = floors_of(opened, head.image, head.machine, key=head.key) if head.mode == "exact" else Floors()
+    floors = (
+        floors_of(opened, head.image, head.machine, key=head.key, arch=head.arch) if head.mode == "exact" else Floors()
+    )
     left_out = frozenset(at for at, boot in enumerate(one.boots) if boot in older)
     told = verdicts.of_boots(opened, head.image, head.machine) if head.mode == "exact" else {}
     place = {boot: at for at, boot in enumerate(one.boots)}

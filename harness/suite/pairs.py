@@ -96,7 +96,7 @@ def judged(both: BothSides, folder: Path, how: PairSettings) -> PairedBoots:
         made[number].update(step_figures(found))
         parts[number] = account.parts(found)
         lines[number] = account.explained(lines[number], phases(record), account.rows(found, phases(record)))
-    comparison = compare(made[0], made[1], Floors())
+    comparison = compare(made[0], made[1], Floors(arch=both[0][0].arch.name))
     if paired is None:
         return PairedBoots((first, second), comparison, None, untraced=untraced)
     # the plain boots may lie on the other side of nothing: shares are of what the pairs showed

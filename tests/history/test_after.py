@@ -92,7 +92,7 @@ def test_two_folders_need_no_history(where: str, tmp_path: Path, capsys: pytest.
     before = written(tmp_path / "before", results(1))
     assert settle(before, where, results(2), tmp_path, keep=False) == "same"
     assert settle(f"{before}/results.json", where, results(2, exact=SLOW), tmp_path, keep=False) == "worse"
-    assert "floor 1.500 ms, not calibrated\n" in capsys.readouterr().out
+    assert "floor 1.400 ms, not calibrated\n" in capsys.readouterr().out
     assert not Path(where).exists()
 
 

@@ -93,7 +93,7 @@ def test_one_cell_shows_every_figure_and_one_figure_its_runs(harness: Run, where
     done = harness("history", "minimal", "-m", "qemu-arm64", "-f", "services/web cpu", "--last", "4")
     text = done.stdout
     assert "  9.000 ms  →  15.000 ms  +6.000 ms  +66.67 %  2026-01-10 00000000 → 2026-01-11 00000000" in text
-    assert f"floor: {Floors().of('services/web cpu', 15_000) / 1000:.3f} ms, not calibrated" in text
+    assert f"floor: {Floors(arch='arm64').of('services/web cpu', 15_000) / 1000:.3f} ms, not calibrated" in text
     assert [line.split()[-1] for line in text.partition("the last 4 runs\n")[2].splitlines()] == ["12", "11", "10", "9"]
 
 
@@ -129,7 +129,7 @@ def test_programs_get_json(harness: Run, where: str) -> None:
     assert found["history"] == where
     arm, s390x = found["series"]
     assert (arm["runs"], len(arm["points"]), arm["unit"]) == (12, 2, "us")
-    assert (arm["floor"], arm["calibrated"]) == (Floors().of("ready", 306_000), False)
+    assert (arm["floor"], arm["calibrated"]) == (Floors(arch="arm64").of("ready", 306_000), False)
     assert s390x["changes"] == []
     found = json.loads(harness("history", "-f", "services/web cpu", "--json").stdout)
     (change,) = found["series"][0]["changes"]

@@ -13,6 +13,7 @@ from harness.measure.gate import size_floor
 from harness.measure.series import JudgedRun, Point, Series
 
 FLOORS = Floors({"ready": 500})
+INIT = FLOORS.of("init")
 NOISY = [100, 101, 99, 100, 102, 99, 300, 301, 299, 302, 300, 299]
 
 
@@ -25,9 +26,8 @@ def series(*values: int, mode: str = "exact", figure: str = "ready") -> Series:
     ("mode", "figure", "values", "floor", "calibrated", "changes"),
     [
         ("exact", "ready", [10_000, 10_500, 10_501, 10_501], 500, True, [(2, 10_000, 10_501)]),
-        ("exact", "init", [9000, 9000, 10_000], 500, False, [(2, 9000, 10_000)]),
-        ("exact", "init", [9000, 90_000], 4500, False, [(1, 9000, 90_000)]),
-        ("exact", "init", [90_000, 86_000], 4300, False, []),
+        ("exact", "init", [9000, 9000, 10_000], INIT, False, [(2, 9000, 10_000)]),
+        ("exact", "init", [9000, 9000 + INIT, 9000], INIT, False, []),
         ("size", "ready", [10_000_000, 20_000_000], size_floor("", 20_000_000), False, [(1, 10_000_000, 20_000_000)]),
         ("size", "total", [5, 6], size_floor("", 6), False, []),
         ("wall", "ready", NOISY, 0, False, [(6, change_points(NOISY)[0].before, change_points(NOISY)[0].after)]),

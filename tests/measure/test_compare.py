@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness import paths
+from harness.arch import ARCHES
 from harness.measure.compare import Comparison, causes, compare, decides, is_step, sentence
-from harness.measure.floor import LEAST_US, MOST_SHARE, MOST_US, WHOLE_US, Floors, measure
+from harness.measure.floor import MOST_SHARE, MOST_US, UNCALIBRATED, Floors, measure
 
 BASE = {"ready": 500_000, "total": 590_000, "kernel": 180_000, "drivers": 80_000, "services": 160_000,
         "services/web": 110_000, "services/web cpu": 29_000, "cpu/services/web": 59_000,
@@ -153,12 +157,13 @@ def test_without_a_total_ready_decides_and_with_one_it_does_not() -> None:
 
 
 def test_the_floor_is_that_of_both_sides_values() -> None:
-    (kernel,) = (one for one in compare({"kernel": 10**6}, {"kernel": 10}, Floors()).changes)
-    assert (kernel.floor, kernel.us, kernel.counts) == (5_000, 10 - 10**6, True)
-    (new,) = compare({}, {"kernel": 10**6}, Floors()).changes
-    assert (new.before, new.after, new.us, new.floor) == (None, 10**6, 10**6, 5_000)
-    (gone,) = compare({"kernel": 10**6}, {}, Floors()).changes
-    assert (gone.before, gone.after, gone.us, gone.floor) == (10**6, None, -(10**6), 5_000)
+    wide, most = Floors({"ready": 10**9}), round(10**6 * MOST_SHARE)
+    (ready,) = (one for one in compare({"ready": 10**6}, {"ready": 10}, wide).changes)
+    assert (ready.floor, ready.us, ready.counts) == (most, 10 - 10**6, True)
+    (new,) = compare({}, {"ready": 10**6}, wide).changes
+    assert (new.before, new.after, new.us, new.floor) == (None, 10**6, 10**6, most)
+    (gone,) = compare({"ready": 10**6}, {}, wide).changes
+    assert (gone.before, gone.after, gone.us, gone.floor) == (10**6, None, -(10**6), most)
 
 
 def test_a_microsecond_counts_where_nothing_moves_without_a_cause() -> None:
@@ -223,13 +228,33 @@ def test_the_other_way_round_it_is_the_opposite(one: dict[str, int], other: dict
     assert compare(other, one, FLOORS).answer == opposite[compare(one, other, FLOORS).answer]
 
 
+@pytest.mark.parametrize("arch", list(ARCHES))
 @pytest.mark.parametrize(
-    ("figure", "value", "floor"),
-    [("total", 600_000, WHOLE_US), ("ready", 60, WHOLE_US), ("onboot/x", 20_000, 1_000), ("init", 100, LEAST_US)],
-)
-def test_a_figure_that_nobody_calibrated_has_a_floor_of_its_kind(figure: str, value: int, floor: int) -> None:
-    assert Floors().of(figure, value - 1, value) == floor
-    assert not Floors().calibrated
+    ("figure", "kind"),
+    [
+        ("total", "total"), ("ready", "ready"), ("firmware", "firmware"), ("init", "init"), ("onboot/x", "onboot/"),
+        ("services", "services"), ("services/web", "services/"), ("services/web cpu", "cpu"), ("cpu/init", "cpu"),
+        ("cpu/services/web", "cpu"), ("to login", "total"),
+    ],
+)  # fmt: skip
+def test_a_figure_that_nobody_calibrated_has_the_floor_of_its_phase_on_its_architecture(
+    arch: str, figure: str, kind: str
+) -> None:
+    for value in (100, 10**7):  # what moves is where things lie: it does not grow with a phase
+        assert Floors(arch=arch).of(figure, value - 1, value) == UNCALIBRATED[arch][kind]
+        assert Floors().of(figure, value) == max(row[kind] for row in UNCALIBRATED.values())
+    assert not Floors(arch=arch).calibrated
+    assert Floors({figure: 7}, arch).of(figure, 1) == 7
+    assert UNCALIBRATED.keys() == ARCHES.keys()
+
+
+def test_the_documentation_has_these_floors() -> None:
+    text = (paths.TOP / "docs/tutorial-performance.md").read_text()
+    for arch, row in UNCALIBRATED.items():
+        (line,) = re.findall(rf"^\| {arch} \| .*$", text, re.MULTILINE)
+        kinds = ("total", "firmware", "kernel", "first stage", "init", "drivers", "onboot/", "services")
+        said = [cell.split()[0] for cell in line.split("|")[2:-1]]
+        assert said == [f"{row[kind] / 1000:g}" for kind in kinds]
 
 
 def test_a_floor_is_the_range_and_a_margin() -> None:

@@ -83,11 +83,12 @@ def test_a_boot_that_takes_594_ms_more_never_passes(
 
 def test_without_calibration_the_floor_is_the_common_one() -> None:
     floor = Floors().of("ready", 300_000)
+    ms = f"{floor / 1000:.3f} ms"
     found = only(cell(), cell(exact={"ready": 300_001 + floor}), Floors())
     assert [(one.figure, one.floor) for one in found.slower] == [("ready", floor)]
     assert not found.calibrated
     found = only(cell(), cell(exact={"ready": 300_000 + floor}), Floors())
-    assert (found.answer, found.notes) == ("same", ("exact ready +1.500 ms, within the floor of 1.500 ms",))
+    assert (found.answer, found.notes) == ("same", (f"exact ready +{ms}, within the floor of {ms}",))
 
 
 def test_what_is_of_another_experiment_is_not_judged_and_that_is_no_pass() -> None:

@@ -81,7 +81,7 @@ def beside(after: After, baseline: GateBaseline, found: Results) -> list[GateCel
 
     with suppress(HarnessError):  # who compares two folders may have no history at all
         return within(HISTORY_S, "the history", by_history)
-    return put(found, lambda _: Floors())
+    return put(found, lambda cell: Floors(arch=cell.key.get("arch", "")))
 
 
 def cells(judged: Sequence[GateVerdict], baseline: GateBaseline, found: Results) -> dict[str, CellGate]:

@@ -162,7 +162,7 @@ def _searched(request: BisectRequest, count: int, called: Callable[[int], str], 
     """Measure both ends, then search between them; print the first bad one, or those that are left."""
     values = {number: at(number) for number in (0, count - 1)}
     good, bad = values[0], values[count - 1]
-    floor = Floors().of(request.figure, good, bad)
+    floor = Floors(arch=load_machine(request.machine).arch).of(request.figure, good, bad)
     progress(f"{called(0)}: {ms(good)}; {called(count - 1)}: {ms(bad)}; {count - 2} between")
     if abs(bad - good) <= floor:
         raise UserError(

@@ -104,7 +104,7 @@ class Opened:
         try:
             return floors_of(self.get(), image, machine, key=key)
         except UserError:
-            return Floors()
+            return Floors(arch=key.get("arch", ""))
 
 
 def _cells(name: str, opened: Opened) -> list[CellFigures]:

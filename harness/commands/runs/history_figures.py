@@ -40,12 +40,12 @@ def shown(
         flat = iter(opened.values_of([head for head, short in zip(first, part, strict=True) if short], last + 1))
         read = [next(flat if short else deep) for short in part]
     said = cache(lambda image, machine: verdicts.of_cell(opened, image, machine))
-    floors = cache(lambda image, machine, key: floors_of(opened, image, machine, key=key))
+    floors = cache(lambda image, machine, key, arch: floors_of(opened, image, machine, key=key, arch=arch))
     found = []
     for one, (head, older) in zip(read, pairs, strict=True):
         if not one.points:
             continue
-        known = floors(head.image, head.machine, head.key) if head.mode == "exact" else Floors()
+        known = floors(head.image, head.machine, head.key, head.arch) if head.mode == "exact" else Floors()
         became = trend(one, known, said(head.image, head.machine) if head.mode == "exact" else {})
         minor = is_step(head.figure) or (several and (head.mode, head.figure) not in HEADLINES)
         if minor and looked is not None and not became.changes:

@@ -37,7 +37,7 @@ def oci(context: Context) -> Iterator[FigureOrTable]:
     command(["build", str(IMAGES["default"])])  # so that the cache has all but what is measured
     cache = context.folder("oci", "cache")
     for kind in KEPT:
-        shutil.copytree(paths.cache_dir() / kind, cache / kind, copy_function=_link)
+        shutil.copytree(paths.cache_dir() / kind, cache / kind, copy_function=link)
     yield _memory(context, cache)
     yield from _changed(context, cache)
 
@@ -47,12 +47,12 @@ def _memory(context: Context, cache: Path) -> BenchFigure:
     context.say(f"oci: making an image of {size} MB")
     folder = context.folder("oci", "large")
     half = size * MB // 2
-    layers = [_layer(1, half // 2, extra=half // 2), _layer(2, half)]
-    _layout(folder / "image", {"arm64": layers})
+    layers = [layer_of(1, half // 2, extra=half // 2), layer_of(2, half)]
+    layout(folder / "image", {"arm64": layers})
     yaml = _yaml(folder, "")
     context.say("oci: building with it")
     program = [str(Path(sys.executable).parent / "harness"), "build", "--offline", "--arch", "arm64", str(yaml)]
-    done = subprocess.run([sys.executable, "-c", PEAK, *program], env=_environment(cache), capture_output=True,
+    done = subprocess.run([sys.executable, "-c", PEAK, *program], env=environment(cache), capture_output=True,
                           text=True, timeout=LONGEST_S, check=False)  # fmt: skip
     if done.returncode:
         raise HostError(f"harness ended with exit code {done.returncode}", details=done.stderr[-2000:])
@@ -62,13 +62,13 @@ def _memory(context: Context, cache: Path) -> BenchFigure:
 
 def _changed(context: Context, cache: Path) -> Iterator[BenchFigure]:
     folder = context.folder("oci", "changed")
-    base = _layer(3, 60 * MB)
+    base = layer_of(3, 60 * MB)
     yaml = _yaml(folder, IMAGES["default"].read_text(encoding="utf-8"))
     runs: list[Ran] = []
     for number in range(1 + context.times(5, 2)):
         context.say(f"oci: its topmost layer changed, {number}")
-        _layout(folder / "image", {arch: [base, _layer(100 + number, MB)] for arch in ARCHES})
-        runs.append(command(["build", "--offline", str(yaml)], _environment(cache)))
+        layout(folder / "image", {arch: [base, layer_of(100 + number, MB)] for arch in ARCHES})
+        runs.append(command(["build", "--offline", str(yaml)], environment(cache)))
         if runs[-1].code:
             raise HostError(f"harness ended with exit code {runs[-1].code}", details=runs[-1].words)
     subject = "default with an image of 60 MB for three architectures, its topmost layer changed"
@@ -86,18 +86,20 @@ def _yaml(folder: Path, text: str) -> Path:
     return path
 
 
-def _environment(cache: Path) -> dict[str, str]:
+def environment(cache: Path) -> dict[str, str]:
+    """Return the environment in which that cache is used."""
     return {**os.environ, "HARNESS_CACHE": str(cache)}
 
 
-def _link(source: str, target: str) -> None:
+def link(source: str, target: str) -> None:
+    """Make a hardlink, or a copy where that cannot be."""
     try:
         os.link(source, target)
     except OSError:  # another file system
         shutil.copyfile(source, target)
 
 
-def _layer(seed: int, size: int, extra: int = 0) -> bytes:
+def layer_of(seed: int, size: int, extra: int = 0) -> bytes:
     """Make a layer of files like those of /usr, half of each random; `extra` bytes are in one file more."""
     source = random.Random(seed)
     out = io.BytesIO()
@@ -110,7 +112,7 @@ def _layer(seed: int, size: int, extra: int = 0) -> bytes:
     return out.getvalue()
 
 
-def _layout(folder: Path, images: dict[str, Iterable[bytes]]) -> None:
+def layout(folder: Path, images: dict[str, Iterable[bytes]]) -> None:
     """Write an OCI layout (image-spec, image-layout.md) with an image an architecture."""
     blobs = folder / "blobs/sha256"
     blobs.mkdir(parents=True, exist_ok=True)

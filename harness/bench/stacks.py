@@ -13,6 +13,7 @@ import random
 import shutil
 import stat
 import subprocess
+import sys
 import tarfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -26,6 +27,7 @@ from harness.oci.merge import merge
 from harness.store import Store
 from harness.tree.tree import Tree
 
+EXIT_NO_OVERLAY = 99
 NAMES = ("a", "b", "c", "lib", "x\udcff")
 OPAQUE = ("trusted.overlay.opaque", "user.overlay.opaque")
 WHITEOUT, OPAQUE_MARK = ".wh.", ".wh..wh..opq"
@@ -259,3 +261,33 @@ def wrong(seed: int, folder: Path) -> str:
         return "\n".join([f"stack {seed}", *shown]) if rows else ""
     finally:
         shutil.rmtree(work)
+
+
+def argv(folder: Path, seeds: range) -> list[str]:
+    """Return a command that tries seeds in a mount namespace of its own, with `folder` as its place of work.
+
+    It prints what is wrong of each, and ends with 0 when nothing is, 1 when something is, else with
+    ``EXIT_NO_OVERLAY`` or unshare's own code: no overlay can be mounted here. Its mounts end with it.
+    """
+    unshare = ["unshare", "-m"] if os.geteuid() == 0 else ["unshare", "-Urm", "--map-auto"]
+    return [*unshare, sys.executable, "-m", __name__, str(folder), str(seeds.start), str(seeds.stop)]
+
+
+def main(words: Sequence[str]) -> int:
+    """Do what `argv` says."""
+    folder = Path(words[0])
+    # an overlay takes no upper folder that lies in an overlay, as /tmp of a container does
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "stacks", str(folder)], check=False).returncode == 0
+    if not mounted or not can_mount(folder):
+        return EXIT_NO_OVERLAY
+    bad = False
+    for seed in range(int(words[1]), int(words[2])):
+        if text := wrong(seed, folder):
+            bad = True
+            # a name in a stack may be no text
+            print(text.encode("utf-8", "backslashreplace").decode(), flush=True)
+    return 1 if bad else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

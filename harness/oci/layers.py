@@ -8,7 +8,7 @@ import tarfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Literal, cast
+from typing import IO, Any, Literal
 
 from harness.errors import ImageError
 from harness.oci import packing
@@ -24,6 +24,7 @@ WHITEOUT, OPAQUE, AUFS = ".wh.", ".wh..wh..opq", ".wh..wh."  # image-spec, layer
 MAX_NAME = 255  # Linux's NAME_MAX
 MAX_ID = 2**32 - 2
 ALGORITHMS = ("sha256", "sha512")  # of digests (image-spec, descriptor.md)
+GIB = 8  # that an image may unpack to unless it is said otherwise
 RATIO = 400  # a layer may unpack to so many times its size: gzip's most is 1032, and a file of zeros is not a program
 UNSUSPECTED = 64 << 20  # bytes below which nobody asks for the ratio
 CAPABILITY, USER = (
@@ -32,6 +33,7 @@ CAPABILITY, USER = (
 )  # others belong to a policy or overlay of the builder's
 MAX_XATTR_NAME, MAX_XATTR, MAX_XATTRS = 255, 1 << 16, 1 << 16  # Linux's XATTR_NAME_MAX, XATTR_SIZE_MAX, XATTR_LIST_MAX
 
+_KINDS = {chr(number): bytes((number,)) for number in range(128)}  # tarfile's letters
 Action = Literal["put", "link", "hide", "clear", "drop", "note"]
 Alive = Callable[[], None]
 
@@ -44,9 +46,15 @@ def idle() -> None:
 class Limits:
     """What an image may unpack to: ``size`` in bytes, ``entries`` in members of its layers' tars."""
 
-    size: int = 8 << 30
+    size: int = GIB << 30
     entries: int = 500_000
     table: int = 128 << 20  # bytes of the tables of its layers: names, links and attributes
+
+    @classmethod
+    def of(cls, gib: int) -> Limits:
+        """Return those of a user who lets an image unpack to so many GiB: where it is more, so is all else."""
+        most = max(gib, GIB)
+        return cls(size=gib << 30, entries=cls.entries * most // GIB, table=cls.table * most // GIB)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,20 +111,25 @@ def table_size(path: Path) -> int:
 
 
 def load(path: Path) -> Iterator[LayerEntry]:
-    """Yield the entries of an unpacked layer, in the order in which its tar has them."""
+    """Yield the entries of an unpacked layer, in the order in which its tar has them; equal contents are one object."""
     content = path / CONTENT
+    slices: dict[tuple[int, int], tuple[Slice, str]] = {}
     with (path / TABLE).open(encoding="ascii") as lines:
         for line in lines:
             place, action, target, row = json.loads(line)
-            yield LayerEntry(place, action, _node(row, content) if row else None, target)
+            yield LayerEntry(place, action, _node(row, content, slices) if row else None, target)
 
 
-def _node(row: list[object], content: Path) -> TreeNode:
+def _node(row: list[Any], content: Path, slices: dict[tuple[int, int], tuple[Slice, str]]) -> TreeNode:
     kind, mode, uid, gid, target, offset, size, digest, pax, mtime = row
+    held = None
+    if digest:
+        held = slices.get((offset, size))
+        if held is None:
+            held = slices[offset, size] = Slice(content, offset, size), digest
     return TreeNode(
-        cast(str, kind).encode(), cast(int, mode), cast(int, uid), cast(int, gid), cast(str, target),
-        Slice(content, cast(int, offset), cast(int, size)) if digest else None, cast(str, digest),
-        pax=tuple((key, value) for key, value in cast("list[list[str]]", pax)), mtime=cast(int, mtime),
+        _KINDS[kind], mode, uid, gid, target, held[0] if held else None, held[1] if held else "",
+        pax=tuple((key, value) for key, value in pax), mtime=mtime,
     )  # fmt: skip
 
 
@@ -145,7 +158,7 @@ def _unpack(work: Path, image: OciImage, blob: Blob, diff_id: str, limits: Limit
                 row = reading.take(member)
                 size += table.write(json.dumps(row) + "\n") if row is not None else 0
                 if size > limits.table:
-                    raise BadTarError("more names than an image may have")
+                    raise BadTarError("more names than an image may have (HARNESS_OCI_LIMIT)")
             name = ""
             source.finish()
             for row in reading.notes():
@@ -209,7 +222,7 @@ class _Reading:
         """Return a member's row; None for what says nothing of the root. BadTarError when it is not to be had."""
         self._left -= 1
         if self._left < 0:
-            raise BadTarError("more entries than an image may have")
+            raise BadTarError("more entries than an image may have (HARNESS_OCI_LIMIT)")
         *above, name = _parts(member.name) or [""]
         if not name:
             return ["", "put", "", self._row(member)] if member.type == tarfile.DIRTYPE else None
@@ -295,17 +308,16 @@ def _whiteout(name: str, above: str) -> list[object] | None:
 
 def _parts(name: str) -> list[str]:
     """Return a path's parts, none for the root; BadTarError when no file may be called so."""
-    if len(name.encode("utf-8", "surrogateescape")) >= MAX_PATH:
+    # most names are plain and short
+    plain, short = name.isascii() and name.isprintable(), len(name) <= MAX_NAME
+    if not (plain and short) and len(_bytes(name)) >= MAX_PATH:
         raise BadTarError("has a path that is too long")
-    # most names are plain
-    if not (name.isascii() and name.isprintable()) and any(
-        letter < " " or "\x7f" <= letter <= "\x9f" for letter in name
-    ):
+    if not plain and any(letter < " " or "\x7f" <= letter <= "\x9f" for letter in name):
         raise BadTarError("has a control character in its name")
     parts = [part for part in name.split("/") if part not in ("", ".")]
     if ".." in parts:
         raise BadTarError("leads out of the root")
-    if any(len(part.encode("utf-8", "surrogateescape")) > MAX_NAME for part in parts):
+    if not (plain and short) and any(len(_bytes(part)) > MAX_NAME for part in parts):
         raise BadTarError("has a name that is too long")
     return parts
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import posixpath
 import tarfile
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
+from sys import intern
 
 from harness.oci import layers
 from harness.oci.image import OciImage
@@ -23,8 +24,8 @@ class _Place:
     """A path of the root: what is there, which layer put it there, and what lies below it."""
 
     node: TreeNode
-    layer: int = -1
-    below: dict[str, _Place] = field(default_factory=dict)
+    layer: int
+    below: dict[str, _Place]
 
 
 def merge(
@@ -53,30 +54,35 @@ def merge(
             most = f"{limits.size >> 20} MiB (HARNESS_OCI_LIMIT) or {limits.entries} entries"
             raise layers.refusal(image, blob, f"makes the image larger than {most}")
         try:
+            notes = [entry for entry in table if entry.action == "note"]
             root.apply(table, number)
-            for entry in table:
-                if entry.action == "note":
-                    note(f"{image.reference}: {entry.path[: layers.MAX_NAME]!r}: {entry.target}")
+            for entry in notes:
+                note(f"{image.reference}: {entry.path[: layers.MAX_NAME]!r}: {entry.target}")
         except BadEntryError as error:
             raise layers.refusal(image, blob, str(error), root.at) from None
     return root.tree()
+
+
+_NOTHING: dict[str, _Place] = {}
 
 
 class MergedRoot:
     """A root filesystem in the making. Links are followed inside it, as by a process whose root it is."""
 
     def __init__(self, most: int) -> None:
-        self._top = _Place(folder())
+        self._top = _Place(folder(), -1, {})
         self._left = most  # paths that it may still grow by
         self._folders: set[str] = set()  # what the layer at hand says is a folder, whatever lies below it
+        self._last: tuple[str, int, _Place] | None = None  # the folder found last, while it cannot be another
         self.at = ""  # the entry whose turn it is
 
-    def apply(self, table: Sequence[LayerEntry], layer: int) -> None:
-        """Apply one layer; BadEntryError when an entry, `at`, cannot be.
+    def apply(self, table: list[LayerEntry], layer: int) -> None:
+        """Apply one layer, whose table is empty then; BadEntryError when an entry, `at`, cannot be.
 
         Its whiteouts hide what is below it alone, wherever in its tar they stand; but its hardlinks may still name it.
         """
         linked: dict[str, TreeNode] = {}
+        self._last = None
         self._folders = {entry.path for entry in table if entry.node is not None and entry.node.is_dir}
         for entry in table:
             self.at = entry.path
@@ -88,7 +94,9 @@ class MergedRoot:
             self.at = entry.path
             if entry.action in ("hide", "clear"):
                 self._hide(entry)
-        for entry in table:
+        table.reverse()
+        while table:  # of many entries a copy is large: each goes as it is applied
+            entry = table.pop()
             self.at = entry.path
             if entry.node is not None:
                 self._put(entry.path, entry.node, layer)
@@ -102,18 +110,21 @@ class MergedRoot:
             elif entry.action == "drop":
                 above, name = posixpath.split(entry.path)
                 self._folder(above, layer).below.pop(name, None)
+                self._last = None
 
     def tree(self) -> Tree:
-        """Return all paths with their nodes, in order."""
+        """Return all paths with their nodes, in order; nothing is left here then, for of many a copy is large."""
         found: dict[str, TreeNode] = {}
         todo = [("", self._top)]
         while todo:
             path, place = todo.pop()
             if path:
                 found[path] = place.node
-            todo += [
-                (f"{path}/{name}" if path else name, one) for name, one in sorted(place.below.items(), reverse=True)
-            ]
+            if place.below:
+                todo += [
+                    (f"{path}/{name}" if path else name, one) for name, one in sorted(place.below.items(), reverse=True)
+                ]
+                place.below = _NOTHING
         return Tree(found, self._top.node)
 
     def _put(self, path: str, node: TreeNode, layer: int) -> None:
@@ -123,8 +134,10 @@ class MergedRoot:
         above, name = posixpath.split(path)
         parent = self._folder(above, layer)
         old = parent.below.get(name)
+        if old is not None:
+            self._last = None  # it may have been a folder or a link on the way there
         if old is None or not (old.node.type == node.type == tarfile.DIRTYPE):
-            parent.below[name] = self._place(node, layer)
+            parent.below[intern(name)] = self._place(node, layer)
         else:
             old.node, old.layer = node, layer
 
@@ -132,7 +145,8 @@ class MergedRoot:
         self._left -= 1
         if self._left < 0:
             raise BadEntryError("is one path more than an image may have")
-        return _Place(node, layer)
+        # most are no folders: nothing is ever put below them
+        return _Place(node, layer, {} if node.is_dir else _NOTHING)
 
     def _hide(self, entry: LayerEntry) -> None:
         hides = entry.action == "hide"
@@ -154,8 +168,11 @@ class MergedRoot:
 
     def _folder(self, path: str, layer: int) -> _Place:
         """Return the folder at `path`, made when it is missing."""
+        if self._last is not None and self._last[:2] == (path, layer):
+            return self._last[2]
         place = self._walk(path, layer)
         assert place is not None, "what is missing has been made"
+        self._last = path, layer, place
         return place
 
     def _walk(self, path: str, layer: int | None = None) -> _Place | None:

@@ -11,6 +11,7 @@ import tarfile
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Protocol
 
 BLOCK = 512
@@ -134,6 +135,7 @@ def _text(data: bytes) -> str:
     return data.split(b"\0", 1)[0].decode("utf-8", "surrogateescape")
 
 
+@lru_cache(maxsize=8192)  # owners, modes and times are few in a layer
 def _number(field: bytes, what: str) -> int:
     """Return a header's number: octal digits, or GNU tar's binary form."""
     if field[0] & 0x80:

@@ -162,3 +162,8 @@ def test_an_interrupt_ends_the_unpacking_and_leaves_nothing(store: Store, tmp_pa
         merge(image(tmp_path, tar(M("x"))), LIMITS, store, alive)
     assert not (tmp_path / "cache/oci-layers").exists() or not list((tmp_path / "cache/oci-layers").iterdir())
     assert list((tmp_path / "cache/tmp").iterdir()) == []
+
+
+def test_whoever_lets_images_be_larger_lets_them_have_more_entries() -> None:
+    assert Limits.of(8) == Limits() and Limits.of(4) == Limits(size=4 << 30)
+    assert Limits.of(32) == Limits(size=32 << 30, entries=2_000_000, table=512 << 20)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from harness.build.mixedlock import changed, mixed
+from harness.build.mixedlock import changed, mixed, steps
 from harness.build.settings import Settings
 from harness.cli import app
 from harness.commands.runs import bisect
@@ -146,3 +146,66 @@ def test_the_package_whose_update_moved_the_figure_is_named(
     Path("new.lock").write_text("{}")
     assert run("old.lock", "new.lock") == 2
     assert "are not two locks" in capsys.readouterr().err
+
+
+def replacing(*rows: tuple[str, str, str, tuple[str, ...], tuple[str, ...]]) -> dict[str, Any]:
+    """Return a lock of packages: name, version, source, what each depends on and provides."""
+    records = [{**package(name, version), "source": source, "depends": list(depends), "provides": list(provides)}
+               for name, version, source, depends, provides in rows]  # fmt: skip
+    return {"format": 1, "suite": "bookworm", "requests": {"arm64": {"a": [one["sha256"] for one in records]}},
+            "packages": records, "images": {}}  # fmt: skip
+
+
+BEFORE = replacing(
+    ("linux-image-arm64", "6.1.1", "linux-signed", ("linux-image-6.1.0-1-arm64",), ()),
+    ("linux-image-6.1.0-1-arm64", "6.1.1", "linux-signed", (), ()),
+    ("libssl3", "3.0", "openssl", (), ()),
+    ("curl", "7", "curl", ("libssl3", "libc6"), ()),
+    ("mta", "1", "mta", (), ("mail-agent",)),
+    ("libc6", "1", "glibc", (), ()),
+    ("same", "1", "same", ("mail-agent",), ()),
+)
+AFTER = replacing(
+    ("linux-image-arm64", "6.1.2", "linux-signed", ("linux-image-6.1.0-2-arm64",), ()),
+    ("linux-image-6.1.0-2-arm64", "6.1.2", "linux-signed", (), ()),
+    ("libssl3t64", "3.1", "openssl-ng", (), ("libssl3",)),
+    ("curl", "8", "curl", ("libssl3t64", "libc6"), ()),
+    ("other-mta", "1", "other-mta", (), ("mail-agent", "mta")),
+    ("libc6", "2", "glibc", (), ()),
+    ("same", "1", "same", ("mail-agent",), ()),
+)
+
+
+def test_packages_that_replace_each_other_are_one_step() -> None:
+    assert steps(BEFORE, AFTER, "arm64") == [
+        ("curl", "libssl3", "libssl3t64"),
+        ("libc6",),
+        ("linux-image-6.1.0-1-arm64", "linux-image-6.1.0-2-arm64", "linux-image-arm64"),
+        ("mta", "other-mta"),
+    ]
+    assert steps(OLD, NEW, "arm64") == [("fresh",), ("gone",), ("image x:1",), ("libc6",), ("nginx",)]
+    assert steps(BEFORE, BEFORE, "arm64") == []
+
+
+def test_a_kernel_that_replaced_another_is_named_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("old.lock").write_text(json.dumps(BEFORE))
+    Path("new.lock").write_text(json.dumps(AFTER))
+
+    def needs_all(image: str, machine: str, figure: str, settings: Settings) -> int:
+        assert settings.lock
+        held = {one["name"] for one in json.loads(settings.lock.read_text())["packages"]
+                if one["sha256"] in json.loads(settings.lock.read_text())["requests"]["arm64"]["a"]}  # fmt: skip
+        if ("libssl3" in held) == ("libssl3t64" in held) or sum("linux-image-6" in one for one in held) != 1:
+            raise ImageError("half of a replacement")
+        return 320_000 if "linux-image-6.1.0-2-arm64" in held else 300_000
+
+    monkeypatch.setattr(bisect, "measured", needs_all)
+    assert run("old.lock", "new.lock") == 0
+    out = capsys.readouterr().out
+    assert out == (
+        "linux-image-6.1.0-1-arm64 6.1.1 → none, linux-image-6.1.0-2-arm64 none → 6.1.2, "
+        "linux-image-arm64 6.1.1 → 6.1.2: total +20.000 ms\n"
+    )

@@ -8,12 +8,13 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 
 from harness import proc
 from harness.arch import by_name
 from harness.build.lock import MAX_BYTES
-from harness.build.mixedlock import changed, mixed
+from harness.build.mixedlock import changed, mixed, steps
 from harness.build.pipeline import Builder
 from harness.build.settings import Settings
 from harness.commands.specs import read_image
@@ -136,26 +137,25 @@ def _packages(request: BisectRequest, settings: Settings) -> int:
     old, new = (read_json(Path(one), limit=MAX_BYTES) for one in (request.old, request.new))
     arch = load_machine(request.machine).arch
     try:
-        moved = changed(old, new, arch)
+        moved, groups = changed(old, new, arch), steps(old, new, arch)
     except (KeyError, TypeError, AttributeError):
         raise UserError(f"{request.old} and {request.new} are not two locks", hint="--lock FILE writes one") from None
     if not moved:
         raise UserError(f"the two locks have the same packages for {arch}")
-    names = list(moved)
 
     def called(number: int) -> str:
         if not number:
             return request.old
-        before, after = moved[names[number - 1]]
-        return f"{names[number - 1]} {before or 'none'} → {after or 'none'}"
+        rows = ((name, *moved[name]) for name in groups[number - 1])
+        return ", ".join(f"{name} {before or 'none'} → {after or 'none'}" for name, before, after in rows)
 
     def at(number: int) -> int:
         with scratch("lock") as folder:
             lock = folder / "mixed.lock"
-            lock.write_text(json.dumps(mixed(old, new, arch, names[:number])))
+            lock.write_text(json.dumps(mixed(old, new, arch, list(chain(*groups[:number])))))
             return measured(request.image, request.machine, request.figure, replace(settings, lock=lock))
 
-    return _searched(request, len(names) + 1, called, at)
+    return _searched(request, len(groups) + 1, called, at)
 
 
 def _searched(request: BisectRequest, count: int, called: Callable[[int], str], at: Callable[[int], int]) -> int:

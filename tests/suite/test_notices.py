@@ -9,9 +9,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from test_notify import FOUND
+from test_notify import FOUND, Room
+from test_notify import room as room  # noqa: PLC0414  a fixture
 
 from harness.commands.nights import notify
+from harness.run.changes import RunChange
 from harness.spec.models.plan import Email, Notify
 from harness.spec.rules.plan import plan, server_of
 
@@ -52,6 +54,37 @@ def test_too_many_requests_are_asked_again_and_an_endless_answer_is_not_read(
 ) -> None:
     notify.send(Notify(webhook_env="NIGHT_WEBHOOK"), FOUND, [])
     assert (busy.asked, capsys.readouterr().err) == (2, "")
+
+
+def test_how_long_a_server_asks_to_wait_is_heeded_within_bounds() -> None:
+    assert [notify._Busy("429", text).after for text in ("7", "9999", "", "-1", "1e9", "Wed, 21 Oct", "9" * 400)] == [
+        7, notify.LONGEST_S, 0, 0, 0, 0, 0]  # fmt: skip
+
+
+ODD = [RunChange("worse", "a: test_\udcff\x1b[31m fails\r\nBcc: x@y"), RunChange("better", "x" * 200_000)]
+
+
+def test_words_of_strangers_keep_no_notice_away(room: Room, capsys: pytest.CaptureFixture[str]) -> None:
+    odd = FOUND.model_copy(update={"plan": "n\udcff\nBcc: x@y"})
+    notify.send(Notify(webhook_env="NIGHT_WEBHOOK"), odd, ODD)
+    (heard,) = room.heard
+    assert heard["changes"][0]["text"] == "a: test_\\udcff\\x1b[31m fails\\r\\nBcc: x@y"
+    assert "test\\_\\udcff" in heard["text"] and len(heard["text"]) <= notify.MOST
+    wanted = Email.model_validate({"to": ("a@x.example",), "from": "a@x.example", "server": "m"})
+    assert "udcff" in notify.message(wanted, odd, ODD).as_bytes().decode("ascii")
+    assert capsys.readouterr().err == ""
+
+
+def test_nothing_in_a_notice_ends_a_run_that_is_over(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError("s3cret")
+
+    monkeypatch.setattr(notify, "body", broken)
+    monkeypatch.setenv("NIGHT_WEBHOOK", "http://127.0.0.1:1/s3cret")
+    notify.send(Notify(webhook_env="NIGHT_WEBHOOK"), FOUND, [])
+    assert capsys.readouterr().err == "harness: warning: the webhook in NIGHT_WEBHOOK was not told: ZeroDivisionError\n"
 
 
 def test_mail_has_the_headers_that_servers_ask_for() -> None:

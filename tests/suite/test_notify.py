@@ -7,7 +7,7 @@ import json
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -124,34 +124,57 @@ def test_a_server_that_never_comes_to_an_end_keeps_no_night(
     assert told == "harness: warning: the webhook in NIGHT_WEBHOOK has not answered within 0.6 s\n"
 
 
-def test_mail_arrives_once(capsys: pytest.CaptureFixture[str]) -> None:
-    got: list[Any] = []
+@contextmanager
+def mailbox(got: list[Any]) -> Iterator[str]:
+    """Run a mail server that knows nobody whose name begins with `no`; give its host:port."""
 
     class Box(Message):  # type: ignore[misc]
         def handle_message(self, message: Any) -> None:
             got.append(message)
+
+        async def handle_RCPT(self, _: Any, __: Any, envelope: Any, address: str, ___: Any) -> str:  # noqa: N802
+            if address.startswith("no"):
+                return "550 nobody of that name"
+            envelope.rcpt_tos.append(address)
+            return "250 OK"
 
     loop = asyncio.new_event_loop()
     server = loop.run_until_complete(loop.create_server(lambda: SMTP(Box()), "127.0.0.1", 0))
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
     try:
-        where = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
-        email = Email.model_validate(
-            {"to": ("lab@mail.example", "boss@mail.example"), "from": "harness@mail.example", "server": where,
-             "security": "none"}
-        )  # fmt: skip
-        notify.send(Notify(email=email), FOUND, CHANGED)
+        yield f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
     finally:
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         server.close()
         loop.close()
+
+
+def mailed(where: str, *to: str) -> None:
+    said = {"to": to, "from": "harness@mail.example", "server": where, "security": "none"}
+    notify.send(Notify(email=Email.model_validate(said)), FOUND, CHANGED)
+
+
+def test_mail_arrives_once(capsys: pytest.CaptureFixture[str]) -> None:
+    got: list[Any] = []
+    with mailbox(got) as where:
+        mailed(where, "lab@mail.example", "boss@mail.example")
     (mail,) = got
     assert mail["Subject"] == "night.yml: failed: 0 of 1 cell passed; 1 product failure"
     assert mail["To"] == "lab@mail.example, boss@mail.example"
     assert "test\\_x fails now" in mail.get_payload(decode=True).decode()
     assert capsys.readouterr().err == ""
+
+
+def test_whom_a_mail_server_does_not_know_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    got: list[Any] = []
+    with mailbox(got) as where:
+        mailed(where, "lab@mail.example", "nobody@mail.example")
+        assert len(got) == 1
+        mailed(where, "nobody@mail.example")
+    told = f"harness: warning: the mail server {where} takes no mail for nobody@mail.example (550)\n"
+    assert (len(got), capsys.readouterr().err) == (1, told * 2)
 
 
 def test_no_secret_in_a_plan(tmp_path: Path) -> None:

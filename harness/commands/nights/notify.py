@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from email.message import EmailMessage
 from email.utils import formatdate, make_msgid, parseaddr
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
@@ -23,11 +23,15 @@ from harness.run.results_model import Results
 from harness.spec.models.plan import Email, Notify
 from harness.spec.rules.plan import server_of
 from harness.spec.text.reader import mapping_of, read
-from harness.text import one_line
+from harness.text import lines, one_line
+
+if TYPE_CHECKING:
+    from tenacity import RetryCallState
 
 PATIENCE_S = 20.0
 TRIES = 3
 BUSY = 429  # too many requests (RFC 6585): asked again later, as is what a server cannot do just now
+SHORT_S, LONGEST_S = 5.0, 30.0  # between two tries: at most of our own accord, and where the server asks for it
 LIMIT_S = 120.0  # for all tries: a server that answers a letter a minute is never silent
 MOST = 8000  # characters of a message: chat rooms cut longer ones
 SECURE = {"tls": 465, "starttls": 587, "none": 25}
@@ -45,26 +49,30 @@ def send(wanted: Notify, found: Results, changed: Sequence[RunChange]) -> None:
             within(LIMIT_S, what, task)
         except HarnessError as error:
             print(f"harness: warning: {error}", file=sys.stderr)
+        except Exception as error:  # noqa: BLE001 -- the run is over: nothing in a notice may end it otherwise
+            # no more than the type: the words of a library may hold the secret
+            print(f"harness: warning: {what} was not told: {type(error).__name__}", file=sys.stderr)
 
 
 def _webhook(variable: str, found: Results, changed: Sequence[RunChange]) -> None:
     import httpx2
-    from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential
+    from tenacity import Retrying, retry_if_exception_type, stop_after_attempt
 
     url = _secret(variable)
     try:
         for attempt in Retrying(
-            stop=stop_after_attempt(TRIES), wait=wait_exponential(max=5), reraise=True,
+            stop=stop_after_attempt(TRIES), wait=_pause, reraise=True,
             retry=retry_if_exception_type((httpx2.TransportError, _Busy)),
         ):  # fmt: skip
             with attempt:
                 # of an answer the status is read alone: nobody bounds what a stranger's server sends behind it
                 with httpx2.stream("POST", url, json=body(found, changed), timeout=PATIENCE_S) as answer:
                     status = answer.status_code
+                    after = answer.headers.get("Retry-After", "")
                 if status == BUSY or status >= 500:
-                    raise _Busy(str(status))
+                    raise _Busy(str(status), after)
     except _Busy as busy:
-        raise HostError(f"the webhook in {variable} answers {busy}") from None
+        raise HostError(f"the webhook in {variable} answers {busy.status}") from None
     except (httpx2.HTTPError, httpx2.InvalidURL, ValueError) as error:  # whose words may hold the URL
         raise HostError(f"the webhook in {variable} cannot be reached: {type(error).__name__}") from None
     if status >= 300:
@@ -72,20 +80,30 @@ def _webhook(variable: str, found: Results, changed: Sequence[RunChange]) -> Non
 
 
 class _Busy(Exception):  # noqa: N818 -- it is asked again
-    pass
+    """A server that may hear a notice later: its status, and the seconds that it asks to wait, as it says them."""
+
+    def __init__(self, status: str, after: str) -> None:
+        self.status = status
+        self.after = min(float(after), LONGEST_S) if after.isascii() and after.isdigit() and len(after) < 7 else 0.0
+
+
+def _pause(state: RetryCallState) -> float:
+    error = state.outcome.exception() if state.outcome else None
+    asked = error.after if isinstance(error, _Busy) else 0.0
+    return max(asked, min(2.0 ** (state.attempt_number - 1), SHORT_S))
 
 
 def body(found: Results, changed: Sequence[RunChange]) -> dict[str, Any]:
     """Return what a webhook gets; most chat rooms show its `text`."""
     return {
-        "text": brief.markdown(found, changed)[:MOST],
+        "text": lines(brief.markdown(found, changed), MOST),
         "run": found.run,
         "when": found.when,
-        "plan": found.plan,
+        "plan": found.plan and one_line(found.plan),
         "exit": found.exit,
         "outcome": found.outcome.word,
-        "cells": {row.id: row.status for row in found.cells},
-        "changes": [{"kind": one.kind, "text": one.text} for one in changed],
+        "cells": {one_line(row.id): row.status for row in found.cells},
+        "changes": [{"kind": one.kind, "text": one_line(one.text)} for one in changed],
     }
 
 
@@ -97,7 +115,7 @@ def message(wanted: Email, found: Results, changed: Sequence[RunChange]) -> Emai
     # without these two, mail servers hold a mail for spam; the third keeps holiday replies away (RFC 5322, RFC 3834)
     made["Date"], made["Message-ID"] = formatdate(usegmt=True), make_msgid(domain=_domain(wanted.from_))
     made["Auto-Submitted"] = "auto-generated"
-    made.set_content(brief.markdown(found, changed))
+    made.set_content(lines(brief.markdown(found, changed)))
     return made
 
 
@@ -119,11 +137,16 @@ def _email(wanted: Email, found: Results, changed: Sequence[RunChange]) -> None:
                 server.starttls(context=ssl.create_default_context())
             if user:
                 server.login(user, password)
-            server.send_message(message(wanted, found, changed))
+            refused = server.send_message(message(wanted, found, changed))
+    except smtplib.SMTPRecipientsRefused as error:
+        refused = error.recipients
     except smtplib.SMTPResponseException as error:
         raise HostError(f"the mail server {wanted.server} refuses: {error.smtp_code}") from None
     except (smtplib.SMTPException, OSError) as error:
         raise HostError(f"the mail server {wanted.server} cannot be used: {type(error).__name__}") from None
+    if refused:
+        rows = ", ".join(f"{address} ({code})" for address, (code, _) in refused.items())
+        raise HostError(f"the mail server {wanted.server} takes no mail for {rows}")
 
 
 def wanted_by(plan: Path) -> Notify:

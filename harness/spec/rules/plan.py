@@ -114,4 +114,4 @@ def _addresses(email: Mapping[str, Any]) -> Iterator[Problem]:
     given: list[tuple[KeyPath, object]] = [(("to", index), text) for index, text in checks.texts(email, "to")]
     for path, text in [*given, (("from",), email.get("from"))]:
         if isinstance(text, str) and not _MAIL_ADDRESS.fullmatch(text):
-            yield Problem((*at, *path), f"{text!r} is not a mail address", "NAME@HOST, or SOMEBODY <NAME@HOST>")
+            yield Problem((*at, *path), f"{text[:80]!r} is not a mail address", "NAME@HOST, or SOMEBODY <NAME@HOST>")

@@ -24,11 +24,15 @@ HTTP = "http://"
 
 @dataclass(frozen=True)
 class RegistryPlace:
-    """A repository on the registry ``host[:port]``. ``insecure``: plain HTTP or an unknown certificate will do."""
+    """A repository on the registry ``host[:port]``. ``insecure``: plain HTTP or an unknown certificate will do.
+
+    ``loopback``: so they will as long as nobody has said which certificate is right; and no proxy stands before it.
+    """
 
     host: str
     repository: str
     insecure: bool = False
+    loopback: bool = False
 
     def __str__(self) -> str:
         return f"{self.host}/{self.repository}"
@@ -132,7 +136,7 @@ class Registries:
 
 def _place(full: str, insecure: bool) -> RegistryPlace:
     host, _, repository = full.partition("/")
-    return RegistryPlace(host, repository, insecure or is_loopback(host))
+    return RegistryPlace(host, repository, insecure, is_loopback(host))
 
 
 def is_loopback(host: str) -> bool:

@@ -36,8 +36,9 @@ class RegistryTransport:
         self.place = place
         self._patience = patience
         self._client = httpx2.Client(
-            verify=_verify(place), timeout=patience.timeout, headers=HEADERS, follow_redirects=False
-        )
+            verify=_verify(place), timeout=patience.timeout, headers=HEADERS, follow_redirects=False,
+            mounts=_unproxied(place),
+        )  # fmt: skip
         self._lock = threading.Lock()
         self._base: URL | None = None
 
@@ -55,13 +56,14 @@ class RegistryTransport:
 
     def _find_base(self) -> URL:
         base = URL(f"https://{self.place.host}")
-        if not self.place.insecure:
+        if not self.place.insecure and not self.place.loopback:
             return base
         try:
             with self._client.stream("GET", base.join("/v2/")):
                 return base
-        except httpx2.TransportError:
-            return URL(f"http://{self.place.host}")
+        except httpx2.TransportError as error:
+            # one whose certificate is not the right one speaks TLS: whoever asks is told
+            return base if _untrusted(error) else URL(f"http://{self.place.host}")
 
     @contextmanager
     def get(self, url: URL, headers: Mapping[str, str]) -> Iterator[httpx2.Response]:
@@ -182,15 +184,19 @@ def _after(value: str | None) -> float | None:
         return None
 
 
+def _unproxied(place: RegistryPlace) -> dict[str, None] | None:
+    """Return what keeps requests to this machine from a proxy, for which it is another one (as Go, curl and Docker)."""
+    return {f"all://{URL(f'http://{place.host}').netloc.decode()}": None} if place.loopback else None
+
+
 def _verify(place: RegistryPlace) -> ssl.SSLContext | bool:
-    if place.insecure:
-        return False
     folders = [Path.home() / folder / place.host for folder in CERTIFICATES]
     folder = next((one for one in folders if one.is_dir()), None)
     if folder is None:
-        return True
+        return not (place.insecure or place.loopback)
     context = ssl.create_default_context()
-    for path in sorted((*folder.glob("*.crt"), *folder.glob("*.cert"))):
+    authorities = sorted(folder.glob("*.crt"))
+    for path in (*authorities, *sorted(folder.glob("*.cert"))):
         try:
             if path.suffix == ".crt":
                 context.load_verify_locations(path)
@@ -199,4 +205,6 @@ def _verify(place: RegistryPlace) -> ssl.SSLContext | bool:
         except (OSError, ssl.SSLError) as error:
             hint = "a certificate as PEM; X.cert needs X.key beside it"
             raise UserError(f"{path} cannot be used: {of_error(error)}", hint=hint) from None
+    if place.insecure or (place.loopback and not authorities):
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     return context

@@ -118,6 +118,35 @@ def test_a_certificate_of_ours(images: Make, stock: Path, tmp_path: Path, home: 
                 images("other").fetch(f"{host}/app:1", ARM64, HERE)
 
 
+def test_certificates_on_loopback_count_as_elsewhere(images: Make, stock: Path, tmp_path: Path, home: Path) -> None:
+    ours, other = make_pair(tmp_path, "ours"), make_pair(tmp_path, "other")
+    with tls(stock, tmp_path / "tls", clientcas=[str(ours.certificate)]) as (host, pair):
+        folder = home / ".config/containers/certs.d" / host
+        folder.mkdir(parents=True)
+        for suffix, path in ((".cert", ours.certificate), (".key", ours.key)):
+            shutil.copy(path, folder / f"ours{suffix}")
+        images().fetch(f"{host}/app:1", ARM64, HERE)
+        shutil.copy(other.certificate, folder / "ca.crt")
+        with pytest.raises(RegistryError, match="has a certificate that is not trusted"):
+            images("other").fetch(f"{host}/app:1", ARM64, HERE)
+        shutil.copy(pair.certificate, folder / "ca.crt")
+        images("right").fetch(f"{host}/app:1", ARM64, HERE)
+        shutil.copy(other.certificate, folder / "ca.crt")
+        conf(home, f'[[registry]]\nlocation = "{host}"\ninsecure = true\n')
+        images("insecure").fetch(f"{host}/app:1", ARM64, HERE)
+
+
+@pytest.mark.parametrize("variable", ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"])
+def test_a_proxy_is_not_asked_for_what_is_on_loopback(
+    images: Make, liar: Liar, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    proxy = Server(lambda _: Reply(502, b"I am a proxy"))
+    monkeypatch.setenv(variable, f"http://{proxy.host}")
+    image = images().fetch(f"{liar.host}/app:1", ARM64, HERE)
+    proxy.close()
+    assert len(image.layers) == 3 and proxy.seen == []
+
+
 def test_plain_http_only_where_it_is_said(
     images: Make, registry: str, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from harness.build import inventory
+from harness.build import attestations, inventory
 from harness.build.namespaces import modules
 from harness.build.rootfs import ResolvedImage
 from harness.errors import UserError
@@ -83,4 +83,5 @@ def record(image: OciImage, part: ResolvedImage | None = None) -> dict[str, Any]
         "licences": said.get(LICENCES, ""),
         "labels": dict(sorted(said.items())),
         "contents": inventory.take(part.tree if part else Tree()).to_json(),
+        "attached": attestations.rows(image),
     }

@@ -17,11 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from harness.build import languages
+from harness.text import one_line
 from harness.tree.tree import Tree, TreeNode
 
 MAX_DATABASE = 256 << 20
 MAX_PACKAGES = 50_000
-MAX_FIELD = 2_000  # letters of any one thing that is said of a package
+MAX_FIELD = 1000  # letters of any one thing that is said of a package: of a version CycloneDX takes 1024
 DPKG, DPKG_PARTS = "var/lib/dpkg/status", "var/lib/dpkg/status.d"  # the latter of images without dpkg itself
 RPM = ("var/lib/rpm", "usr/lib/sysimage/rpm", "usr/share/rpm")
 RPM_SQLITE, RPM_OTHERS = "rpmdb.sqlite", ("Packages", "Packages.db")
@@ -36,7 +37,10 @@ _RPM_INT32, _RPM_STRINGS = 4, (6, 8, 9)
 
 @dataclass(frozen=True)
 class InstalledPackage:
-    """A package as an image itself has it. ``kind``, as a package URL spells it: deb, apk, rpm, pypi, npm or golang."""
+    """A package as an image itself has it. ``kind``, as a package URL spells it: deb, apk, rpm, pypi, npm or golang.
+
+    The digests, in hexadecimal, are of its package file; empty where the image does not say them.
+    """
 
     kind: str
     name: str
@@ -46,6 +50,8 @@ class InstalledPackage:
     source_version: str = ""
     supplier: str = ""
     licence: str = ""
+    sha256: str = ""
+    sha512: str = ""
 
 
 @dataclass
@@ -95,7 +101,16 @@ def _read_languages(tree: Tree, found: Inventory) -> None:
             found.unread.append(f"/{path}: {said}")
         else:
             found.packages.append(
-                _package(said.kind, said.name, said.version, "", supplier=said.supplier, licence=said.licence)
+                _package(
+                    said.kind,
+                    said.name,
+                    said.version,
+                    "",
+                    supplier=said.supplier,
+                    licence=said.licence,
+                    sha256=said.sha256,
+                    sha512=said.sha512,
+                )
             )
 
 
@@ -137,7 +152,7 @@ def _distro(tree: Tree) -> dict[str, str]:
     said = {match[1]: match[2] for line in _text(node.content.read()).splitlines()
                 if (match := _RELEASE_LINE.fullmatch(line.strip()))}  # fmt: skip
     keys = {"id": "ID", "version": "VERSION_ID", "codename": "VERSION_CODENAME"}
-    return {ours: said[theirs][:100] for ours, theirs in keys.items() if said.get(theirs)}
+    return {ours: one_line(said[theirs], 100) for ours, theirs in keys.items() if said.get(theirs)}
 
 
 def _installed_debs(data: bytes) -> Iterator[InstalledPackage]:
@@ -212,5 +227,5 @@ def _rpm(blob: object) -> dict[str, str]:
 
 
 def _package(kind: str, name: str, version: str, arch: str, **more: str) -> InstalledPackage:
-    said = {key: " ".join(value.split())[:MAX_FIELD] for key, value in more.items()}
-    return InstalledPackage(kind, name[:MAX_FIELD], version[:MAX_FIELD], arch[:100], **said)
+    said = {key: one_line(" ".join(value.split()), MAX_FIELD) for key, value in more.items()}
+    return InstalledPackage(kind, one_line(name, MAX_FIELD), one_line(version, MAX_FIELD), one_line(arch, 100), **said)

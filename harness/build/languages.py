@@ -11,8 +11,10 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from email.utils import getaddresses
+from functools import partial
 from typing import IO, Any, cast
 
+from harness.build import digests
 from harness.build.elf import MAGIC
 from harness.errors import UserError
 from harness.files import parse_json
@@ -44,6 +46,8 @@ class LanguagePackage:
     version: str
     supplier: str = ""
     licence: str = ""
+    sha256: str = ""
+    sha512: str = ""
 
 
 Found = tuple[str, "LanguagePackage | str"]  # where, and what is there, or why that is not known
@@ -52,8 +56,9 @@ Found = tuple[str, "LanguagePackage | str"]  # where, and what is there, or why 
 def packages(tree: Tree) -> Iterator[Found]:
     """Yield each package that the metadata in a root names, with its path; a text says why there is none."""
     owned: frozenset[str] | None = None
+    nodes = digests.NodeDigests(tree)
     for path, node in tree.files():
-        reader = _reader(path, node)
+        reader = _reader(path, node, nodes)
         if reader is None:
             continue
         if owned is None:
@@ -70,9 +75,9 @@ def packages(tree: Tree) -> Iterator[Found]:
 _LanguageReader = Callable[[Tree, str, TreeNode], Iterator[LanguagePackage]]
 
 
-def _reader(path: str, node: TreeNode) -> _LanguageReader | None:
+def _reader(path: str, node: TreeNode, nodes: digests.NodeDigests) -> _LanguageReader | None:
     if path.endswith("/package.json"):
-        return _node_package if _NODE.fullmatch(path) else None
+        return partial(_node_package, nodes) if _NODE.fullmatch(path) else None
     if path.endswith(("/METADATA", "/PKG-INFO", ".egg-info")):
         return _python_package if _PYTHON.fullmatch(path) else None
     return _go_modules if node.mode & 0o111 and _is_elf(node.content) else None
@@ -127,10 +132,11 @@ def _python_package(tree: Tree, path: str, node: TreeNode) -> Iterator[LanguageP
     person, address = next((one for one in addresses if one[1]), ("", ""))
     who = f"{person} <{address}>" if person else said.get("maintainer") or said.get("author") or address
     licence = said.get("license_expression") or said.get("license") or ""
-    yield LanguagePackage("pypi", re.sub(r"[-_.]+", "-", name).lower(), version, who, licence)
+    yield LanguagePackage("pypi", re.sub(r"[-_.]+", "-", name).lower(), version, who, licence,
+                          **digests.of_python(tree, path))  # fmt: skip
 
 
-def _node_package(_: Tree, __: str, node: TreeNode) -> Iterator[LanguagePackage]:
+def _node_package(nodes: digests.NodeDigests, _: Tree, path: str, node: TreeNode) -> Iterator[LanguagePackage]:
     try:
         said = parse_json(_content(node), "it")
     except UserError as error:
@@ -140,7 +146,8 @@ def _node_package(_: Tree, __: str, node: TreeNode) -> Iterator[LanguagePackage]
     name, version = said.get("name"), said.get("version")
     if not isinstance(name, str) or not isinstance(version, str) or not name or not version:
         return  # a part of a package, such as one that only says which kind of modules it holds
-    yield LanguagePackage("npm", name, version, _person(said.get("author")), _licence(said.get("license")))
+    sums = nodes.of(path, said)
+    yield LanguagePackage("npm", name, version, _person(said.get("author")), _licence(said.get("license")), **sums)
 
 
 def _person(said: Any) -> str:

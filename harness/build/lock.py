@@ -32,6 +32,7 @@ class PackageLock:
         self._packages: dict[str, DebianPackage] = {}
         self._requests: dict[str, dict[str, list[str]]] = {}
         self._images: dict[str, dict[str, str]] = {}
+        self._attached: dict[str, list[Any]] = {}  # by the digest of an image's manifest
         self._suite = ""
         if path.exists():
             self._read()
@@ -46,6 +47,7 @@ class PackageLock:
             self._requests = {arch: dict(requests) for arch, requests in data["requests"].items()}
             # a lock from before there were OCI images lists none
             self._images = {arch: dict(images) for arch, images in data.get("images", {}).items()}
+            self._attached = {digest: list(rows) for digest, rows in data.get("attached", {}).items()}
         except UserError as error:
             raise UserError(f"the lock {self.path} is not usable: {error.message}", hint=REMOVE) from error
         except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -90,11 +92,21 @@ class PackageLock:
         with self._lock:
             self._images.setdefault(arch, {})[reference] = digest
 
+    def find_attached(self, digest: str) -> list[Any] | None:
+        """Return what is attached to an image, as `add_attached` was given it; None when the lock does not say."""
+        return self._attached.get(digest)
+
+    def add_attached(self, digest: str, rows: list[Any]) -> None:
+        """Remember for `save` what is attached to the image whose manifest has that digest: JSON-like rows."""
+        with self._lock:
+            self._attached[digest] = rows
+
     def save(self) -> None:
         """Write the file, whole or not at all; nothing when it was honoured. HostError when it cannot be written."""
         if self.honoured:
             return
         used = {digest for answers in self._requests.values() for digests in answers.values() for digest in digests}
+        named = {digest for images in self._images.values() for digest in images.values()}
         packages = sorted(
             (package for digest, package in self._packages.items() if digest in used),
             key=lambda package: (package.name, package.arch, package.version),
@@ -105,6 +117,7 @@ class PackageLock:
             "requests": {arch: dict(sorted(self._requests[arch].items())) for arch in sorted(self._requests)},
             "packages": [package.record() for package in packages],
             "images": {arch: dict(sorted(self._images[arch].items())) for arch in sorted(self._images)},
+            "attached": {digest: rows for digest, rows in sorted(self._attached.items()) if digest in named},
         }
         try:
             files.write_json(self.path, data)

@@ -51,8 +51,9 @@ class Inputs:
     arch: Arch
     components: dict[str, ComponentSpec]  # by reference
     compression: str
-    images: dict[str, str] = field(default_factory=dict)  # OCI images' manifest digests, by reference
-    layouts: dict[str, list[str]] = field(default_factory=dict)  # the same of volumes' layouts, by volume
+    # OCI images' digests, those of a manifest and of what is attached, by reference
+    images: dict[str, list[str]] = field(default_factory=dict)
+    layouts: dict[str, list[list[str]]] = field(default_factory=dict)  # the same of volumes' layouts, by volume
     format: str = Settings.format
     loaders: tuple[str, ...] = ()  # the packages of its boot loader
     first: tuple[str, ...] = ()  # modules that its first stage loads beside the kernel component's own
@@ -121,9 +122,9 @@ class Builder:
         else:
             components = {**spec.components, PROBE_COMPONENT: self._probe}
         named = (one for one in dict.fromkeys(spec.references) if kind_of(one) == "oci")
-        images = {one: self.images.resolve(one, arch, spec.sources[0].parent) for one in named}
+        images = {one: self.images.digests(one, arch, spec.sources[0].parent) for one in named}
         layouts = {
-            volume.name: [self.images.resolve(volume.image, one, spec.sources[0].parent) for one in arches]
+            volume.name: [self.images.digests(volume.image, one, spec.sources[0].parent) for one in arches]
             for volume, arches in volumes_of(spec, arch)
         }
         own = for_arch(spec, arch)
@@ -192,7 +193,7 @@ class Builder:
 
     def _make(self, inputs: Inputs, folder: Path) -> None:
         # heavy modules only when something is really built: a build of nothing must be quick
-        from harness.build import copyrights, manifest, outputs
+        from harness.build import attestations, copyrights, manifest, outputs
         from harness.build.files import own_files
         from harness.build.images import interface_modules, judge, make_part, record
         from harness.build.layer import make_layer
@@ -207,7 +208,7 @@ class Builder:
 
         spec, arch = inputs.spec, inputs.arch
         images = {one: self.images.fetch(one, arch, spec.sources[0].parent, files_only=True) for one in inputs.images}
-        limits = Limits(size=self.settings.oci_limit << 30)
+        limits = Limits.of(self.settings.oci_limit)
         layers: dict[str, Layer] = {}
         for reference, component in inputs.layers.items():
             self.progress(f"{spec.name} {arch.name}: {reference}")
@@ -286,6 +287,7 @@ class Builder:
             [kernel.path, *filter(None, [loaders.path]), *(layers[name].path for name in layers if name in used)],
             folder,
         )
+        attestations.gather((*images.values(), *chain(*held.values())), folder)
         data = manifest.make(facts, folder, output, made.squashfs, root, brought, packages)
         (folder / MANIFEST).write_text(json.dumps(data, indent=1) + "\n")
 

@@ -36,7 +36,7 @@ def _strangers(spec: ImageSpec, arch: Arch, locked: Builder, own: Builder) -> It
         for package in locked.debian.resolve(names, arch).packages:
             if package.sha256 not in known:
                 yield f"{package.name} {package.version}"
-    for reference, digest in inputs.images.items():
+    for reference, (digest, *_) in inputs.images.items():
         try:
             same = own.images.resolve(reference, arch, spec.sources[0].parent) == digest
         except HarnessError:

@@ -202,6 +202,7 @@ def sbom(
     output: Path | None,
     supplier: str,
     scanner: str,
+    attestations: Path | None,
     vex: tuple[Path, ...],
     settings: Settings,
     json: bool,
@@ -225,5 +226,5 @@ def sbom(
     from harness.commands.images import sbom as module
 
     request = module.SbomRequest(",".join(arch) if arch else "host", output, format_, as_json=json,
-                                 supplier=supplier, scanner=scanner, vex=vex)  # fmt: skip
+                                 supplier=supplier, scanner=scanner, vex=vex, attestations=attestations)  # fmt: skip
     return module.sbom(words, settings, request)

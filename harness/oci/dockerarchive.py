@@ -103,3 +103,7 @@ class DockerArchive:
         """Send a blob. Raises ImageError when it is absent, ContentError when it is another."""
         self.top()
         send(self._files, self._members.get(wanted.digest, wanted.digest), receiver, self._what)
+
+    def attached(self, subject: str) -> list[Descriptor]:
+        """Return nothing: `docker save` writes no more than images."""
+        return []

@@ -30,15 +30,19 @@ LAYERS = (
     *(LAYER + packed for packed in ("", "+gzip", "+zstd")),
     *("application/vnd.docker.image.rootfs.diff." + packed for packed in ("tar", "tar.gzip", "tar.zstd")),
 )
+# an annotation of an index's entries that are attached to another one (buildkit's docs/attestations)
+ATTACHMENT = ("vnd.docker.reference.type", "attestation-manifest")
 FOREIGN = (".foreign.", ".nondistributable.")  # in the types of layers that registries do not hold
 DIGEST = r"^(?:sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})$"
 
 
-class _Read(BaseModel):
+class Reading(BaseModel):
+    """A part of a stranger's document, whose names are spelled as JSON spells them."""
+
     model_config = ConfigDict(frozen=True, extra="ignore", alias_generator=to_camel, populate_by_name=True)
 
 
-class PlatformRead(_Read):
+class PlatformRead(Reading):
     """A platform in an index."""
 
     os: str = ""
@@ -51,7 +55,7 @@ class PlatformRead(_Read):
         return Platform(*(_plain(word) for word in (self.os, self.architecture, self.variant)))
 
 
-class Descriptor(_Read):
+class Descriptor(Reading):
     """What a blob is, its digest and its size in bytes (image-spec, descriptor.md)."""
 
     media_type: str
@@ -66,7 +70,7 @@ class Descriptor(_Read):
         return self.digest.partition(":")[0]
 
 
-class OciManifest(_Read):
+class OciManifest(Reading):
     """An image's manifest for one platform."""
 
     schema_version: Literal[2]
@@ -75,7 +79,7 @@ class OciManifest(_Read):
     layers: tuple[Descriptor, ...] = Field(max_length=MOST_LAYERS)
 
 
-class Index(_Read):
+class Index(Reading):
     """An index: manifests, each for its platform."""
 
     schema_version: Literal[2]
@@ -129,21 +133,23 @@ def load(data: bytes, what: str) -> Any:
     return found
 
 
-def _load_object(data: bytes, what: str) -> dict[str, Any]:
+def load_object(data: bytes, what: str) -> dict[str, Any]:
+    """Return the JSON object in `data`. ImageError as `load`."""
     found = load(data, what)
     if not isinstance(found, dict):
         raise ImageError(f"{what} is not a JSON object")
     return found
 
 
-def _explained(error: ValidationError, what: str) -> ImageError:
+def explained(error: ValidationError, what: str) -> ImageError:
+    """Return what a model complained of first, in words."""
     first = error.errors(include_input=False)[0]
     return ImageError(f"{what}: {_plain('.'.join(map(str, first['loc'])))}: {_plain(first['msg'])}")
 
 
 def parse(data: bytes, what: str) -> OciManifest | Index:
     """Return the manifest or index in `data`, called `what` in complaints. ImageError when it is neither."""
-    found = _load_object(data, what)
+    found = load_object(data, what)
     if "fsLayers" in found or found.get("schemaVersion") == 1:
         raise ImageError(f"{what} is of Docker's schema 1, which is obsolete", hint="push the image again")
     is_index = "manifests" in found
@@ -159,7 +165,7 @@ def parse(data: bytes, what: str) -> OciManifest | Index:
             return Index.model_validate(found)
         manifest = OciManifest.model_validate(found)
     except ValidationError as error:
-        raise _explained(error, what) from None
+        raise explained(error, what) from None
     _check_types(manifest, what)
     return manifest
 
@@ -187,11 +193,12 @@ def choose(index: Index, arch: Arch, what: str) -> Descriptor:
 
     The only entry may say no platform: whether it fits is in its config.
     """
-    known = [(one.platform.platform, one) for one in index.manifests if one.platform]
+    images = [one for one in index.manifests if ATTACHMENT not in (one.annotations or {}).items()]
+    known = [(one.platform.platform, one) for one in images if one.platform]
     for platform, one in known:
         if suits(platform, arch):
             return one
-    unsaid = [one for one in index.manifests if one.platform is None]
+    unsaid = [one for one in images if one.platform is None]
     if len(unsaid) == 1 and not known:
         return unsaid[0]
     if unsaid:
@@ -222,7 +229,7 @@ def read_config(data: bytes, manifest: OciManifest, arch: Arch, what: str) -> tu
 
     Raises ImageError when it is malformed or has not one ``diff_id`` a layer, UserError when it is not for `arch`.
     """
-    found = _load_object(data, f"the config of {what}")
+    found = load_object(data, f"the config of {what}")
     config = _validate_config(found, what)
     if len(config.rootfs.diff_ids) != len(manifest.layers):
         raise ImageError(
@@ -236,11 +243,11 @@ def read_config(data: bytes, manifest: OciManifest, arch: Arch, what: str) -> tu
 
 def diff_ids(data: bytes, what: str) -> list[str]:
     """Return the digests of an image's plain layers, as its config has them. ImageError when it is malformed."""
-    return _validate_config(_load_object(data, f"the config of {what}"), what).rootfs.diff_ids
+    return _validate_config(load_object(data, f"the config of {what}"), what).rootfs.diff_ids
 
 
 def _validate_config(found: Mapping[str, Any], what: str) -> _Config:
     try:
         return _Config.model_validate(found)
     except ValidationError as error:
-        raise _explained(error, f"the config of {what}") from None
+        raise explained(error, f"the config of {what}") from None

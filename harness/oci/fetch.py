@@ -12,17 +12,20 @@ from pathlib import Path
 from typing import Protocol
 
 from harness.arch import Arch
-from harness.errors import HostError, ImageError, UserError
+from harness.errors import HarnessError, HostError, ImageError, UserError
+from harness.oci import attached
+from harness.oci.attached import AttachedRow, Subject
 from harness.oci.blobs import Blobs, Receiver
-from harness.oci.document import LARGEST, MANIFEST, Descriptor, OciManifest, choose, parse, read_config
-from harness.oci.image import Blob, OciImage
+from harness.oci.document import LARGEST, MANIFEST, Descriptor, Index, OciManifest, choose, parse, read_config
+from harness.oci.image import Attachment, Blob, OciImage
 from harness.oci.registries import Registries, find
+from harness.oci.resolution import ImageResolution, ReferenceLock, read_rows
 from harness.patience import Patience
 from harness.spec.image_reference import Local, Named
 from harness.spec.image_reference import parse as parse_reference
 from harness.store import Store, digest_of
 
-RESOLUTION_VERSION = 2
+RESOLUTION_VERSION = 3
 DEEPEST = 3  # indexes within indexes
 WORKERS = 4  # layers at a time
 PERIOD = 10.0  # seconds between two words of how far a fetch has come
@@ -47,22 +50,12 @@ class ImageSource(Protocol):
         """Send a blob to the store."""
         ...
 
+    def attached(self, subject: str) -> list[Descriptor]:
+        """Return the manifests of what is attached to a digest."""
+        ...
+
     def close(self) -> None:
         """Let go of what is open."""
-        ...
-
-
-class ReferenceLock(Protocol):
-    """What holds references to the digests that they once meant; ``honoured``, or being written."""
-
-    honoured: bool
-
-    def find_image(self, arch: str, reference: str) -> str:
-        """Return the digest that a reference is locked to. Raises UserError when it is not."""
-        ...
-
-    def add_image(self, arch: str, reference: str, digest: str) -> None:
-        """Remember what a reference means."""
         ...
 
 
@@ -114,7 +107,7 @@ class Images:
         self.patience = Patience()  # may be set
         self._find, self._alive = registries, alive
         self._blobs = Blobs(store)
-        self._known: dict[tuple[str, str, Path], Descriptor] = {}
+        self._known: dict[tuple[str, str, Path], ImageResolution] = {}
         self._locks: dict[tuple[str, str, Path], threading.Lock] = {}
         self._lock = threading.Lock()
 
@@ -131,6 +124,11 @@ class Images:
         """
         return self._resolved(self._order(reference, arch, base)).digest
 
+    def digests(self, reference: str, arch: Arch, base: Path) -> list[str]:
+        """Return the digest of the manifest, and those of what is attached to the image. Raises as `resolve` does."""
+        found = self._resolved(self._order(reference, arch, base))
+        return [found.digest, *(row.digest for row in found.attached or ())]
+
     def fetch(self, reference: str, arch: Arch, base: Path, *, files_only: bool = False) -> OciImage:
         """Return the image, every blob of it in the store and checked. Raises as `resolve` does.
 
@@ -138,12 +136,13 @@ class Images:
         """
         order = self._order(reference, arch, base)
         with self.store.telling("an OCI image"):
-            described = self._resolved(order)
-            manifest = self._manifest(described, order)
+            resolved = self._resolved(order)
+            manifest = self._manifest(resolved.manifest, order)
             assert manifest is not None  # _resolved has seen to it
             platform, config = read_config(self._blob(manifest.config).path.read_bytes(), manifest, arch, order.text)
             layers = self._layers(order, manifest, config["rootfs"]["diff_ids"] if files_only else ())
-        return OciImage(reference, described.digest, platform, config, layers)
+            held = tuple(self._attachment(order, row) for row in resolved.attached or ())
+        return OciImage(reference, resolved.digest, platform, config, layers, held)
 
     def _order(self, reference: str, arch: Arch, base: Path) -> _Order:
         name, locked = parse_reference(reference), ""
@@ -165,16 +164,14 @@ class Images:
         key = "" if name.transport == "oci" else digest_of([RESOLUTION_VERSION, str(name), seen, arch.oci])
         return _Order(reference, name, where, arch, key, locked)
 
-    def _resolved(self, order: _Order) -> Descriptor:
+    def _resolved(self, order: _Order) -> ImageResolution:
         memo = (str(order.name), order.arch.name, order.where)
         with self._lock:
             lock = self._locks.setdefault(memo, threading.Lock())
         with lock:
-            found = self._known.get(memo) or self._recorded(order)
+            found = self._known.get(memo)
             if found is None:
-                found = self._ask(order)
-                self._record(order, found)
-            self._known[memo] = found
+                found = self._known[memo] = self._whole(order, self._recorded(order))
         if order.locked and found.digest != order.locked:
             raise UserError(
                 f"{order} is not what the lock says",
@@ -183,20 +180,41 @@ class Images:
             )
         if self.lock and not self.lock.honoured:
             self.lock.add_image(order.arch.name, order.text, found.digest)
+            if found.attached is not None:
+                self.lock.add_attached(found.digest, [row.model_dump() for row in found.attached])
         return found
 
-    def _recorded(self, order: _Order) -> Descriptor | None:
+    def _whole(self, order: _Order, found: ImageResolution | None) -> ImageResolution:
+        """Return what is remembered with what is attached to it, as the lock says or whoever has the image."""
+        if order.locked and self.lock:
+            rows = read_rows(self.lock.find_attached(order.locked))
+            found = replace(found or self._asked(order), attached=rows)
+        elif found is None or (found.attached is None and not self.offline):
+            try:
+                return self._asked(order)
+            except HarnessError:
+                if found is None:
+                    raise
+        if found.attached is None:
+            self.progress(f"{order}: what is attached to it is not known: resolve anew (refresh) to have it")
+        return found
+
+    def _asked(self, order: _Order) -> ImageResolution:
+        found = self._ask(order)
+        self._record(order, found)
+        return found
+
+    def _recorded(self, order: _Order) -> ImageResolution | None:
         """Return the remembered answer, or None: what a digest means does not change, what a tag means may."""
         if not order.key or (self.refresh and not (isinstance(order.name, Named) and order.name.digest)):
             return None
         try:
-            known = self.store.recall(order.key)
-            found = Descriptor.model_validate(known) if known else None
-            return (found if self._manifest(found, order) else None) if found else self._imported(order)
-        except (ValueError, ImageError):
+            found = ImageResolution.from_json(self.store.recall(order.key))
+            return found if self._manifest(found.manifest, order) else None
+        except (ValueError, KeyError, TypeError, ImageError):
             return self._imported(order)
 
-    def _imported(self, order: _Order) -> Descriptor | None:
+    def _imported(self, order: _Order) -> ImageResolution | None:
         """Return what a digest means that came with an imported cache, or None: ask again."""
         digest = order.name.digest if isinstance(order.name, Named) else ""
         size = self._blobs.size(digest) if digest else None
@@ -204,15 +222,15 @@ class Images:
             return None
         found = Descriptor(media_type=MANIFEST, digest=digest, size=size)
         try:
-            return found if self._manifest(found, order) else None
+            return ImageResolution(found, None) if self._manifest(found, order) else None
         except ImageError:
             return None
 
-    def _record(self, order: _Order, found: Descriptor) -> None:
+    def _record(self, order: _Order, found: ImageResolution) -> None:
         if not order.key:
             return
         with self.store.telling("a resolution"):
-            self.store.remember(order.key, found.model_dump(mode="json", by_alias=True, exclude_none=True))
+            self.store.remember(order.key, found.to_json())
 
     def _manifest(self, described: Descriptor, order: _Order) -> OciManifest | None:
         """Return a manifest of the store, or None when it or its config is not there."""
@@ -227,17 +245,43 @@ class Images:
         assert found is not None  # the caller has put it there
         return found
 
-    def _ask(self, order: _Order) -> Descriptor:
-        """Find out what the order means; its manifest and config are in the store then."""
+    def _ask(self, order: _Order) -> ImageResolution:
+        """Find out what the order means; its manifest and config are in the store then, and what is attached to it."""
         if isinstance(order.name, Named):
             self.progress(f"{order}: asking {order.name.registry}")
         with self._source(order) as source:
-            data, digest, manifest = _descend(source, order)
-            found = Descriptor(media_type=MANIFEST, digest=digest, size=len(data))
+            data, subject, manifest = _descend(source, order)
+            found = Descriptor(media_type=MANIFEST, digest=subject.digest, size=len(data))
             self._blobs.keep(found, partial(_give, data))
             config = self._blobs.keep(manifest.config, partial(source.blob, manifest.config), self._alive)
-        read_config(config.path.read_bytes(), manifest, order.arch, order.text)
-        return found
+            read_config(config.path.read_bytes(), manifest, order.arch, order.text)
+            if order.locked:  # the lock says what is attached
+                return ImageResolution(found, None)
+            collector = attached.Collector(
+                source, partial(self._bring, source), lambda said: self.progress(f"{order}: {said}")
+            )
+            return ImageResolution(found, collector.collect(subject))
+
+    def _bring(self, source: ImageSource, row: AttachedRow) -> Attachment:
+        """Keep an attachment. Raises UserError or ImageError where it is none, HostError where it cannot be had."""
+        manifest = self._blobs.keep(row.descriptor, lambda receiver: _give(source.manifest(row.descriptor), receiver))
+        parts = attached.parse(manifest.path.read_bytes(), f"the attestation {row.digest}").layers
+        held = tuple(self._blobs.keep(part, partial(source.blob, part), self._alive) for part in parts)
+        return Attachment(manifest, held, row.subject)
+
+    def _attachment(self, order: _Order, row: AttachedRow) -> Attachment:
+        """Return an attachment of the store, brought in again where it lacks some of it."""
+        manifest = self._blobs.find(row.descriptor)
+        if manifest is not None:
+            parts = attached.parse(manifest.path.read_bytes(), f"the attestation {row.digest}").layers
+            held = tuple(blob for part in parts if (blob := self._blobs.find(part)) is not None)
+            if len(held) == len(parts):
+                return Attachment(manifest, held, row.subject)
+        with self._source(order) as source:
+            try:
+                return self._bring(source, row)
+            except UserError as error:
+                raise attached.gone(str(order), row, error) from None
 
     def _layers(self, order: _Order, manifest: OciManifest, diff_ids: Sequence[str]) -> tuple[Blob, ...]:
         unpacked = self._unpacked(manifest, diff_ids)
@@ -324,16 +368,22 @@ class Images:
         return (Layout if order.name.transport == "oci-archive" else DockerArchive)(order.name, archive)
 
 
-def _descend(source: ImageSource, order: _Order) -> tuple[bytes, str, OciManifest]:
-    """Return a manifest, the digest by which it can be asked for where it is, and what it says."""
+def _descend(source: ImageSource, order: _Order) -> tuple[bytes, Subject, OciManifest]:
+    """Return a manifest, what leads to it, and what it says.
+
+    The digests are those by which it, and the indexes above it, can be asked for where they are.
+    """
     data, digest = source.top(), order.name.digest if isinstance(order.name, Named) else ""
+    above: list[tuple[str, Index]] = []
     for _ in range(DEEPEST + 1):
         document = parse(data, str(order))
+        digest = digest or _sha256(data)
         if isinstance(document, OciManifest):
-            return data, digest or _sha256(data), document
+            return data, Subject(digest, tuple(above)), document
         chosen = choose(document, order.arch, order.text)
         if chosen.size > LARGEST:
             raise ImageError(f"{order}: its manifest is larger than {LARGEST} bytes")
+        above.append((digest, document))
         data, digest = source.manifest(chosen), chosen.digest
     raise ImageError(f"{order}: more than {DEEPEST} indexes within one another")
 

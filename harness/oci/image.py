@@ -31,6 +31,18 @@ class Blob:
 
 
 @dataclass(frozen=True)
+class Attachment:
+    """What is attached to an image, such as an attestation or a signature: a manifest, and its parts.
+
+    ``subject`` is the digest that it was found at: the image's manifest's, or that of an index which has it.
+    """
+
+    manifest: Blob
+    parts: tuple[Blob, ...]
+    subject: str
+
+
+@dataclass(frozen=True)
 class OciImage:
     """An image for one platform. ``digest`` is its manifest's, ``config`` the OCI image config (image-spec, config.md).
 
@@ -44,3 +56,4 @@ class OciImage:
     platform: Platform
     config: Mapping[str, Any]
     layers: tuple[Blob, ...]
+    attached: tuple[Attachment, ...] = ()

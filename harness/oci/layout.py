@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 
 from harness.errors import ImageError, UserError
+from harness.oci import attached
+from harness.oci.attached import tags
 from harness.oci.blobs import ContentError, Receiver, matches
-from harness.oci.document import LARGEST, Descriptor, Index, parse
+from harness.oci.document import INDEXES, LARGEST, MANIFESTS, Descriptor, Index, parse
 from harness.oci.hostfiles import HostFiles, read_all, send
 from harness.spec.image_reference import Local
 
@@ -62,6 +64,32 @@ class Layout:
     def blob(self, wanted: Descriptor, receiver: Receiver) -> None:
         """Send a blob. Raises as `manifest` does."""
         send(self._files, _path(wanted), receiver, self._what)
+
+    def attached(self, subject: str) -> list[Descriptor]:
+        """Return what index.json has under the tags of what is attached, and what names `subject` as its own.
+
+        Raises ImageError when index.json is no index.
+        """
+        index = parse(read_all(self._files, "index.json", LARGEST, self._what), f"{self._what}: index.json")
+        wanted = set(tags(subject))
+        found: list[Descriptor] = []
+        for one in index.manifests if isinstance(index, Index) else ():
+            named = [name for name in _names(one) if name.rpartition(":")[2] in wanted]
+            if one.size > LARGEST or one.digest == subject or not (named or self._is_about(one, subject)):
+                continue
+            listed = parse(self.manifest(one), self._what) if one.media_type in INDEXES else None
+            found += listed.manifests if isinstance(listed, Index) else [one]
+        return found
+
+    def _is_about(self, one: Descriptor, subject: str) -> bool:
+        """Say whether an entry without a tag is the manifest of what is attached to `subject`."""
+        if _names(one) or one.platform is not None or one.media_type not in MANIFESTS:
+            return False
+        try:
+            about = attached.parse(self.manifest(one), self._what).subject
+        except (ImageError, ContentError):
+            return False  # whoever asks for it is told
+        return about is not None and about.digest == subject
 
 
 def _path(wanted: Descriptor) -> str:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
-from harness.errors import HostError, UserError
+from harness.errors import HostError, ImageError, UserError
+from harness.oci.attached import tags
 from harness.oci.auth import Auth
 from harness.oci.blobs import ContentError, Receiver, matches
-from harness.oci.document import INDEXES, LARGEST, MANIFESTS, Descriptor
+from harness.oci.document import INDEXES, LARGEST, MANIFEST, MANIFESTS, Descriptor, Index, parse
 from harness.oci.registries import RegistryPlace
 from harness.oci.transport import RegistryTransport
 from harness.oci.trouble import RegistryError, denied, failed, words
@@ -58,6 +60,16 @@ class RegistrySource:
     def blob(self, wanted: Descriptor, receiver: Receiver) -> None:
         """Send a blob, from where an earlier attempt has ended. Raises as `manifest` does."""
         self._each(lambda one: _whole(one, wanted, receiver))
+
+    def attached(self, subject: str) -> list[Descriptor]:
+        """Return what the first place that has anything attached to a digest has.
+
+        Nobody is asked twice: an image is whole without. Raises RegistryError when a place does not answer.
+        """
+        found: list[Descriptor] = []
+        for one in self._repositories:
+            found = found or one.attached(subject)
+        return found
 
     def _each(self, action: Callable[[Repository], Got]) -> Got:
         troubles: list[HostError] = []
@@ -110,6 +122,37 @@ class Repository:
         if digest and not matches(data, digest):
             raise ContentError(f"{self.place.host} gives another manifest than {digest}: {self.place}")
         return data
+
+    def attached(self, subject: str) -> list[Descriptor]:
+        """Return what is attached to a digest: by the API of referrers, or the tag in its place, and cosign's tags."""
+        first, *others = tags(subject)
+        listed = self._listed(f"referrers/{subject}")
+        found = [*(listed if listed is not None else self._listed(f"manifests/{first}") or ())]
+        for tag in others:
+            data = self._given(f"manifests/{tag}")
+            if data is not None:
+                digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
+                found.append(Descriptor(media_type=MANIFEST, digest=digest, size=len(data)))
+        return found
+
+    def _listed(self, path: str) -> tuple[Descriptor, ...] | None:
+        """Return an index's entries; None where there is none."""
+        data = self._given(path)
+        try:
+            index = parse(data, path) if data is not None else None
+        except ImageError:
+            return None
+        return index.manifests if isinstance(index, Index) else None
+
+    def _given(self, path: str) -> bytes | None:
+        """Return what the registry has at a path; None where it has, gives or knows nothing of the kind."""
+        try:
+            with self._get(path, {"Accept": ACCEPT}) as response:
+                return self._transport.read(response, LARGEST)
+        except RegistryError as error:
+            if error.kind in ("absent", "denied", "odd"):
+                return None
+            raise
 
     def blob(self, wanted: Descriptor, receiver: Receiver) -> None:
         """Send the bytes of a blob that are not there yet."""

@@ -257,6 +257,8 @@ REST = (
     Option(name="explain-size", commands=("build",), kind="flag", help="Show what makes it large."),
     Option(name="format", commands=("sbom",), default="spdx", words=("spdx", "cyclonedx", "openvex"), metavar="NAME",
            help="spdx, cyclonedx or openvex."),
+    Option(name="attestations", commands=("sbom",), kind="path", metavar="DIR",
+           help="Copy what its OCI images bring: attestations, signatures, bills of their makers."),
     Option(name="vex", commands=("sbom",), kind="path", many=True, metavar="FILE",
            help="Statements on vulnerabilities (OpenVEX, CycloneDX) to put into a bill as CycloneDX."),
     Option(name="path", commands=("schema",), kind="flag", help="Only say where the file is that editors can read."),

@@ -9,11 +9,12 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from harness.sbom.spdx import IMAGE, UNKNOWN
+from harness.sbom.spdx import ATTESTATION, IMAGE, UNKNOWN
 
 TYPES = {"OPERATING_SYSTEM": "operating-system", "FILE": "file", "CONTAINER": "container"}  # by SPDX's purpose
 ALGORITHMS = {"SHA256": "SHA-256", "SHA512": "SHA-512"}
 FILENAME = "bsi:component:filename"  # of the BSI's taxonomy of properties
+_EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
 _REF = re.compile(r"LicenseRef-[A-Za-z0-9.-]+")
 
 CycloneRow = Mapping[str, Any]
@@ -63,7 +64,9 @@ def _component(row: CycloneRow, texts: Mapping[str, str], comment: str) -> dict[
     }
     if "supplier" in row:
         name, _, address = row["supplier"].removeprefix("Organization: ").rstrip(")").partition(" (")
-        made["supplier"] = {"name": name, **({"contact": [{"email": address}]} if address else {})}
+        # a stranger's address may be none: the name is what counts
+        contact = {"contact": [{"email": address}]} if _EMAIL.fullmatch(address) else {}
+        made["supplier"] = {"name": name, **contact}
     for ours, theirs in (("versionInfo", "version"), ("summary", "description")):
         if ours in row:
             made[theirs] = row[ours]
@@ -71,14 +74,28 @@ def _component(row: CycloneRow, texts: Mapping[str, str], comment: str) -> dict[
     if "checksums" in row:
         hashes = ((ALGORITHMS[one["algorithm"]], one["checksumValue"]) for one in row["checksums"])
         made["hashes"] = [{"alg": algorithm, "content": value} for algorithm, value in hashes]
+    attached = []
     for reference in row.get("externalRefs", ()):
-        made["purl"] = reference["referenceLocator"]
+        if reference["referenceType"] == ATTESTATION:
+            attached.append(_attestation(reference))
+        else:
+            made["purl"] = reference["referenceLocator"]
+    if attached:
+        made["externalReferences"] = attached
     facts = {"source": row.get("sourceInfo", ""), "carried": comment, "licence": row.get("licenseComments", ""),
              "note": row.get("comment", "")}  # fmt: skip
     properties = [{"name": f"bootharness:{name}", "value": value} for name, value in facts.items() if value]
     if "packageFileName" in row:
         properties.append({"name": FILENAME, "value": row["packageFileName"].rpartition("/")[2]})
     return made | ({"properties": properties} if properties else {})
+
+
+def _attestation(reference: CycloneRow) -> dict[str, Any]:
+    """Return the file beside the bill that a reference names, with its digest."""
+    what, _, digest = reference["comment"].rpartition(", ")
+    algorithm, _, digits = digest.partition(":")
+    return {"type": "attestation", "url": reference["referenceLocator"], "comment": what,
+            "hashes": [{"alg": ALGORITHMS[algorithm.upper()], "content": digits}]}  # fmt: skip
 
 
 def _licences(declared: str, texts: Mapping[str, str]) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from packaging.licenses import InvalidLicenseExpression, canonicalize_license_ex
 
 from harness import __version__
 from harness.build import licences
+from harness.build.attestations import FOLDER
 from harness.spec import image_reference as reference
 from harness.store import digest_of
 
@@ -26,6 +27,7 @@ UNKNOWN = licences.UNKNOWN
 DOCUMENT, IMAGE, OWN = "SPDXRef-DOCUMENT", "SPDXRef-image", "SPDXRef-bootharness"
 DEBIAN = "Debian"
 DEBIAN_NUMBERS = {"bullseye": "11", "bookworm": "12", "trixie": "13", "forky": "14"}
+ATTESTATION = "attestation"  # the type of a reference to what is attached to an image
 VENDOR = "org.opencontainers.image.vendor"  # image-spec, annotations.md
 LANGUAGES = ("pypi", "npm", "golang")  # a package of theirs is the same whatever distribution it is in
 LABELLED = "named by the image's label org.opencontainers.image.licenses; its text is not in the image's config"
@@ -50,10 +52,10 @@ def document(manifest: SpdxRow, copyright_of: Copyright, created: int = 0, suppl
         *({**_file(row), **by} for row in manifest["files"] if row["shipped"]),
         _own(),
         *(_deb(row, manifest["suite"], texts) for row in debs),
-        *(_oci(row, texts) for row in images),
+        *(_oci(row, texts, by) for row in images),
         *({**_own_file(*row), **by} for row in manifest.get("own_files", ())),
     ]
-    inside = {_oci_id(row): [_installed(one, row) for one in _contents(row)["packages"]] for row in images}
+    inside = {_oci_id(row): [_installed(one, row, by) for one in _contents(row)["packages"]] for row in images}
     made = {
         "spdxVersion": "SPDX-2.3",
         "dataLicense": "CC0-1.0",
@@ -152,7 +154,7 @@ def _deb(row: SpdxRow, suite: str, texts: Mapping[str, str]) -> dict[str, Any]:
     )
 
 
-def _oci(row: SpdxRow, texts: dict[str, str]) -> dict[str, Any]:
+def _oci(row: SpdxRow, texts: dict[str, str], by: dict[str, str]) -> dict[str, Any]:
     named = reference.parse(row["reference"])
     name = named.repository if isinstance(named, reference.Named) else named.path
     digest, arch = row["digest"], row["platform"].split("/")[1]
@@ -165,19 +167,45 @@ def _oci(row: SpdxRow, texts: dict[str, str]) -> dict[str, Any]:
     comment = {"licenseComments": f"its label says {said!r}"} if said and licence == UNKNOWN else {}
     notes = [f"also named {', '.join(row['others'])}"] if row.get("others") else []
     notes += [f"not read: {one}" for one in _contents(row)["unread"]]
+    notes += [f"{one['file']}, {_kind(one)}, is about another image" for one in _parts(row) if one["other"]]
     if notes:
         comment["comment"] = "; ".join(notes)
     return _package(
         _oci_id(row),
         row["reference"],
         versionInfo=named.tag or digest,
-        **supplied(row.get("labels", {}).get(VENDOR, "") or _publisher(named)),
+        **_supplier(row, by),
         checksums=[{"algorithm": digest.partition(":")[0].upper(), "checksumValue": digest.partition(":")[2]}],
-        externalRefs=[{"referenceCategory": "PACKAGE-MANAGER", "referenceType": "purl", "referenceLocator": locator}],
+        externalRefs=[
+            {"referenceCategory": "PACKAGE-MANAGER", "referenceType": "purl", "referenceLocator": locator},
+            *_attestations(row),
+        ],
         licenseDeclared=licence,
         primaryPackagePurpose="CONTAINER",
         **comment,
     )
+
+
+def _parts(row: SpdxRow) -> list[SpdxRow]:
+    """Return all parts of what is attached to an image; one that has none is its own."""
+    return [part for one in row.get("attached", ()) for part in one["parts"] or ({**one, "other": False},)]
+
+
+def _kind(part: SpdxRow) -> str:
+    return str(part.get("predicate") or part.get("media_type") or part.get("kind") or "an attachment")
+
+
+def _attestations(row: SpdxRow) -> Iterator[dict[str, str]]:
+    """Yield a reference to each file beside the bill that holds what is attached to an image."""
+    for file, part in sorted({part["file"]: part for part in _parts(row)}.items()):
+        yield {"referenceCategory": "OTHER", "referenceType": ATTESTATION,
+               "referenceLocator": f"{FOLDER}/{file}", "comment": f"{_kind(part)}, {part['digest']}"}  # fmt: skip
+
+
+def _supplier(row: SpdxRow, by: dict[str, str]) -> dict[str, str]:
+    """Return who supplies an OCI image: what lies in a file of the maker's own is the maker's, `by`, to answer for."""
+    named = reference.parse(row["reference"])
+    return supplied(row.get("labels", {}).get(VENDOR, "") or _publisher(named)) or by
 
 
 def _publisher(named: reference.Named | reference.Local) -> str:
@@ -214,8 +242,12 @@ def _own_file(path: str, size: int, digest: str, sha512: str = "") -> dict[str, 
     return _package(f"SPDXRef-own-{name}", f"/{shown}", **_bytes(f"/{shown}", digest, sha512), summary=summary)
 
 
-def _installed(row: SpdxRow, image: SpdxRow) -> dict[str, Any]:
-    """Return a package that an OCI image itself names."""
+def _installed(row: SpdxRow, image: SpdxRow, by: dict[str, str]) -> dict[str, Any]:
+    """Return a package that an OCI image itself names.
+
+    Where its metadata names no supplier, that is its distribution, the account under which a Go module is published,
+    or else whoever supplies the image that it came in.
+    """
     distro = _contents(image)["distro"]
     vendor = distro.get("id", "")
     release = "-".join(filter(None, (vendor, distro.get("version") or distro.get("codename"))))
@@ -224,7 +256,8 @@ def _installed(row: SpdxRow, image: SpdxRow) -> dict[str, Any]:
     else:
         locator = _locator(row["kind"], vendor, row["name"], row["version"], row["arch"], release,
                            (row["source"], row["source_version"]))  # fmt: skip
-    supplier = supplied(row["supplier"])
+    others = _account(row["name"]) if row["kind"] == "golang" else "" if row["kind"] in LANGUAGES else vendor
+    supplier = supplied(row["supplier"]) or supplied(others) or _supplier(image, by)
     licence, comment = UNKNOWN, {}
     if row["licence"]:
         try:
@@ -235,16 +268,24 @@ def _installed(row: SpdxRow, image: SpdxRow) -> dict[str, Any]:
         licence, comment = UNKNOWN, {"licenseComments": f"its package says {row['licence']!r}"}
     name = hashlib.sha256(repr((image["digest"], *sorted(row.items()))).encode()).hexdigest()[:16]
     source = " ".join(filter(None, (row["source"], row["source_version"])))
+    sums = _checksums(row.get("sha256", ""), row.get("sha512", ""))
     return _package(
         f"SPDXRef-{row['kind']}-{_id(row['name'])}-{name}",
         row["name"],
         versionInfo=row["version"],
         **supplier,
+        **({"checksums": sums} if sums else {}),
         **({"sourceInfo": f"built from the source package: {source}"} if source else {}),
         externalRefs=[{"referenceCategory": "PACKAGE-MANAGER", "referenceType": "purl", "referenceLocator": locator}],
         licenseDeclared=licence,
         **comment,
     )
+
+
+def _account(module: str) -> str:
+    """Return where a Go module is published, up to the account there: ``github.com/somebody``."""
+    parts = module.split("/")
+    return "/".join(parts[:2] if len(parts) > 2 else parts[:1])
 
 
 def supplied(said: str) -> dict[str, str]:

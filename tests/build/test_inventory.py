@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import sqlite3
 import struct
 from pathlib import Path
@@ -187,3 +189,41 @@ def test_pythons_and_nodes_own_packages() -> None:
 def test_what_a_distributions_package_has_brought_is_that_package(owner: dict[str, bytes]) -> None:
     found = languages_of({f"{SITE}/my.dist-info/METADATA": PYTHON, **owner})
     assert [one.kind for one in found.packages if one.kind == "pypi"] == [] and not found.unread
+
+
+def test_digests_of_package_files_are_those_that_the_image_names() -> None:
+    one, two = bytes(range(64)), bytes(range(32))
+    both = f"sha512-{base64.b64encode(one).decode()} sha1-AAAA sha256-{base64.b64encode(two).decode()}?x"
+    rows = {"node_modules/a": {"version": "1", "integrity": both},
+            "node_modules/a/node_modules/b": {"version": "2", "integrity": both.split(maxsplit=1)[0]},
+            "node_modules/c": {"version": "3", "integrity": both},
+            "node_modules/d": {"version": "4", "integrity": "sha512-AAAA sha512-!"}, "node_modules/e": 5}  # fmt: skip
+    found = languages_of({
+        "srv/node_modules/.package-lock.json": json.dumps({"packages": rows}).encode(),
+        "srv/node_modules/a/package.json": b'{"name": "a", "version": "1"}',
+        "srv/node_modules/a/node_modules/b/package.json": b'{"name": "b", "version": "2"}',
+        "srv/node_modules/c/package.json": b'{"name": "c", "version": "3.1"}',
+        "srv/node_modules/d/package.json": b'{"name": "d", "version": "4"}',
+        "srv/node_modules/e/package.json": b'{"name": "e", "version": "5"}',
+        "old/node_modules/f/package.json":
+            json.dumps({"name": "f", "version": "6", "_integrity": both.split(maxsplit=1)[0]}).encode(),
+        "bad/node_modules/.package-lock.json": b"[" * 100_000,
+        "bad/node_modules/g/package.json": b'{"name": "g", "version": "7"}',
+        f"{SITE}/my.dist-info/METADATA": PYTHON,
+        f"{SITE}/my.dist-info/direct_url.json":
+            json.dumps({"archive_info": {"hashes": {"sha256": two.hex(), "sha512": "no", "md5": "00"}}}).encode(),
+    })  # fmt: skip
+    sums = {row.name: (row.sha256, row.sha512) for row in found.packages}
+    assert sums == {"a": (two.hex(), one.hex()), "b": ("", one.hex()), "c": ("", ""), "d": ("", ""), "e": ("", ""),
+                    "f": ("", one.hex()), "g": ("", ""), "my-package": (two.hex(), "")}  # fmt: skip
+    assert not found.unread
+
+
+def test_names_that_are_no_text_stand_there_as_escapes() -> None:
+    found = languages_of({
+        "var/lib/dpkg/status":
+            b"Package: a\x1b[31m\nStatus: install ok installed\nVersion: 1\xe2\x80\xae\nMaintainer: \x00\n",
+        "app/node_modules/a/package.json": b'{"name": "a\\ud800", "version": "1\\n2", "author": "\\udfff"}',
+    })  # fmt: skip
+    rows = {(one.name, one.version, one.supplier) for one in found.packages}
+    assert rows == {("a\\x1b[31m", "1\\u202e", "\\x00"), ("a\\ud800", "1\\n2", "\\udfff")}

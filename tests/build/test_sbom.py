@@ -211,7 +211,7 @@ def test_oci_images_are_packages_too(image: Image) -> None:
     assert (web["licenseDeclared"], web["licenseComments"]) == ("NOASSERTION", "its label says 'as is'")
 
 
-CONTENTS = {
+CONTENTS: dict[str, Any] = {
     "distro": {"id": "debian", "version": "12"},
     "packages": [
         {"kind": "deb", "name": "libc6", "version": "2.36-9", "arch": "arm64", "source": "glibc",

@@ -290,9 +290,10 @@ class Liar(Server):
         digest = wanted
         if not wanted.startswith("sha256:"):
             entries = json.loads((self.layout / "index.json").read_text())["manifests"]
-            digest = next((one["digest"] for one in entries if wanted in one["annotations"].values()), "sha256:none")
+            digest = next((one["digest"] for one in entries if wanted in one.get("annotations", {}).values()),
+                          "sha256:none")  # fmt: skip
         path = self.layout / "blobs" / digest.replace(":", "/")
-        if not path.is_file() or not kind.startswith("/v2/app"):
+        if not path.is_file() or not kind.startswith("/v2/app") or "/referrers" in kind:
             return Reply(404, b'{"errors": [{"code": "MANIFEST_UNKNOWN"}]}')
         data = path.read_bytes()
         start = int(seen.headers.get("Range", "bytes=0-")[6:-1])

@@ -10,12 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from asking import index_of
+from click.testing import CliRunner
 from handmade import M, d, layout, layout_of, ln, packed, tar
+from test_attached import IN_TOTO, artifact, buildkit, promise, put, statement
 
 from harness.arch import by_name
+from harness.build import attestations
 from harness.build.explain import lines
 from harness.build.pipeline import Builder
 from harness.build.settings import Settings
+from harness.cli import app
 from harness.commands.images.build import build as build_command
 from harness.commands.specs import private_part
 from harness.errors import EXIT_IMAGE, EXIT_USER, UserError
@@ -210,3 +215,21 @@ def unpacked(image: Image, folder: Path) -> Path:
         root = ["rdsquashfs", "-q", "-u", "/", "-p", folder / "root", cpio / "root.squashfs"]
         subprocess.run(root, check=True)
     return folder / "root"
+
+
+def test_what_is_attached_to_an_image_is_beside_its_bill_and_can_be_taken_out(yaml: Path, tmp_path: Path) -> None:
+    img = tmp_path / "img"
+    subject = index_of(img)["arm64"]
+    part = put(img, json.dumps(statement(subject)).encode(), IN_TOTO)
+    before = build(yaml)
+    assert not (before.folder / attestations.FOLDER).exists()
+    promise(img, buildkit(subject, artifact(img, part)))
+    image = build(yaml)
+    assert image.folder != before.folder, "it is of the image's key"
+    assert (image.folder / "initrd").read_bytes() == (before.folder / "initrd").read_bytes(), "the root is the same"
+    name = f"{part['digest'].partition(':')[2]}.json"
+    assert json.loads((image.folder / attestations.FOLDER / name).read_text()) == statement(subject)
+    words = ["sbom", str(yaml), "--arch", "arm64", "-o", str(tmp_path / "b"), "--attestations", str(tmp_path / "a")]
+    done = CliRunner().invoke(app, words)
+    assert (done.exit_code, "oci:img:1: 1 attached to it" in done.stderr) == (0, True)
+    assert (tmp_path / "a/image-arm64" / name).is_file() and name in (tmp_path / "b").read_text()

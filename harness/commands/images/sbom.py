@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any, cast
 
 from harness import files
 from harness.arch import Arch, parse_list
+from harness.build import attestations
 from harness.build.copyrights import FOLDER
 from harness.build.settings import Settings
 from harness.commands.specs import read_image
@@ -33,7 +35,10 @@ EPOCH = "SOURCE_DATE_EPOCH"  # https://reproducible-builds.org/specs/source-date
 
 @dataclass(frozen=True)
 class SbomRequest:
-    """For which architectures, and where it goes: a file, or with several architectures a folder; stdout if None."""
+    """For which architectures, and where it goes: a file, or with several architectures a folder; stdout if None.
+
+    `attestations` is the folder that gets what is attached to OCI images; None if nobody wants it.
+    """
 
     arches: str = "host"
     out: Path | None = None
@@ -42,6 +47,7 @@ class SbomRequest:
     supplier: str = ""
     scanner: str = ""
     vex: Sequence[Path] = ()
+    attestations: Path | None = None
 
 
 def sbom(words: Sequence[str], settings: Settings, request: SbomRequest) -> int:
@@ -64,6 +70,8 @@ def sbom(words: Sequence[str], settings: Settings, request: SbomRequest) -> int:
         raise UserError(f"there is no image {words[0]!r}", hint=f"did you mean harness sbom {verb}?")
     ending, made = _maker(request)
     images = _images(words, settings, request.arches)
+    for image in images:
+        _attested(image, request.attestations)
     if request.out is None or len(images) == 1:
         if len(images) > 1:
             raise UserError("several architectures do not fit on one page", hint="-o FOLDER, or one --arch")
@@ -72,6 +80,28 @@ def sbom(words: Sequence[str], settings: Settings, request: SbomRequest) -> int:
         for image in images:
             _write(_text(made(of(image, request.supplier))), request.out / f"{image.name}-{image.arch.name}{ending}")
     return EXIT_OK
+
+
+def _attested(image: Image, out: Path | None) -> None:
+    """Say what is attached to an image's OCI images, and copy it where it is wanted, in a folder of the image's own."""
+    rows = image.manifest.get("images", ())
+    for reference, count in {row["reference"]: len(row.get("attached", ())) for row in rows}.items():
+        if count:
+            progress(f"{reference}: {count} attached to it, in {image.folder / attestations.FOLDER}")
+    if out is None:
+        return
+    source, target = image.folder / attestations.FOLDER, out / f"{image.name}-{image.arch.name}"
+    if not source.is_dir():
+        progress(f"{image.name} {image.arch.name}: nothing is attached to its OCI images")
+        return
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+        for file in sorted(source.iterdir()):
+            shutil.copyfile(file, target / file.name)
+    except OSError as error:
+        raise UserError(f"cannot write {target}: {of_error(error)}", hint="name a folder that you may write"
+                        ) from error  # fmt: skip
+    progress(str(target))
 
 
 def _maker(request: SbomRequest) -> tuple[str, Callable[[dict[str, Any]], dict[str, Any]]]:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 ACCEPT = ", ".join((*MANIFESTS, *INDEXES))
 LARGEST_ANSWER = 1 << 20  # bytes of a token server's answer
+MOST_PAGES = 4  # of a list of what is attached to an image
 TRIES = 3  # to be let in: without a login, with one, with a token in the place of one that has expired
 _PAGES = (b"<html", b"<!doctype html", b"<?xml")
 _RANGE = re.compile(r"bytes (\d+)-\d+/(?:\d+|\*)")
@@ -126,32 +127,44 @@ class Repository:
     def attached(self, subject: str) -> list[Descriptor]:
         """Return what is attached to a digest: by the API of referrers, or the tag in its place, and cosign's tags."""
         first, *others = tags(subject)
-        listed = self._listed(f"referrers/{subject}")
-        found = [*(listed if listed is not None else self._listed(f"manifests/{first}") or ())]
+        found: list[Descriptor] = []
+        path = f"referrers/{subject}"
+        for page in range(MOST_PAGES):
+            listed, following = self._listed(path)
+            if listed is None and not page:
+                listed, _ = self._listed(f"manifests/{first}")
+            found += listed or ()
+            if not following:
+                break
+            path = following
         for tag in others:
-            data = self._given(f"manifests/{tag}")
+            data, _ = self._given(f"manifests/{tag}")
             if data is not None:
                 digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
                 found.append(Descriptor(media_type=MANIFEST, digest=digest, size=len(data)))
         return found
 
-    def _listed(self, path: str) -> tuple[Descriptor, ...] | None:
-        """Return an index's entries; None where there is none."""
-        data = self._given(path)
+    def _listed(self, path: str) -> tuple[tuple[Descriptor, ...] | None, str]:
+        """Return an index's entries, None where there is none, and the path of its next page, "" for none."""
+        data, following = self._given(path)
         try:
             index = parse(data, path) if data is not None else None
         except ImageError:
-            return None
-        return index.manifests if isinstance(index, Index) else None
+            index = None
+        return (index.manifests, following) if isinstance(index, Index) else (None, "")
 
-    def _given(self, path: str) -> bytes | None:
-        """Return what the registry has at a path; None where it has, gives or knows nothing of the kind."""
+    def _given(self, path: str) -> tuple[bytes | None, str]:
+        """Return what is at a path, None where the registry gives nothing, and the path of what follows."""
+        above = f"/v2/{self.place.repository}/"
         try:
             with self._get(path, {"Accept": ACCEPT}) as response:
-                return self._transport.read(response, LARGEST)
+                link = str(response.links.get("next", {}).get("url", ""))  # RFC 8288, as the distribution-spec has it
+                # a link to elsewhere is none of the list's
+                following = link.removeprefix(above) if link.startswith(f"{above}referrers/") else ""
+                return self._transport.read(response, LARGEST), following
         except RegistryError as error:
             if error.kind in ("absent", "denied", "odd"):
-                return None
+                return None, ""
             raise
 
     def blob(self, wanted: Descriptor, receiver: Receiver) -> None:

@@ -6,13 +6,14 @@ import base64
 import hashlib
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from asking import ARM64, HERE, Make, index_of
 from handmade import M, layout, packed, tar
-from servers import Liar, Reply, docker_registry, push, skopeo
+from servers import Liar, Reply, Seen, docker_registry, push, skopeo
 
 from harness.build import attestations
 from harness.build.lock import PackageLock
@@ -173,6 +174,31 @@ def test_referrers_are_asked_for(images: Make, attested: Path) -> None:
         assert said(images().fetch(f"{liar.host}/app:1", ARM64, HERE)) == EVERYTHING
         assert len(liar.seen) == asked, "what is known is not asked for again"
         assert said(images("cache", lock=None, offline=True).fetch(f"{liar.host}/app:1", ARM64, HERE)) == EVERYTHING
+    finally:
+        liar.close()
+
+
+def test_a_list_of_referrers_has_pages_and_no_end(images: Make, attested: Path) -> None:
+    subject = index_of(attested)["arm64"]
+    rows = [row for row in top(attested)["manifests"] if "annotations" not in row]
+    liar = Liar(attested)
+
+    def paged(seen: Seen, _: Reply) -> Reply:
+        page = int(seen.fields.get("page", "0"))
+        index = {"schemaVersion": 2, "mediaType": INDEX, "manifests": rows[page : page + 1]}
+        link = f'</v2/app/referrers/{subject}?page={page + 1}>; rel="next"'
+        return Reply(body=json.dumps(index).encode(), headers={"Link": link})
+
+    try:
+        liar.spoil(f"/referrers/{subject}", paged, times=50)
+        image = images().fetch(f"{liar.host}/app:1", ARM64, HERE)
+        assert {one.manifest.digest for one in image.attached} >= {row["digest"] for row in rows}
+        assert len(liar.asked(f"/referrers/{subject}")) == 4
+        elsewhere = f"<http://{liar.host}/v2/app/blobs/x>; rel=next, </v2/other/referrers/x>; rel=next"
+        liar.spoil(f"/referrers/{subject}", lambda _, reply: replace(paged(_, reply), headers={"Link": elsewhere}))
+        liar.faults.reverse()
+        images("elsewhere").fetch(f"{liar.host}/app:1", ARM64, HERE)
+        assert not liar.asked("/blobs/x") and not liar.asked("/other/")
     finally:
         liar.close()
 

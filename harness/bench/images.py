@@ -100,10 +100,13 @@ def link(source: str, target: str) -> None:
 
 
 def layer_of(seed: int, size: int, extra: int = 0) -> bytes:
-    """Make a layer of files like those of /usr, half of each random; `extra` bytes are in one file more."""
+    """Make a layer of a program /x and files like those of /usr, half random; `extra` bytes are in one file more."""
     source = random.Random(seed)
     out = io.BytesIO()
     with gzip.GzipFile("", "wb", 1, out, mtime=0) as packed, tarfile.open(fileobj=packed, mode="w|") as archive:
+        program = tarfile.TarInfo("x")
+        program.mode = 0o755
+        archive.addfile(program)
         for number, length in enumerate([FILE] * (size // FILE) + [extra] * bool(extra)):
             data = source.randbytes(length // 2) + b"text like this " * (length // 30)
             info = tarfile.TarInfo(f"usr/{seed}/{number % 200}/{number}")

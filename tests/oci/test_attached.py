@@ -135,6 +135,7 @@ def test_all_that_is_attached_is_kept_and_read(images: Make, attested: Path, tmp
             assert f"sha256:{hashlib.sha256(data).hexdigest()}" == one["digest"]
 
 
+@pytest.mark.servers
 def test_a_registry_without_referrers_has_them_by_tags(images: Make, attested: Path, tmp_path: Path) -> None:
     subject = index_of(attested)["arm64"]
     name = subject.replace(":", "-")

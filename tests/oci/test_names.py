@@ -109,7 +109,7 @@ location = "tame.example/team"
         ("a.wild.example/app", ["a.wild.example/app"]),
         ("b.sub.wild.example/team/app", ["tame.example/team/app"]),
         ("b.sub.wild.example/app", ["b.sub.wild.example/app"]),
-        ("127.0.0.1:5000/app", ["127.0.0.1:5000/app !"]),
+        ("127.0.0.1:5000/app", ["127.0.0.1:5000/app ~"]),
     ],
 )  # fmt: skip
 def test_where_a_name_is_asked_for(tmp_path: Path, text: str, places: list[str]) -> None:
@@ -118,7 +118,8 @@ def test_where_a_name_is_asked_for(tmp_path: Path, text: str, places: list[str])
     name = parse(text)
     assert isinstance(name, Named)
     found = registries.places(registries.qualify(name))
-    assert [f"{place} !" if place.insecure else str(place) for place in found] == places
+    signs = [" !" * place.insecure + " ~" * place.loopback for place in found]
+    assert [f"{place}{sign}" for place, sign in zip(found, signs, strict=True)] == places
 
 
 def test_the_hosts_files(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import ast
 import functools
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from harness import paths
 
-# one worker reads them for all such tests (--dist loadgroup)
-sources = pytest.mark.xdist_group("sources")
+_one_worker = pytest.mark.xdist_group("sources")  # reads them for all such tests (--dist loadgroup)
+
+
+def sources(test: Callable[..., None]) -> Callable[..., None]:
+    """Mark a test that looks at all sources."""
+    return pytest.mark.slow(_one_worker(test))
 
 
 @functools.cache

@@ -16,6 +16,8 @@ from harness.spec.models.machine import MachineSpec
 
 from .power_servers import PASSWORD, script
 
+pytestmark = pytest.mark.slow  # each starts a harness, which loads a machine and ends
+
 OWNER = """
 import signal, sys, time
 from pathlib import Path

@@ -60,6 +60,7 @@ def test_what_was_not_checked_is_in_the_last_line_and_the_exit_code(certified: C
     assert "the evidence is true" not in ran.stdout
 
 
+@pytest.mark.slow
 def test_what_is_no_evidence_archive_is_said_to_be_none(tmp_path: Path) -> None:
     file = tmp_path / "file"
     for content in (b"", b"PK\x03\x04", b"\x28\xb5\x2f\xfd\x20\x05\x29\0\0hello", bytes(4096)):

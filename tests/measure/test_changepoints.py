@@ -166,6 +166,7 @@ def test_what_cannot_be_searched_is_refused(values: list[float], window: int) ->
 
 
 @given(EXACT, st.integers(0, 20))
+@pytest.mark.slow
 def test_exact_changes_are_more_than_the_floor_and_segments_never(values: list[int], floor: int) -> None:
     found = exact_changes(values, floor)
     ends = [0, *(one.index for one in found), len(values)]

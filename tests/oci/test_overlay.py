@@ -24,6 +24,7 @@ def test_random_stacks_are_merged_as_the_kernel_does(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_recorded_stacks_are_merged_as_the_kernel_did(tmp_path: Path) -> None:
     rows = json.loads(gzip.decompress(RECORDED.read_bytes()))
     assert len(rows) > 50

@@ -74,6 +74,7 @@ def test_what_is_thinned_is_drawn_as_what_is_whole(history: History, monkeypatch
     assert sum(len(line.series.points) for line in lines) < 100
 
 
+@pytest.mark.slow
 def test_changes_are_told_with_what_moved_and_what_was_changed(history: History) -> None:
     lines, parts = gather.gather(history)
     old = lines[1]

@@ -18,6 +18,7 @@ EXIT_IMAGE = 5
 EXIT_BETTER = 6  # of `harness compare`, whose 1 is worse
 EXIT_NOT_REPEATED = 7  # of `harness verify`: all is true that could be checked here
 EXIT_NOT_JUDGED = 8  # of `harness matrix`: nothing is known to be wrong, but not all that was asked for was judged
+EXIT_OTHER_VERSION = 9  # of `harness verify`: another version has made the evidence, so not all is judged
 EXIT_BUG = 70
 EXIT_INTERRUPTED = 130
 
@@ -89,3 +90,9 @@ class EvidenceError(HarnessError):
 
     exit_code = EXIT_REFUSED
     whose = "the evidence"
+
+
+class OtherVersionError(EvidenceError):
+    """An evidence archive is of another version of the harness, and this one cannot read it."""
+
+    exit_code = EXIT_OTHER_VERSION

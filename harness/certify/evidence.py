@@ -5,13 +5,13 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from harness import paths, proc
-from harness.certify import contents, derive, outcomes, records, sources
+from harness.certify import contents, derive, maker, outcomes, records, sources
 from harness.certify.certificate import QemuFacts
 from harness.certify.contents import ArchiveMember, EvidenceFiles
 from harness.certify.derive import Derived
@@ -130,7 +130,7 @@ def stage(given: ArchiveFiles, run: RunOfCell, qemu: QemuFacts | None, folder: P
     _put(given, folder)
     read = sources.read_all(_described(given, folder))
     boots = _boots(run, read, folder)
-    word = outcomes.told(run.folder.read_events(), read, run.cell, run.boots)
+    word = replace(outcomes.told(run.folder.read_events(), read, run.cell, run.boots), harness=maker.own())
     found = {boot: BootRecord.from_json(parse_json(content, boot)) for boot, content in _records(boots).items()}
     rows = outcomes.events(word, read, found)
     made: ArchiveFiles = {contents.EVENTS: outcomes.as_lines(rows), contents.RESULTS: outcomes.folded(rows)}

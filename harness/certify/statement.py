@@ -12,11 +12,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from harness.certify import contents
+from harness.certify import contents, maker
 from harness.certify.archive import Body, changed, safe
 from harness.certify.contents import MAX_BYTES, ArchiveMember
 from harness.certify.keys import PublicKey, SigningKey, public_key
-from harness.errors import EvidenceError
+from harness.errors import EvidenceError, OtherVersionError
 
 TYPE = "https://in-toto.io/Statement/v1"
 PREDICATE = "https://in-toto.io/attestation/test-result/v0.1"
@@ -142,27 +142,39 @@ def _good(key: PublicKey, signature: bytes, signed: bytes, name: str) -> None:
 
 
 def _statement(made: Any, key: PublicKey, signed: bytes, name: str) -> Statement:
+    said = ""
     try:
         predicate = made["predicate"]
         archive = predicate[ARCHIVE]
+        if isinstance(predicate.get(CERTIFICATE), dict):
+            said = maker.said(predicate[CERTIFICATE])
         if made["_type"] != TYPE or made["predicateType"] != PREDICATE or archive["schema"] != SCHEMA:
-            raise EvidenceError(f"{name} is of another kind or version than this harness reads",
-                                hint="harness --version says which this is; the certificate which made it")  # fmt: skip
+            raise _unread(name, "is of another kind or schema than this harness reads", said, another=True)
         members = tuple(ArchiveMember(str(file), _size(size), _hex(digest)) for file, size, digest in archive["files"])
         body = Body(_hex(archive["digest"]["sha256"]), _size(archive["size"]), members)
         certificate = predicate[CERTIFICATE]
         if not isinstance(certificate, dict):
             raise TypeError("no certificate")
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
-        raise EvidenceError(
-            f"{name} is signed, but not as this harness signs ({type(error).__name__}: {str(error)[:200]})"
-        ) from None
+        why = f"is signed, but not as this harness signs ({type(error).__name__}: {str(error)[:200]})"
+        raise _unread(name, why, said) from None
     names = [member.name for member in members]
     if not safe(names) or names != sorted(names):
-        raise EvidenceError(f"{name} lists files by names that this harness never gives")
+        raise _unread(name, "lists files by names that this harness never gives", said)
     if why := contents.refusal(members, body.size):
-        raise EvidenceError(f"{name} lists {why}")
+        raise _unread(name, f"lists {why}", said)
     return Statement(body, certificate, key, signed)
+
+
+def _unread(name: str, why: str, said: str, *, another: bool = False) -> EvidenceError:
+    """Return the error of what this harness does not write: where another version has made it, that is no lie."""
+    if not (another or maker.is_other_version(said)):
+        return EvidenceError(f"{name} {why}")
+    who = f"harness {said}" if said else "another version of the harness"
+    return OtherVersionError(
+        f"{name} {why}: it says that {who} made it, and this is {maker.own()}",
+        hint="that one reads it; harness --version says which a harness is",
+    )
 
 
 def _size(value: object) -> int:

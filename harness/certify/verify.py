@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Literal
@@ -92,20 +92,16 @@ def unpack(path: Path, folder: Path, trusted: Sequence[PublicKey] = ()) -> Unpac
 
 def check(found: Unpacked, trusted: Sequence[PublicKey]) -> CheckedEvidence:
     """Check all that an archive says against what is in it, and against this harness; EvidenceError: it is not so."""
+    files = found.files
     signed = validated(found.certificate)
-    files, members = found.files, found.statement.body.members
     made = derive.checked(files, sources.read_all(files), signed.qemu)
-    _qemu(made, signed)
-    if faults := list(derive.differences(found.certificate, made.certificate.to_json())):
-        raise EvidenceError(f"the certificate is not what its files give: {faults[0]}", details="\n".join(faults[1:20]))
-    _signed(found, made)
-    _accounted(made, files)
+    for _, agree in agreements(found, made, signed):
+        agree()
     count = recomputed.check(made, files)
     rows = made.certificate.requirements
     figures = made.certificate.figures.exact
     results = [
-        CheckResult("checked", f"every bit: {len(members)} files, {sum(one.size for one in members) / 1e6:.1f} MB"),
-        _signer(found.statement.key, trusted),
+        *sound(found, trusted),
         CheckResult("checked", "the certificate: all of it follows from the files, but for the vendor's word"),
         CheckResult(
             "checked", f"the verdicts: {len(rows)} requirements, judged again; {count} cases were computed again"
@@ -124,6 +120,30 @@ def check(found: Unpacked, trusted: Sequence[PublicKey]) -> CheckedEvidence:
     else:
         results.append(CheckResult("not checked", "exact boots: there are none"))
     return CheckedEvidence(made, results)
+
+
+def sound(found: Unpacked, trusted: Sequence[PublicKey]) -> list[CheckResult]:
+    """Return what was found of an archive's bits and of who signed them: that is the same in every version."""
+    members = found.statement.body.members
+    return [
+        CheckResult("checked", f"every bit: {len(members)} files, {sum(one.size for one in members) / 1e6:.1f} MB"),
+        _signer(found.statement.key, trusted),
+    ]
+
+
+def agreements(found: Unpacked, made: Derived, signed: Certificate) -> tuple[tuple[str, Callable[[], None]], ...]:
+    """Return what must agree with what follows from an archive's files, by name: each raises EvidenceError if not."""
+    return (
+        ("which QEMU it was", lambda: _qemu(made, signed)),
+        ("the certificate", lambda: _derived(found, made)),
+        ("what was signed beside the certificate", lambda: _signed(found, made)),
+        ("the bill of materials, the lock, and that each file has a meaning", lambda: _accounted(made, found.files)),
+    )
+
+
+def _derived(found: Unpacked, made: Derived) -> None:
+    if faults := list(derive.differences(found.certificate, made.certificate.to_json())):
+        raise EvidenceError(f"the certificate is not what its files give: {faults[0]}", details="\n".join(faults[1:20]))
 
 
 def _accounted(made: Derived, files: EvidenceFiles) -> None:

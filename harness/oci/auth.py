@@ -128,16 +128,16 @@ class Auth:
 
 
 def is_own(registry: str, server: str) -> bool:
-    """Say whether a token server may have a login to a registry: it is on its host, in its domain, or listed."""
+    """Say whether a token server may have a login to a registry: it is on its host, below its name, or listed.
+
+    A sibling in the registry's domain is not its own: of many domains each name is another customer's.
+    """
     host = registry.rpartition(":")[0] if registry.rpartition(":")[2].isdigit() else registry
     host, listed = host.strip("[]"), re.split(r"[\s,]+", os.environ.get(TOKEN_SERVERS, ""))
     if server in (host, *filter(None, listed)):
         return True
-    domain = host.partition(".")[2]
-    top = domain.split(".")
-    # a domain that anybody can register a name in, such as co.uk, is nobody's own
-    is_whole = len(top) >= 2 and len(top[-2]) > 3 and not top[-1].isdigit()
-    return is_whole and (server == domain or server.endswith(f".{domain}"))
+    # an address has nothing below it, and a name of one word is anybody's
+    return "." in host and not host.rpartition(".")[2].isdigit() and server.endswith(f".{host}")
 
 
 def _basic(login: RegistryLogin) -> str:

@@ -1,4 +1,4 @@
-"""Debian with systemd, made by mmdebstrap, and Debian's installer: OSes that the harness has not built.
+"""Debian with systemd or sysvinit, made by mmdebstrap, and Debian's installer: OSes that the harness has not built.
 
 mmdebstrap only extracts the packages: their scripts need the other architecture's programs, or, where they can do
 without (mode chrootless), add groups to this host when root runs them. What they would have made is made here.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import yaml
@@ -30,8 +30,9 @@ PASSWORD = {"DEBIAN_PASSWORD": "secret"}
 PACKAGES = (
     "base-files", "base-passwd", "bash", "busybox-static", "coreutils", "dash", "debianutils", "findutils", "grep",
     "gzip", "hostname", "kmod", "libc-bin", "libpam-modules", "libpam-runtime", "login", "mount", "ncurses-base",
-    "passwd", "sed", "systemd-sysv", "udev", "util-linux",
+    "passwd", "sed", "util-linux",
 )  # fmt: skip
+SYSTEMD, SYSVINIT = ("systemd-sysv", "udev"), ("sysvinit-core",)
 # Debian's / and /usr are one. (mmdebstrap's own hook for that wants root.)
 MERGED = 'for name in bin lib lib64 sbin; do mkdir -p "$1/usr/$name"; ln -s "usr/$name" "$1/$name"; done'
 # What no running system reads, and what is the machine's.
@@ -57,7 +58,10 @@ FSTAB = "tmpfs /var tmpfs mode=0755 0 0\ntmpfs /tmp tmpfs mode=1777 0 0\ntmpfs /
 SHADOW = (
     "root:$6$saltsalt$TVLlQcbpFVof5W3Yz4DTP6gRstiNuHwwTt6GLc1E5n0U0aDehy0S5knV8wiOQSpT0Y77vwPZN.Pq.H91p5hVO1:::::::\n"
 )
+# A guest of a busy host may be so slow that the console's device comes after a minute and a half, and no login with it.
+PATIENT = "[Manager]\nDefaultTimeoutStartSec=1h\nDefaultDeviceTimeoutSec=1h\n"
 FILES = {
+    "etc/systemd/system.conf.d/patient.conf": PATIENT,
     "etc/fstab": FSTAB,
     "etc/hostname": "debian\n",
     "etc/machine-id": "0123456789abcdef0123456789abcdef\n",
@@ -76,6 +80,48 @@ milestones:
   - {{name: systemd, pattern: 'systemd\\[1\\]: .*running in system mode'}}
   - {{name: basic, pattern: 'Reached target basic\\.target'}}
   - {{name: ready, pattern: 'systemd\\[1\\]: Startup finished in'}}
+login: {{password_env: DEBIAN_PASSWORD}}
+"""
+# What Debian's own scripts do there is made by maintainer scripts; this is the least of it.
+OF_SYSVINIT = {
+    "etc/inittab": """\
+id:2:initdefault:
+si::sysinit:/etc/init.d/rcS
+l0:0:wait:/etc/init.d/rc 0
+l2:2:wait:/etc/init.d/rc 2
+l6:6:wait:/etc/init.d/rc 6
+co:2:respawn:/sbin/getty -L console 115200 vt100
+""",
+    "etc/init.d/rcS": """\
+#!/bin/sh
+export PATH=/usr/sbin:/usr/bin
+echo '<10>sysvinit: start' >/dev/kmsg
+mount -t proc proc /proc
+mount -t sysfs sysfs /sys
+mount -t tmpfs -o mode=0755 tmpfs /run
+mkdir -p /dev/pts
+mount -t devpts devpts /dev/pts
+mount -a
+hostname -F /etc/hostname
+""",
+    "etc/init.d/rc": """\
+#!/bin/sh
+export PATH=/usr/sbin:/usr/bin
+case $1 in
+  2) echo '<10>sysvinit: runlevel 2' >/dev/kmsg ;;
+  0) sync; exec halt -d -f -p ;;
+  6) sync; exec reboot -d -f ;;
+esac
+""",
+}
+YAML_SYSVINIT = """\
+os: {{name: debian, arch: {arch}}}
+kernel: vmlinuz
+initrd: initrd
+cmdline: cryptomgr.notests printk.devkmsg=on
+milestones:
+  - {{name: start, pattern: 'sysvinit: start'}}
+  - {{name: ready, pattern: 'sysvinit: runlevel 2'}}
 login: {{password_env: DEBIAN_PASSWORD}}
 """
 
@@ -129,14 +175,25 @@ def machine(out: Path, arch: str) -> Path:
 
 def systemd(out: Path, arch: str) -> Path:
     """Make Debian with systemd on a read-only root in the folder `out`, and return its YAML."""
+    return _made(out, arch, SYSTEMD, {}, YAML)
+
+
+def sysvinit(out: Path, arch: str) -> Path:
+    """Make Debian with sysvinit, as `systemd` does."""
+    return _made(out, arch, SYSVINIT, OF_SYSVINIT, YAML_SYSVINIT)
+
+
+def _made(out: Path, arch: str, packages: tuple[str, ...], files: Mapping[str, str], yaml_: str) -> Path:
     row = by_name(arch)
-    tree = read_layer(bootstrapped(out, row))
+    tree = read_layer(bootstrapped(out, row, packages))
     (kernel,) = (path for path in tree.nodes if path.startswith("boot/vmlinuz-"))
     (out / "vmlinuz").write_bytes(content(tree, kernel))
     version = kernel.removeprefix("boot/vmlinuz-")
     busybox = content(tree, "usr/bin/busybox")
     modules = list(needed(tree, version))
     settle(tree)
+    for name, text in files.items():
+        tree.put(name, plain(text.encode(), mode=0o755 if "/init.d/" in name else 0o644))
     formats.squashfs(tree, out / "root.squashfs", "gzip")
     with (out / "initrd").open("wb") as stream:
         cpio.write(stream, [
@@ -148,17 +205,18 @@ def systemd(out: Path, arch: str) -> Path:
         ])  # fmt: skip
     for name in ("root.tar", "root.squashfs"):
         (out / name).unlink()
-    (out / "os.yml").write_text(YAML.format(arch=arch))
+    (out / "os.yml").write_text(yaml_.format(arch=arch))
     return out / "os.yml"
 
 
-def bootstrapped(out: Path, arch: Arch) -> Path:
+def bootstrapped(out: Path, arch: Arch, packages: tuple[str, ...]) -> Path:
     """Have mmdebstrap extract the packages, from where the harness has its own; return its tar."""
     (out / "mirror.sources").write_text(text_of(Debian(Builder(Settings()).store, suite=SUITE).sources))
     depmod = f'for version in "$1"/lib/modules/*; do {proc.resolve("depmod")} -b "$1" "${{version##*/}}"; done'
     argv = [
         "mmdebstrap", "--quiet", "--mode=chrootless", "--variant=extract", f"--architectures={arch.debian}",
-        f"--include={','.join((*PACKAGES, arch.kernel_package))}", f"--setup-hook={MERGED}", f"--extract-hook={depmod}",
+        f"--include={','.join((*PACKAGES, *packages, arch.kernel_package))}",
+        f"--setup-hook={MERGED}", f"--extract-hook={depmod}",
         SUITE, str(out / "root.tar"), str(out / "mirror.sources"),
     ]  # fmt: skip
     done = subprocess.run([proc.resolve(argv[0]), *argv[1:]], capture_output=True, text=True, timeout=1800,

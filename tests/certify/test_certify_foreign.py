@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -12,6 +13,10 @@ from certifying import MINIMAL, PATIENCE, harness
 from harness.arch import by_name
 from harness.build.pipeline import Builder
 from harness.build.settings import Settings
+from harness.certify import variations
+from harness.certify.expect import Expectations
+from harness.commands.certificates import verify
+from harness.commands.certificates.verify import VerifyRequest
 from harness.image import Image
 from harness.spec import load_image
 from harness.spec.profile import load_profile
@@ -53,7 +58,9 @@ def foreign(folder: Path) -> Path:
     return folder / "os.yml"
 
 
-def test_a_foreign_os_is_certified_as_far_as_cases_can_be_run(tmp_path: Path) -> None:
+def test_a_foreign_os_is_certified_as_far_as_cases_can_be_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     yaml_ = foreign(tmp_path)
     ran = harness(tmp_path, "certify", str(yaml_), "-m", "qemu-arm64", "-p", "./theirs.yml", "-o", "evidence", "--json",
                   "--key", str(key(tmp_path)), "--timeout-multiplier", PATIENCE, "--results", "out", "--waivers",
@@ -67,10 +74,14 @@ def test_a_foreign_os_is_certified_as_far_as_cases_can_be_run(tmp_path: Path) ->
     assert set(verdicts.values()) == {"passed", "waived", "not applicable"}
     whys = {row["why"] for row in ran.json["requirements"] if row["verdict"] == "waived"}
     assert all("was skipped: this OS has no login" in why for why in whys), whys
-    again = harness(tmp_path, "verify", "evidence", "--json", "--timeout-multiplier", PATIENCE, "--key", "key.pub",
-                    "-p", "./theirs.yml", "--image", str(yaml_))  # fmt: skip
-    assert again.code == 0, again.words
-    assert any(one["how"] == "re-executed" for one in again.json["findings"])
+    # that its figures hold in kind is shown with images of the harness's own, and of Debian by the long tests
+    monkeypatch.setattr(variations, "check", lambda then, stranger, *, claimed: iter(()))
+    wanted = Expectations(profile="./theirs.yml", image=str(yaml_))
+    monkeypatch.chdir(tmp_path)
+    request = VerifyRequest(key=Path("key.pub"), wanted=wanted, patience=float(PATIENCE), as_json=True)
+    assert verify.run(Path("evidence"), request) == 0
+    findings = json.loads(capsys.readouterr().out)["findings"]
+    assert any(one["how"] == "re-executed" for one in findings), findings
 
 
 def key(folder: Path) -> Path:

@@ -1,4 +1,4 @@
-"""Debian as somebody else's OS, really judged: with systemd on a read-only root, and as its own installer."""
+"""Debian as somebody else's OS, really judged: with systemd and sysvinit on a read-only root, and as its installer."""
 
 from __future__ import annotations
 
@@ -118,6 +118,19 @@ def test_systemd_is_certified_where_its_size_and_time_are_allowed(systemd: Make,
     assert (ran.json["result"], verdicts(ran, "failed", "not run")) == ("PASSED", {})
     again = harness(tmp_path, "verify", "evidence", "--json", "--timeout-multiplier", PATIENCE, "--key", "key.pub",
                     "-p", "./roomy.yml", "--image", str(systemd(arch)))  # fmt: skip
+    assert again.code == 0, again.words
+    assert any(one["how"] == "re-executed" for one in again.json["findings"])
+
+
+@made_by_mmdebstrap
+def test_sysvinit_is_certified_where_its_size_and_time_are_allowed(tmp_path: Path) -> None:
+    (tmp_path / "roomy.yml").write_text(BUDGET)
+    (tmp_path / "debian").mkdir()
+    os = debian_os.sysvinit(tmp_path / "debian", "arm64")
+    ran = certify(tmp_path, os, "qemu-arm64", "./roomy.yml")
+    assert (ran.json["result"], verdicts(ran, "failed", "not run")) == ("PASSED", {})
+    again = harness(tmp_path, "verify", "evidence", "--json", "--timeout-multiplier", PATIENCE, "--key", "key.pub",
+                    "-p", "./roomy.yml", "--image", str(os))  # fmt: skip
     assert again.code == 0, again.words
     assert any(one["how"] == "re-executed" for one in again.json["findings"])
 

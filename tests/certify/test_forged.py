@@ -34,6 +34,7 @@ from harness.certify.verify import Unpacked
 from harness.commands.certificates import verify as command
 from harness.errors import EvidenceError
 
+pytestmark = pytest.mark.xdist_group("certified")  # which one worker makes
 SAMPLE = 60  # of some thousand fields, where not all are tried
 
 

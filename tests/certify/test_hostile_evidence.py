@@ -18,6 +18,7 @@ from harness.certify import archive, keys, statement
 from harness.certify.contents import ArchiveMember
 from harness.errors import EXIT_BUG, EXIT_HOST, EXIT_NOT_REPEATED, EXIT_OK
 
+pytestmark = pytest.mark.xdist_group("certified")  # which one worker makes
 MOST_KB = 300_000
 MOST_CPU_S = 20.0  # of the processor
 SHA = "0" * 64

@@ -13,7 +13,6 @@ import pytest
 from certifying import Certified
 from forging import Change, Honest, honest, rederived
 
-from harness import paths
 from harness.arch import by_name
 from harness.bench import evidence as bench
 from harness.build.debian import DEB
@@ -23,12 +22,17 @@ from harness.certify import contents, rebuild, verify
 from harness.certify.contents import ArchiveMember, EvidenceFiles
 from harness.certify.derive import Derived, checked
 from harness.certify.origins import strangers
+from harness.certify.rebuild import SHARED
 from harness.certify.sources import read_all
 from harness.certify.verify import CheckResult
 from harness.errors import EvidenceError
 from harness.exports import take
+from harness.image import Image
 from harness.spec import load_image
+from harness.spec.models.image import ImageSpec
 from harness.store import RECORDS, file_digest, seal
+
+pytestmark = pytest.mark.xdist_group("certified")  # which one worker makes
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +52,25 @@ def settings(one: Honest, tmp_path_factory: pytest.TempPathFactory) -> Settings:
     made = Settings(cache=cache, offline=True)
     take(Builder(made).store, folder)
     return made
+
+
+@pytest.fixture(scope="module")
+def builder(one: Honest, settings: Settings) -> Builder:
+    return Builder(replace(settings, lock=one.found.files.path(contents.LOCK)))
+
+
+@pytest.fixture(scope="module")
+def spec(one: Honest, tmp_path_factory: pytest.TempPathFactory) -> ImageSpec:
+    """The image's YAML as the evidence has it."""
+    path = tmp_path_factory.mktemp("spec") / "image.yml"
+    path.write_bytes(one.found.content("spec/1-image.yml"))
+    return load_image([path])
+
+
+@pytest.fixture(scope="module")
+def built(builder: Builder, spec: ImageSpec) -> Image:
+    """What the evidence's YAML and lock give; it takes as long as all else here."""
+    return builder.build(spec, by_name("arm64"))
 
 
 def again(made: Derived, files: EvidenceFiles, folder: Path, settings: Settings) -> list[CheckResult]:
@@ -70,12 +93,20 @@ BUILT = CheckResult(
 )
 
 
-def test_an_honest_image_is_built_again_from_what_only_its_lock_vouches_for(
-    one: Honest, settings: Settings, tmp_path: Path
+def test_an_honest_image_is_built_again_and_nothing_that_was_built_before_is_taken(
+    one: Honest, built: Image, settings: Settings, tmp_path: Path
 ) -> None:
+    """In the cache lies an image that is not what its YAML gives, and that its own digests call sound."""
+    kernel = (built.folder / "kernel").read_bytes()
     made = verify.check(one.found, ()).derived
-    built, packages = again(made, one.found.files, tmp_path, settings)
-    assert built == BUILT
+    try:
+        (built.folder / "kernel").write_bytes(b"another")
+        seal(built.folder)
+        result, packages = again(made, one.found.files, tmp_path, settings)
+    finally:
+        (built.folder / "kernel").write_bytes(kernel)
+        seal(built.folder)
+    assert result == BUILT
     assert (packages.how, packages.lacks) == ("not checked", rebuild.PACKAGES)
     assert "only the vendor's lock vouches for adduser" in packages.text
 
@@ -84,42 +115,32 @@ def test_an_honest_image_is_built_again_from_what_only_its_lock_vouches_for(
 def informed(settings: Settings, tmp_path: Path) -> Settings:
     """The same, where this host has looked up itself what its sources offer."""
     cache = tmp_path / "informed"
-    shutil.copytree(settings.cache, cache, symlinks=True)
-    shutil.rmtree(cache / RECORDS, ignore_errors=True)
+    cache.mkdir()
+    for name in SHARED:
+        (cache / name).symlink_to(settings.cache / name)
+    (cache / RECORDS).unlink(missing_ok=True)
     shutil.copytree(Builder(Settings()).store.root / RECORDS, cache / RECORDS)
     return replace(settings, cache=cache)
 
 
-def test_its_packages_are_those_that_this_hosts_sources_offer(one: Honest, informed: Settings, tmp_path: Path) -> None:
-    made = verify.check(one.found, ()).derived
-    assert again(made, one.found.files, tmp_path, informed) == [
-        BUILT, CheckResult("checked", "its packages: all are those that this host's own sources offer")
-    ]  # fmt: skip
+def test_its_packages_are_those_that_this_hosts_sources_offer(
+    builder: Builder, spec: ImageSpec, informed: Settings
+) -> None:
+    found = strangers(spec, by_name("arm64"), Builder(replace(informed, lock=builder.settings.lock)), informed)
+    assert rebuild._packages(found) == CheckResult(
+        "checked", "its packages: all are those that this host's own sources offer"
+    )
 
 
-def test_a_package_that_only_the_vendor_knows_is_named(one: Honest, informed: Settings, tmp_path: Path) -> None:
+def test_a_package_that_only_the_vendor_knows_is_named(
+    one: Honest, spec: ImageSpec, informed: Settings, tmp_path: Path
+) -> None:
     lock = json.loads(one.found.content(contents.LOCK))
     (row,) = (row for row in lock["packages"] if row["name"] == "busybox-static")
     text = json.dumps(lock).replace(row["sha256"], "0" * 64)
     (tmp_path / "lock.json").write_text(text)
-    spec = load_image([paths.CASES / "images/minimal.yml"])
     found = strangers(spec, by_name("arm64"), Builder(replace(informed, lock=tmp_path / "lock.json")), informed)
     assert found == (f"busybox-static {row['version']}",)
-
-
-def test_nothing_that_was_built_before_is_taken_for_the_rebuild(
-    one: Honest, settings: Settings, tmp_path: Path
-) -> None:
-    """An image in the cache that is not what its YAML gives, and that its own digests call sound."""
-    (tmp_path / "image.yml").write_bytes(one.found.content("spec/1-image.yml"))
-    built = Builder(replace(settings, lock=one.found.files.path(contents.LOCK)))
-    image = built.build(load_image([tmp_path / "image.yml"]), by_name("arm64"))
-    kernel = (image.folder / "kernel").read_bytes()
-    for content in (b"another", kernel):
-        (image.folder / "kernel").write_bytes(content)
-        seal(image.folder)
-        made = verify.check(one.found, ()).derived
-        assert again(made, one.found.files, tmp_path, settings)[0] == BUILT
 
 
 def another(name: str) -> Change:
@@ -163,8 +184,11 @@ def another_bill(files: dict[str, bytes], made: dict[str, Any]) -> None:
     ids=["kernel", "initrd", "manifest", "bill"],
 )
 def test_another_image_is_not_what_the_yaml_gives(
-    one: Honest, settings: Settings, tmp_path: Path, lie: Change, said: str
-) -> None:
+    one: Honest, built: Image, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lie: Change,
+    said: str,
+) -> None:  # fmt: skip
+    # all of them have the same YAML and lock, which were built before
+    monkeypatch.setattr(Builder, "build", lambda self, spec, arch: built)
     files, made = one.files(), one.certificate
     lie(files, made)
     files, certificate = rederived(files, tmp_path / "made")

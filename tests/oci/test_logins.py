@@ -164,13 +164,20 @@ def test_logins_that_cannot_be_understood(
     ("registry", "server", "own"),
     [
         ("127.0.0.1:5000", "127.0.0.1", True),
-        ("registry.example.com", "auth.example.com", True),
-        ("registry.example.com:5000", "example.com", True),
+        ("registry.example.com", "registry.example.com", True),
+        ("registry.example.com:5000", "registry.example.com", True),
+        ("registry.example.com:5000", "auth.registry.example.com", True),
+        ("registry.example.com", "auth.example.com", False),
+        ("mine.cloud.example", "thief.cloud.example", False),
+        ("registry.example.com:5000", "example.com", False),
+        ("registry.example.com", "thiefregistry.example.com", False),
         ("registry.example.com", "example.org", False),
         ("registry.example.com", "notexample.com", False),
         ("registry.co.uk", "thief.co.uk", False),
         ("127.0.0.1:5000", "9.0.0.1", False),
         ("localhost:5000", "thief", False),
+        ("localhost:5000", "thief.localhost", False),
+        ("127.0.0.1:5000", "9.127.0.0.1", False),
     ],
 )
 def test_a_login_goes_to_the_registrys_own_token_server(registry: str, server: str, own: bool) -> None:

@@ -1,5 +1,6 @@
 """That a system does the same where nobody counts its instructions."""
 
+from harness.certify.speakers import others
 from harness.measure.fit import misfits
 
 
@@ -19,3 +20,8 @@ def test_the_emulator_tells_when_ready_was(exact, machine, cell):
             "`ready` did not leave as a frame, by which QEMU's own clock could tell when it was: "
             "the image's network was taken away, filtered, or has no driver"
         )
+
+
+def test_nobody_else_could_say_ready(cell):
+    found = others(cell.built.manifest)
+    assert not found, f"these could say `ready` in the init's place, and are none of the library's: {', '.join(found)}"

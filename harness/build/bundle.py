@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Any
 
 from harness.build.ids import number
+from harness.build.reach import reach, seal
 from harness.spec.labels import DEFAULT_ENV, merge
 from harness.spec.models.container import Device, Entry, EntryConfig, Mount, Runtime
 from harness.spec.models.forms import CAPABILITIES
@@ -50,6 +51,12 @@ class Bundle:
     readonly: bool
     binds: tuple[tuple[str, str], ...]  # (source in the root, destination in the container)
     runtime: Runtime
+    sealed: tuple[str, ...] = ()  # what it may only read where our own init runs it
+
+    @property
+    def reach(self) -> list[str]:
+        """By what it could act in its init's place."""
+        return reach(self.config, [row.destination for row in self.runtime.mounts], sealed=bool(self.sealed))
 
 
 def make(
@@ -112,7 +119,8 @@ def make(
     if config.annotations:
         oci["annotations"] = dict(config.annotations)
     binds = tuple((row["source"], row["destination"]) for row in mounts if row["type"] == "bind")
-    return Bundle(entry.name, oci, dict(config.annotations or {}), readonly, binds, config.runtime or Runtime())
+    sealed = seal(config, bounding)
+    return Bundle(entry.name, oci, dict(config.annotations or {}), readonly, binds, config.runtime or Runtime(), sealed)
 
 
 def _mounts(config: EntryConfig, readonly: bool, volumes: Mapping[str, bool]) -> list[dict[str, Any]]:

@@ -200,6 +200,7 @@ class Builder:
         from harness.build.media.loaders import make_loaders
         from harness.build.modules import spelled
         from harness.build.programs import judge_programs, named_modules
+        from harness.build.reach import acts
         from harness.build.root import make_root
         from harness.build.rootfs import assemble
         from harness.oci.layers import Limits
@@ -266,6 +267,7 @@ class Builder:
             "compression": inputs.compression,
             "suite": self.settings.suite,
             "expect": expectations(spec, parts),
+            "acts": acts(spec.kernel.image, spec.init, [file.path for file in spec.files], library()),
             **({"end": spec.expect.model_dump(mode="json")} if spec.expect else {}),
             "images": [
                 *(record(image, parts.get(reference)) for reference, image in images.items()),
@@ -373,6 +375,7 @@ def expectations(spec: ImageSpec, parts: dict[str, ResolvedImage]) -> dict[str, 
     from harness.build.bundle import make
     from harness.build.ids import labels, named_ids
     from harness.build.promises import promises
+    from harness.build.reach import is_ours
     from harness.spec.rules.annotations import settings
 
     ids = named_ids(spec)
@@ -385,6 +388,8 @@ def expectations(spec: ImageSpec, parts: dict[str, ResolvedImage]) -> dict[str, 
             made = make(entry, parts[entry.image].config_for(entry), ids, volumes)
             rows[section][label] = {
                 "capabilities": made.config["process"]["capabilities"]["bounding"],
+                "reach": made.reach,
+                "ours": is_ours(entry, library()),
                 "readonly": made.readonly,
                 "binds": [list(pair) for pair in made.binds],
                 **promises(settings(made.annotations), section),

@@ -14,6 +14,7 @@ from harness.arch import ARCHES
 from harness.build.bundle import kept
 from harness.build.ids import labels
 from harness.build.promises import promises
+from harness.build.reach import acts, is_ours
 from harness.certify.manifest import ManifestFacts
 from harness.errors import EvidenceError
 from harness.image import OWN_INIT
@@ -37,7 +38,9 @@ class Declared:
     """What an image's YAML files declare, merged as a build merges them."""
 
     cmdline: str
+    kernel: str
     init: tuple[str, ...]
+    paths: tuple[str, ...]  # of the files that are its own
     entries: Mapping[str, Mapping[str, Entry]]  # by section and label
 
 
@@ -53,6 +56,7 @@ def agree(
         ("spec.sha256", facts.spec.sha256, digest),
         ("cmdline", facts.cmdline, said.cmdline),
     ]
+    rows.append(("acts", list(facts.acts), acts(said.kernel, said.init, said.paths, library())))
     if (init := _init(said.init)) is not None:
         rows.append(("init", facts.init, init))
     for section in SECTIONS:
@@ -76,8 +80,9 @@ def declared(documents: Iterable[Document], *, substituted: bool) -> Declared:
 
     EvidenceError where a document is no image's.
     """
-    cmdline = ""
+    cmdline = kernel = ""
     init: list[str] = []
+    own: list[str] = []
     found: dict[str, list[Entry]] = {section: [] for section in SECTIONS}
     for document in documents:
         # a package's folder lies on the vendor's host, and nothing of this one is read in its place
@@ -88,13 +93,15 @@ def declared(documents: Iterable[Document], *, substituted: bool) -> Declared:
             details = "\n".join(map(str, map(document.complain, problems)))
             raise EvidenceError(f"{document.file.name} is wrong", details=details[:4000])
         cmdline = file.kernel.cmdline or cmdline
+        kernel = file.kernel.image or kernel
         init += file.init
+        own += (one.path for one in file.files)
         for section in SECTIONS:
             found[section] += getattr(file, section)
     entries = {
         section: dict(zip(labels([entry.name for entry in rows]), rows, strict=True)) for section, rows in found.items()
     }
-    return Declared(cmdline, tuple(init), entries)
+    return Declared(cmdline, kernel, tuple(init), tuple(own), entries)
 
 
 def _config(reference: str) -> EntryConfig | None:
@@ -116,6 +123,7 @@ def _keys(entry: Entry, section: str) -> Iterator[tuple[str, object]]:
     label = _config(entry.image)
     config = merge(label or EntryConfig(), entry)
     known = label is not None
+    yield "ours", is_ours(entry, library())
     if known or (entry.capabilities is not None and entry.ambient is not None):
         yield "capabilities", sorted({*kept(config.capabilities), *kept(config.ambient)})
     if known or entry.readonly is not None:

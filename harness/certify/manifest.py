@@ -35,6 +35,8 @@ class DeclaredContainer(_Row):
     """What a manifest says that a container declares."""
 
     capabilities: tuple[str, ...]
+    reach: tuple[str, ...] = ()
+    ours: bool = False
     readonly: bool
     binds: tuple[tuple[str, str], ...]
     restart: str
@@ -69,6 +71,7 @@ class ManifestFacts(_Row):
     cmdline: str
     init: str = OWN_INIT  # a manifest from before it was written down
     expect: dict[str, dict[str, DeclaredContainer]]
+    acts: tuple[str, ...] = ()
     substitutions: tuple[Substitution, ...] = ()
     files: tuple[ManifestFile, ...]
     boot: dict[str, str] = Field(default_factory=dict)

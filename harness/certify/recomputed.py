@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from harness.certify.contents import CASES, IMAGE, MIB, EvidenceFiles
 from harness.certify.derive import Derived
+from harness.certify.speakers import others, shown
 from harness.errors import EvidenceError
 from harness.launch.exact import compare
 from harness.measure.fit import misfits
@@ -108,6 +109,11 @@ def _off(made: Derived, files: EvidenceFiles) -> str:
     return "" if _pair(made) else "it was not booted twice"
 
 
+def _alone(made: Derived, files: EvidenceFiles) -> str:
+    found = others(made.sources.image.manifest)
+    return f"these could say ready in the init's place: {shown(found)}" if found else ""
+
+
 def _nothing(made: Derived, files: EvidenceFiles) -> str:
     return ""  # that it is so was checked when the files were read
 
@@ -123,6 +129,7 @@ FINDINGS: dict[str, Finding] = {
     "test_boot.py::test_power_off_is_clean_and_runs_onshutdown": _off,
     "certify/alike.py::test_the_emulator_tells_when_ready_was": _told,
     "certify/alike.py::test_wall_time_fits_exact_time": _alike,
+    "certify/alike.py::test_nobody_else_could_say_ready": _alone,
 }
 # That ask for what only an image of the harness's own making has.
 OF_BUILT = frozenset(FINDINGS) - {

@@ -1,4 +1,8 @@
-"""Which containers could say `ready` in their init's place: a frame tells when it was said, not who said it. Pure."""
+"""Who could say `ready` in the init's place: a frame tells when it was said, not who said it. Pure.
+
+A program that may act as the first process does says what it likes, and nothing that the init could keep secret helps
+against one that may read its memory. What the library has as it is is the harness's own, and a rebuild shows its bytes.
+"""
 
 from __future__ import annotations
 
@@ -7,34 +11,41 @@ from typing import Any
 
 from harness.image import OWN_INIT
 
-# With one of these a program sends frames of any kind, or comes to act as the first process may.
-RIGHTS = frozenset(
-    f"CAP_{name}"
-    for name in (
-        "BPF", "DAC_READ_SEARCH", "MKNOD", "NET_ADMIN", "NET_RAW", "SYS_ADMIN", "SYS_MODULE", "SYS_PTRACE", "SYS_RAWIO",
-    )
-)  # fmt: skip
-SHOWN = 3  # rights of a container, and containers, that are named
+SHOWN = 3  # of what a container reaches, and of whom could, that are named
 EARLY = ("onboot", "services")  # that run before the system is ready
+OTHER_INIT = "an init that is not the harness's own"
+
+
+def others(manifest: Mapping[str, Any]) -> list[str]:
+    """Return who could say `ready` in the init's place and is none of the harness's own, by a manifest."""
+    if not manifest:
+        return []
+    if manifest.get("init", OWN_INIT) != OWN_INIT:
+        return [OTHER_INIT]
+    return [*manifest.get("acts", ()), *_rows(manifest.get("expect", {}), ours=False)]
+
+
+def shown(names: list[str]) -> str:
+    """Return the first of some names, and how many more there are."""
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return f"{', '.join(names[:SHOWN])}{more}"
 
 
 def speakers(manifest: Mapping[str, Any]) -> str:
     """Return in words who could have said `ready` in the init's place, by a manifest; empty where there is none."""
     if not manifest:
         return ""
-    if manifest.get("init", OWN_INIT) != OWN_INIT:
-        return "who said ready: an init that is not the harness's own"
-    found = list(_rows(manifest["expect"]))
+    found = others(manifest)
+    own = list(_rows(manifest.get("expect", {}), ours=True))
+    library = f"; of the library as it is: {shown(own)}" if own else ""
     if not found:
-        return "who said ready: by its manifest no container keeps a right by which it could say so in the init's place"
-    more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
-    return f"who said ready: these could have in the init's place: {', '.join(found[:SHOWN])}{more}"
+        return f"who said ready: by its manifest nobody else could say so in the init's place{library}"
+    return f"who said ready: these could have in the init's place: {shown(found)}{library}"
 
 
-def _rows(expect: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+def _rows(expect: Mapping[str, Mapping[str, Any]], *, ours: bool) -> Iterator[str]:
     for section in EARLY:
         for name, row in expect.get(section, {}).items():
-            rights = sorted(RIGHTS & set(row.get("capabilities", ())))
-            if rights:
-                short = ", ".join(one.removeprefix("CAP_") for one in rights[:SHOWN])
-                yield f"{section}/{name} ({short}{', …' if len(rights) > SHOWN else ''})"
+            by = row.get("reach", ())
+            if by and bool(row.get("ours")) == ours:
+                yield f"{section}/{name} ({', '.join(by[:SHOWN])}{', …' if len(by) > SHOWN else ''})"

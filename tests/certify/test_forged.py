@@ -136,6 +136,9 @@ def hello(manifest: dict[str, Any]) -> dict[str, Any]:
 DECLARED = {
     "init": lambda manifest: manifest.update(init="image"),
     "capabilities": lambda manifest: hello(manifest).update(capabilities=["CAP_SYS_ADMIN"]),
+    "ours": lambda manifest: hello(manifest).update(ours=True),
+    "reach": lambda manifest: hello(manifest).update(reach=["SYS_ADMIN"]),
+    "acts": lambda manifest: manifest.update(acts=["/etc/inittab"]),
     "readonly": lambda manifest: hello(manifest).update(readonly=not hello(manifest)["readonly"]),
     "restart": lambda manifest: hello(manifest).update(restart="never"),
     "ready": lambda manifest: hello(manifest).update(ready=600),
@@ -150,7 +153,7 @@ DECLARED = {
 def test_the_manifest_declares_what_the_yaml_does(one: Honest, tmp_path: Path, key: str) -> None:
     with pytest.raises(EvidenceError) as caught:
         look(careful(one, told_of_the_manifest(DECLARED[key]), tmp_path), one)
-    place = "init" if key == "init" else f"expect.services.hello.{key}"
+    place = key if key in ("acts", "init") else f"expect.services.hello.{key}"
     assert f"image/manifest.json says of {place} what the image's YAML does not" in str(caught.value)
 
 
@@ -314,7 +317,7 @@ def test_what_a_case_said_is_the_vendors_word(one: Honest, tmp_path: Path) -> No
     found = careful(one, another_message, tmp_path)
     look(found, one)
     said = verify.vendors_word(verify.check(found, ()).derived)
-    who = "who said ready: by its manifest no container keeps a right by which it could say so in the init's place"
+    who = "who said ready: by its manifest nobody else could say so in the init's place"
     assert {finding.text for finding in said} == {*VENDORS_WORD, who}
 
 

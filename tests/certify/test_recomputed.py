@@ -25,6 +25,7 @@ SIZE, PROBE = "test_size.py::test_size_within_budget", "test_size.py::test_no_pr
 READY, BUDGET = "test_boot.py::test_boot_reaches_ready", "test_boot.py::test_exact_time_within_budget"
 TWICE, OFF = "test_boot.py::test_exact_time_twice_the_same", "test_boot.py::test_power_off_is_clean_and_runs_onshutdown"
 TOLD = "certify/alike.py::test_the_emulator_tells_when_ready_was"
+ALONE = "certify/alike.py::test_nobody_else_could_say_ready"
 ALIKE = "certify/alike.py::test_wall_time_fits_exact_time"
 NO_PAIR = "it was not booted twice"
 
@@ -243,6 +244,13 @@ def test_the_guests_word_for_ready_is_enough_only_without_a_network_or_for_other
     silent = "its ready is the guest's word, and not the emulator's"
     assert why(TOLD, exact=(HONEST, alone)) == why(TOLD, exact=(alone, HONEST)) == silent
     assert why(TOLD, exact=(alone, alone), network=False) == why(TOLD, exact=(alone, alone), manifest={}) == ""
+
+
+def test_nobody_else_could_say_ready() -> None:
+    mighty = {"schema": 1, "expect": {"onboot": {"x": {"reach": ["SYS_ADMIN"], "ours": False}}}}
+    assert why(ALONE, manifest=mighty) == "these could say ready in the init's place: onboot/x (SYS_ADMIN)"
+    mighty["expect"]["onboot"]["x"]["ours"] = True  # type: ignore[index]
+    assert why(ALONE, manifest=mighty) == ""
 
 
 @pytest.mark.parametrize(

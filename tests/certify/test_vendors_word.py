@@ -14,7 +14,7 @@ from harness.certify import contents, outcomes
 from harness.certify.contents import ArchiveMember, EvidenceFiles
 from harness.certify.judge import CaseOutcome
 from harness.certify.outcomes import CaseEvent, Word
-from harness.certify.speakers import RIGHTS, speakers
+from harness.certify.speakers import others, speakers
 from harness.errors import EvidenceError
 from harness.image import Image
 from harness.spec.models.plan import Budget
@@ -230,30 +230,40 @@ def test_a_cells_name_is_one_that_a_file_may_have() -> None:
     assert outcomes.cell_id(sources(image=SimpleNamespace(name="a/b c.d"))) == "a_b_c.d-m"
 
 
-def manifest(init: str = "harness", **expect: dict[str, list[str]]) -> dict[str, Any]:
+def manifest(init: str = "harness", acts: tuple[str, ...] = (), **expect: dict[str, Any]) -> dict[str, Any]:
+    """What a manifest says of who acts; of a container a list is by what it reaches its init."""
     kept = {
-        section: {name: {"capabilities": rights} for name, rights in rows.items()} for section, rows in expect.items()
+        section: {name: row if isinstance(row, dict) else {"reach": row, "ours": False} for name, row in rows.items()}
+        for section, rows in expect.items()
     }
-    return {"init": init, "expect": kept}
+    return {"init": init, "acts": list(acts), "expect": kept}
 
 
-NOBODY = "who said ready: by its manifest no container keeps a right by which it could say so in the init's place"
+NOBODY = "who said ready: by its manifest nobody else could say so in the init's place"
 COULD = "who said ready: these could have in the init's place: "
+OURS = {"reach": ["SYS_ADMIN"], "ours": True}
 
 
 @pytest.mark.parametrize(
-    ("made", "said"),
+    ("made", "who", "said"),
     [
-        ({}, ""),
-        (manifest(init="image"), "who said ready: an init that is not the harness's own"),
-        (manifest(), NOBODY),
-        (manifest(services={"web": ["CAP_NET_BIND_SERVICE", "CAP_CHOWN"]}), NOBODY),
-        (manifest(onshutdown={"late": ["CAP_NET_RAW"]}), NOBODY),
-        (manifest(onboot={"dhcp": ["CAP_NET_RAW", "CAP_CHOWN"]}), f"{COULD}onboot/dhcp (NET_RAW)"),
-        (manifest(services={name: ["CAP_SYS_ADMIN"] for name in "abcd"}),
+        ({}, [], ""),
+        (manifest(init="image"), ["an init that is not the harness's own"],
+         f"{COULD}an init that is not the harness's own"),
+        (manifest(), [], NOBODY),
+        (manifest(services={"web": []}), [], NOBODY),
+        (manifest(onshutdown={"late": ["SYS_ADMIN"]}), [], NOBODY),
+        (manifest(onboot={"dhcp": ["/proc/sys"]}), ["onboot/dhcp (/proc/sys)"], f"{COULD}onboot/dhcp (/proc/sys)"),
+        (manifest(onboot={"sysctl": OURS}), [], f"{NOBODY}; of the library as it is: onboot/sysctl (SYS_ADMIN)"),
+        (manifest(onboot={"sysctl": OURS, "mine": ["pid"]}), ["onboot/mine (pid)"],
+         f"{COULD}onboot/mine (pid); of the library as it is: onboot/sysctl (SYS_ADMIN)"),
+        (manifest(acts=("/etc/inittab", "kernel x/y:1")), ["/etc/inittab", "kernel x/y:1"],
+         f"{COULD}/etc/inittab, kernel x/y:1"),
+        (manifest(services={name: ["SYS_ADMIN"] for name in "abcd"}),
+         [f"services/{name} (SYS_ADMIN)" for name in "abcd"],
          f"{COULD}services/a (SYS_ADMIN), services/b (SYS_ADMIN), services/c (SYS_ADMIN) and 1 more"),
-        (manifest(services={"a": sorted(RIGHTS)}), f"{COULD}services/a (BPF, DAC_READ_SEARCH, MKNOD, …)"),
+        (manifest(services={"a": list("wxyz")}), ["services/a (w, x, y, …)"], f"{COULD}services/a (w, x, y, …)"),
     ],
 )  # fmt: skip
-def test_who_could_have_said_ready_is_named(made: dict[str, Any], said: str) -> None:
-    assert speakers(made) == said
+def test_who_could_have_said_ready_is_named(made: dict[str, Any], who: list[str], said: str) -> None:
+    assert (others(made), speakers(made)) == (who, said)

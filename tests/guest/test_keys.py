@@ -35,6 +35,12 @@ def within(system: System, name: str, command: str) -> str:
     return system.shell.run(f"nsenter -t $(cat /run/harness/{name}.pid) -m {command}").text.strip()
 
 
+def test_root_without_a_right_writes_no_setting_of_the_kernel(system) -> None:
+    # what core_pattern names, the kernel starts with all rights outside of the container
+    assert "the settings are read only" in ask(system, "cat /var/log/early.log").splitlines()
+    assert ask(system, "cat /proc/sys/kernel/core_pattern") == "core"
+
+
 def test_what_an_onboot_mounts_with_a_shared_root_is_there_for_all(system: System) -> None:
     assert " /var/held tmpfs" in ask(system, "cat /proc/mounts")
     assert ask(system, "cat /var/held/word") == "kept"

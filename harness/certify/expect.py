@@ -14,6 +14,7 @@ from harness.certify.contents import EvidenceFiles
 from harness.certify.derive import Derived
 from harness.certify.keys import PublicKey, public_key, trusted
 from harness.certify.recipe import host_files
+from harness.certify.speakers import others, shown
 from harness.certify.verify import CheckResult
 from harness.errors import EvidenceError, UserError
 from harness.image import MANIFEST, ForeignImage, Image
@@ -29,12 +30,14 @@ from harness.store import file_digest
 DIGEST = re.compile(r"(sha256:)?(?P<digest>[0-9a-f]{64})")
 EARLY = timedelta(days=1)  # that a clock may be ahead
 PROFILE, CASES, MACHINE = "which profile (--profile)", "the cases", "which machine (--machine)"
+SPEAKER = "who said ready (--any-speaker)"
 IMAGE = "which image (--image with its digest, or with its YAML and --rebuild)"
 
 
 @dataclass(frozen=True)
 class Expectations:
-    """What is expected; None where nothing is. ``max_age`` in days; ``rebuild``: the image is built again as well."""
+    """What is expected; None where nothing is. ``max_age`` in days; ``rebuild``: the image is built again as well;
+    ``any_speaker``: that others than the image's init could have said `ready` is accepted."""
 
     keys: tuple[PublicKey, ...] = ()
     profile: str | None = None
@@ -43,6 +46,7 @@ class Expectations:
     max_age: int | None = None
     waivers: bool = True
     rebuild: bool = False
+    any_speaker: bool = False
 
 
 def keys_of(texts: tuple[str, ...]) -> tuple[PublicKey, ...]:
@@ -78,6 +82,7 @@ def check(made: Derived, files: EvidenceFiles, wanted: Expectations, now: dateti
     yield _cases(made, files, wanted.profile)
     yield _image(made, files, wanted)
     yield _machine(made, wanted.machine)
+    yield from _speakers(made, wanted)
     yield from _age(made, wanted.max_age, now)
     if not wanted.waivers:
         waived = [row.id for row in made.certificate.requirements if row.verdict == "waived"]
@@ -220,6 +225,15 @@ def _machine(made: Derived, wanted: str | None) -> CheckResult:
         return CheckResult("checked", f"the machine {found.name}: it is this harness's own")
     text = f"the machine {found.name} is none of this harness's: read it in the archive"
     return CheckResult("not checked", text, MACHINE)
+
+
+def _speakers(made: Derived, wanted: Expectations) -> Iterator[CheckResult]:
+    """Yield who else could have said `ready`, of an image whose exact time is told; nothing where nobody could."""
+    found = others(made.sources.image.manifest) if made.exact else []
+    if found and wanted.any_speaker:
+        yield CheckResult("checked", f"who said ready: you accept that these could have: {shown(found)}")
+    elif found:
+        yield CheckResult("not checked", f"who said ready: {shown(found)} could have in the init's place", SPEAKER)
 
 
 def _age(made: Derived, most: int | None, now: datetime) -> Iterator[CheckResult]:

@@ -75,6 +75,7 @@ def verify(
     machine: str | None,
     max_age: int | None,
     no_waivers: bool,
+    any_speaker: bool,
     policy: Path | None,
     no_boot: bool,
     qemu: Path | None,
@@ -88,7 +89,7 @@ def verify(
 
     Exit 0 when it is true and certified, and who signed, which profile, which image, which machine and the boot were
     all checked; 1 when it is refused, was changed, or is not as it says or as you expect; 7 when something was not
-    checked, which the last line names.
+    checked, which the last line names; 9 when another version of the harness has made it.
 
     \b
     Examples:
@@ -100,7 +101,9 @@ def verify(
     from harness.certify.expect import Expectations
     from harness.commands.certificates import verify as module
 
-    wanted = Expectations(profile=profile, image=image, machine=machine, max_age=max_age, waivers=not no_waivers)
+    wanted = Expectations(
+        profile=profile, image=image, machine=machine, max_age=max_age, waivers=not no_waivers, any_speaker=any_speaker
+    )
     request = module.VerifyRequest(
         not no_boot, rebuild, qemu, key, policy, wanted, timeout_multiplier, as_json=json, settings=settings
     )

@@ -285,6 +285,8 @@ REST = (
     Option(name="max-age", commands=("verify",), kind="whole number", least=1, most=36500, metavar="DAYS",
            help="How old it may be."),
     Option(name="no-waivers", commands=("verify",), kind="flag", help="Accept none that rests on a waiver."),
+    Option(name="any-speaker", commands=("verify",), kind="flag",
+           help="Accept that others than the image's init could have said `ready`."),
     Option(name="policy", commands=("verify",), kind="path", metavar="FILE", completes="files",
            help="A YAML file that says all of these."),
     Option(name="rebuild", commands=("verify",), kind="flag",

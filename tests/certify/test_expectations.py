@@ -36,7 +36,10 @@ def made(when: str = "2026-11-24T12:00:00Z", waived: tuple[str, ...] = (), **fac
     image = {"name": "minimal", "digest": DIGEST, "spec": load_image([MINIMAL], library=False).digest}
     machine = {"name": "qemu-arm64", "digest": file_digest(ARM)}
     return SimpleNamespace(
-        sources=SimpleNamespace(profile=facts.get("profile", BASE)),
+        sources=SimpleNamespace(
+            profile=facts.get("profile", BASE), image=SimpleNamespace(manifest=facts.get("manifest", {}))
+        ),
+        exact=facts.get("exact", {"exact/1": None}),
         certificate=SimpleNamespace(
             when=when, image=SimpleNamespace(**image | facts.get("image", {})),
             machine=SimpleNamespace(**machine | facts.get("machine", {})),
@@ -280,6 +283,21 @@ def test_waivers_may_be_refused() -> None:
     assert not [text for text in said(made(waived=("size",))) if "waiver" in text]
     with pytest.raises(EvidenceError, match=r"it rests on waivers: boots, root\n"):
         said(made(waived=("boots", "root")), waivers=False)
+
+
+MIGHTY = {"init": "harness", "expect": {"services": {"agent": {"reach": ["SYS_ADMIN"], "ours": False}}}}
+
+
+def test_who_else_could_say_ready_is_not_checked_unless_it_is_accepted() -> None:
+    def found(it: Any, *, any_speaker: bool = False) -> list[tuple[str, str, str]]:
+        rows = expect.check(it, NO_FILES, Expectations(any_speaker=any_speaker), NOW)
+        return [(one.how, one.text, one.lacks) for one in rows if one.text.startswith("who said")]
+
+    could = "who said ready: services/agent (SYS_ADMIN) could have in the init's place"
+    assert found(made(manifest=MIGHTY)) == [("not checked", could, expect.SPEAKER)]
+    accepted = "who said ready: you accept that these could have: services/agent (SYS_ADMIN)"
+    assert found(made(manifest=MIGHTY), any_speaker=True) == [("checked", accepted, "")]
+    assert found(made(manifest=MIGHTY, exact={})) == found(made(), any_speaker=True) == []
 
 
 def test_keys_are_lines_or_files_of_them(tmp_path: Path) -> None:

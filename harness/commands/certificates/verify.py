@@ -115,6 +115,7 @@ def expectations(request: VerifyRequest) -> Expectations:
         max_age=policy.max_age if wanted.max_age is None else wanted.max_age,
         waivers=wanted.waivers and policy.waivers,
         rebuild=request.rebuild or policy.rebuild,
+        any_speaker=wanted.any_speaker or policy.any_speaker,
     )
 
 

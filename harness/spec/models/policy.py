@@ -31,3 +31,7 @@ class Policy(Model):
     max_age: Annotated[int, Field(ge=1)] | None = Field(None, description="how many days old evidence may be")
     waivers: bool = Field(True, description="whether evidence may rest on waivers")
     rebuild: bool = Field(False, description="whether the image has to be built again from its YAML and lock")
+    any_speaker: bool = Field(
+        False,
+        description="whether others than the image's init may have said `ready`: containers that may act as it does",
+    )

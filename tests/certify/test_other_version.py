@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from certifying import Certified
-from forging import Change, Honest, honest, rederived, signed
+from forging import Change, Honest, honest, pages, rederived
 
 from harness import __version__
 from harness.certify import archive, contents, elsewhere, maker, statement, verify
@@ -39,7 +39,9 @@ def of_version(one: Honest, folder: Path, said: str, change: Change | None = Non
     made |= forged
     if change:
         change(kept, made)
-    return signed(kept, made, one.key, folder / "old.tar.zst")
+    body = archive.pack(pages(made, one.key) | kept, folder / "body")
+    archive.join(statement.envelope(body, made, one.key), folder / "body", folder / "old.tar.zst")
+    return folder / "old.tar.zst"
 
 
 @pytest.fixture

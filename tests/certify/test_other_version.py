@@ -112,7 +112,7 @@ def more_in_the_certificate(files: dict[str, bytes], made: dict[str, Any]) -> No
     made["colour"] = "blue"
 
 
-OTHERWISE = {
+OTHERWISE: dict[Change, str] = {
     another_bill: "the bill of materials, the lock, and that each file has a meaning: this version finds it otherwise",
     another_page: "certificate.html and badge.svg: this version finds it otherwise",
     fewer_words: "the certificate: this version finds it otherwise: the certificate is not what its files give",

@@ -60,8 +60,10 @@ def test_the_image_is_what_its_manifest_says(warm: Path) -> None:
     assert "probe" not in listing and "agent" not in listing, "no back door in what is shipped"
     assert image.name == "minimal" and image.arch is ARM
     (service,) = image.manifest["expect"]["services"].values()
-    assert service == {"capabilities": [], "readonly": service["readonly"], "binds": [], "restart": "on-failure",
-                       "ready": 60, "ports": [], "udp": [], "raw": [], "mounts": []}  # fmt: skip
+    assert service == {
+        "capabilities": [], "reach": [], "ours": False, "readonly": service["readonly"], "binds": [],
+        "restart": "on-failure", "ready": 60, "ports": [], "udp": [], "raw": [], "mounts": [],
+    }  # fmt: skip
     assert str(warm) not in (image.folder / "manifest.json").read_text()
 
 

@@ -23,7 +23,11 @@ def labels(names: Sequence[str]) -> list[str]:
 
 def named_ids(spec: ImageSpec) -> dict[str, int]:
     """Number the containers' names from 100 up, as LinuxKit does: a `uid` may be such a name."""
-    names = [entry.name for section in SECTIONS for entry in getattr(spec, section)]
+    return numbered([entry.name for section in SECTIONS for entry in getattr(spec, section)])
+
+
+def numbered(names: Sequence[str]) -> dict[str, int]:
+    """Number names from 100 up; of one that is there twice, the last counts."""
     return {name: FIRST_ID + number for number, name in enumerate(names)}
 
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.arch import ARCHES
-from harness.build.bundle import kept
-from harness.build.ids import labels
+from harness.build.bundle import kept, make
+from harness.build.ids import labels, numbered
 from harness.build.promises import promises
 from harness.build.reach import acts, is_ours
 from harness.certify.manifest import ManifestFacts
@@ -41,7 +41,13 @@ class Declared:
     kernel: str
     init: tuple[str, ...]
     paths: tuple[str, ...]  # of the files that are its own
+    volumes: Mapping[str, bool]  # of each, whether it is read-only
     entries: Mapping[str, Mapping[str, Entry]]  # by section and label
+
+    @property
+    def ids(self) -> dict[str, int]:
+        """The numbers that containers' names stand for."""
+        return numbered([entry.name for section in SECTIONS for entry in self.entries[section].values()])
 
 
 def agree(
@@ -66,7 +72,7 @@ def agree(
     for section, entries in said.entries.items():
         for name, entry in entries.items():
             row = facts.expect[section][name].model_dump(mode="json")
-            for key, found in _keys(entry, section):
+            for key, found in _keys(entry, section, said):
                 _same(manifest, f"expect.{section}.{name}.{key}", row[key], found)
 
 
@@ -83,6 +89,7 @@ def declared(documents: Iterable[Document], *, substituted: bool) -> Declared:
     cmdline = kernel = ""
     init: list[str] = []
     own: list[str] = []
+    volumes: dict[str, bool] = {}
     found: dict[str, list[Entry]] = {section: [] for section in SECTIONS}
     for document in documents:
         # a package's folder lies on the vendor's host, and nothing of this one is read in its place
@@ -96,12 +103,13 @@ def declared(documents: Iterable[Document], *, substituted: bool) -> Declared:
         kernel = file.kernel.image or kernel
         init += file.init
         own += (one.path for one in file.files)
+        volumes |= {one.name: one.readonly for one in file.volumes}
         for section in SECTIONS:
             found[section] += getattr(file, section)
     entries = {
         section: dict(zip(labels([entry.name for entry in rows]), rows, strict=True)) for section, rows in found.items()
     }
-    return Declared(cmdline, kernel, tuple(init), tuple(own), entries)
+    return Declared(cmdline, kernel, tuple(init), tuple(own), volumes, entries)
 
 
 def _config(reference: str) -> EntryConfig | None:
@@ -118,12 +126,14 @@ def _init(references: tuple[str, ...]) -> str | None:
     return None if any(kind_of(one) == "package" for one in references) else OTHER_INIT
 
 
-def _keys(entry: Entry, section: str) -> Iterator[tuple[str, object]]:
+def _keys(entry: Entry, section: str, said: Declared) -> Iterator[tuple[str, object]]:
     """Yield what the manifest's row of a container must say, as far as it is known here."""
     label = _config(entry.image)
     config = merge(label or EntryConfig(), entry)
     known = label is not None
     yield "ours", is_ours(entry, library())
+    if label is not None:
+        yield "reach", make(entry, label, said.ids, said.volumes).reach
     if known or (entry.capabilities is not None and entry.ambient is not None):
         yield "capabilities", sorted({*kept(config.capabilities), *kept(config.ambient)})
     if known or entry.readonly is not None:

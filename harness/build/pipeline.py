@@ -15,6 +15,7 @@ from harness.arch import ARCHES, Arch
 from harness.build.debian import Debian
 from harness.build.files import for_arch
 from harness.build.lock import PackageLock
+from harness.build.reach import acts, is_ours
 from harness.build.settings import COMPRESSIONS, Settings
 from harness.build.together import Together
 from harness.errors import UserError
@@ -200,7 +201,6 @@ class Builder:
         from harness.build.media.loaders import make_loaders
         from harness.build.modules import spelled
         from harness.build.programs import judge_programs, named_modules
-        from harness.build.reach import acts
         from harness.build.root import make_root
         from harness.build.rootfs import assemble
         from harness.oci.layers import Limits
@@ -375,7 +375,6 @@ def expectations(spec: ImageSpec, parts: dict[str, ResolvedImage]) -> dict[str, 
     from harness.build.bundle import make
     from harness.build.ids import labels, named_ids
     from harness.build.promises import promises
-    from harness.build.reach import is_ours
     from harness.spec.rules.annotations import settings
 
     ids = named_ids(spec)
@@ -388,8 +387,7 @@ def expectations(spec: ImageSpec, parts: dict[str, ResolvedImage]) -> dict[str, 
             made = make(entry, parts[entry.image].config_for(entry), ids, volumes)
             rows[section][label] = {
                 "capabilities": made.config["process"]["capabilities"]["bounding"],
-                "reach": made.reach,
-                "ours": is_ours(entry, library()),
+                **{"reach": made.reach, "ours": is_ours(entry, library())},
                 "readonly": made.readonly,
                 "binds": [list(pair) for pair in made.binds],
                 **promises(settings(made.annotations), section),

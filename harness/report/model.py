@@ -45,6 +45,7 @@ class ShownPairs(ShownRow):
     judgement: PairedMean
     sentence: str
     diff: tuple[ShownDiffRow, ...] = ()
+    slack: tuple[str, ...] = ()
 
 
 class GateResult(ShownRow):
@@ -60,6 +61,13 @@ class GateResult(ShownRow):
     notes: tuple[str, ...] = ()
     pairs: ShownPairs | None = None
     unpaired: str = ""
+    unjudged: str = ""
+
+    @property
+    def worse(self) -> bool:
+        """Whether anything of it is: a figure, what pairs of boots showed, or what lies in slack where that counts."""
+        paired = self.pairs is not None and (self.pairs.judgement.answer == "worse" or bool(self.pairs.slack))
+        return bool(self.slower or self.larger) or paired
 
 
 class Gate(ShownRow):
@@ -68,6 +76,13 @@ class Gate(ShownRow):
     against: str
     passed: bool
     cells: tuple[GateResult, ...] = Field(default=())
+
+    @property
+    def word(self) -> str:
+        """What it came to: not judged is neither worse nor passed."""
+        if self.passed:
+            return "nothing worse"
+        return "worse" if any(one.worse for one in self.cells) else "not judged"
 
 
 class ShownPackage(ShownRow):

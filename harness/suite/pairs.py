@@ -16,7 +16,15 @@ from harness.launch.perturb import PERTURBATIONS, PLAIN, Perturbation, perturbed
 from harness.measure import account
 from harness.measure.compare import TOTAL, Comparison, causes, compare
 from harness.measure.floor import Floors
-from harness.measure.paired import PairedJudgement, SlackChange, SlackSpan, in_slack, judge_boots
+from harness.measure.paired import (
+    FEWEST,
+    PairedJudgement,
+    SlackChange,
+    SlackSpan,
+    in_slack,
+    judge_boots,
+    may_lie_in_slack,
+)
 from harness.measure.phases import Phase, asked_us, figures, phases, total_us
 from harness.measure.waterfalls import DiffRow, diff, named
 from harness.spec.models.machine import MachineSpec
@@ -208,7 +216,7 @@ class _Pairs:
                 unsure = max(unsure, asked_us(record))
                 shutil.rmtree(self._folder / f"{NAMES[side]}-{number}", ignore_errors=True)
             found = judge_boots(before, after, arch, unsure)
-            if found.certain:
+            if found.certain and not (len(before) < FEWEST and may_lie_in_slack(spans[0], spans[1])):
                 break
         self.slack = in_slack(spans[0], spans[1], arch)
         return found

@@ -20,6 +20,7 @@ from harness.measure.paired import (
     judge_boots,
     judge_pairs,
     layout_us,
+    may_lie_in_slack,
     told,
 )
 
@@ -335,6 +336,15 @@ def test_what_ready_has_waited_for_in_any_boot_is_not_in_slack() -> None:
     assert in_slack(on_path, slow, "arm64") == ()
     gone = [{"services/web": SlackSpan(30_000, 0)}] * 4
     assert in_slack(spans(*[12_000] * 4), gone, "arm64") == () == in_slack(gone, slow, "arm64")
+
+
+@pytest.mark.parametrize(
+    ("us", "slack", "more"), [(12_051, 9_000, True), (12_050, 9_000, False), (11_949, 1, True), (16_000, 0, False)]
+)
+def test_more_pairs_are_worth_it_where_something_may_lie_in_slack(us: int, slack: int, more: bool) -> None:
+    assert may_lie_in_slack(spans(12_000), spans(us, slack=slack)) is more
+    assert may_lie_in_slack(spans(us, slack=slack), spans(12_000)) is more
+    assert not may_lie_in_slack(spans(12_000), [{"services/web": SlackSpan(90_000, 0)}])
 
 
 def test_what_lies_in_slack_is_said_with_what_is_left_of_it() -> None:

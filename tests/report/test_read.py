@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from made import MANIFEST, boot, cell, image, record, results, run
 
 from harness.errors import UserError
-from harness.report import read
+from harness.report import page, read
 from harness.report import run as views
 from harness.run.folder import RunFolder
 
@@ -155,12 +156,45 @@ def test_the_judgement_against_a_baseline_is_told(tmp_path: Path) -> None:
               "better": [better], "notes": ["services/new: not in the baseline"]}  # fmt: skip
     gate = {"schema": 1, "against": "latest-baseline", "passed": False, "cells": [judged]}
     (folder / "gate.json").write_text(json.dumps(gate))
-    page = views.page(read.folder(RunFolder(folder)))
-    ((against,),) = (page.against,)
+    shown = views.page(read.folder(RunFolder(folder)))
+    ((against,),) = (shown.against,)
     assert [(one.worse, one.moved.old, one.moved.new) for one in against.changes] == [
         (True, 100_000, 120_000), (False, 100_000, 90_000)]  # fmt: skip
     (folder / "gate.json").write_text("[]")
     assert views.page(read.folder(RunFolder(folder))).gate is None
+
+
+SLOW = {"judgement": {"answer": "worse", "mean_us": 1_300.0}, "sentence": "it takes more"}
+SAME = {"judgement": {"answer": "same", "mean_us": 0.0}, "sentence": "as before"}
+SLACK = {**SAME, "slack": ["in slack, job takes more"]}
+
+
+@pytest.mark.parametrize(
+    ("cell", "word", "said", "unsaid"),
+    [
+        (
+            {"unjudged": "no exact times: none"},
+            "not judged",
+            "no exact times: none",
+            "nothing changed",
+        ),
+        ({"pairs": SLOW}, "worse", "it takes more", "not judged"),
+        ({"pairs": SAME, "unjudged": "the rest"}, "not judged", "as before", "▲"),
+        ({"pairs": SLACK}, "worse", "in slack, job takes more", "not judged"),
+        ({"pairs": SLOW, "unjudged": "half of it"}, "worse", "half of it", "nothing changed"),
+    ],
+)
+def test_the_page_s_word_for_the_gate_is_the_gate_s(
+    tmp_path: Path, cell: dict[str, Any], word: str, said: str, unsaid: str
+) -> None:
+    folder = run(tmp_path / "out")
+    judged = {"image": "images/minimal.yml", "machine": "qemu-arm64", "compared": 9, **cell}
+    gate = {"schema": 1, "against": "latest-baseline", "passed": False, "cells": [judged]}
+    (folder / "gate.json").write_text(json.dumps(gate))
+    found = views.page(read.folder(RunFolder(folder)))
+    assert found.gate is not None and found.gate.word == word
+    text = page.render("run.html", page=found)
+    assert said in text and unsaid not in text and "nothing worse" not in text
 
 
 def test_a_budget_that_is_used_up_says_so() -> None:

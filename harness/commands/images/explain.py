@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from harness.commands.images.bootable import power_off
+from harness.errors import ImageError
 from harness.image import Bootable
 from harness.launch import boot
 from harness.launch.exact import ExactPair, exact_pair
@@ -27,18 +28,25 @@ SYSTEMD_S = 120.0  # seconds for systemd to finish and to tell
 
 @dataclass(frozen=True)
 class Explained:
-    """Two exact boots and their phases; of a foreign OS also what systemd, where there is one, says of a wall boot."""
+    """Two exact boots and their phases; of a foreign OS also what systemd, where there is one, says of a wall boot.
+
+    ``untraced`` says why nobody is named who had the processor, where the kernel does not tell.
+    """
 
     pair: ExactPair
     phases: list[Phase]
     systemd: list[Phase]
+    untraced: str = ""
 
 
 def explain(image: Bootable, machine: MachineSpec, out: Path, *, append: tuple[str, ...], timeout: float) -> Explained:
     """Make two exact boots and a traced one; return the pair, and its phases with the traced one's steps in them."""
     progress(f"{image.name} on {machine.name}: two exact boots, and one with the kernel's trace")
     pair = exact_pair(image, machine, out, append=append, timeout=timeout)
-    record, steps = traced_boot(image, machine, out / TRACED, append=append, timeout=timeout)
+    try:
+        record, steps = traced_boot(image, machine, out / TRACED, append=append, timeout=timeout)
+    except ImageError as error:
+        return Explained(pair, phases(pair.first), [], error.message)
     return Explained(
         pair, account.explained(phases(pair.first), phases(record), account.rows(steps, phases(record))), []
     )
@@ -64,6 +72,7 @@ def show(found: Explained, *, as_json: bool) -> None:
         facts = {"repeats": pair.repeats, "moved": pair.moved, "ready_us": record.ready_us,
                  "total_us": total_us(record), "phases": [asdict(phase) for phase in found.phases],
                  "path": [asdict(step) for step in path(phases(record))],
+                 **({"untraced": found.untraced} if found.untraced else {}),
                  **({"systemd": [asdict(phase) for phase in found.systemd]} if found.systemd else {})}  # fmt: skip
         print(json.dumps(facts, indent=1))
         return
@@ -72,6 +81,8 @@ def show(found: Explained, *, as_json: bool) -> None:
     for line in waterfall.path(phases(record), shutil.get_terminal_size().columns):
         print(line)
     print(pair.verdict)
+    if found.untraced:
+        print(f"who had the processor is not known: {found.untraced}")
     if found.systemd:
         print("what systemd says of another boot, in wall time:")
         _waterfall(found.systemd)

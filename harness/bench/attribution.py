@@ -15,7 +15,18 @@ from harness.api import build_image
 from harness.arch import ARCHES
 from harness.bench.context import IMAGES, Context, FigureOrTable, command
 from harness.bench.figures import BenchFigure, Table
-from harness.bench.injections import BASE, PROBE_TURNS, WORDS, Injected, Side, causes, edits, in_slack, probe
+from harness.bench.injections import (
+    BASE,
+    PROBE_TURNS,
+    WORDS,
+    Injected,
+    Side,
+    causes,
+    edits,
+    in_slack,
+    probe,
+    write_ballast,
+)
 from harness.bench.journal import Journal
 from harness.build.settings import Settings
 from harness.commands.nights.pairing import PairTimes, pairer
@@ -68,11 +79,13 @@ UNREAD = "files: [{path: etc/remarks, contents: nobody reads it}]\n"
 class Asker:
     """Asks on one architecture; answers go into the journal."""
 
-    def __init__(self, context: Context, arch: str) -> None:
-        self.context, self.arch, self.machine = context, arch, MACHINES[arch]
+    def __init__(self, context: Context, arch: str, ended: list[str]) -> None:
+        """`ended` gets what was asked when the bench was interrupted: from then on nothing more is."""
+        self.context, self.arch, self.machine, self.ended = context, arch, MACHINES[arch], ended
         self.known, self.journal = KnownBoots(), Journal(context.journal)
         self._folder = context.out / "attribution-images"
         self._folder.mkdir(exist_ok=True)
+        write_ballast(self._folder)
 
     def say(self, what: str) -> None:
         """Say what is asked now."""
@@ -123,47 +136,64 @@ class Asker:
         (found,) = pair(gate_cells([old], [new], lambda _: Floors()))
         return found.passed, found.by
 
-    def answer(self, ask: Callable[[], dict[str, Any]], *question: object) -> dict[str, Any]:
-        """Return an answer that is in the journal, else ask."""
-        version = host.qemu_version(ARCHES[self.arch])
-        return self.journal.answer(ask, self.machine, load_machine(self.machine).digest, version, *question)
+    def answer(self, what: str, ask: Callable[[], dict[str, Any]], *question: object) -> dict[str, Any] | None:
+        """Return an answer that is in the journal, else ask; None of what was not asked, for the bench was ended."""
+        whole = (self.machine, load_machine(self.machine).digest, host.qemu_version(ARCHES[self.arch]), *question)
+        if not self.ended:
+            self.say(what)
+            try:
+                return self.journal.answer(ask, *whole)
+            except KeyboardInterrupt:
+                self.ended.append(what)
+        return self.journal.known(*whole)
+
+
+def _figure(asker: Asker, what: str, unit: str, value: float, goal: float, note: str, asked: tuple[int, int]) -> (
+    BenchFigure
+):  # fmt: skip
+    """Return a figure with its goal, which holds where all was asked (`asked`: how many of how many)."""
+    some, every = asked
+    if not some:
+        return BenchFigure(f"{asker.arch}: {what}", unit, skipped="interrupted")
+    left = f"{some} asked of {every}" if some < every else f"of {every}"
+    return BenchFigure(f"{asker.arch}: {what}", unit, (value,), goal if some == every else None,
+                       note="; ".join(filter(None, (left, note))))  # fmt: skip
 
 
 def _after(asker: Asker) -> Iterator[FigureOrTable]:
     """Let the last service work on once it is healthy, by each way of which the kernel tells."""
     later = []
     for kind, (event, health) in EVENTS.items():
-        asker.say(f"work after {kind}")
         yamls = [AFTER.format(event=event, health=health, turns=turns) for turns in TURNS]
 
         def ask(yamls: list[str] = yamls) -> dict[str, Any]:
             return {"ready": [asker.record(yaml).ready_us for yaml in yamls]}
 
-        ready = asker.answer(ask, "after", *yamls)["ready"]
-        later.append((kind, f"{ready[1] - ready[0]:+d}"))
-    most = max(abs(int(us)) for _, us in later)
+        if found := asker.answer(f"work after {kind}", ask, "after", *yamls):
+            later.append((kind, f"{found['ready'][1] - found['ready'][0]:+d}"))
+    most = max((abs(int(us)) for _, us in later), default=0)
+    what = "what work after a service's health moves ready by, at most"
     note = f"{int(TURNS[1])} turns of a shell's loop after it and none, scripts of one length"
-    yield BenchFigure(f"{asker.arch}: what work after a service's health moves ready by, at most", "us",
-                      (float(most),), AFTER_US, note=note)  # fmt: skip
-    yield Table(f"work after the last service's health on {asker.arch}", ("health", "ready later, µs"), tuple(later))
+    yield _figure(asker, what, "us", float(most), AFTER_US, note, (len(later), len(EVENTS)))
+    if later:
+        yield Table(f"work after the last service's health on {asker.arch}", ("health", "ready later, µs"),
+                    tuple(later))  # fmt: skip
 
 
 def _uncaused(asker: Asker) -> Iterator[FigureOrTable]:
     wrong, moved, pairs = [], [], []
     count = asker.context.times(67, 3)
     for what, side in edits(count, list(MACHINES).index(asker.arch)):
-        asker.say(what)
-
-        found = asker.answer(partial(_judged, asker, side), "edit", side)
-        moved.append(float(found["moved"]))
-        pairs.append(float(found["pairs"]))
-        if found["answer"] != "same":
-            wrong.append(f"{what} ({found['answer']})")
-    note = f"of {count}{': ' if wrong else ''}{', '.join(wrong)}"
-    yield BenchFigure(f"{asker.arch}: edits without a cause called slower or faster", "edits", (float(len(wrong)),),
-                      0.0, note=note)  # fmt: skip
-    yield BenchFigure(f"{asker.arch}: what an edit without a cause moves, mean of its pairs", "us", tuple(moved))
-    yield BenchFigure(f"{asker.arch}: pairs that an edit without a cause takes", "pairs", tuple(pairs))
+        if found := asker.answer(what, partial(_judged, asker, side), "edit", side):
+            moved.append(float(found["moved"]))
+            pairs.append(float(found["pairs"]))
+            if found["answer"] != "same":
+                wrong.append(f"{what} ({found['answer']})")
+    yield _figure(asker, "edits without a cause called slower or faster", "edits", float(len(wrong)), 0.0,
+                  ", ".join(wrong), (len(moved), count))  # fmt: skip
+    if moved:
+        yield BenchFigure(f"{asker.arch}: what an edit without a cause moves, mean of its pairs", "us", tuple(moved))
+        yield BenchFigure(f"{asker.arch}: pairs that an edit without a cause takes", "pairs", tuple(pairs))
 
 
 def _judged(asker: Asker, side: Side) -> dict[str, Any]:
@@ -175,43 +205,38 @@ def _judged(asker: Asker, side: Side) -> dict[str, Any]:
 
 def _slack(asker: Asker) -> Iterator[FigureOrTable]:
     some = in_slack()[:: asker.context.times(1, 3)]
-    wrong = []
-    for what, side in some:
-        asker.say(f"in slack, {what}")
-        found = asker.answer(partial(_judged, asker, side), "slack", side)
-        if found["answer"] == "worse":
-            wrong.append(what)
-    note = f"of {len(some)}{': ' if wrong else ''}{', '.join(wrong)}"
-    yield BenchFigure(f"{asker.arch}: changes in slack called slower", "changes", (float(len(wrong)),), 0.0, note=note)
+    answers = {what: asker.answer(f"in slack, {what}", partial(_judged, asker, side), "slack", side)
+               for what, side in some}  # fmt: skip
+    wrong = [what for what, found in answers.items() if found and found["answer"] == "worse"]
+    asked = sum(found is not None for found in answers.values())
+    yield _figure(asker, "changes in slack called slower", "changes", float(len(wrong)), 0.0, ", ".join(wrong),
+                  (asked, len(some)))  # fmt: skip
 
 
 def _gate(asker: Asker) -> Iterator[FigureOrTable]:
     """Let the gate judge runs of an image that differ by a costly word of its own command line."""
     words = WORDS[:: asker.context.times(1, 7)]
-    passed, floors, cheap = [], 0, []
-    for word in words:
-        asker.say(f"the gate, and the word {word}")
 
-        def ask(word: str = word) -> dict[str, Any]:
-            old, new = asker.cell(BASE), asker.cell(Side(words=f" {word}"))
-            let, by = asker.gate(old, new)
-            return {"passed": let, "by": by, "us": new.exact[TOTAL] - old.exact[TOTAL]}
+    def ask(word: str) -> dict[str, Any]:
+        old, new = asker.cell(BASE), asker.cell(Side(words=f" {word}"))
+        let, by = asker.gate(old, new)
+        return {"passed": let, "by": by, "us": new.exact[TOTAL] - old.exact[TOTAL]}
 
-        found = asker.answer(ask, "gate", BASE, word)
-        floors += found["by"] != "pairs"
-        if found["us"] < LEAST_US:
-            cheap.append(word)
-        if found["passed"]:
-            passed.append(word)
-    note = f"of {len(words)}{': ' if passed else ''}{', '.join(passed)}; {floors} judged by the floor"
+    answers = {word: asker.answer(f"the gate, and the word {word}", partial(ask, word), "gate", BASE, word)
+               for word in words}  # fmt: skip
+    found = {word: one for word, one in answers.items() if one}
+    passed = [word for word, one in found.items() if one["passed"]]
+    cheap = [word for word, one in found.items() if one["us"] < LEAST_US]
+    floors = sum(one["by"] != "pairs" for one in found.values())
+    note = "; ".join(filter(None, (", ".join(passed), f"{floors} judged by the floor")))
+    figure = _figure(asker, "costly words of the image's command line that pass the gate", "words", float(len(passed)),
+                     0.0, note, (len(found), len(words)))  # fmt: skip
     broken = f"cost less than 1 ms, so they show nothing: {', '.join(cheap)}" if cheap else ""
-    yield BenchFigure(f"{asker.arch}: costly words of the image's command line that pass the gate", "words",
-                      (float(len(passed)),), 0.0, note=note, broken=broken)  # fmt: skip
+    yield replace(figure, broken=broken)
 
 
 def _sums(asker: Asker) -> Iterator[FigureOrTable]:
     image, spec = asker.context.cell("default", asker.machine)
-    asker.say("who had the processor")
 
     def ask() -> dict[str, Any]:
         record, found = traced_boot(image, spec, asker.context.folder("attribution", asker.arch, "sums"))
@@ -220,9 +245,9 @@ def _sums(asker: Asker) -> Iterator[FigureOrTable]:
         off = max(abs(phase.us - sum(one.us for one in inner if one.under == phase.name)) for phase in line)
         return {"off": off, "rows": len(inner)}
 
-    found = asker.answer(ask, "sums", sorted(image.digests.items()))
-    yield BenchFigure(f"{asker.arch}: rows of a phase and the phase differ by at most", "us", (float(found["off"]),),
-                      SUM_US, note=f"{found['rows']} rows of default")  # fmt: skip
+    found = asker.answer("who had the processor", ask, "sums", sorted(image.digests.items()))
+    yield _figure(asker, "rows of a phase and the phase differ by at most", "us", float(found["off"] if found else 0),
+                  SUM_US, f"{found['rows'] if found else 0} rows of default", (int(found is not None), 1))  # fmt: skip
 
 
 def _injected(asker: Asker) -> Iterator[FigureOrTable]:
@@ -231,18 +256,17 @@ def _injected(asker: Asker) -> Iterator[FigureOrTable]:
         less, more = (asker.uses(replace(BASE, prep=turns))["onboot/prep"] for turns in (200, 200 + PROBE_TURNS))
         return {"web": (many - few) / PROBE_TURNS, "prep": (more - less) / PROBE_TURNS}
 
-    asker.say("what a turn of the loop costs")
-    turn_us = asker.answer(turn, "turn", BASE)
+    turn_us = asker.answer("what a turn of the loop costs", turn, "turn", BASE)
+    every = causes(asker.arch, turn_us)[:: asker.context.times(1, 8)] if turn_us else []
     told, wrong = [], 0
-    for one in causes(asker.arch, turn_us)[:: asker.context.times(1, 8)]:
-        asker.say(one.what)
-        found = asker.answer(partial(_said, asker, one), "cause", one)
-        wrong += bool(found["wrong"])
-        told.append((one.what, *found["said"], found["wrong"]))
-    yield BenchFigure(f"{asker.arch}: causes not found, or told wrongly", "causes", (float(wrong),), 0.0,
-                      note=f"of {len(told)}")  # fmt: skip
-    yield Table(f"what was said on {asker.arch}", ("injected", "whole, ms", "answer", "named, ms", "wrong"),
-                tuple(told))  # fmt: skip
+    for one in every:
+        if found := asker.answer(one.what, partial(_said, asker, one), "cause", one):
+            wrong += bool(found["wrong"])
+            told.append((one.what, *found["said"], found["wrong"]))
+    yield _figure(asker, "causes not found, or told wrongly", "causes", float(wrong), 0.0, "", (len(told), len(every)))
+    if told:
+        yield Table(f"what was said on {asker.arch}", ("injected", "whole, ms", "answer", "named, ms", "wrong"),
+                    tuple(told))  # fmt: skip
 
 
 def _said(asker: Asker, one: Injected) -> dict[str, Any]:
@@ -276,6 +300,9 @@ def _wall(asker: Asker) -> Iterator[FigureOrTable]:
     """Time `harness compare` as a user would run it, of `default` on the first architecture."""
     if asker.arch != FIRST:
         return
+    if asker.ended:
+        yield BenchFigure(f"{asker.arch}: wall time of harness compare", "s", skipped="interrupted")
+        return
     text = IMAGES["default"].read_text(encoding="utf-8")
     same, other = (asker.context.out / f"default-{name}.yml" for name in ("again", "more"))
     same.write_text(text)
@@ -294,35 +321,21 @@ def _wall(asker: Asker) -> Iterator[FigureOrTable]:
 
 
 # what is asked on each architecture, the shortest first
-PARTS = {
-    "rows of a phase and the phase": _sums,
-    "work after a service's health": _after,
-    "costly words of the command line, before the gate": _gate,
-    "injected causes": _injected,
-    "changes in slack": _slack,
-    "edits without a cause": _uncaused,
-    "wall time of harness compare": _wall,
-}
+PARTS = (_sums, _after, _gate, _injected, _slack, _uncaused, _wall)
 
 
 def attribution(context: Context) -> Iterator[FigureOrTable]:
     """Ask for each injected cause, and for edits without one, on each architecture; a quick bench asks on the first.
 
-    What was not asked, for it was ended, is told before that is.
+    Once it is ended nothing more is asked; what was answered by then, also in the journal, is told before that is.
     """
-    ended: KeyboardInterrupt | None = None
+    ended: list[str] = []
     for arch in MACHINES:
-        asker = Asker(context, arch)
-        for what, part in PARTS.items():
-            why = (
-                "interrupted" if ended else f"--quick asks on {FIRST} alone" if context.quick and arch != FIRST else ""
-            )
-            if not why:
-                try:
-                    yield from part(asker)
-                except KeyboardInterrupt as error:
-                    ended, why = error, "interrupted, perhaps in its middle"
-            if why and (part is not _wall or arch == FIRST):
-                yield BenchFigure(f"{arch}: {what}", "", skipped=why)
+        if context.quick and arch != FIRST:
+            yield BenchFigure(f"{arch}: all of it", "", skipped=f"--quick asks on {FIRST} alone")
+            continue
+        asker = Asker(context, arch, ended)
+        for part in PARTS:
+            yield from part(asker)
     if ended:
-        raise ended
+        raise KeyboardInterrupt

@@ -1,10 +1,11 @@
-"""What `./run bench attribution` injects: causes with what must be said of them, and edits without one. Pure."""
+"""What `./run bench attribution` injects: causes with what must be said of them, and edits without one."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from harness.measure.account import IDLE
 
@@ -18,6 +19,7 @@ IDLES_US = 200  # of each that may idle longer, so that a script's length tells 
 MODULES = ("nf_tables", "br_netfilter")
 CPUS = {"arm64": "cortex-a72", "s390x": "qemu", "x86_64": "Nehalem,+rdrand"}
 MEMORY = 512  # MiB
+BALLAST, MEGABYTES = "ballast-{}", (5, 1)  # files beside the YAML, and their sizes
 Containers = Mapping[str, int]
 
 
@@ -147,8 +149,9 @@ def _idles(name: str, us: int) -> Side:
 
 
 def _bytes() -> Iterator[Injected]:
-    for megabytes in (5, 1):
-        ballast = replace(BASE, files=_file("opt/ballast", megabytes * 1_000_000))
+    for megabytes in MEGABYTES:
+        source = f"  - path: opt/ballast\n    source: {BALLAST.format(megabytes)}\n"
+        ballast = replace(BASE, files=source)
         unpacks = "work/async_run_entry_fn"
         yield Injected(f"{megabytes} MB that nobody reads", ballast, unpacks)
         yield Injected(f"{megabytes} MB that nobody read are gone", BASE, unpacks, "better", before=ballast)
@@ -168,10 +171,19 @@ def _lists() -> Iterator[Injected]:
     yield Injected("two services swapped", replace(BASE, services=dict(reversed(list(base.items())))), answer="same")
 
 
-def _file(path: str, size: int, seed: int = 1) -> str:
+def write_ballast(folder: Path) -> None:
+    """Write the files that some of the images take in, beside their YAML."""
+    for megabytes in MEGABYTES:
+        (folder / BALLAST.format(megabytes)).write_text(_letters(megabytes * 1_000_000, 1))
+
+
+def _letters(size: int, seed: int) -> str:
     letters = "".join(random.Random(seed).choices("abcdefghijklmnopqrstuvwxyz", k=min(size, 20_000)))
-    text = (letters * (size // len(letters) + 1))[:size]
-    return f"  - path: {path}\n    contents: {text}\n"
+    return (letters * (size // len(letters) + 1))[:size]
+
+
+def _file(path: str, size: int, seed: int) -> str:
+    return f"  - path: {path}\n    contents: {_letters(size, seed)}\n"
 
 
 def edits(count: int, seed: int) -> Iterator[tuple[str, Side]]:

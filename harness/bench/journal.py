@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -35,20 +36,29 @@ class Journal:
         """Return the answer to a question, which names all that it depends on but the harness itself."""
         if self._file is None:
             return ask()
-        name = digest_of([sources(), *map(str, question)])
+        name = self._name(question)
         if name not in self._answers:
             self._answers[name] = ask()
             row = json.dumps(
                 {"question": name, "asked": [str(one)[:SHOWN] for one in question], "answer": self._answers[name]}
             )
             try:
-                with self._file.open("a", encoding="utf-8") as stream:
-                    stream.write(f"{row}\n")
+                with self._file.open("a+b") as stream:
+                    whole = not stream.tell() or self._file.read_bytes().endswith(b"\n")
+                    stream.write(f"{'' if whole else chr(10)}{row}\n".encode())
             except OSError as error:
                 raise HostError(f"cannot write {self._file}: {error.strerror}") from error
         return self._answers[name]
 
+    def known(self, *question: object) -> dict[str, Any] | None:
+        """Return the answer to a question where it is there already."""
+        return self._answers.get(self._name(question)) if self._answers else None
 
+    def _name(self, question: tuple[object, ...]) -> str:
+        return digest_of([sources(), *map(str, question)])
+
+
+@cache
 def sources() -> str:
     """Return the digest of the files that answers depend on."""
     top = paths.TOP / "harness"

@@ -19,6 +19,7 @@ from harness.measure.trace import TraceEvent
 READY = "ready"
 ENDS = (" done", " failed", " timeout")
 IDLE = "idle"
+UNTIL, GOES_ON = "until ", " goes on"  # who was waited for
 TRACING = "less: the trace itself"
 BETWEEN = "kernel, between initcalls"
 FIRST_STAGE, INIT = "first stage", "init"
@@ -95,7 +96,24 @@ def stretches(events: Sequence[TraceEvent], ready_us: int) -> list[Stretch]:
         if event is ready:
             break
         running = tasks.follow(event, running)
-    return found
+    return _awaited(found)
+
+
+def _awaited(found: Sequence[Stretch]) -> list[Stretch]:
+    """Return stretches in which idling is until the next that is no thread of the kernel's goes on: one that wakes in
+    between, as timers make it, ends no waiting. Where nobody else comes it is until that thread does."""
+    named, awaited = [], ""
+    for one in reversed(found):
+        if one.owner == IDLE and one.part and awaited and _is_kernels(one.part.removeprefix(UNTIL)):
+            one = replace(one, part=f"{UNTIL}{awaited}{GOES_ON}")
+        elif one.owner != IDLE and not _is_kernels(one.owner):
+            awaited = one.owner
+        named.append(one)
+    return named[::-1]
+
+
+def _is_kernels(owner: str) -> bool:
+    return owner.startswith(("thread/", "work/", BETWEEN))
 
 
 def totals(found: Iterable[Stretch]) -> dict[str, int]:
@@ -190,7 +208,7 @@ class _Tasks:
             return EARLY, ""
         if pid == 0:
             woken = _SWITCH.match(until.what)
-            return IDLE, f"until {self.task(int(woken[3])).bill()[0]} goes on" if woken else ""
+            return IDLE, f"{UNTIL}{self.task(int(woken[3])).bill()[0]}{GOES_ON}" if woken else ""
         return self.task(pid).bill()
 
     def follow(self, event: TraceEvent, running: int) -> int:

@@ -99,7 +99,7 @@ def _is_hopeless(differences: Sequence[int], arch: str) -> bool:
     With two on either side of nothing neither the middle can decide, for not all but the outermost go one way, nor can
     the mean be steady: the two that go the other way alone are too far from it.
     """
-    ups, downs = (sum(sign * one > 0 for one in differences) for sign in (1, -1))
+    ups, downs = sum(one > 0 for one in differences), sum(one < 0 for one in differences)
     return min(ups, downs) >= HOPELESS and max(map(abs, differences)) < layout_us(arch)
 
 

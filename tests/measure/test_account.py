@@ -120,6 +120,20 @@ def test_a_containers_programs_are_its_parts_and_a_busyboxs_applet_has_its_own_n
     assert found["idle"] == {f"until {ASKING} goes on": 30}
 
 
+def test_a_thread_of_the_kernel_that_wakes_in_between_ends_no_waiting() -> None:
+    # the web server sleeps on: until 540 when the kernel's thread wakes, and until it goes on itself
+    slept = BOOT.replace(
+        "560 <idle>-0 switch swapper/0 0 boot 13\n",
+        "540 <idle>-0 switch swapper/0 0 kthreadd 2\n545 kthreadd-2 switch kthreadd 2 swapper/0 0\n"
+        "560 <idle>-0 switch swapper/0 0 web 14\n562 web-14 switch web 14 boot 13\n",
+    )
+    found = parts(stretches(events(trace(slept)), READY_US))
+    assert found["idle"] == {"until services/web goes on": 25}
+    # where nobody else ever comes it is the thread that was waited for
+    alone = BOOT.replace("150 <idle>-0 sched", "140 <idle>-0 switch swapper/0 0 kthreadd 2\n150 <idle>-0 sched")
+    assert sum(parts(stretches(events(trace(alone)), READY_US)).get("idle", {}).values()) == 30
+
+
 def test_owners_become_stacks(booted: list[Stretch]) -> None:
     owners = {
         "initcall/x": ("kernel", "initcalls", "x"), "work/x": ("kernel", "work functions", "x"),

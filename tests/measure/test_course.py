@@ -103,6 +103,7 @@ def test_only_what_comes_next_says_that_a_value_was_alone() -> None:
         ([100, 190, 195], {1: (0, "same")}, [100, 100, 105]),  # what follows lies as far from it as measured
         ([100, 101, 190], {1: (0, "worse"), 2: (1, "same")}, [100, 111, 111]),
         ([100, 190], {1: (0, "not judged")}, [100, 190]),
+        ([100, 190], {1: (1, "worse")}, [100, 190]),  # by itself
         ([100, 190], {0: (1, "same")}, [100, 190]),  # by a run that came later
     ],
 )

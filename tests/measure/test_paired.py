@@ -347,6 +347,15 @@ def test_more_pairs_are_worth_it_where_something_may_lie_in_slack(us: int, slack
     assert not may_lie_in_slack(spans(12_000), [{"services/web": SlackSpan(90_000, 0)}])
 
 
+def test_what_lies_in_slack_is_of_pairs_and_a_microsecond_of_slack_is_some() -> None:
+    assert in_slack(spans(12_000), spans(16_000), "arm64") == ()  # one pair tells nothing
+    for judge in (may_lie_in_slack, lambda old, new: in_slack(old, new, "arm64")):
+        with pytest.raises(ValueError, match="shorter"):
+            judge(spans(12_000, 12_000), spans(16_000))
+    hardly = spans(*[16_000] * 4, slack=1)
+    assert len(in_slack(spans(*[12_000] * 4), hardly, "arm64")) == 1
+
+
 def test_what_lies_in_slack_is_said_with_what_is_left_of_it() -> None:
     after = spans(16_000, 16_000, 16_000) + spans(16_000, slack=5_000)
     (one,) = in_slack(spans(*[12_000] * 4), after, "arm64")

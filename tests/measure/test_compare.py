@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from harness import paths
 from harness.arch import ARCHES
-from harness.measure.compare import Comparison, causes, compare, decides, is_step, sentence
+from harness.measure.compare import Cause, Comparison, blamed, causes, compare, decides, is_step, sentence
 from harness.measure.floor import MOST_SHARE, MOST_US, UNCALIBRATED, Floors, measure
 
 BASE = {"ready": 500_000, "total": 590_000, "kernel": 180_000, "drivers": 80_000, "services": 160_000,
@@ -164,6 +164,13 @@ def test_the_floor_is_that_of_both_sides_values() -> None:
     assert (new.before, new.after, new.us, new.floor) == (None, 10**6, 10**6, most)
     (gone,) = compare({"ready": 10**6}, {}, wide).changes
     assert (gone.before, gone.after, gone.us, gone.floor) == (10**6, None, -(10**6), most)
+    (kernel,) = compare({"kernel": 10}, {"kernel": 20}, Floors({"kernel": 7})).changes
+    assert kernel.floor == 7
+
+
+def test_of_idling_it_is_said_that_nobody_had_the_processor() -> None:
+    assert blamed(Cause("idle", 500, 5_500, 1.0)) == ": nobody had the processor for +5.000 ms"
+    assert blamed(Cause("idle", None, 5_500, 1.0)) == ": nobody had the processor for +5.500 ms"
 
 
 def test_a_microsecond_counts_where_nothing_moves_without_a_cause() -> None:

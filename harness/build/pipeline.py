@@ -15,7 +15,7 @@ from harness.arch import ARCHES, Arch
 from harness.build.debian import Debian
 from harness.build.files import for_arch
 from harness.build.lock import PackageLock
-from harness.build.reach import acts, is_ours
+from harness.build.reach import acts_of, is_ours
 from harness.build.settings import COMPRESSIONS, Settings
 from harness.build.together import Together
 from harness.errors import UserError
@@ -267,7 +267,7 @@ class Builder:
             "compression": inputs.compression,
             "suite": self.settings.suite,
             "expect": expectations(spec, parts),
-            "acts": acts(spec.kernel.image, spec.init, [file.path for file in spec.files], library()),
+            "acts": acts_of(spec, library()),
             **({"end": spec.expect.model_dump(mode="json")} if spec.expect else {}),
             "images": [
                 *(record(image, parts.get(reference)) for reference, image in images.items()),

@@ -12,6 +12,7 @@ from collections.abc import Container, Iterable, Iterator, Mapping
 from typing import Any
 
 from harness.spec.models.container import Entry, EntryConfig
+from harness.spec.models.image import ImageSpec
 
 SETTINGS = ("/proc/sys", "/proc/sysrq-trigger")
 # of those, what who sets up networks has no use for
@@ -32,6 +33,9 @@ DATA = ("/var/", "/tmp/", "/mnt/", "/media/", "/srv/")  # where what is mounted 
 # Where the root has what kernel and init run, and by what they are told what to run.
 RUN = ("/bin", "/sbin", "/lib", "/usr", "/containers", "/init", "/etc/init", "/etc/mod", "/etc/ld.so", "/etc/profile",
        "/dev", "/proc", "/sys", "/run")  # fmt: skip
+# Words of the kernel's command line that have it start another program; of a setting, `/` is as good as `.`.
+LED = ("init=", "rdinit=", "sysctl.kernel.core_pattern", "sysctl.kernel.hotplug", "sysctl.kernel.modprobe",
+       "sysctl.fs.binfmt_misc")  # fmt: skip
 SHOWN = "/usr/share/"  # what is there nothing runs
 # Keys of an entry by which a component of the library stays what it is.
 AS_IT_IS = frozenset({"name", "image", "env", "annotations", "hostname", "resources", "oom_score_adj"})
@@ -58,9 +62,10 @@ def reach(oci: Mapping[str, Any], mounted: Iterable[str] = (), *, sealed: bool) 
     return sorted({*_found(oci, sealed=sealed), *(one for one in places if not one.startswith(DATA))})
 
 
-def acts(kernel: str, init: Iterable[str], paths: Iterable[str], known: Container[str]) -> list[str]:
+def acts(kernel: str, cmdline: str, init: Iterable[str], paths: Iterable[str], known: Container[str]) -> list[str]:
     """Return what of an image acts as its kernel or its init and is none of the library, whose names are `known`."""
     found = [f"kernel {kernel}"] if kernel not in known else []
+    found += [word for word in cmdline.split() if word.replace('"', "").replace("/", ".").startswith(LED)]
     found += [f"init {one}" for one in init if one not in known]
     clean = sorted({posixpath.normpath("/" + one.lstrip("/")) for one in paths})
     return [*found, *(one for one in clean if one.startswith(RUN) and not one.startswith(SHOWN))]
@@ -94,6 +99,11 @@ def _acts(source: str) -> bool:
     if source.startswith(SHARED):
         return False
     return source == "/" or any(f"{source}/".startswith(f"{place}/") for place in PLACES)
+
+
+def acts_of(spec: ImageSpec, known: Container[str]) -> list[str]:
+    """Return the same of a whole image."""
+    return acts(spec.kernel.image, spec.kernel.cmdline, spec.init, (one.path for one in spec.files), known)
 
 
 def is_ours(entry: Entry, known: Mapping[str, object]) -> bool:

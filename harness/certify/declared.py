@@ -62,7 +62,7 @@ def agree(
         ("spec.sha256", facts.spec.sha256, digest),
         ("cmdline", facts.cmdline, said.cmdline),
     ]
-    rows.append(("acts", list(facts.acts), acts(said.kernel, said.init, said.paths, library())))
+    rows.append(("acts", list(facts.acts), acts(said.kernel, said.cmdline, said.init, said.paths, library())))
     if (init := _init(said.init)) is not None:
         rows.append(("init", facts.init, init))
     for section in SECTIONS:

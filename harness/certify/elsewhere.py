@@ -48,6 +48,8 @@ class Looked:
                 self.findings.append(one)
         except EvidenceError as error:
             self.findings.append(otherwise(what, error))
+        except UNREADABLE as error:
+            self.findings.append(otherwise(what, EvidenceError(f"it cannot be read here ({type(error).__name__})")))
 
 
 def otherwise(what: str, error: HarnessError) -> CheckResult:

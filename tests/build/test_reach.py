@@ -107,7 +107,10 @@ def test_what_acts_as_kernel_or_init() -> None:
         "etc/init.d/x",
         "lib/x",
     ]
-    assert acts("kernel", ["init"], ["etc/motd", "usr/share/../share/x"], ("kernel", "init")) == []
-    assert acts("their/kernel:1", ["init", "their/init:1"], paths, ("kernel", "init")) == [
-        "kernel their/kernel:1", "init their/init:1", "/etc/init.d/x", "/etc/inittab", "/init", "/lib/x", "/usr/bin/x",
+    fine = "quiet cryptomgr.notests sysctl.vm.swappiness=1"
+    assert acts("kernel", fine, ["init"], ["etc/motd", "usr/share/../share/x"], ("kernel", "init")) == []
+    led = '"rdinit=/x" init=/y sysctl.kernel/core_pattern=|/z quiet'
+    assert acts("their/kernel:1", led, ["init", "their/init:1"], paths, ("kernel", "init")) == [
+        "kernel their/kernel:1", '"rdinit=/x"', "init=/y", "sysctl.kernel/core_pattern=|/z", "init their/init:1",
+        "/etc/init.d/x", "/etc/inittab", "/init", "/lib/x", "/usr/bin/x",
     ]  # fmt: skip

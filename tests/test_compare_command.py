@@ -38,8 +38,39 @@ def test_the_exit_code_says_better_same_or_worse(tmp_path: Path, ready: int, cod
 def test_what_is_of_another_experiment_is_said(tmp_path: Path) -> None:
     sides = results(tmp_path, "old", ready=500_000), results(tmp_path, "new", ready=500_000, qemu="8")
     code, said = compared(tmp_path, *sides)
-    assert code == 0
+    assert code == 8
     assert "what differs: qemu: 7 → 8" in said
+    assert said.endswith("not judged: exact times not compared, for they are of another experiment: qemu: 7 → 8.\n")
+
+
+def both(folder: Path, name: str, ready: tuple[int, int], repeats: tuple[bool, bool] = (True, True)) -> str:
+    """Make a run of two cells."""
+    path = Path(results(folder, name, ready=ready[0], repeats=repeats[0]))
+    other = Path(results(folder, f"{name}-b", ready=ready[1], repeats=repeats[1], image="b.yml"))
+    rows = [json.loads((one / "results.json").read_text()) for one in (path, other)]
+    rows[0]["cells"] += [{**rows[1]["cells"][0], "id": "b-m"}]
+    (path / "results.json").write_text(json.dumps(rows[0]))
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("ready", "repeats", "code"),
+    [
+        ((500_000, 500_000), (True, False), 8),
+        ((510_000, 500_000), (True, False), 1),  # worse wins
+        ((490_000, 500_000), (True, False), 8),  # but not better
+        ((500_000, 500_000), (False, False), 2),
+        ((490_000, 500_000), (True, True), 6),
+    ],
+)
+def test_a_cell_that_could_not_be_judged_is_no_same(
+    tmp_path: Path, ready: tuple[int, int], repeats: tuple[bool, bool], code: int
+) -> None:
+    sides = both(tmp_path, "old", (500_000, 500_000)), both(tmp_path, "new", ready, repeats)
+    found, said = compared(tmp_path, *sides)
+    assert found == code, said
+    if code in (1, 8):
+        assert "b.yml on m:\nnot judged: " in said
 
 
 def booted(run: str, initrd: str) -> None:

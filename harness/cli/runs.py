@@ -83,7 +83,7 @@ def compare(
     Two images are booted in exact time; runs, results and records are compared as they are. Only a change beyond the
     floor counts (harness calibrate).
 
-    Exit 0: the same, 1: B is worse, 6: B is better.
+    Exit 0: the same, 1: B is worse, 6: B is better, 8: not judged, as figures of another machine or QEMU are.
 
     \b
     Examples:

@@ -254,6 +254,7 @@ def _apart(before: Mapping[str, int], after: Mapping[str, int]) -> Iterator[str]
             return
 
 
+ANOTHER = "exact times not compared, for they are of another experiment"
 OF_THE_IMAGE = (
     "cmdline",
 )  # parts of a key that the image brings: a difference there is to be judged, not to prevent it
@@ -273,9 +274,14 @@ def _incomparable(old: CellFigures, new: CellFigures) -> str:
         return f"no exact times in the baseline{': ' * bool(old.why)}{old.why}"
     if not _deciding(old.exact).keys() & _deciding(new.exact).keys():
         return f"no exact times: the two have neither {TOTAL} nor {READY} in common"
-    machines = ({name: value for name, value in one.key.items() if name not in OF_THE_IMAGE} for one in (old, new))
+    return another_machine(old.key, new.key)
+
+
+def another_machine(old: Mapping[str, str], new: Mapping[str, str]) -> str:
+    """Return why figures under two keys cannot be compared: what is not the image's differs; empty where nothing."""
+    machines = ({name: value for name, value in one.items() if name not in OF_THE_IMAGE} for one in (old, new))
     apart = differing(*machines)
-    return f"exact times not compared, for they are of another experiment: {apart}" if apart else ""
+    return f"{ANOTHER}: {apart}" if apart else ""
 
 
 def differing(old: Mapping[str, str], new: Mapping[str, str]) -> str:

@@ -12,19 +12,18 @@ from typing import TYPE_CHECKING, Any
 from harness import api
 from harness.build.settings import Settings
 from harness.commands.runs import compare_exact
-from harness.commands.runs.sides import EXITS, CellComparison, CompareRequest, is_image
+from harness.commands.runs.sides import EXITS, NOT_JUDGED, CellComparison, CompareRequest, is_image
 from harness.errors import UserError
 from harness.files import read_json
 from harness.image import MANIFEST
 from harness.measure.compare import Comparison, ms, sentence
 from harness.measure.floor import Floors
-from harness.measure.gate import CellFigures, differing
+from harness.measure.gate import CellFigures, another_machine, differing
 from harness.measure.paired import told
 from harness.measure.phases import figures
 from harness.measure.waterfalls import DiffRow
 from harness.run import results
 from harness.run.folder import RESULTS, RunFolder
-from harness.show.frame import progress
 from harness.system.folder import RECORD, BootFolder
 from harness.system.marks import check
 from harness.system.record import BootRecord, first_difference
@@ -38,20 +37,23 @@ LEAST_SHOWN_US = 20
 
 
 def run(request: CompareRequest, settings: Settings) -> int:
-    """Compare and print; return EXIT_OK for the same, EXIT_WORSE, EXIT_BETTER; worse wins where there are several."""
+    """Compare and print; return EXIT_OK for the same, EXIT_WORSE, EXIT_BETTER, or EXIT_NOT_JUDGED.
+
+    Where there are several, worse wins, and then what could not be judged.
+    """
     if request.pairs:
         from harness.commands.runs import compare_wall
 
         return compare_wall.run(request, settings)
     found = list(_found(request, settings))
-    if not found:
+    if all(one.unjudged and not one.comparison.changes for one in found):
         raise UserError(
             "nothing could be compared", hint="exact figures that repeat, of the same image on the same machine"
         )
-    answers = {one.comparison.answer for one in found}
+    answers = {one.answer for one in found}
     if request.slack:
         answers |= {change.judgement.answer for one in found for change in one.slack}
-    answer = next((name for name in ("worse", "better") if name in answers), "same")
+    answer = next((name for name in ("worse", NOT_JUDGED, "better") if name in answers), "same")
     if request.as_json:
         print(json.dumps({"answer": answer, "cells": [_json(one) for one in found]}, indent=1))
     else:
@@ -165,11 +167,12 @@ def _paired(
         raise UserError("the two have no cell in common", hint="a cell is an image on a machine")
     for old, new in pairs:
         if why := old.why or new.why:
-            progress(f"{new.image} on {new.machine}: not compared: {why}")
+            yield CellComparison(f"{new.image} on {new.machine}", names, api.compare({}, {}), "", unjudged=why)
             continue
         floors = opened.floors(old.image, old.machine, old.key)
         found = api.compare(old.exact, new.exact, floors=floors)
-        yield CellComparison(f"{new.image} on {new.machine}", names, found, differences(old, new), floors.calibrated)
+        yield CellComparison(f"{new.image} on {new.machine}", names, found, differences(old, new), floors.calibrated,
+                             unjudged=another_machine(old.key, new.key))  # fmt: skip
 
 
 def lines(found: CellComparison, width: int) -> Iterator[str]:
@@ -206,6 +209,8 @@ def _waterfalls(rows: Sequence[DiffRow], width: int) -> Iterator[str]:
 
 def _sentence(found: CellComparison) -> str:
     """Say what the comparison found: by pairs of boots, or by single ones."""
+    if found.unjudged:
+        return f"not judged: {found.unjudged}."
     if found.paired is None:
         return sentence(found.comparison, *found.names)
     return told(found.paired, found.names, found.arch, found.because)
@@ -239,7 +244,8 @@ def _json(found: CellComparison) -> dict[str, Any]:
     rows = [{"figure": change.figure, "before": change.before, "after": change.after, "us": change.us,
              "floor": change.floor, "counts": change.counts} for change in one.changes]  # fmt: skip
     causes = [{**asdict(cause), "us": cause.us} for cause in one.causes]
-    return {"cell": found.cell, "answer": one.answer, "culprit": one.culprit.owner if one.culprit else None,
+    return {"cell": found.cell, "answer": found.answer, "unjudged": found.unjudged,
+            "culprit": one.culprit.owner if one.culprit else None,
             "differ": found.differ, "calibrated": found.calibrated,
             "paired": asdict(found.paired) if found.paired else None,
             "slack": [{**asdict(change), "sentence": change.sentence} for change in found.slack],

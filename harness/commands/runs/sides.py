@@ -7,7 +7,7 @@ from pathlib import Path
 
 from harness.build.settings import Settings
 from harness.commands.images.bootable import image_of
-from harness.errors import EXIT_BETTER, EXIT_OK, EXIT_WORSE, UserError
+from harness.errors import EXIT_BETTER, EXIT_NOT_JUDGED, EXIT_OK, EXIT_WORSE, UserError
 from harness.files import is_there
 from harness.image import MANIFEST, Bootable
 from harness.measure.compare import Comparison
@@ -17,7 +17,8 @@ from harness.spec import load_machine
 from harness.spec.models.machine import MachineSpec
 from harness.spec.rules.images import BOOTED, YAML, parts_of, shipped
 
-EXITS = {"same": EXIT_OK, "worse": EXIT_WORSE, "better": EXIT_BETTER}
+NOT_JUDGED = "not judged"
+EXITS = {"same": EXIT_OK, "worse": EXIT_WORSE, NOT_JUDGED: EXIT_NOT_JUDGED, "better": EXIT_BETTER}
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,7 @@ class CellComparison:
 
     ``paired``: what pairs of boots showed, where both sides could be booted and did not boot alike; then ``diff`` is
     their waterfalls side by side, ``because`` names the cause, and ``slack`` what `ready` does not wait for.
+    ``unjudged`` says why the figures of two runs say nothing of each other.
     """
 
     cell: str
@@ -66,6 +68,12 @@ class CellComparison:
     diff: tuple[DiffRow, ...] = ()
     because: str = ""
     slack: tuple[SlackChange, ...] = ()
+    unjudged: str = ""
+
+    @property
+    def answer(self) -> str:
+        """What it comes to: where ``unjudged`` says why it could not be judged, neither the same nor another."""
+        return NOT_JUDGED if self.unjudged else self.comparison.answer
 
 
 def is_image(name: str, request: CompareRequest) -> bool:

@@ -49,6 +49,24 @@ _EXCEPTIONS = {
     "linux-syscall-note": "Linux-syscall-note",
     "llvm": "LLVM-exception",
 }
+# What SPDX's list calls otherwise today: checkers take the old ids for the new ones, or for none.
+_RENEWED = {
+    "BSD-2-Clause-FreeBSD": "BSD-2-Clause-Views",
+    "BSD-2-Clause-NetBSD": "BSD-2-Clause",
+    "Nunit": "zlib-acknowledgement",
+    "StandardML-NJ": "SMLNJ",
+    "bzip2-1.0.5": "bzip2-1.0.6",
+    "eCos-2.0": "GPL-2.0-or-later WITH eCos-exception-2.0",
+    "wxWindows": "LGPL-2.0-or-later WITH WxWindows-exception-3.1",
+    "GPL-2.0-with-GCC-exception": "GPL-2.0-only WITH GCC-exception-2.0",
+    "GPL-2.0-with-autoconf-exception": "GPL-2.0-only WITH Autoconf-exception-2.0",
+    "GPL-2.0-with-bison-exception": "GPL-2.0-only WITH Bison-exception-2.2",
+    "GPL-2.0-with-classpath-exception": "GPL-2.0-only WITH Classpath-exception-2.0",
+    "GPL-2.0-with-font-exception": "GPL-2.0-only WITH Font-exception-2.0",
+    "GPL-3.0-with-GCC-exception": "GPL-3.0-only WITH GCC-exception-3.1",
+    "GPL-3.0-with-autoconf-exception": "GPL-3.0-only WITH Autoconf-exception-3.0",
+}
+_OLD_GNU = re.compile(r"((?:A?GPL|LGPL|GFDL)-[0-9.]+?)(\+?)")
 _GNU = re.compile(r"(A?GPL|LGPL|GFDL)-?v?(\d)(?:\.(\d))?(?:\.0)?(\+|-or-later|-only)?", re.I)
 _REFERRED = re.compile(r"/usr/share/common-licenses/([A-Za-z0-9.-]*[A-Za-z0-9])")
 
@@ -148,11 +166,24 @@ def _known(name: str) -> str:
     return "" if name.lower().startswith("licenseref") else _valid(_NAMES.get(name.lower(), name))
 
 
+def canonical(expression: str) -> str:
+    """Return an expression as SPDX spells it, by today's ids. Raises InvalidLicenseExpression."""
+    words = str(canonicalize_license_expression(expression)).split(" ")
+    for at, word in enumerate(words):
+        name = word.strip("()")
+        old = _OLD_GNU.fullmatch(name)
+        renewed = f"{old[1]}-{'or-later' if old[2] else 'only'}" if old else _RENEWED.get(name, name)
+        # an exception to what has one already is nobody's licence: it stays as it is
+        if " " not in renewed or words[at + 1 : at + 2] != ["WITH"]:
+            words[at] = word.replace(name, renewed)
+    return str(canonicalize_license_expression(" ".join(words)))
+
+
 def _valid(expression: str) -> str:
     if len(expression) > MAX_NAME:
         return ""
     try:
-        return str(canonicalize_license_expression(expression))
+        return canonical(expression)
     except InvalidLicenseExpression:
         return ""
 

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
-from packaging.licenses import InvalidLicenseExpression, canonicalize_license_expression
+from packaging.licenses import InvalidLicenseExpression
 
 from harness import __version__
 from harness.build import licences
@@ -161,7 +161,7 @@ def _oci(row: SpdxRow, texts: dict[str, str], by: dict[str, str]) -> dict[str, A
     locator = f"pkg:oci/{_purl(name.rpartition('/')[2].lower())}@{quote(digest, safe='')}?arch={_purl(arch)}"
     said, licence = row.get("licences", ""), UNKNOWN
     with contextlib.suppress(InvalidLicenseExpression):
-        licence = canonicalize_license_expression(said)
+        licence = licences.canonical(said)
     for ref in re.findall(r"LicenseRef-[A-Za-z0-9.-]+", licence):
         texts.setdefault(ref, LABELLED)
     comment = {"licenseComments": f"its label says {said!r}"} if said and licence == UNKNOWN else {}
@@ -261,7 +261,7 @@ def _installed(row: SpdxRow, image: SpdxRow, by: dict[str, str]) -> dict[str, An
     licence, comment = UNKNOWN, {}
     if row["licence"]:
         try:
-            licence = canonicalize_license_expression(row["licence"])
+            licence = licences.canonical(row["licence"])
         except InvalidLicenseExpression:
             comment = {"licenseComments": f"its package says {row['licence']!r}"}
     if "LicenseRef-" in licence:

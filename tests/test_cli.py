@@ -142,6 +142,7 @@ def test_the_page_of_the_commands_is_made_from_the_table() -> None:
         (["build", "minimal", "--arch", ""], "no architecture given"),
         (["matrix", "a.yml", "b.yml"], "b.yml is a second plan"),
         (["matrix", "--durations-of", "results.json"], "--durations-of is for --shard"),
+        (["matrix", "--slack"], "--slack is for --against"),
         (["new", "qqqq"], "harness library list"),
         (["build", str(paths.CASES / "images/minimal.yml"), "--arch", "amd46"], "did you mean x86_64?"),
     ],

@@ -97,6 +97,14 @@ def test_nothing_compared_is_not_the_same(tmp_path: Path) -> None:
     assert "nothing could be compared" in said
 
 
+def test_what_lies_in_slack_is_asked_of_images_alone(tmp_path: Path) -> None:
+    sides = results(tmp_path, "old", ready=500_000), results(tmp_path, "new", ready=500_000)
+    code, said = compared(tmp_path, *sides, "--slack")
+    assert (code, "two images, and -m MACHINE" in said) == (2, True)
+    code, said = compared(tmp_path, "a.yml", "b.yml", "--slack", "--pairs", "8", "-m", "qemu-arm64")
+    assert (code, "exact boots of two images" in said) == (2, True)
+
+
 def test_an_image_and_a_run_are_not_compared(tmp_path: Path) -> None:
     code, said = compared(tmp_path, results(tmp_path, "old", ready=1), "some.yml")
     assert code == 2

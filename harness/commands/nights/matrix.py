@@ -198,6 +198,8 @@ def from_words(
     extra = words[1:] if words and not words[0].startswith("-") else words
     if second := next((word for word in extra if plan and word.endswith((".yml", ".yaml"))), None):
         raise UserError(f"{second} is a second plan", hint="one plan at a time; what stands behind -- goes to pytest")
+    if rest.get("slack") and not rest["after"].against:
+        raise UserError("--slack is for --against", hint="--against latest-baseline")
     if rest.get("durations") and not rest.get("shard") and not rest.get("cluster"):
         raise UserError("--durations-of is for --shard and --cluster",
                         hint="--shard NUMBER/OF, for instance 2/5: the second of five")  # fmt: skip

@@ -41,6 +41,9 @@ def run(request: CompareRequest, settings: Settings) -> int:
 
     Where there are several, worse wins, and then what could not be judged.
     """
+    names = (request.before, request.after)
+    if request.slack and (request.pairs or not all(is_image(name, request) for name in names)):
+        raise UserError("what lies in slack is seen in exact boots of two images", hint="two images, and -m MACHINE")
     if request.pairs:
         from harness.commands.runs import compare_wall
 

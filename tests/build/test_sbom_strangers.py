@@ -40,7 +40,7 @@ def test_what_is_attached_to_an_image_is_named_and_what_its_packages_say_of_them
 
 
 def test_what_strangers_say_of_their_packages_leaves_a_bill_valid(image: Image) -> None:
-    odd = ["../../x", "a\\ud800", "a b", "@x/../y", "%41", "a?b#c", "<s>", "é", "A" * 2000, "MIT AND (", "x (y)"]
+    odd = ["../../x", "a\\ud800", "a b", "@x/../y", "%41", "a?b#c", "<s>", "é", "A" * 1000, "MIT AND (", "x (y)"]
     packages = [{**CONTENTS["packages"][0], "kind": kind, "name": text, "version": text, "arch": text, "source": text,
                  "supplier": f"{text} <{text[:9]}>", "licence": text}
                 for text in odd for kind in ("deb", "apk", "rpm", "npm", "pypi", "golang")]  # fmt: skip

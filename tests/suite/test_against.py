@@ -17,7 +17,7 @@ from tiers import needs
 
 from harness import paths
 from harness.commands.nights.gate import NOT_THERE
-from harness.history import History, baselines
+from harness.history import History, baselines, verdicts
 from harness.run.folder import RunFolder
 
 pytestmark = pytest.mark.slow
@@ -72,6 +72,22 @@ def test_a_run_lands_in_the_history_and_fails_when_it_is_worse(matrix: Matrix, w
     assert json.loads(file.read_text())["outcome"]["word"] == "worse"
     with History.open(where) as history:
         assert len(history.runs()) == 1
+
+
+def test_what_the_gate_says_is_in_the_history_with_the_run_that_it_was_judged_by(matrix: Matrix, where: str) -> None:
+    assert matrix("out").returncode == 0
+    with History.open(where) as history:
+        (base,) = history.runs()
+        baselines.accept(history, base, "good", who="a test")
+    done = matrix("out2", "--against", "latest-baseline")
+    assert done.returncode == 0, done.stdout + done.stderr
+    with History.open(where) as history:
+        newest = history.runs()[-1]
+        (cell, *_) = history.cells(newest)
+        said = verdicts.of_cell(history, cell.image, cell.machine)
+    assert {run: (one.base, one.answer, one.by) for run, one in said.items()} == {
+        newest.run: (base.run, "same", "equal")
+    }
 
 
 def test_a_history_that_cannot_be_written_is_an_outcome_of_its_own(matrix: Matrix, where: str, tmp_path: Path) -> None:

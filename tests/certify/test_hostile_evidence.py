@@ -16,7 +16,7 @@ from forging import Honest, honest, signed
 
 from harness.certify import archive, keys, statement
 from harness.certify.contents import ArchiveMember
-from harness.errors import EXIT_BUG, EXIT_HOST, EXIT_NOT_REPEATED, EXIT_OK
+from harness.errors import EXIT_BUG, EXIT_HOST, EXIT_NOT_REPEATED, EXIT_OK, EXIT_OTHER_VERSION
 
 pytestmark = pytest.mark.xdist_group("certified")  # which one worker makes
 MOST_KB = 300_000
@@ -214,3 +214,26 @@ HOSTILE: dict[str, Callable[[Honest, Path], Path]] = {
 def test_a_hostile_archive_stays_small(one: Honest, bounded: Verify, tmp_path: Path, name: str) -> None:
     code, said = bounded(HOSTILE[name](one, tmp_path))
     assert code in (1, 2) and "\x1b" not in said, said
+
+
+# What this version reads of another one's archive before it says that it cannot judge it.
+OF_ANOTHER = {
+    "a manifest of a million values": ("image/manifest.json", b"[" + b"0," * 1_000_000 + b"0]"),
+    "aliases in the machine's YAML": (MACHINE, ALIASES),
+    "an OS with hostile patterns": (SPEC, PATTERNS),
+    "a console of a million marks": ("boots/exact/1/console.raw", b"[    0.000001] harness: ready\n" * 550_000),
+    "a record with numbers of a million digits": (RECORD, b'{"schema": 1, "memory": ' + b"9" * 1_000_000 + b"}"),
+    "8 MB of empty events": ("events.jsonl", b"[]\n" * 2_700_000),
+}
+
+
+@pytest.mark.parametrize("name", OF_ANOTHER)
+def test_a_hostile_archive_of_another_version_stays_small(
+    one: Honest, bounded: Verify, tmp_path: Path, name: str
+) -> None:
+    files, made = one.files(), one.certificate
+    events = files["events.jsonl"].replace(made["harness"].encode(), b"0.0.9+0123456789ab")
+    files |= {"events.jsonl": events, **dict([OF_ANOTHER[name]])}
+    made["harness"] = "0.0.9+0123456789ab"
+    code, said = bounded(signed(files, made, one.key, tmp_path / "hostile.tar.zst"))
+    assert code == EXIT_OTHER_VERSION and "\x1b" not in said, said

@@ -109,7 +109,7 @@ MAY_RENAME = {
     "harness/store.py": "folders",
     "harness/build/debian.py": "a download into the store's folder",
     "harness/certify/archive.py": "an archive whose parts are streamed by zstd",
-    "harness/commands/images/build.py": "a folder",
+    "harness/commands/images/folders.py": "a folder",
     "harness/commands/nights/matrix.py": "a symbolic link",
     "harness/exports.py": "a hard link of the store's, or a copy of it",
     "harness/oci/blobs.py": "a download, checked while it came",
@@ -157,7 +157,7 @@ MAY_PARSE = {
 MAY_WRITE = {
     *(
         f"harness/build/{name}.py"
-        for name in ("copyrights", "formats", "kernel", "kernelimage", "layer", "pipeline", "turned")
+        for name in ("artifact", "copyrights", "formats", "kernel", "kernelimage", "layer", "pipeline", "turned")
     ),
     *(f"harness/build/media/{name}.py" for name in ("cd", "disk", "esp", "exchange", "fat", "grub", "loaders")),
     *(f"harness/build/outputs/{name}.py" for name in ("tar", "uki")),

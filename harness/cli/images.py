@@ -228,3 +228,58 @@ def sbom(
     request = module.SbomRequest(",".join(arch) if arch else "host", output, format_, as_json=json,
                                  supplier=supplier, scanner=scanner, vex=vex, attestations=attestations)  # fmt: skip
     return module.sbom(words, settings, request)
+
+
+@command
+def push(
+    words: tuple[str, ...],
+    arch: tuple[str, ...],
+    format_: str,
+    key: str | None,
+    evidence: tuple[Path, ...],
+    settings: Settings,
+    json: bool,
+) -> int:
+    """Put an image into a registry, for others to pull and boot.
+
+    With it go its bills of materials, and what `--evidence` certifies. It prints the reference with its digest, which
+    is the same whenever the same image is pushed. Logins are those of docker and podman.
+
+    \b
+    Examples:
+      harness push os.yml registry.example/team/os:1.2 --arch all --key release
+      harness push os.yml registry.example/team/os:1.2-raw --format raw
+      harness push out/os-arm64 registry.example/team/os:1.2 --evidence os.tar.zst
+    """
+    from harness.commands.images import share as module
+
+    request = module.PushRequest(
+        arches=",".join(arch) or "host", format=format_, key=key, evidence=evidence, as_json=json
+    )
+    return module.push(words, settings, request)
+
+
+@command
+def pull(
+    reference: str,
+    arch: tuple[str, ...],
+    output: Path | None,
+    key: tuple[str, ...],
+    registry: str | None,
+    json: bool,
+) -> int:
+    """Bring an image that was pushed, as its build left it.
+
+    Each architecture comes to a folder, which every command takes for an image. With `--key` it must have been signed
+    by one of these keys.
+
+    \b
+    Examples:
+      harness pull registry.example/team/os:1.2 -o os --key release.pub
+      harness boot os/os-arm64 -m qemu-arm64
+    """
+    from harness import options
+    from harness.commands.images import share as module
+
+    request = module.PullRequest(arches=",".join(arch) or None, out=output or Path(), keys=key, as_json=json)
+    return module.pull(reference, options.settings_of({"registry": registry}), request)

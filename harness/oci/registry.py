@@ -193,7 +193,7 @@ class Repository:
                     yield response
                     return
                 challenge = response.headers.get("WWW-Authenticate", "")
-                if response.status_code != 401 or not challenge or not _same_host(response.url, base):
+                if response.status_code != 401 or not challenge or not same_host(response.url, base):
                     raise self._transport.refused(response)
             self._auth.answer(challenge, sent, base)
         raise denied(self.place, had_login=True)
@@ -225,5 +225,6 @@ def _is_page(response: Response, data: bytes) -> bool:
     return data.lstrip()[:1] == b"<" and (kind.startswith("text/html") or data.lstrip()[:15].lower().startswith(_PAGES))
 
 
-def _same_host(one: URL, other: URL) -> bool:
+def same_host(one: URL, other: URL) -> bool:
+    """Say whether two URLs are of one host and port."""
     return one.host == other.host and one.port == other.port

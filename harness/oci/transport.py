@@ -24,6 +24,7 @@ REDIRECTS = 5
 # what is packed has a digest of its own: it comes as it is
 HEADERS = {"User-Agent": "bootharness", "Accept-Encoding": "identity"}
 _HOST = re.compile(r"[\w.:-]+")
+Content = bytes | Iterator[bytes]
 SLOWEST = 1000  # bytes a second: one that sends less for long does not answer
 # containers-certs.d(5); a folder HOST[:PORT] in one of them holds *.crt (authorities), *.cert and *.key (ours)
 CERTIFICATES = (".config/containers/certs.d", "/etc/containers/certs.d", "/etc/docker/certs.d")
@@ -91,6 +92,15 @@ class RegistryTransport:
                 headers.pop("Authorization", None)
             url = target
         raise failed(self.place, "odd", details=f"it redirects more than {REDIRECTS} times")
+
+    def send(self, method: str, url: URL, headers: Mapping[str, str], content: Content = b"") -> httpx2.Response:
+        """Return the answer to a request that may write, to be closed; it is not sent on to elsewhere.
+
+        Raises RegistryError when none comes.
+        """
+        with self._told():
+            request = self._client.build_request(method, url, headers=dict(headers), content=content)
+            return self._client.send(request, stream=True)
 
     def ask(self, url: URL, fields: Mapping[str, str], form: bool, headers: Mapping[str, str], limit: int) -> bytes:
         """Return at most `limit` bytes of what a token server answers. Raises RegistryError."""

@@ -30,7 +30,7 @@ TROUBLES: dict[FailureKind, RegistryFailure] = {
         "put its authority's certificate into /etc/containers/certs.d/HOST:PORT/ca.crt, "
         "or mark the registry as `insecure` in registries.conf",
     ),
-    "denied": RegistryFailure("refuses to give it", "check the image's name, and log in: docker login, podman login"),
+    "denied": RegistryFailure("refuses access to it", "check the image's name, and log in: docker login, podman login"),
     "absent": RegistryFailure("does not have it", "check the image's name and tag"),
     "busy": RegistryFailure(
         "says that it was asked too often", "wait, or log in; a mirror is set in registries.conf", True

@@ -21,11 +21,11 @@ COMPRESSIONS = ("lz4", "lz4-fast", "zstd", "gzip", "xz")
 
 BUILDERS = (
     "build", "boot", "matrix", "compare", "bisect", "calibrate", "certify", "verify", "sbom", "outdated", "machine",
-    "library",
+    "library", "push",
 )  # fmt: skip
 JSON_TAKERS = (
     "build", "boot", "matrix", "compare", "calibrate", "certify", "sbom", "outdated", "machine", "lint", "cache",
-    "library", "add", "verify", "profile", "doctor", "clean", "results", "history", "baseline",
+    "library", "add", "verify", "profile", "doctor", "clean", "results", "history", "baseline", "push", "pull",
 )  # fmt: skip
 IMAGE_WORDS = "YAML files, merged in order; a built folder; or a shipped image's name."
 YAML_WORDS = "YAML files, merged in order; or a shipped image's name."
@@ -39,8 +39,8 @@ BUILD = (
            shown="Debian's", help="Keys that the mirror is signed by."),
     Option(name="suite", commands=BUILDERS, env="HARNESS_SUITE", metavar="NAME", under_pytest=True, shown="bookworm",
            help="Debian suite that the components come from."),
-    Option(name="registry", commands=BUILDERS, env="HARNESS_REGISTRY", metavar="HOST[:PORT]", under_pytest=True,
-           help="OCI registry of image names that say none."),
+    Option(name="registry", commands=(*BUILDERS, "pull"), env="HARNESS_REGISTRY", metavar="HOST[:PORT]",
+           under_pytest=True, help="OCI registry of image names that say none."),
     Option(name="compression", commands=BUILDERS, words=COMPRESSIONS, metavar="NAME", under_pytest=True,
            shown="lz4-fast", help="Of the root filesystem: lz4, lz4-fast, zstd, gzip, xz."),
     Option(name="lock", commands=BUILDERS, kind="path", metavar="FILE", under_pytest=True,
@@ -50,7 +50,7 @@ BUILD = (
     Option(name="offline", commands=BUILDERS, kind="flag", under_pytest=True, help="Never touch the network."),
     Option(name="library", commands=(*BUILDERS, "lint"), kind="flag", under_pytest=True,
            help="Let the library's components stand for LinuxKit's and some public images."),
-    Option(name="cache", commands=(*BUILDERS, "clean", "doctor", "cache"), env="HARNESS_CACHE", kind="path",
+    Option(name="cache", commands=(*BUILDERS, "clean", "doctor", "cache", "pull"), env="HARNESS_CACHE", kind="path",
            metavar="DIR", under_pytest=True, shown="~/.cache/harness", help="The cache's folder."),
 )  # fmt: skip
 
@@ -60,6 +60,9 @@ ARGUMENTS = (
     Option(name="images", argument=True, many=True, required=True, commands=("build", "outdated", "calibrate"),
            metavar="IMAGE…", completes="images", help=YAML_WORDS),
     Option(name="image", argument=True, commands=("certify",), metavar="IMAGE", completes="images", help=YAML_WORDS),
+    Option(name="words", argument=True, many=True, commands=("push",), metavar="IMAGE… REFERENCE", completes="images"),
+    Option(name="reference", argument=True, required=True, commands=("pull",), metavar="REFERENCE",
+           help="Where `push` has put it: HOST/NAME:TAG, or with a digest."),
     Option(name="words", argument=True, many=True, commands=("sbom",), metavar="IMAGE… | scan IMAGE… | diff A B",
            words=("diff", "scan"), completes="images", help=f"{IMAGE_WORDS} diff takes SBOM files too."),
     Option(name="before", argument=True, required=True, commands=("compare",), metavar="A", completes="sides",
@@ -239,7 +242,9 @@ RUNS = (
 REST = (
     Option(name="arch", commands=("build",), many=True, metavar="NAME", completes="architectures", shown="all",
            help="all, host, or some of x86_64, arm64, s390x."),
-    Option(name="arch", commands=("sbom", "outdated"), many=True, metavar="NAME", completes="architectures",
+    Option(name="arch", commands=("pull",), many=True, metavar="NAME", completes="architectures",
+           shown="all that it has", help="all, host, or some of x86_64, arm64, s390x."),
+    Option(name="arch", commands=("sbom", "outdated", "push"), many=True, metavar="NAME", completes="architectures",
            shown="host", help="all, host, or some of x86_64, arm64, s390x."),
     Option(name="supplier", commands=("sbom",), metavar="NAME", env="HARNESS_SUPPLIER", default="",
            help="Who supplies the image: NAME or 'NAME <ADDRESS>'."),
@@ -247,7 +252,7 @@ REST = (
            help="For scan: the command that reads the bill, in which {} stands for its path."),
     Option(name="format", commands=("build",), many=True, metavar="NAME", shown="kernel+initrd",
            completes="formats", help="What the image shall be: one or several formats of docs/formats.md."),
-    Option(name="format", commands=("boot",), metavar="NAME", default="kernel+initrd", completes="formats",
+    Option(name="format", commands=("boot", "push"), metavar="NAME", default="kernel+initrd", completes="formats",
            help="One of docs/formats.md."),
     Option(name="format", commands=("matrix",), many=True, metavar="NAME", shown="the plan's",
            completes="formats",
@@ -274,6 +279,12 @@ REST = (
     Option(name="new-key", commands=("certify",), kind="path", metavar="FILE",
            help="Make a signing key, and do no more."),
     Option(name="waivers", commands=("certify",), kind="path", metavar="FILE", help="Excuses, with owner and end."),
+    Option(name="key", commands=("push",), metavar="FILE|agent[:FINGERPRINT]", shown="nobody",
+           help="Who signs that it is given out."),
+    Option(name="key", commands=("pull",), many=True, metavar="FILE|LINE",
+           help="Public keys, one of which must have signed it."),
+    Option(name="evidence", commands=("push",), many=True, kind="path", metavar="FILE", completes="files",
+           help="A certificate's evidence, to go with the image."),
     Option(name="key", commands=("verify",), kind="path", metavar="FILE",
            help="The public keys that you trust, one a line."),
     Option(name="profile", short="p", commands=("verify",), metavar="PROFILE", completes="profiles",
@@ -297,6 +308,8 @@ REST = (
     Option(name="dry-run", commands=("clean",), kind="flag", help="Only say what would go."),
     Option(name="to", commands=("clean",), kind="number", least=0, most=1e9, metavar="MB",
            help="Only until it takes so much, the longest unused first."),
+    Option(name="output", short="o", commands=("pull",), kind="path", metavar="DIR", shown="the current folder",
+           help="Where the folders go."),
     Option(name="output", short="o", commands=("build",), kind="path", metavar="DIR",
            help="Copy the images to DIR/NAME-ARCH."),
     Option(name="output", short="o", commands=("boot",), kind="path", metavar="DIR",

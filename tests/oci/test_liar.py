@@ -280,6 +280,6 @@ def test_one_layer_that_fails_ends_the_others(images: Make, liar: Liar, layout: 
     liar.spoil(digest, slow)
     liar.spoil(other, late)
     made = images()
-    with pytest.raises(RegistryError, match="refuses to give it"):
+    with pytest.raises(RegistryError, match="refuses access to it"):
         fetch(made, liar)
     assert (made.store.root / "partial" / digest.partition(":")[2]).stat().st_size < size

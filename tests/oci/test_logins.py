@@ -103,7 +103,7 @@ def test_a_login_is_found(
 def test_a_login_that_lacks_or_is_refused(images: Make, request: pytest.FixtureRequest, home: Path, kind: str) -> None:
     host = request.getfixturevalue(kind)
     host = host if isinstance(host, str) else host[0]
-    with pytest.raises(RegistryError, match=rf"{host} (asks for a login|refuses to give it)") as caught:
+    with pytest.raises(RegistryError, match=rf"{host} (asks for a login|refuses access to it)") as caught:
         images().fetch(f"{host}/app:1", ARM64, HERE)
     assert "docker login" in caught.value.hint
     docker_config(home, auths={host: {"username": USER, "password": "no-such-Password"}})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
@@ -13,13 +12,12 @@ from harness.arch import parse_list
 from harness.build import outputs
 from harness.build.pipeline import Builder
 from harness.build.settings import Settings
+from harness.commands.images.folders import placed
 from harness.commands.specs import private_part, read_image
 from harness.errors import HostError, UserError
-from harness.hostfaults import explained
 from harness.image import Image
 from harness.show.frame import progress
 from harness.store import damage_of
-from harness.text import of_error
 
 
 def build(
@@ -88,26 +86,13 @@ def row(image: Image) -> dict[str, object]:
 
 
 def _copy(image: Image, output: Path, *, private: bool) -> Image:
-    """Copy the image to OUTPUT/NAME-ARCH by one rename, replacing what an earlier build left there.
+    """Copy the image to OUTPUT/NAME-ARCH by one rename, replacing what an earlier build left there."""
 
-    One in another format than the usual has that behind its name, so that several lie side by side.
-    """
-    kind = image.manifest["format"]
-    final = output / "-".join([image.name, image.arch.name, *([] if kind == Settings.format else [kind])])
-    scratch = output / f".{final.name}.{os.getpid()}"
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-        with explained(output):
-            _copied(image.folder, scratch, private=private)
+    def fill(scratch: Path) -> Image:
+        _copied(image.folder, scratch, private=private)
         if wrong := damage_of(scratch):
             # it looked as it should, and does not read so
             raise HostError(f"{image.folder} is damaged: {wrong}", hint="`harness cache verify`, then build again")
-        if final.exists():
-            shutil.rmtree(final)
-        scratch.rename(final)
-    except (OSError, shutil.Error) as error:
-        raise UserError(f"cannot copy the image to {final}: {of_error(error)}",
-                        hint="-o names a folder that you may write") from error  # fmt: skip
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
-    return Image(final)
+        return image
+
+    return placed(output, fill)

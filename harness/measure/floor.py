@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 # Of figures that nobody has calibrated, in µs: the most that `harness calibrate` came to, by architecture and phase
 # (2026-12-01), but for a command line of 300 letters more. What moves is where things lie, so it does not grow with how
 # long a phase takes. On x86_64 each letter of the command line costs the firmware 9 µs, and what the kernel's early
-# clock loses or gains moves between firmware and `ready`.
+# clock loses or gains moves between firmware and `ready`. The image that was calibrated has no onboot: those rows are
+# what a container's start moved by elsewhere, rounded up.
 WHOLE = ("total", "ready")
 BEGINS = ("onboot/", "services/")
 CPU, CPU_OF = "cpu/", " cpu"  # who had the processor, and what a service's processes have used

@@ -154,7 +154,7 @@ class Server:
             def do_GET(self) -> None:
                 outer._serve(self, answer)
 
-            do_POST = do_GET  # noqa: N815
+            do_HEAD = do_POST = do_PUT = do_GET  # noqa: N815
 
             def log_message(self, *_: object) -> None:
                 pass
@@ -171,7 +171,9 @@ class Server:
 
     def _serve(self, handler: BaseHTTPRequestHandler, answer: Callable[[Seen], Reply]) -> None:
         length = int(handler.headers.get("Content-Length", 0))
-        seen = Seen(handler.command, handler.path, dict(handler.headers), handler.rfile.read(length).decode())
+        seen = Seen(
+            handler.command, handler.path, dict(handler.headers), handler.rfile.read(length).decode(errors="replace")
+        )
         self.seen.append(seen)
         reply = answer(seen)
         self._closing.wait(reply.pause)

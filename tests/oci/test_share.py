@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import io
 import json
@@ -14,7 +15,7 @@ from typing import Any
 import httpx2
 import pytest
 from click.testing import CliRunner, Result
-from servers import docker_registry, lacks_programs, skopeo
+from servers import PASSWORD, USER, Reply, Seen, Server, TokenServer, docker_registry, lacks_programs, skopeo
 
 from harness import paths
 from harness.build import artifact
@@ -142,8 +143,6 @@ def test_who_gives_it_out_is_asked_for(run: Run, registry: str, tmp_path: Path) 
 def test_a_login_is_asked_for_and_used(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if missing := lacks_programs():
         pytest.skip(f"not installed: {missing}")
-    import base64
-
     import bcrypt
 
     (tmp_path / "htpasswd").write_text(f"ann:{bcrypt.hashpw(b'secret', bcrypt.gensalt(4)).decode()}\n")
@@ -157,6 +156,60 @@ def test_a_login_is_asked_for_and_used(run: Run, tmp_path: Path, monkeypatch: py
         monkeypatch.setenv("REGISTRY_AUTH_FILE", str(tmp_path / "auth.json"))
         assert run("push", image, f"{host}/os:1").exit_code == 0
         assert run("pull", f"{host}/os:1", "-o", "got").exit_code == 0
+
+
+@pytest.mark.servers
+def test_a_token_that_may_write_is_asked_for(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if missing := lacks_programs():
+        pytest.skip(f"not installed: {missing}")
+    tokens = TokenServer(tmp_path / "tokens")
+    try:
+        with docker_registry(tmp_path / "run", tmp_path / "data", auth=tokens.setting) as host:
+            login = {"auths": {host: {"auth": base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()}}}
+            (tmp_path / "auth.json").write_text(json.dumps(login))
+            monkeypatch.setenv("REGISTRY_AUTH_FILE", str(tmp_path / "auth.json"))
+            pushed = run("push", handmade(tmp_path / "made"), f"{host}/os:1")
+            assert pushed.exit_code == 0, pushed.output
+            assert run("pull", f"{host}/os:1", "-o", "got").exit_code == 0
+            asked = {one.fields["scope"].rpartition(":")[2] for one in tokens.server.seen}
+            assert {"pull"} < asked and any("push" in one for one in asked)
+    finally:
+        tokens.server.close()
+
+
+def test_where_a_registry_sends_us_gets_the_bytes_and_no_login(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage = Server(lambda seen: Reply(201))
+
+    def answer(seen: Seen) -> Reply:
+        if "Authorization" not in seen.headers:
+            return Reply(401, headers={"WWW-Authenticate": 'Basic realm="r"'})
+        if seen.method == "HEAD":
+            return Reply(404)
+        return Reply(202, headers={"Location": f"http://{storage.host}/elsewhere?state=1"})
+
+    registry = Server(answer)
+    try:
+        login = {"auths": {registry.host: {"auth": base64.b64encode(b"ann:secret").decode()}}}
+        (tmp_path / "auth.json").write_text(json.dumps(login))
+        monkeypatch.setenv("REGISTRY_AUTH_FILE", str(tmp_path / "auth.json"))
+        run("push", handmade(tmp_path / "made"), f"{registry.host}/os:1")
+        assert storage.seen and all("Authorization" not in one.headers for one in storage.seen)
+        assert all("state=1" in one.path and "digest=sha256" in one.path for one in storage.seen)
+    finally:
+        registry.close()
+        storage.close()
+
+
+@pytest.mark.parametrize("where", ["", "ftp://x/y", "http://[", "file:///etc/passwd"])
+def test_a_registry_that_sends_us_nowhere_is_an_odd_one(where: str, run: Run, tmp_path: Path) -> None:
+    registry = Server(lambda seen: Reply(404) if seen.method == "HEAD" else Reply(202, headers={"Location": where}))
+    try:
+        done = run("push", handmade(tmp_path / "made"), f"{registry.host}/os:1")
+        assert (done.exit_code, "does not answer as a registry" in done.stderr) == (3, True), done.output
+    finally:
+        registry.close()
 
 
 @pytest.mark.servers

@@ -60,6 +60,14 @@ def _no_history_of_the_user(tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 
 @pytest.fixture(scope="session", autouse=True)
+def _lean_children() -> Iterator[None]:
+    """Let the pytests that tests start go without plugins of ours that cost them more than all they do."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTEST_ADDOPTS", tiers.LEAN)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
 def _guard(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path | None]:
     """With ``--quick``: no program that boots, builds or serves, and an empty cache."""
     if not request.config.getoption("--quick"):

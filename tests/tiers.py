@@ -39,6 +39,8 @@ echo '{program}: not under --quick: mark the test "{marker}", or the fixture tha
   tee -a '{log}' >&2
 exit 99
 """
+# plugins that pytest loads because this project's own tests need what brings them, and that those who are tested do not
+LEAN = "-p no:hypothesispytest -p no:anyio"
 Fixture = TypeVar("Fixture", bound=Callable[..., object])
 
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tiers import LEAN
+
 HERE = Path(__file__).parent
 
 
@@ -44,4 +46,10 @@ class Inner:
 def environment(folder: Path, settings: dict[str, Any]) -> dict[str, str]:
     # xdist sets COLUMNS for what its workers start
     own = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_") and name != "COLUMNS"}
-    return {**own, "PYTHONPATH": str(HERE), "FAKE_CELLS": json.dumps(settings), "FAKE_LOG": str(folder / "log")}
+    return {
+        **own,
+        "PYTEST_ADDOPTS": LEAN,
+        "PYTHONPATH": str(HERE),
+        "FAKE_CELLS": json.dumps(settings),
+        "FAKE_LOG": str(folder / "log"),
+    }

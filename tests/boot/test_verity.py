@@ -33,6 +33,7 @@ LONG = [
     (S390X, "raw", "scsi"),
     *((S390X, name, "virtio") for name in ("qcow2", "vmdk", "vhd")),
 ]
+MIB = 1 << 20
 PANIC = r"Kernel panic - not syncing: dm-verity device corrupted"
 
 
@@ -115,8 +116,8 @@ def test_a_root_that_is_said_to_end_early_is_not_mounted(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("first", [pytest.param("the changed one", marks=pytest.mark.long), "the right one"])
 def test_of_two_disks_with_one_name_only_the_right_bytes_are_taken(first: str, tmp_path: Path) -> None:
-    machine = load_machine(S390X).driven(disks=(19,))
     image = built(FORMAT, "s390x")
+    machine = load_machine(S390X).driven(disks=(-(-disk_of(image).path.stat().st_size // MIB),))
     other = changed(image, tmp_path / "image", spot(disk_of(image), "last byte"))
     one, two = (other, image) if first == "the changed one" else (image, other)
     (tmp_path / "disks").mkdir()

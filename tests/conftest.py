@@ -22,7 +22,7 @@ os.environ["HARNESS_QUIET"] = "1"  # how many words about waits there are is dec
 # `./run test &` in a script starts with SIGINT ignored, and every child would inherit that: Ctrl-C could not be tested
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
-# so does `nohup ./run test` with SIGHUP: neither it nor a worker of it, which is told, ends by one; what they start does
+# so does `nohup ./run test` with SIGHUP: neither it nor its workers, which are told, end by one; what they start does
 if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN or "TESTS_UNDER_NOHUP" in os.environ:
     signal.signal(signal.SIGHUP, lambda *_: None)
     os.environ["TESTS_UNDER_NOHUP"] = "1"

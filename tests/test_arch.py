@@ -8,7 +8,7 @@ import platform
 from collections.abc import Iterator
 
 import pytest
-from trees import sources, tree
+from trees import tree
 
 from harness import paths
 from harness.arch import ALIASES, ARCHES, by_name, parse_list
@@ -64,7 +64,6 @@ def tables(tree: ast.AST) -> Iterator[tuple[int, set[str]]]:
             yield node.lineno, names  # type: ignore[attr-defined]
 
 
-@sources
 def test_every_table_in_the_code_has_every_architecture() -> None:
     """The figures of harness/bench are those of the architectures that were measured."""
     files = [*paths.PACKAGE.rglob("*.py"), *paths.CASES.rglob("*.py")]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import difflib
 import platform
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 from harness.errors import UserError
@@ -66,6 +67,8 @@ class Arch:
     exact_cost: float  # how much longer an exact boot takes than a plain one: it counts instructions one by one
     # the most µs that edits without a cause (files, names, orders, texts) moved one exact boot, and a margin
     layout_us: int
+    # the floors of figures that nobody has calibrated, in µs, by phase: see `harness.measure.floor`
+    floors_us: Mapping[str, int] = field(hash=False)
     # MiB that its kernel keeps of the memory before the initrd is unpacked: surely, and at most (Debian's, measured)
     kernel_mib: tuple[int, int]
 
@@ -112,6 +115,19 @@ ARCHES: dict[str, Arch] = {
             counter_since_1900=False,
             exact_cost=2.5,
             layout_us=1400,
+            floors_us={
+                "total": 1650,
+                "ready": 2450,
+                "firmware": 2050,
+                "kernel": 1450,
+                "first stage": 100,
+                "init": 350,
+                "drivers": 1150,
+                "onboot/": 650,
+                "services": 750,
+                "services/": 850,
+                "cpu": 500,
+            },
             kernel_mib=(40, 68),
         ),
         Arch(
@@ -143,6 +159,19 @@ ARCHES: dict[str, Arch] = {
             counter_since_1900=False,
             exact_cost=1.3,
             layout_us=600,
+            floors_us={
+                "total": 1400,
+                "ready": 1400,
+                "firmware": 150,
+                "kernel": 450,
+                "first stage": 100,
+                "init": 150,
+                "drivers": 1050,
+                "onboot/": 150,
+                "services": 950,
+                "services/": 950,
+                "cpu": 150,
+            },
             kernel_mib=(88, 112),
         ),
         Arch(
@@ -174,6 +203,19 @@ ARCHES: dict[str, Arch] = {
             counter_since_1900=True,
             exact_cost=1.3,
             layout_us=1400,
+            floors_us={
+                "total": 1850,
+                "ready": 1850,
+                "firmware": 100,
+                "kernel": 250,
+                "first stage": 100,
+                "init": 550,
+                "drivers": 1100,
+                "onboot/": 550,
+                "services": 1350,
+                "services/": 900,
+                "cpu": 600,
+            },
             kernel_mib=(24, 48),
         ),
     )

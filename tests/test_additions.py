@@ -76,6 +76,7 @@ ROW = """\
             counter_since_1900=False,
             exact_cost=1.3,
             layout_us=600,
+            floors_us={},
             kernel_mib=(88, 112),
         ),
 """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -253,6 +254,12 @@ def test_a_figure_that_nobody_calibrated_has_the_floor_of_its_phase_on_its_archi
     assert not Floors(arch=arch).calibrated
     assert Floors({figure: 7}, arch).of(figure, 1) == 7
     assert len({frozenset(one.floors_us) for one in ARCHES.values()}) == 1
+
+
+def test_an_architecture_that_nobody_measured_has_the_widest_floors(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(ARCHES, "riscv64", replace(ARCHES["arm64"], name="riscv64", floors_us={}))
+    widest = max(row.floors_us["ready"] for row in ARCHES.values() if row.floors_us)
+    assert Floors(arch="riscv64").of("ready", 1) == Floors().of("ready", 1) == widest
 
 
 def test_the_documentation_has_these_floors() -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.measure.sizes import sizes
+from harness.measure.sizes import MEDIUM, TREE, sizes
 
 
 def manifest(root: int, own: list[int]) -> dict[str, object]:
@@ -58,3 +58,10 @@ def test_of_nothing_nothing_is_shared() -> None:
 def test_of_a_format_without_a_kernel_the_components_are_the_whole() -> None:
     made = {**manifest(50, [75, 25]), "files": [{"name": "root.tar", "size": 200, "shipped": True}]}
     assert sizes(made) == {"services/s0": 150, "services/s1": 50}
+
+
+def test_a_verified_root_and_its_tree_lie_apart() -> None:
+    made = manifest(50, [1])
+    made["files"] = [{"name": "disk.raw", "size": 300, "shipped": True}]
+    made["holds"] = {"kernel": 100, "initrd": 30, "tree": 20}
+    assert sizes(made) == {"kernel": 100, "first stage": 30, "services/s0": 50, TREE: 20, MEDIUM: 100}

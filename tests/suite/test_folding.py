@@ -255,3 +255,11 @@ def test_halves_of_surrogates_become_escapes() -> None:
     assert results.sound(given) == {"é\\udc80": ["a", ("\\udcff", 1)], "b": None}
     json.dumps(results.sound(given), ensure_ascii=False).encode()
     assert results.sound("\udcff") == "\\udcff" and results.sound("plain") == "plain"
+
+
+def test_what_a_lost_host_had_done_of_its_cell_does_not_count() -> None:
+    lost = {"event": "lost", "cell": "a"}
+    mine, other, alone = case("failed"), case("failed", "b"), case("failed", "")
+    built = {"event": "built", "cell": "a"}
+    assert effective([built, mine, other, alone, lost]) == [built, other, alone, lost]
+    assert effective([built, mine, other, alone, {**lost, "others": True}]) == [built, other, {**lost, "others": True}]

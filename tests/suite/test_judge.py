@@ -198,3 +198,25 @@ def test_a_cpio_that_is_shorter_than_it_says(place: int) -> None:
     made = whole[:place] + b"10000000" + whole[place + 8 :] + newc("next", b"")
     found = judge.cpio_names(made)
     assert len(found) == 1 and found[0].startswith("big")
+
+
+@pytest.mark.parametrize(
+    ("ready", "has_firmware", "machine_type", "expected"),
+    [
+        (None, True, "virt", {"init": 5.0}),
+        (500.0, False, "s390-ccw-virtio", {"init": 5.0, "ready": 500.0}),
+        (500.0, True, "virt", {"init": 5.0, "ready": 500.0, "firmware": judge.BEFORE_CLOCK}),
+        (500.0, True, "virt with UEFI 2022.11", {"init": 5.0, "ready": 500.0, "firmware": judge.BEFORE_CLOCK_UEFI}),
+    ],
+)
+def test_a_budget_of_ready_limits_what_comes_before_it_counts(
+    ready: float | None,
+    has_firmware: bool,
+    machine_type: str,
+    expected: dict[str, float],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(judge, "figures", lambda record: {"firmware": 1} if has_firmware else {})
+    budget: Any = SimpleNamespace(phases={"init": 5.0}, ready=ready)
+    record: Any = SimpleNamespace(machine_type=machine_type)
+    assert judge.limits(budget, record) == expected

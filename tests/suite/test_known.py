@@ -196,3 +196,8 @@ def test_a_case_that_the_history_calls_flaky_does_not_count(run: Run, tmp_path: 
     bad.unlink()
     assert "PASSES" not in run(text, "", "--history", where, "--quarantine").stdout
     assert run(text, "", "--history", where).returncode == 0
+
+
+def test_an_excuse_for_no_case_is_named() -> None:
+    excuse = known.Excuse("test_x", "i", "m", "reason", "2026-12-01", "issue")
+    assert known.idle_note(excuse) == "no case is called 'test_x', which the plan says is known"

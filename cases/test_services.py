@@ -35,13 +35,12 @@ done 2>/dev/null
 """
 
 
-# one by one: `crun list` fails as a whole where a container goes while it looks
+# one by one: `crun list` fails as a whole where a container goes while it looks; one that is there has a state
 STATES = f"""
-for one in /run/crun/*/; do
-  one=${{one%/}}
-  {CRUN} state "${{one##*/}}" 2>/dev/null
+state() {{ {CRUN} state "${{1##*/}}" 2>/dev/null; }}
+for one in /run/crun/*; do
+  state "$one" || [ ! -e "$one/status" ] || state "$one" || [ ! -e "$one/status" ] || exit 1
 done
-true
 """
 
 

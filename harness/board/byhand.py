@@ -42,6 +42,11 @@ def taken(names: Iterable[str]) -> TakenBoard | None:
     return next((one for name in names for one in _read(name) if not one.is_over), None)
 
 
+def lapsed(names: Iterable[str]) -> TakenBoard | None:
+    """Return what this user has taken by hand and whose time is over, though nobody has struck it out."""
+    return next((one for name in names for one in _read(name) if one.is_over and is_mine(one)), None)
+
+
 def is_mine(found: TakenBoard) -> bool:
     """Say whether it is this process's user who has taken it."""
     return found.user == getpass.getuser()

@@ -56,7 +56,11 @@ def resolved(
     with ExitStack() as stack:
         name = place.place or f"+{_reserve(place, stack, wait_s)}"
         if not _is_kept(machine):
-            _acquire(place, name, machine.name, wait_s, say, left=left)
+            # a place that was taken until a moment which is over is still acquired: nobody was there to give it back
+            lapsed = _has_lapsed(machine)
+            _acquire(place, name, machine.name, wait_s, say, left=left or lapsed)
+            if lapsed:
+                byhand.give(things.names(machine))
             stack.callback(_client, place, name, "release")
         changes: dict[str, Any] = {"lab": None}  # it has been asked
         if board.console.labgrid:
@@ -83,7 +87,8 @@ def take_place(machine: MachineSpec, say: Callable[[str], None] = announce) -> N
     UserError where any place with some tags will do; errors as `resolved`'s.
     """
     if (place := _own_place(machine)) is not None and machine.board is not None:
-        _acquire(place, place.place, machine.name, machine.board.limits.free, say, left=False)
+        left = _has_lapsed(machine)
+        _acquire(place, place.place, machine.name, machine.board.limits.free, say, left=left)
 
 
 def give_place(machine: MachineSpec) -> None:
@@ -108,6 +113,10 @@ def _is_kept(machine: MachineSpec) -> bool:
     """Say whether this user has taken the machine by hand, and its place with it."""
     holder = byhand.taken(things.names(machine))
     return holder is not None and byhand.is_mine(holder)
+
+
+def _has_lapsed(machine: MachineSpec) -> bool:
+    return byhand.lapsed(things.names(machine)) is not None
 
 
 def _acquire(

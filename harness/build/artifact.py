@@ -1,7 +1,7 @@
 """A built image as an OCI artifact: its files as layers with names, its other folders as archives, and back.
 
-As ORAS has it (annotations of its documentation, "artifacts"): `oras pull` unpacks the same files. The digest of an
-artifact follows from the image's bytes alone.
+With the annotations that ORAS documents for files and folders. The digest of an artifact follows from the image's bytes
+alone.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ import gzip
 import hashlib
 import io
 import re
+import shutil
 import tarfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,8 +24,11 @@ from harness.image import Image
 from harness.oci.attached import AttachedManifest
 from harness.oci.document import MANIFEST, Descriptor, explained, load_object
 from harness.oci.image import Blob
+from harness.oci.packing import ERRORS, unpacked
 from harness.oci.push import Outgoing, spelled
+from harness.oci.tarstream import BadTarError, Tar
 from harness.store import damage_of, file_digest
+from harness.text import of_error
 
 IMAGE = "application/vnd.bootharness.image.v1"
 FILE, FOLDER = "application/octet-stream", "application/vnd.oci.image.layer.v1.tar+gzip"
@@ -113,7 +117,7 @@ def restore(manifest: AttachedManifest, blobs: Sequence[Blob], folder: Path) -> 
         if said.get(UNPACK) == "true":
             _unpack(blob.path, place)
         else:
-            _copy(blob.path, place)
+            shutil.copyfile(blob.path, place)
     if wrong := damage_of(folder):
         raise ImageError(f"what was pulled is not what its build has left: {wrong}", hint="ask who has pushed it")
     return Image(folder)
@@ -149,35 +153,25 @@ def _unpack(source: Path, place: Path) -> None:
     place.mkdir()
     left = LARGEST_FOLDER
     try:
-        with tarfile.open(source, "r:gz") as archive:
-            for number, member in enumerate(_members(archive)):
-                parts = [_safe(one) for one in member.name.split("/")]
+        with source.open("rb") as packed:
+            archive = Tar(unpacked(packed))
+            for number, member in enumerate(archive.members()):
                 left -= member.size
-                if parts[0] != place.name or len(parts) < 2 or number >= MOST_FILES or left < 0:
-                    raise ImageError(f"its folder {place.name} holds what is no file of it, or too much")
+                if number >= MOST_FILES or left < 0:
+                    raise ImageError(f"its folder {place.name} holds more than any image's")
+                if member.type == tarfile.DIRTYPE:
+                    continue
+                parts = [_safe(one) for one in member.name.split("/")]
+                if member.type != tarfile.REGTYPE or parts[0] != place.name or len(parts) < 2:
+                    raise ImageError(
+                        f"its folder {place.name} holds {member.name[:80]!r}, which is no plain file of it"
+                    )
                 target = place.parent.joinpath(*parts)
                 target.parent.mkdir(parents=True, exist_ok=True)
-                content = archive.extractfile(member)
-                assert content is not None  # it is a plain file
-                target.write_bytes(content.read())
-    except (tarfile.TarError, OSError, EOFError, ValueError) as error:
-        raise ImageError(f"its folder {place.name} cannot be unpacked: {type(error).__name__}") from error
-
-
-def _members(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
-    while (member := archive.next()) is not None:
-        archive.members = []  # type: ignore[attr-defined]  # they are not kept: a stranger's may be many
-        if member.isdir():
-            continue
-        if not member.isreg():
-            raise ImageError(f"it holds {member.name[:80]!r}, which is no plain file")
-        yield member
-
-
-def _copy(source: Path, target: Path) -> None:
-    import shutil
-
-    shutil.copyfile(source, target)
+                with target.open("wb") as stream:
+                    stream.writelines(archive.content())
+    except (BadTarError, OSError, *ERRORS) as error:
+        raise ImageError(f"its folder {place.name} cannot be unpacked: {of_error(error)}") from error
 
 
 def _safe(name: str) -> str:

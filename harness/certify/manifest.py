@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import ConfigDict, Field, TypeAdapter
 
 from harness.image import OWN_INIT
-from harness.spec.models.base import Model
+from harness.spec.models.base import SHIPPED, Model
 from harness.spec.models.image import Substitution
 
 
@@ -77,6 +77,18 @@ class ManifestFacts(_Row):
     boot: dict[str, str] = Field(default_factory=dict)
     root: ManifestRoot
     components: tuple[ManifestComponent, ...]
+
+
+def strange_boot(facts: ManifestFacts) -> str:
+    """Return what a manifest boots that is none of its files, as words; empty where there is nothing.
+
+    A part that is booted is a file on whoever's host boots it.
+    """
+    names = {row.name for row in facts.files}
+    for part, name in facts.boot.items():
+        if part not in (*SHIPPED, "probe") or name not in names or "/" in name:
+            return f"{part} {name[:100]!r}"
+    return ""
 
 
 MANIFEST_FACTS: TypeAdapter[ManifestFacts] = TypeAdapter(ManifestFacts)

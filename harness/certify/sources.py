@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from harness.certify import contents
 from harness.certify.contents import EvidenceFiles
 from harness.certify.declared import agree
-from harness.certify.manifest import MANIFEST_FACTS, ManifestFacts
+from harness.certify.manifest import MANIFEST_FACTS, ManifestFacts, strange_boot
 from harness.errors import EvidenceError, HarnessError, UserError
 from harness.image import MANIFEST, ForeignImage, Image
 from harness.run.inputs import SIZE_BUDGET
@@ -158,10 +158,8 @@ def _image(files: EvidenceFiles) -> tuple[Image | ForeignImage, str, tuple[str, 
 
 def _same_files(files: EvidenceFiles, facts: ManifestFacts) -> None:
     shipped = {f"{contents.IMAGE}/{row.name}": row for row in facts.files if row.shipped}
-    names = {row.name for row in facts.files}
-    for part, name in facts.boot.items():
-        if part not in (*SHIPPED, "probe") or name not in names or "/" in name:
-            raise EvidenceError(f"the manifest boots {part} {name[:100]!r}, which is none of its files")
+    if strange := strange_boot(facts):
+        raise EvidenceError(f"the manifest boots {strange}, which is none of its files")
     there = set(files.below(contents.IMAGE)) - {f"{contents.IMAGE}/{MANIFEST}"}
     if there != set(shipped) or f"{contents.IMAGE}/kernel" not in there:
         raise EvidenceError("the manifest lists other files than the archive has of the image")

@@ -11,7 +11,7 @@ from harness.arch import ARCHES
 # architecture and phase (2026-12-01), but for a command line of 300 letters more. What moves is where things lie, so it
 # does not grow with how long a phase takes. On x86_64 each letter of the command line costs the firmware 9 µs, and what
 # the kernel's early clock loses or gains moves between firmware and `ready`. The image that was calibrated has no
-# onboot: those rows are what a container's start moved by elsewhere, rounded up.
+# onboot: arm64's row is what one moved by in other boots, the two others' are estimates from it.
 WHOLE = ("total", "ready")
 BEGINS = ("onboot/", "services/")
 CPU, CPU_OF = "cpu/", " cpu"  # who had the processor, and what a service's processes have used

@@ -133,7 +133,9 @@ def test_a_place_taken_by_hand_stays_acquired_until_it_is_given_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HARNESS_LAB", str(tmp_path / "lab"))
-    (tmp_path / "labgrid-client").write_text(STAND_IN.replace("case", 'echo "$*" >>asked\ncase', 1))
+    mine = "[ ! -e mine ] || { echo 'You have already acquired place rpi' >&2; exit 1; };"
+    stand_in = STAND_IN.replace("case", 'echo "$*" >>asked\ncase', 1).replace("*acquire)", f"*acquire) {mine}", 1)
+    (tmp_path / "labgrid-client").write_text(stand_in)
     (tmp_path / "labgrid-client").chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
     monkeypatch.chdir(tmp_path)
@@ -147,6 +149,21 @@ def test_a_place_taken_by_hand_stays_acquired_until_it_is_given_back(
     at_hand("give", path, ByHandOptions())
     assert (tmp_path / "asked").read_text().count("release") == 1
     assert release_argv(load_machine(path))[-1] == "release"
+    # its time is over: the place is still acquired, until this user uses it or gives it back
+    for end in ("use", "give"):
+        at_hand("take", path, ByHandOptions())
+        for file in (tmp_path / "lab").glob("*.taken.json"):
+            file.write_text(json.dumps({**json.loads(file.read_text()), "until": "2020-01-01T00:00:00+00:00"}))
+        (tmp_path / "mine").touch()
+        before = (tmp_path / "asked").read_text().count("release")
+        if end == "use":
+            with resolved(load_machine(path), 0):
+                pass
+        else:
+            at_hand("give", path, ByHandOptions())
+        assert (tmp_path / "asked").read_text().count("release") == before + 1
+        assert not list((tmp_path / "lab").glob("*.taken.json"))
+        (tmp_path / "mine").unlink()
     with pytest.raises(UserError, match="any place of the lab that has its tags"):
         at_hand("take", str(machine(tmp_path, tags={"board": "rpi"}).path), ByHandOptions())
 

@@ -17,7 +17,7 @@ import pytest
 from click.testing import CliRunner, Result
 from servers import PASSWORD, USER, Reply, Seen, Server, TokenServer, docker_registry, lacks_programs, skopeo
 
-from harness import paths
+from harness import paths, store
 from harness.build import artifact
 from harness.certify import keys, release
 from harness.cli import app
@@ -26,21 +26,13 @@ from harness.image import Image
 from harness.oci.attached import AttachedManifest
 from harness.oci.document import INDEX
 from harness.oci.image import Blob
-from harness.store import SUMS, damage_of
+from harness.store import damage_of
 
 Run = Callable[..., Result]
 
 
-def sealed(folder: Path) -> Path:
-    """Write what its build leaves beside an image's files: their digests."""
-    names = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file() and path.name != SUMS)
-    lines = [f"{hashlib.sha256((folder / name).read_bytes()).hexdigest()}  {name}\n" for name in names]
-    (folder / SUMS).write_text("".join(lines))
-    return folder
-
-
-def handmade(folder: Path, arch: str = "arm64", kernel: bytes = b"a kernel") -> Path:
-    """An image's folder as a build leaves it, of a few bytes."""
+def handmade(folder: Path, arch: str = "arm64", kernel: bytes = b"a kernel", **more: object) -> Path:
+    """An image's folder as a build leaves it, of a few bytes; `more` is what its manifest says otherwise."""
     folder.mkdir(parents=True)
     files = {"kernel": kernel, "initrd": b"a root" * 1000, "probe": b"probe"}
     (folder / "licences").mkdir()
@@ -51,9 +43,11 @@ def handmade(folder: Path, arch: str = "arm64", kernel: bytes = b"a kernel") -> 
     rows = [{"name": name, "size": len(data), "sha256": hashlib.sha256(data).hexdigest(), "shipped": name != "probe"}
             for name, data in files.items()]  # fmt: skip
     manifest = {"schema": 1, "name": "os", "arch": arch, "format": "kernel+initrd", "cmdline": "", "files": rows,
-                "packages": [], "components": [], "spec": {"sha256": "5" * 64}}  # fmt: skip
+                "packages": [], "components": [], "spec": {"sha256": "5" * 64, "files": []}, "expect": {},
+                "root": {"sha256": "5" * 64, "size": 1}, **more}  # fmt: skip
     (folder / "manifest.json").write_text(json.dumps(manifest))
-    return sealed(folder)
+    store.seal(folder)
+    return folder
 
 
 @pytest.fixture
@@ -156,6 +150,49 @@ def test_a_login_is_asked_for_and_used(run: Run, tmp_path: Path, monkeypatch: py
         monkeypatch.setenv("REGISTRY_AUTH_FILE", str(tmp_path / "auth.json"))
         assert run("push", image, f"{host}/os:1").exit_code == 0
         assert run("pull", f"{host}/os:1", "-o", "got").exit_code == 0
+
+
+@pytest.mark.servers
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"name": "../../elsewhere"}, "no name of a folder"),
+        ({"name": "/etc/os"}, "no name of a folder"),
+        ({"format": "../x"}, "no name of a folder"),
+        ({"name": "a\nb"}, "no name of a folder"),
+        ({"name": 7}, "none of the harness's"),
+        ({"files": "x"}, "none of the harness's"),
+        ({"boot": {"kernel": "kernel", "initrd": "../../../../etc/shadow"}}, "which is none of its files"),
+        ({"boot": {"kernel": "/etc/shadow"}}, "which is none of its files"),
+        ({"boot": {"argv": "kernel"}}, "which is none of its files"),
+        ({"files": [{"name": "kernel", "size": 1, "sha256": "0" * 64, "shipped": True}]}, "it has not the 'kernel'"),
+        ({"files": [{"name": "../kernel", "size": 1, "sha256": "0" * 64, "shipped": True}]}, "it has not the"),
+    ],
+)
+def test_a_strangers_manifest_names_nothing_outside_of_its_folder(
+    more: dict[str, object], said: str, run: Run, registry: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "elsewhere-arm64").mkdir()
+    (tmp_path / "elsewhere-arm64/manifest.json").write_text("mine")
+    monkeypatch.setattr("harness.build.artifact.damage_of", lambda folder: "")  # whoever pushes it is no harness
+    honest = json.loads((handmade(tmp_path / "honest") / "manifest.json").read_text())
+    image = handmade(tmp_path / "made", **{key: value for key, value in more.items() if key not in ("name", "files")})
+    (image / "manifest.json").write_text(json.dumps({**honest, **more}))
+    store.seal(image)
+    pushed = pushed_as_it_is(run, image, f"{registry}/os:1", monkeypatch)
+    assert pushed.exit_code == 0, pushed.output
+    pulled = run("pull", f"{registry}/os:1", "-o", "in/got")
+    assert (pulled.exit_code, said in pulled.stderr) == (5, True), pulled.output
+    assert (tmp_path / "elsewhere-arm64/manifest.json").read_text() == "mine"
+    assert list((tmp_path / "in/got").iterdir()) == []
+
+
+def pushed_as_it_is(run: Run, image: Path, reference: str, monkeypatch: pytest.MonkeyPatch) -> Result:
+    """Push a folder as a stranger's program would: with whatever its manifest says."""
+    with monkeypatch.context() as patch:
+        patch.setattr(Image, "name", "os")
+        patch.setattr(Image, "size", 1)
+        return run("push", image, reference)
 
 
 @pytest.mark.servers

@@ -174,16 +174,20 @@ def test_finished_cells_are_not_repeated(start: Run, tmp_path: Path) -> None:
     assert ran(tmp_path) == []
 
 
-def test_at_the_deadline_the_run_ends_with_what_it_has(start: Run, tmp_path: Path) -> None:
-    for name in "abc":
-        (tmp_path / f"hang-{name}").write_text("")
-    script = "from harness.commands.nights import watch; \
-watch.deadline = lambda text, now: watch.Deadline(text, now, 6.0); from harness.cli import main; main()"
-    done = subprocess.run(
+def with_deadline(tmp_path: Path, change: str) -> subprocess.CompletedProcess[str]:
+    """Run with a deadline that `change`, a line of Python in which `watch` is known, makes another."""
+    script = f"from harness.commands.nights import watch; {change}; from harness.cli import main; main()"
+    return subprocess.run(
         [HARNESS[0], "-c", script, *HARNESS[3:], "plan.yml", "--results", "out", "-n", "1", "--deadline", "1m", *FAKE],
         cwd=tmp_path, env=environment(tmp_path, {"cells": CELLS}), capture_output=True, text=True, timeout=120,
         check=False,
     )  # fmt: skip
+
+
+def test_at_the_deadline_the_run_ends_with_what_it_has(start: Run, tmp_path: Path) -> None:
+    for name in "abc":
+        (tmp_path / f"hang-{name}").write_text("")
+    done = with_deadline(tmp_path, "watch.deadline = lambda text, now: watch.Deadline(text, now, 6.0)")
     assert done.returncode == 3, done.stdout + done.stderr
     assert {row["status"] for row in found(tmp_path)["cells"]} == {"not run"}
     assert {row["reason"] for row in found(tmp_path)["cells"]} == {"the deadline, 1m, came first"}
@@ -197,13 +201,7 @@ def test_a_deadline_while_cases_are_collected_calls_no_cell_unselected(start: Ru
     cases = tmp_path / "test_inner.py"
     whole = cases.read_text()
     cases.write_text("import pathlib, time\npathlib.Path('collecting').touch()\ntime.sleep(600)\n")
-    script = "from harness.commands.nights import watch; from pathlib import Path; \
-watch.Deadline.has_come = lambda self: Path('collecting').exists(); from harness.cli import main; main()"
-    done = subprocess.run(
-        [HARNESS[0], "-c", script, *HARNESS[3:], "plan.yml", "--results", "out", "-n", "1", "--deadline", "1m", *FAKE],
-        cwd=tmp_path, env=environment(tmp_path, {"cells": CELLS}), capture_output=True, text=True, timeout=120,
-        check=False,
-    )  # fmt: skip
+    done = with_deadline(tmp_path, "import os; watch.Deadline.has_come = lambda self: os.path.exists('collecting')")
     assert done.returncode == 3, done.stdout + done.stderr
     assert {row["reason"] for row in found(tmp_path)["cells"]} == {"the deadline, 1m, came first"}
     cases.write_text(whole)

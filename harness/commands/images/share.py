@@ -8,7 +8,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePath
+
+from pydantic import ValidationError
 
 from harness.arch import ARCHES, Arch, parse_list
 from harness.build import artifact, outputs
@@ -19,16 +21,20 @@ from harness.certify import release, verify
 from harness.certify.contents import IMAGE as IMAGE_FILES
 from harness.certify.expect import keys_of
 from harness.certify.keys import PublicKey, SigningKey, load
+from harness.certify.manifest import MANIFEST_FACTS, strange_boot
 from harness.commands.images import sbom
-from harness.commands.images.folders import placed
+from harness.commands.images.folders import folder_of, placed
 from harness.commands.specs import private_part, read_image
 from harness.errors import HarnessError, ImageError, UserError
+from harness.files import read
+from harness.image import MANIFEST as MANIFEST_FILE
 from harness.image import Image
 from harness.oci import registries
 from harness.oci.attached import parse as parse_attached
 from harness.oci.blobs import Blobs
 from harness.oci.document import INDEX, MANIFEST, Descriptor, Index, parse, suits
 from harness.oci.push import Destination, spelled
+from harness.oci.registries import Registries
 from harness.oci.registry import RegistrySource
 from harness.patience import Patience
 from harness.sbom import cyclonedx
@@ -36,12 +42,14 @@ from harness.show.frame import progress
 from harness.spec.image_reference import Local, Named
 from harness.spec.image_reference import parse as parse_reference
 from harness.spec.named import image_named
-from harness.store import Store
+from harness.store import Store, file_digest
 
 SPDX, CYCLONEDX = "application/spdx+json", "application/vnd.cyclonedx+json"
 EVIDENCE = "application/vnd.bootharness.evidence.v1"
 EVIDENCE_FILE = "application/zstd"
 MOST_SIGNATURES = 32  # that are looked at
+LARGEST_MANIFEST = 64 << 20  # bytes
+MOST_NAME = 200  # characters of a folder's
 
 
 @dataclass(frozen=True)
@@ -49,7 +57,7 @@ class PushRequest:
     """For which architectures and in which format, who gives it out, and the evidence that goes with it."""
 
     arches: str = "host"
-    format: str | None = None
+    format: str = Settings.format
     key: str | None = None
     evidence: tuple[Path, ...] = ()
     as_json: bool = False
@@ -59,13 +67,14 @@ def push(words: Sequence[str], settings: Settings, request: PushRequest) -> int:
     """Build what `words` name but for the last one, and put it there; print the reference with its digest."""
     if len(words) < 2:
         raise UserError("push takes an image and where it goes", hint="harness push os.yml registry.example/team/os:1")
-    name = _named(words[-1], settings)
+    known = registries.find(settings.registry, settings.registries_conf)
+    name = _named(words[-1], known, settings)
     if name.digest:
         raise UserError(f"{words[-1]} has a digest: that is what comes of it", hint=f"{words[-1].partition('@')[0]}")
     key = load(request.key) if request.key else None
     images = _built(words[:-1], settings, request)
     evidence = [_evidence(path, images) for path in request.evidence]
-    place = registries.find(settings.registry, settings.registries_conf).places(name)[-1]
+    place = known.places(name)[-1]
     with closing(Destination(place, Patience(), progress)) as there:
         rows = []
         for image in images:
@@ -76,8 +85,8 @@ def push(words: Sequence[str], settings: Settings, request: PushRequest) -> int:
             for about in _about(sent.descriptor, bill, mine):
                 _send(there, about, "", sent.descriptor)
             platform = {"os": "linux", "architecture": image.arch.oci}
-            described_ = sent.descriptor.model_dump(by_alias=True, exclude_none=True)
-            rows.append({**described_, "artifactType": artifact.IMAGE, "platform": platform})
+            row = sent.descriptor.model_dump(by_alias=True, exclude_none=True)
+            rows.append({**row, "artifactType": artifact.IMAGE, "platform": platform})
         index = spelled({"schemaVersion": 2, "mediaType": INDEX, "artifactType": artifact.IMAGE, "manifests": rows})
         top = described(index, INDEX)
         there.put_manifest(index, INDEX, top.digest)
@@ -108,11 +117,11 @@ def pull(reference: str, settings: Settings, request: PullRequest) -> int:
 
     UserError where none of the keys that are asked for has signed it, or it is not for an architecture.
     """
-    name, keys = _named(reference, settings), keys_of(request.keys)
+    known = registries.find(settings.registry, settings.registries_conf)
+    name, keys = _named(reference, known, settings), keys_of(request.keys)
     wanted = parse_list(request.arches) if request.arches else None
-    places = registries.find(settings.registry, settings.registries_conf).places(name)
     blobs = Blobs(Store(settings.cache, progress))
-    with closing(RegistrySource(name, places, Patience(), progress)) as source:
+    with closing(RegistrySource(name, known.places(name), Patience(), progress)) as source:
         data = source.top()
         index = parse(data, str(name))
         if not isinstance(index, Index):
@@ -139,7 +148,7 @@ def pull(reference: str, settings: Settings, request: PullRequest) -> int:
     return 0
 
 
-def _named(text: str, settings: Settings) -> Named:
+def _named(text: str, known: Registries, settings: Settings) -> Named:
     name = parse_reference(text)
     if isinstance(name, Local):
         raise UserError(
@@ -147,7 +156,7 @@ def _named(text: str, settings: Settings) -> Named:
         )
     if settings.offline:
         raise UserError("a registry is not asked offline", hint="without --offline")
-    return registries.find(settings.registry, settings.registries_conf).qualify(name)
+    return known.qualify(name)
 
 
 def _built(words: Sequence[str], settings: Settings, request: PushRequest) -> list[Image]:
@@ -155,11 +164,14 @@ def _built(words: Sequence[str], settings: Settings, request: PushRequest) -> li
     if named.kind == "os":
         raise UserError(f"{named.text} is another's OS: the harness has not built it", hint="push takes its own images")
     if named.kind == "built":
-        return [Image(named.paths[0])]
+        image = Image(named.paths[0])
+        if (kind := image.manifest["format"]) != request.format != Settings.format:
+            raise UserError(f"{named.text} was built as {kind}, not as {request.format}", hint="push the YAML itself")
+        return [image]
     spec, arches = read_image(words, settings), parse_list(request.arches)
     if private := private_part(spec):
         progress(f"{named.text} holds {private}: whoever may read the repository gets that, too")
-    kind = outputs.called(request.format or settings.format)
+    kind = outputs.called(request.format)
     return Builder(replace(settings, format=kind), progress=progress).build_all(spec, arches, read=True)
 
 
@@ -207,11 +219,11 @@ def _signer(source: RegistrySource, top: Descriptor, keys: Sequence[PublicKey]) 
     for row in source.attached(top.digest)[:MOST_SIGNATURES]:
         try:
             manifest = parse_attached(source.manifest(row), row.digest)
-            if manifest.artifact_type != release.ENVELOPE or len(manifest.layers) != 1:
+            parts = [one for one in manifest.layers if one.size <= release.LARGEST]
+            if manifest.artifact_type != release.ENVELOPE or len(parts) != 1:
                 continue
             with tempfile.TemporaryDirectory() as folder:
-                blob = Blobs(Store(Path(folder))).keep(manifest.layers[0], partial(source.blob, manifest.layers[0]))
-                envelope = blob.path.read_bytes() if blob.size <= release.LARGEST else b""
+                envelope = Blobs(Store(Path(folder))).keep(parts[0], partial(source.blob, parts[0])).path.read_bytes()
         except (UserError, ImageError):  # a stranger's, which is none
             continue
         if found := release.signer(envelope, top.digest, keys):
@@ -238,14 +250,34 @@ def _pulled(source: RegistrySource, blobs: Blobs, row: Descriptor, arch: Arch, o
     held = [blobs.keep(layer, partial(source.blob, layer)) for layer in manifest.layers]
 
     def fill(folder: Path) -> Image:
-        folder.mkdir()
-        image = artifact.restore(manifest, held, folder)
-        if image.arch.name != arch.name:
-            raise ImageError(f"{source.name}: what is said to be for {arch.name} is for {image.arch.name}")
-        return image
+        folder.mkdir(mode=0o700)  # whether the registry would give it to anybody is not known
+        return _sound(artifact.restore(manifest, held, folder), arch)
 
     try:
         return placed(out, fill)
     except HarnessError as error:
         error.message = f"{source.name} {arch.name}: {error.message}"
         raise
+
+
+def _sound(image: Image, arch: Arch) -> Image:
+    """Return a stranger's image whose manifest can be acted on; ImageError where it cannot.
+
+    It names the folder that the image gets and the files that a host hands to its QEMU: no other than its own.
+    """
+    try:
+        facts = MANIFEST_FACTS.validate_json(read(image.folder / MANIFEST_FILE, LARGEST_MANIFEST))
+        called = folder_of(image)
+    except (ValidationError, HarnessError, KeyError, TypeError) as error:
+        raise ImageError(f"its manifest is none of the harness's: {type(error).__name__}") from None
+    if not called.isprintable() or len(called) > MOST_NAME or len(PurePath(called).parts) != 1:
+        raise ImageError(f"its manifest calls it {called[:80]!r}, which is no name of a folder")
+    if facts.arch != arch.name:
+        raise ImageError(f"what is said to be for {arch.name} is for {facts.arch[:80]!r}")
+    if strange := strange_boot(facts):
+        raise ImageError(f"its manifest boots {strange}, which is none of its files")
+    for row in facts.files:
+        path = image.folder / row.name
+        if len(PurePath(row.name).parts) != 1 or not path.is_file() or file_digest(path) != row.sha256:
+            raise ImageError(f"it has not the {row.name[:80]!r} that its manifest lists")
+    return image

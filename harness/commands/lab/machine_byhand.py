@@ -98,16 +98,17 @@ def _take(machine: MachineSpec, asked: ByHandOptions) -> str:
 
 def _give(machine: MachineSpec, asked: ByHandOptions) -> str:
     names = things.names(machine)
-    holder = byhand.taken(names)
+    holder = byhand.taken(names) or byhand.lapsed(names)
     if holder is None:
-        byhand.give(names)  # what is over
         raise UserError(f"{machine.name} is taken by nobody", hint="harness machine list FOLDER shows what is")
     if not byhand.is_mine(holder) and not asked.force:
         raise UserError(f"{machine.name} is taken by {holder}", hint="ask there; --force gives it back all the same")
     if byhand.is_mine(holder):
         give_place(machine)
     byhand.give(names)
-    return f"{machine.name} is free"
+    assert machine.board is not None
+    kept = machine.board.lab is not None and not byhand.is_mine(holder)
+    return f"{machine.name} is free{f' here; {holder.user} has its place in the lab, as before' if kept else ''}"
 
 
 @contextmanager

@@ -60,7 +60,8 @@ def test_nothing_is_said_while_the_terminal_is_somebody_elses(monkeypatch: pytes
     monkeypatch.setattr(waiting, "SILENT_S", 0.0)
     ticked = threading.Event()
     monkeypatch.setattr(Wait, "word", lambda *_: ticked.set() or "word")
-    with waiting.watched("harness boot", said.append), waiting.quiet():
+    # quiet to the end: what is said once the terminal is free again is another matter
+    with waiting.quiet(), waiting.watched("harness boot", said.append):
         assert not ticked.wait(3 * waiting.TICK_S)
     assert said == []
 

@@ -36,12 +36,12 @@ INTEREST = ("failed", "lab failed", *BOOTS.values(), "running", BUILDING, "not r
 
 def console(stream: IO[str]) -> Console:
     """Return a rich console: colours and the terminal's width on a terminal, plain wide lines elsewhere."""
-    from rich.console import Console
+    from rich.console import Console, ConsoleDimensions
 
     if stream.isatty():
         made = Console(file=stream, highlight=False)
         if made.is_dumb_terminal:  # of which rich believes that it has 80 columns
-            made.width = shutil.get_terminal_size().columns
+            made.size = ConsoleDimensions(*shutil.get_terminal_size())  # a width alone is not believed
         return made
     width = int(os.environ.get("COLUMNS") or PIPED_WIDTH)
     return Console(file=stream, width=width, no_color=True, force_terminal=False, highlight=False)

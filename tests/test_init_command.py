@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 import yaml
-from check_jsonschema.builtin_schemas import get_builtin_schema
 from click.testing import CliRunner
 from croniter import croniter
 from judges import refusals
@@ -54,6 +53,8 @@ def test_the_choices_are_the_files_that_there_are(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("ci", "schema"), [("github", "vendor.github-workflows"), ("gitlab", "vendor.gitlab-ci")])
 def test_the_file_for_ci_is_what_its_service_takes(ci: str, schema: str, tmp_path: Path) -> None:
+    from check_jsonschema.builtin_schemas import get_builtin_schema  # seconds to import: not in each worker
+
     (name,) = begin.CI[ci]
     text = (made(tmp_path, ci) / name).read_text()
     # YAML 1.1 takes GitHub's `on` for true

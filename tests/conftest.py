@@ -13,6 +13,7 @@ import pytest
 import tiers
 
 from harness.proc import is_own
+from harness.suite.worker import rename
 
 # hundreds of Pythons are started here: where the environment forbids bytecode beside the sources, it goes into .cache
 if sys.dont_write_bytecode:
@@ -45,6 +46,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Leave out what is not quick, skip what is long unless asked for, and what needs a /proc that is not there."""
     for item in items:
         tiers.mark_by_fixtures(item)
+        # --dist loadgroup of xdist 3.8 writes the group where pytest from 9.2 on does not look
+        if config.getoption("loadgroup", False) and (group := item.get_closest_marker("xdist_group")):
+            rename(item, f"{item.nodeid.removesuffix(f'@{group.args[0]}')}@{group.args[0]}")
         if item.get_closest_marker("long") and not config.getoption("--long"):
             item.add_marker(pytest.mark.skip(reason="takes minutes: --long runs it"))
         if item.get_closest_marker("proc") and not is_own():

@@ -69,3 +69,10 @@ def test_what_is_not_quick_is_refused_by_the_name_of_its_marker(tmp_path: Path) 
     assert "2 deselected" in lines[-1]
     for program, marker in (("qemu-system-s390x", "boots"), ("apt-get", "builds"), ("sshd", "servers")):
         assert f'{program}: not under --quick: mark the test "{marker}"' in done.stdout
+
+
+@pytest.mark.xdist_group("sources")
+def test_what_belongs_together_runs_in_one_worker(request: pytest.FixtureRequest) -> None:
+    """The scheduler goes by the end of the id: xdist 3.8 alone leaves none there under pytest 9.2."""
+    grouped = request.config.getoption("loadgroup", False)
+    assert request.node.nodeid.endswith("@sources") == bool(grouped)

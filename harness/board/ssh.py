@@ -187,6 +187,8 @@ class _Session:
     def finish(self) -> None:
         """Let the server end the session, so that the next one is not one too many."""
         end = time.monotonic() + CLOSED_S
+        with suppress(OSError):  # a shell that the login has started, or what stands before one, waits for more
+            self.channel.shutdown_write()
         while not self.channel.closed and time.monotonic() < end:
             self._drain()
             try:
@@ -237,6 +239,7 @@ class SshShell:
     check_machine: Callable[[], None] = lambda: None
     multiplier: float = 1.0
     enter: str = ""  # what leads from where the login is to where commands are to run, as a prefix
+    _types: bool = field(default=False, init=False)  # the login has started a shell and not what it was asked to run
 
     def start(self, timeout: float = 60) -> None:
         """Wait until the machine lets us in; LineDeadError when it does not within `timeout` seconds."""
@@ -306,9 +309,10 @@ class SshShell:
             try:
                 channel.exec_command(greet)
                 channel.settimeout(TICK_S)
-                if session.until(hello, TYPE_S * self.multiplier) is None:
+                if session.until(hello, TICK_S if self._types else TYPE_S * self.multiplier) is None:
                     session.send(f"{greet}\n".encode())
                     session.until(hello)
+                    self._types = True
                 session.deadline = time.monotonic() + patience
                 yield session
                 session.finish()

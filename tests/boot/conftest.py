@@ -12,7 +12,7 @@ import pytest
 from tiers import needs
 
 from harness import paths
-from harness.arch import ARCHES, by_name
+from harness.arch import by_name
 from harness.build.pipeline import Builder
 from harness.build.settings import Settings
 from harness.image import Image
@@ -92,6 +92,3 @@ def toy(toy_image: Callable[..., Image], machine: Callable[[str], MachineSpec], 
             yield system
 
     return run
-
-
-every_arch = pytest.mark.parametrize("arch", list(ARCHES))

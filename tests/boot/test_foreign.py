@@ -120,6 +120,7 @@ def test_systemd_is_explained_to_the_microsecond_and_to_its_units(systemd: Path,
     assert "did not power off" not in done.stderr
 
 
+@pytest.mark.long
 def test_openrc_is_explained_to_the_microsecond(files: Files, tmp_path: Path) -> None:
     yaml = written(files("openrc", "arm64"), OPENRC)
     done = harness("boot", yaml, "-m", "qemu-arm64", "--explain", "--json", "-o", tmp_path)

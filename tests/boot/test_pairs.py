@@ -127,6 +127,7 @@ def test_what_is_done_after_health_and_a_file_that_nobody_reads_make_nothing_slo
     assert (found.comparison.answer, found.comparison.culprit) == ("same", None)
 
 
+@pytest.mark.long
 def test_a_word_on_the_image_s_command_line_is_named_and_fails_the_gate(asked: Asked) -> None:
     found = asked.gate(asked.cell(image()), asked.cell(image(words=" initcall_debug")))
     assert (found.answer, found.by, found.unjudged) == ("worse", "pairs", "")

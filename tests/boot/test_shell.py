@@ -19,10 +19,10 @@ from harness.spec.models.machine import MachineSpec
 from harness.system import BootOptions, CommandFailedError, CommandTimeoutError, ShellDeadError
 from harness.system.probe import ProbeShell
 
-from .conftest import Toy, every_arch
+from .conftest import Toy
 
 
-@every_arch
+@pytest.mark.parametrize("arch", ["arm64", "s390x", pytest.param("x86_64", marks=pytest.mark.long)])
 def test_a_probed_system_runs_commands_and_reboots(
     arch: str, images: Callable[[str], Image], machine: Callable[[str], MachineSpec], tmp_path: Path
 ) -> None:

@@ -25,8 +25,9 @@ from harness.system.options import BootOptions
 
 pytestmark = [pytest.mark.boots, pytest.mark.builds]
 PC, PC_UEFI, ARM64, S390X = "qemu-x86_64", "qemu-x86_64-uefi", "qemu-arm64-uefi", "qemu-s390x"
-SAMPLE = [(PC, "raw", "nvme"), (ARM64, "raw", "scsi"), (S390X, "raw", "virtio")]
+SAMPLE = [(ARM64, "raw", "scsi"), (S390X, "raw", "virtio")]
 LONG = [
+    (PC, "raw", "nvme"),
     *((PC, name, "virtio") for name in ("raw", "qcow2", "vmdk", "vhd")),
     *((PC_UEFI, "raw", medium) for medium in ("virtio", "nvme", "scsi")),
     *((ARM64, name, "virtio") for name in ("raw", "qcow2", "vmdk", "vhd")),

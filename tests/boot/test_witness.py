@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +13,7 @@ from harness.arch import ARCHES, by_name
 from harness.build.pipeline import Builder
 from harness.build.settings import Settings
 from harness.emulator.witness import FrameFile
-from harness.errors import ImageError, MachineError
+from harness.errors import MachineError
 from harness.image import ForeignImage, Image
 from harness.launch import exact_pair
 from harness.launch.exact import exact_boot
@@ -169,78 +168,3 @@ def test_a_packet_is_a_foreign_oss_ready(images: Callable[[str], Image], tmp_pat
     assert (record.ready_clock, record.power_on_us) == ("emulator", 0)
     assert 100_000 < (record.ready_us or 0) == record.ready_emulator_us < 5_000_000
     assert [mark.name for mark in record.milestones] == ["first", "ready"]
-
-
-READY = "harness: ready counter=1ffb03bb"
-HEALTH = "harness: services/liar ready cpu=1"
-
-
-def console(*lines: tuple[str, str], before: str = "", after: str = "") -> str:
-    """Return a command that prints what looks like the kernel's lines: their stamps and words."""
-    text = "".join(f"{before}[ {stamp:>11}] {words}{after}\\r\\n" for stamp, words in lines)
-    return f"printf '{text}' >/dev/console"
-
-
-def kmsg(words: str) -> str:
-    return f"echo '<10>{words}' >/dev/kmsg"
-
-
-NETWORK = "ip link set eth0 up; ip addr add 10.0.2.15/24 dev eth0"
-SEND = f"echo '{READY}' | nc -u -w 1 10.0.2.2 9"
-# Ways in which a container, of which section, tells another time than the true one. A slow onboot comes first.
-LIES = {
-    "console, earlier": ("services", console(("0.300002", READY))),
-    "console, all that is missing": ("services", console(("0.300001", HEALTH), ("0.300002", READY))),
-    "console, later": ("services", console(("99.300002", READY))),
-    "console, behind other words": ("services", console(("0.300002", READY), before="login: ")),
-    "console, in colours": ("services", console(("0.300002", READY), before="\\033[1m", after="\\033[0m")),
-    "console, with a caller": ("services", console(("0.300002", READY)).replace("] ", "][    T1] ")),
-    "console, twice": ("services", console(("5.300002", READY), ("5.300003", READY))),
-    "console, of an onboot": ("onboot", console(("0.300002", READY))),
-    "console, an onboot's own end": ("onboot", console(("0.300002", "harness: onboot/liar done")) + "; sleep 1"),
-    "console, a service's start": ("onboot", console(("0.300002", "harness: services/hello start")) + "; sleep 1"),
-    "console, the first mark": ("services", console(("0.300002", "harness: init counter=1"))),
-    "console, another name": ("services", console(("9.300002", "harness: fast"))),
-    "console, another service": ("services", console(("9.300002", "harness: services/x ready"))),
-    "console, the end": ("services", console(("9.300002", "harness: off"))),
-    "kmsg, ready": ("services", kmsg(READY)),
-    "kmsg, of an onboot": ("onboot", kmsg(READY)),
-    "kmsg, a service's health": ("services", kmsg(HEALTH)),
-    "kmsg, an onboot's end": ("onboot", kmsg("harness: onboot/liar done") + "; sleep 1"),
-    "a frame as well": ("services", f"{NETWORK}; {console(('9.300002', READY))}; {SEND}"),
-    "the kernel silenced": ("services", "dmesg -n 1; " + console(("0.900001", HEALTH), ("0.900002", READY))),
-}
-FOREVER = "echo it is up; trap 'exit 0' TERM; while :; do sleep 3600 & wait; done"
-LIAR = """\
-kernel: {{image: kernel, cmdline: "quiet cryptomgr.notests"}}
-init: [init]
-onboot:
-  - {{name: slow, image: busybox, command: ["/bin/sleep", "0.3"]}}
-{onboot}
-services:
-  - {{name: hello, image: busybox, command: ["/bin/sleep", "3600"]}}
-{services}
-"""
-
-
-def liar(section: str, lie: str) -> str:
-    """Return the YAML of an image of which one container has all that it needs to lie."""
-    command = lie if section == "onboot" else f"sleep 0.2; {lie}; {FOREVER}"
-    entry = {
-        "name": "liar", "image": "busybox", "command": ["/bin/sh", "-c", command], "binds": ["/dev:/dev"],
-        "capabilities": ["all"], "net": "host",
-    }  # fmt: skip
-    if section == "services":
-        entry["annotations"] = {"harness.health": "log:it is up"}
-    return LIAR.format(**{"onboot": "", "services": "", section: f"  - {json.dumps(entry)}"})
-
-
-@pytest.mark.boots
-@pytest.mark.builds
-@pytest.mark.parametrize("how", list(LIES))
-def test_no_image_is_believed_another_time_than_the_true_one(how: str, tmp_path: Path) -> None:
-    (tmp_path / "liar.yml").write_text(liar(*LIES[how]))
-    image = Builder(Settings()).build(load_image([tmp_path / "liar.yml"]), by_name("arm64"))
-    with pytest.raises(ImageError) as caught:
-        exact_boot(image, load_machine("qemu-arm64"), tmp_path / "out", timeout=60)
-    assert "its marks cannot be true" in str(caught.value), str(caught.value)

@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Any
 
 from harness.build.ids import number
-from harness.build.reach import reach, seal
+from harness.build.reach import Paths, paths_of, reach, seal
 from harness.spec.labels import DEFAULT_ENV, merge
 from harness.spec.models.container import Device, Entry, EntryConfig, Mount, Runtime
 from harness.spec.models.forms import CAPABILITIES
@@ -52,11 +52,27 @@ class Bundle:
     binds: tuple[tuple[str, str], ...]  # (source in the root, destination in the container)
     runtime: Runtime
     sealed: tuple[str, ...] = ()  # what it may only read where our own init runs it
+    own_sys: bool = False  # its YAML says what is at /sys
+
+    @property
+    def guarded(self) -> dict[str, Any]:
+        """Its config.json where our own init runs it: the kernel's settings and devices are only read."""
+        if not self.sealed:
+            return self.config
+        mounts = [row if row["destination"] != "/sys" or self.own_sys or "ro" in row["options"] else
+                  {**row, "options": [*row["options"], "ro"]} for row in self.config["mounts"]]  # fmt: skip
+        linux = {**self.config["linux"], "readonlyPaths": list(self.sealed)}
+        return {**self.config, "mounts": mounts, "linux": linux}
 
     @property
     def reach(self) -> list[str]:
         """By what it could act in its init's place."""
-        return reach(self.config, [row.destination for row in self.runtime.mounts], sealed=bool(self.sealed))
+        return reach(self.guarded, self.runtime, sealed=bool(self.sealed))
+
+    @property
+    def paths(self) -> Paths:
+        """What of it the init follows by name, and what it may write."""
+        return paths_of(self.config, self.runtime)
 
 
 def make(
@@ -119,8 +135,16 @@ def make(
     if config.annotations:
         oci["annotations"] = dict(config.annotations)
     binds = tuple((row["source"], row["destination"]) for row in mounts if row["type"] == "bind")
-    sealed = seal(config, bounding)
-    return Bundle(entry.name, oci, dict(config.annotations or {}), readonly, binds, config.runtime or Runtime(), sealed)
+    return Bundle(
+        entry.name,
+        oci,
+        dict(config.annotations or {}),
+        readonly,
+        binds,
+        config.runtime or Runtime(),
+        seal(config, bounding),
+        own_sys=any(one.destination == "/sys" or one.source == "sysfs" for one in config.mounts or ()),
+    )
 
 
 def _mounts(config: EntryConfig, readonly: bool, volumes: Mapping[str, bool]) -> list[dict[str, Any]]:

@@ -25,10 +25,7 @@ def ours(made: Bundle, prefix: str, top: TreeNode | None = None) -> dict[str, st
     """
     before = prepare.lines(made.runtime, prefix, None if made.readonly else top)
     # runc's when nobody says, and so LinuxKit's: what is mounted later is seen as binds say. crun's is private.
-    linux = {"rootfsPropagation": "rslave", **made.config["linux"]}
-    if made.sealed:
-        linux["readonlyPaths"] = list(made.sealed)
-    config = {**made.config, "linux": linux}
+    config = {**made.guarded, "linux": {"rootfsPropagation": "rslave", **made.guarded["linux"]}}
     files = {"config.json": _json(config), "settings": _settings(made, prepares=bool(before))}
     if posixpath.basename(prefix).partition("-")[2] != made.name and not prefix.startswith("containers/services/"):
         files["settings"] += f"label={shlex.quote(made.name)}\n"

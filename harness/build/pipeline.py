@@ -15,7 +15,7 @@ from harness.arch import ARCHES, Arch
 from harness.build.debian import Debian
 from harness.build.files import for_arch
 from harness.build.lock import PackageLock
-from harness.build.reach import acts_of, is_ours
+from harness.build.reach import acts_of
 from harness.build.settings import COMPRESSIONS, Settings
 from harness.build.together import Together
 from harness.errors import UserError
@@ -195,6 +195,7 @@ class Builder:
     def _make(self, inputs: Inputs, folder: Path) -> None:
         # heavy modules only when something is really built: a build of nothing must be quick
         from harness.build import attestations, copyrights, manifest, outputs
+        from harness.build.expectations import expectations
         from harness.build.files import own_files
         from harness.build.images import interface_modules, judge, make_part, record
         from harness.build.layer import make_layer
@@ -368,31 +369,6 @@ def _part(component: ComponentSpec, layer: Layer) -> ResolvedImage:
 
 def _brought(packages: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
     return tuple(str(row["name"]) for row in packages if row["files"])
-
-
-def expectations(spec: ImageSpec, parts: dict[str, ResolvedImage]) -> dict[str, Any]:
-    """Say what a booted image should look like: what cases compare the running system with."""
-    from harness.build.bundle import make
-    from harness.build.ids import labels, named_ids
-    from harness.build.promises import promises
-    from harness.spec.rules.annotations import settings
-
-    ids = named_ids(spec)
-    volumes = {volume.name: volume.readonly for volume in spec.volumes}
-    rows: dict[str, Any] = {}
-    for section in ("onboot", "onshutdown", "services"):
-        rows[section] = {}
-        entries = getattr(spec, section)
-        for entry, label in zip(entries, labels([one.name for one in entries]), strict=True):
-            made = make(entry, parts[entry.image].config_for(entry), ids, volumes)
-            rows[section][label] = {
-                "capabilities": made.config["process"]["capabilities"]["bounding"],
-                **{"reach": made.reach, "ours": is_ours(entry, library())},
-                "readonly": made.readonly,
-                "binds": [list(pair) for pair in made.binds],
-                **promises(settings(made.annotations), section),
-            }
-    return rows
 
 
 def _guest_digest() -> str:

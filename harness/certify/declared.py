@@ -14,7 +14,7 @@ from harness.arch import ARCHES
 from harness.build.bundle import kept, make
 from harness.build.ids import labels, numbered
 from harness.build.promises import promises
-from harness.build.reach import acts, is_ours
+from harness.build.reach import Paths, acts, is_ours, links_of, turned
 from harness.certify.manifest import ManifestFacts
 from harness.errors import EvidenceError
 from harness.image import OWN_INIT
@@ -40,7 +40,7 @@ class Declared:
     cmdline: str
     kernel: str
     init: tuple[str, ...]
-    paths: tuple[str, ...]  # of the files that are its own
+    files: Mapping[str, str]  # the paths of those that are its own, each with what it is a link to
     volumes: Mapping[str, bool]  # of each, whether it is read-only
     entries: Mapping[str, Mapping[str, Entry]]  # by section and label
 
@@ -62,17 +62,19 @@ def agree(
         ("spec.sha256", facts.spec.sha256, digest),
         ("cmdline", facts.cmdline, said.cmdline),
     ]
-    rows.append(("acts", list(facts.acts), acts(said.kernel, said.cmdline, said.init, said.paths, library())))
+    rows.append(("acts", list(facts.acts), acts(said.kernel, said.cmdline, said.init, said.files, library())))
     if (init := _init(said.init)) is not None:
         rows.append(("init", facts.init, init))
     for section in SECTIONS:
         rows.append((f"expect.{section}", tuple(facts.expect.get(section, ())), tuple(said.entries[section])))
     for key, there, found in rows:
         _same(manifest, key, there, found)
+    # of a container whose label is not known here the manifest alone tells
+    followed = [Paths(row.follows, ()) for rows in facts.expect.values() for row in rows.values()]
     for section, entries in said.entries.items():
         for name, entry in entries.items():
             row = facts.expect[section][name].model_dump(mode="json")
-            for key, found in _keys(entry, section, said):
+            for key, found in _keys(entry, section, said, followed):
                 _same(manifest, f"expect.{section}.{name}.{key}", row[key], found)
 
 
@@ -88,7 +90,7 @@ def declared(documents: Iterable[Document], *, substituted: bool) -> Declared:
     """
     cmdline = kernel = ""
     init: list[str] = []
-    own: list[str] = []
+    own: dict[str, str] = {}
     volumes: dict[str, bool] = {}
     found: dict[str, list[Entry]] = {section: [] for section in SECTIONS}
     for document in documents:
@@ -102,14 +104,14 @@ def declared(documents: Iterable[Document], *, substituted: bool) -> Declared:
         cmdline = file.kernel.cmdline or cmdline
         kernel = file.kernel.image or kernel
         init += file.init
-        own += (one.path for one in file.files)
+        own |= {one.path: one.symlink for one in file.files}
         volumes |= {one.name: one.readonly for one in file.volumes}
         for section in SECTIONS:
             found[section] += getattr(file, section)
     entries = {
         section: dict(zip(labels([entry.name for entry in rows]), rows, strict=True)) for section, rows in found.items()
     }
-    return Declared(cmdline, kernel, tuple(init), tuple(own), volumes, entries)
+    return Declared(cmdline, kernel, tuple(init), own, volumes, entries)
 
 
 def _config(reference: str) -> EntryConfig | None:
@@ -126,14 +128,17 @@ def _init(references: tuple[str, ...]) -> str | None:
     return None if any(kind_of(one) == "package" for one in references) else OTHER_INIT
 
 
-def _keys(entry: Entry, section: str, said: Declared) -> Iterator[tuple[str, object]]:
+def _keys(entry: Entry, section: str, said: Declared, followed: list[Paths]) -> Iterator[tuple[str, object]]:
     """Yield what the manifest's row of a container must say, as far as it is known here."""
     label = _config(entry.image)
     config = merge(label or EntryConfig(), entry)
     known = label is not None
-    yield "ours", is_ours(entry, library())
+    links = links_of(said.files)
+    yield "ours", is_ours(entry, library(), links)
     if label is not None:
-        yield "reach", make(entry, label, said.ids, said.volumes).reach
+        made = make(entry, label, said.ids, said.volumes)
+        yield "reach", sorted({*made.reach, *turned(made.paths, followed, links)})
+        yield "follows", list(made.paths.follows)
     if known or (entry.capabilities is not None and entry.ambient is not None):
         yield "capabilities", sorted({*kept(config.capabilities), *kept(config.ambient)})
     if known or entry.readonly is not None:

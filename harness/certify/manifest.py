@@ -37,6 +37,7 @@ class DeclaredContainer(_Row):
     capabilities: tuple[str, ...]
     reach: tuple[str, ...] = ()
     ours: bool = False
+    follows: tuple[str, ...] = ()
     readonly: bool
     binds: tuple[tuple[str, str], ...]
     restart: str

@@ -61,7 +61,7 @@ def test_the_image_is_what_its_manifest_says(warm: Path) -> None:
     assert image.name == "minimal" and image.arch is ARM
     (service,) = image.manifest["expect"]["services"].values()
     assert service == {
-        "capabilities": [], "reach": [], "ours": False, "readonly": service["readonly"], "binds": [],
+        "capabilities": [], "reach": [], "ours": False, "follows": [], "readonly": service["readonly"], "binds": [],
         "restart": "on-failure", "ready": 60, "ports": [], "udp": [], "raw": [], "mounts": [],
     }  # fmt: skip
     assert str(warm) not in (image.folder / "manifest.json").read_text()

@@ -10,9 +10,9 @@ import pytest
 
 from harness.arch import ARCHES
 from harness.build import prepare
+from harness.build.expectations import expectations
 from harness.build.files import for_arch
 from harness.build.ids import named_ids
-from harness.build.pipeline import expectations
 from harness.build.rootfs import ResolvedImage, RootTree, assemble
 from harness.errors import UserError
 from harness.spec import load_image

@@ -138,6 +138,7 @@ DECLARED = {
     "capabilities": lambda manifest: hello(manifest).update(capabilities=["CAP_SYS_ADMIN"]),
     "ours": lambda manifest: hello(manifest).update(ours=True),
     "reach": lambda manifest: hello(manifest).update(reach=["SYS_ADMIN"]),
+    "follows": lambda manifest: hello(manifest).update(follows=["/var/x"]),
     "acts": lambda manifest: manifest.update(acts=["/etc/inittab"]),
     "readonly": lambda manifest: hello(manifest).update(readonly=not hello(manifest)["readonly"]),
     "restart": lambda manifest: hello(manifest).update(restart="never"),

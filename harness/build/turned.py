@@ -69,7 +69,7 @@ def _read(root: bytes, work: Path) -> Tree:
         proc.run(["sqfs2tar", str(image)], stdout=stream)
     image.unlink()
     tree = read_layer(tar)
-    tree.nodes |= _shared(tree)
+    tree.nodes.update(_shared(tree))
     return tree
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import tarfile
+from array import array
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Literal, NamedTuple
 
 from harness.errors import ImageError
 from harness.oci import packing
@@ -19,13 +21,15 @@ from harness.tree import versions
 from harness.tree.tree import Slice, TreeNode
 
 KIND = "oci-layers"
-CONTENT, TABLE = "content", "entries.jsonl"
+CONTENT, TABLE, TOTALS = "content", "entries.jsonl", "totals.json"
 WHITEOUT, OPAQUE, AUFS = ".wh.", ".wh..wh..opq", ".wh..wh."  # image-spec, layer.md; the last is aufs's own
 MAX_NAME = 255  # Linux's NAME_MAX
 MAX_ID = 2**32 - 2
 ALGORITHMS = ("sha256", "sha512")  # of digests (image-spec, descriptor.md)
 GIB = 8  # that an image may unpack to unless it is said otherwise
 RATIO = 400  # a layer may unpack to so many times its size: gzip's most is 1032, and a file of zeros is not a program
+WORTH = 4096  # bytes from which on equal contents are kept once: smaller ones are not worth being remembered
+EMPTY = hashlib.sha256().hexdigest()
 UNSUSPECTED = 64 << 20  # bytes below which nobody asks for the ratio
 CAPABILITY, USER = (
     f"{XATTR}security.capability",
@@ -34,7 +38,7 @@ CAPABILITY, USER = (
 MAX_XATTR_NAME, MAX_XATTR, MAX_XATTRS = 255, 1 << 16, 1 << 16  # Linux's XATTR_NAME_MAX, XATTR_SIZE_MAX, XATTR_LIST_MAX
 
 _KINDS = {chr(number): bytes((number,)) for number in range(128)}  # tarfile's letters
-Action = Literal["put", "link", "hide", "clear", "drop", "note"]
+Action = Literal["put", "folder", "link", "hide", "clear", "drop", "note"]  # told apart by their first letters
 Alive = Callable[[], None]
 
 
@@ -57,18 +61,18 @@ class Limits:
         return cls(size=gib << 30, entries=cls.entries * most // GIB, table=cls.table * most // GIB)
 
 
-@dataclass(frozen=True, slots=True)
-class LayerEntry:
-    """What a layer does at ``path``: put ``node`` there, link it to ``target``, hide it, clear the folder, or drop it.
+class LayerEntry(NamedTuple):
+    """What a layer does at ``path``: put something there, a folder, a link to ``target``, hide it, clear it, drop it.
 
     What is dropped has something at ``path`` that is left out, so that nothing is there. A note says in ``target`` what
-    was left out, first of all at ``path``.
+    was left out, first of all at ``path``. ``kind`` is tarfile's letter of what is put; ``at`` is for `node`.
     """
 
     path: str
     action: Action
-    node: TreeNode | None = None
-    target: str = ""
+    target: str
+    kind: str
+    at: int
 
 
 class LayerError(ImageError):
@@ -110,25 +114,30 @@ def table_size(path: Path) -> int:
     return (path / TABLE).stat().st_size
 
 
-def load(path: Path) -> Iterator[LayerEntry]:
-    """Yield the entries of an unpacked layer, in the order in which its tar has them; equal contents are one object."""
-    content = path / CONTENT
-    slices: dict[tuple[int, int], tuple[Slice, str]] = {}
-    with (path / TABLE).open(encoding="ascii") as lines:
+def totals(path: Path) -> tuple[int, int]:
+    """Return how many entries an unpacked layer has, and the bytes of all its files."""
+    entries, size = json.loads((path / TOTALS).read_bytes())
+    return entries, size
+
+
+def load(path: Path, *wanted: Action) -> Iterator[LayerEntry]:
+    """Yield the entries of an unpacked layer in the order in which its tar has them; those of some actions alone."""
+    first = {action[0] for action in wanted}
+    at = 0
+    with (path / TABLE).open(encoding="ascii", newline="\n") as lines:
         for line in lines:
-            place, action, target, row = json.loads(line)
-            yield LayerEntry(place, action, _node(row, content, slices) if row else None, target)
+            if not first or line[2] in first:
+                action, place, target, row = json.loads(line)
+                yield LayerEntry(place, action, target, row[0] if row else "", at)
+            at += len(line)
 
 
-def _node(row: list[Any], content: Path, slices: dict[tuple[int, int], tuple[Slice, str]]) -> TreeNode:
-    kind, mode, uid, gid, target, offset, size, digest, pax, mtime = row
-    held = None
-    if digest:
-        held = slices.get((offset, size))
-        if held is None:
-            held = slices[offset, size] = Slice(content, offset, size), digest
+def node(path: Path, table: IO[str], at: int) -> TreeNode:
+    """Return what an entry that begins at a byte of an unpacked layer's table puts at its path."""
+    table.seek(at)
+    kind, mode, uid, gid, target, offset, size, digest, pax, mtime = json.loads(table.readline())[3]
     return TreeNode(
-        _KINDS[kind], mode, uid, gid, target, held[0] if held else None, held[1] if held else "",
+        _KINDS[kind], mode, uid, gid, target, Slice(path / CONTENT, offset, size) if digest else None, digest,
         pax=tuple((key, value) for key, value in pax), mtime=mtime,
     )  # fmt: skip
 
@@ -143,7 +152,7 @@ def _diff_ids(image: OciImage) -> list[str]:
 
 
 def _unpack(work: Path, image: OciImage, blob: Blob, diff_id: str, limits: Limits, alive: Alive) -> None:
-    name, size = "", 0
+    name, size, encode = "", 0, json.JSONEncoder().encode
     try:
         with (
             blob.path.open("rb") as packed,
@@ -156,13 +165,16 @@ def _unpack(work: Path, image: OciImage, blob: Blob, diff_id: str, limits: Limit
             for member in reading.tar.members():
                 name = member.name
                 row = reading.take(member)
-                size += table.write(json.dumps(row) + "\n") if row is not None else 0
-                if size > limits.table:
-                    raise BadTarError("more names than an image may have (HARNESS_OCI_LIMIT)")
+                if row is not None:
+                    size += table.write(encode(row) + "\n")
+                    if size > limits.table:
+                        raise BadTarError("more names than an image may have (HARNESS_OCI_LIMIT)")
             name = ""
             source.finish()
             for row in reading.notes():
-                table.write(json.dumps(row) + "\n")
+                table.write(encode(row) + "\n")
+        (work / TOTALS).write_text(json.dumps([reading.entries, reading.size]))
+        _refuse_twice(work, reading.paths.twice())
     except (BadTarError, *packing.ERRORS) as error:
         at = getattr(error, "member", "") or name
         raise refusal(image, blob, str(error) or "is cut short", at) from error
@@ -209,40 +221,72 @@ class _Source:
         return bool(self._block)
 
 
+class _Paths:
+    """The paths of a layer, in eight bytes for each: enough to say which might be there twice."""
+
+    def __init__(self) -> None:
+        self._parts = [array("q") for _ in range(64)]
+
+    def add(self, path: str) -> None:
+        """Take a path."""
+        mark = hash(path)
+        self._parts[mark & 63].append(mark)
+
+    def twice(self) -> set[int]:
+        """Return the hashes of those that came more than once."""
+        return {one for part in self._parts for one, other in pairwise(sorted(part)) if one == other}
+
+
+def _refuse_twice(path: Path, suspects: set[int]) -> None:
+    """Raise BadTarError where a layer says twice what is at a path; only of a folder it may."""
+    if not suspects:
+        return
+    seen: dict[str, bool] = {}
+    for entry in load(path, "put", "folder", "link", "drop"):
+        if hash(entry.path) in suspects and entry.path:
+            folder = entry.action == "folder"
+            if entry.path in seen and not (folder and seen[entry.path]):
+                raise BadTarError("is there twice", entry.path)
+            seen[entry.path] = folder
+
+
 class _Reading:
-    """Turns members into rows of the table; contents go to the spool, equal ones once."""
+    """Turns members into rows of the table; contents go to the spool, large equal ones once."""
 
     def __init__(self, tar: Tar, spool: IO[bytes], most: int) -> None:
-        self.tar, self._spool, self._left = tar, spool, most
+        self.tar, self._spool, self._most = tar, spool, most
+        self.entries = self.size = 0
+        self.paths = _Paths()
         self._known: dict[str, int] = {}
-        self._folders: dict[str, bool] = {}  # paths so far, and whether each is a folder: it alone may come again
-        self._left_out: dict[str, list[str]] = {}  # what was, and where
+        self._left_out: dict[str, tuple[str, int]] = {}  # what was, where first, and how often
 
     def take(self, member: TarMember) -> list[object] | None:
         """Return a member's row; None for what says nothing of the root. BadTarError when it is not to be had."""
-        self._left -= 1
-        if self._left < 0:
+        self.entries += 1
+        if self.entries > self._most:
             raise BadTarError("more entries than an image may have (HARNESS_OCI_LIMIT)")
         *above, name = _parts(member.name) or [""]
         if not name:
-            return ["", "put", "", self._row(member)] if member.type == tarfile.DIRTYPE else None
-        if any(part.startswith(AUFS) for part in above):
-            return None
-        if any(part.startswith(WHITEOUT) for part in above):
-            raise BadTarError("lies below a whiteout")
-        if name.startswith(WHITEOUT):
-            return _whiteout(name, "/".join(above))
+            return ["folder", "", "", self._row(member)] if member.type == tarfile.DIRTYPE else None
+        if WHITEOUT in member.name:
+            if any(part.startswith(AUFS) for part in above):
+                return None
+            if any(part.startswith(WHITEOUT) for part in above):
+                raise BadTarError("lies below a whiteout")
+            if name.startswith(WHITEOUT):
+                return _whiteout(name, "/".join(above))
         path = "/".join((*above, name))
-        folder = member.type == tarfile.DIRTYPE
-        if path in self._folders and not (folder and self._folders[path]):
-            raise BadTarError("is there twice")
-        self._folders[path] = folder
+        self.paths.add(path)
         if member.type in DEVICES:
-            self._left_out.setdefault("a device", []).append(path)
-            return [path, "drop", "", None]
+            self._leave_out("a device", path)
+            return ["drop", path, "", None]
         if member.type == tarfile.LNKTYPE:
-            return [path, "link", _link(member.target), None]
-        return [path, "put", "", self._row(member)]
+            return ["link", path, _link(member.target), None]
+        return ["folder" if member.type == tarfile.DIRTYPE else "put", path, "", self._row(member)]
+
+    def _leave_out(self, what: str, path: str) -> None:
+        first, count = self._left_out.get(what, (path, 0))
+        self._left_out[what] = first, count + 1
 
     def _row(self, member: TarMember) -> list[object]:
         if max(member.uid, member.gid) > MAX_ID:
@@ -251,8 +295,9 @@ class _Reading:
         if member.type == tarfile.SYMTYPE:
             target, mode = _symlink(member.target), 0o777
         elif member.type == tarfile.REGTYPE:
-            offset, size, digest = self._store()
-        pax = list(self._xattrs(member))
+            offset, size, digest = self._store() if member.size else (0, 0, EMPTY)
+            self.size += size
+        pax = list(self._xattrs(member)) if member.xattrs else []
         return [member.type.decode(), mode, member.uid, member.gid, target, offset, size, digest, pax, member.mtime]
 
     def _xattrs(self, member: TarMember) -> Iterator[tuple[str, str]]:
@@ -261,7 +306,7 @@ class _Reading:
         for key, value in member.xattrs:
             name = key.removeprefix(XATTR)
             if key != CAPABILITY and not key.startswith(USER):
-                self._left_out.setdefault(f"the attribute {name[:MAX_NAME]}", []).append(member.name)
+                self._leave_out(f"the attribute {name[:MAX_NAME]}", member.name)
                 continue
             longest, length = len(_bytes(name)), len(_bytes(value))
             size += longest + 1
@@ -273,9 +318,9 @@ class _Reading:
 
     def notes(self) -> Iterator[list[object]]:
         """Yield a row for each kind of thing that was left out."""
-        for what, places in self._left_out.items():
-            more = f", and {len(places) - 1} more like it" if len(places) > 1 else ""
-            yield [places[0], "note", f"{what} is left out{more}", None]
+        for what, (first, count) in self._left_out.items():
+            more = f", and {count - 1} more like it" if count > 1 else ""
+            yield ["note", first, f"{what} is left out{more}", None]
 
     def _store(self) -> tuple[int, int, str]:
         """Append the content at hand to the spool; return where it is there, its size and its SHA-256."""
@@ -284,6 +329,8 @@ class _Reading:
             digest.update(piece)
             self._spool.write(piece)
         size, name = self._spool.tell() - offset, digest.hexdigest()
+        if size < WORTH:
+            return offset, size, name
         known = self._known.setdefault(name, offset)
         if known != offset:
             self._spool.seek(offset)
@@ -297,13 +344,13 @@ def _bytes(text: str) -> bytes:
 
 def _whiteout(name: str, above: str) -> list[object] | None:
     if name == OPAQUE:
-        return [above, "clear", "", None]
+        return ["clear", above, "", None]
     if name.startswith(AUFS):
         return None
     hidden = name.removeprefix(WHITEOUT)
     if hidden in ("", ".", ".."):
         raise BadTarError("is a whiteout of nothing")
-    return [f"{above}/{hidden}" if above else hidden, "hide", "", None]
+    return ["hide", f"{above}/{hidden}" if above else hidden, "", None]
 
 
 def _parts(name: str) -> list[str]:

@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import posixpath
+import sqlite3
 import tarfile
 from collections.abc import Callable
-from dataclasses import dataclass
-from sys import intern
+from pathlib import Path
 
 from harness.oci import layers
 from harness.oci.image import OciImage
 from harness.oci.layers import Alive, LayerEntry, Limits, idle
+from harness.oci.nodes import IMPLIED, MergedNodes, source_of
+from harness.oci.places import TOP, Place, Places
 from harness.store import Store
-from harness.tree.tree import MAX_LINKS, Tree, TreeNode, folder
+from harness.tree.tree import MAX_LINKS, Tree
+
+IN_MEMORY = 100_000  # paths up to which a root is a dictionary, which is quicker
+FOLDER, LINK = tarfile.DIRTYPE.decode(), tarfile.SYMTYPE.decode()
 
 
 class BadEntryError(Exception):
     """An entry that cannot be applied to what lies below it; its text says why."""
-
-
-@dataclass(slots=True)
-class _Place:
-    """A path of the root: what is there, which layer put it there, and what lies below it."""
-
-    node: TreeNode
-    layer: int
-    below: dict[str, _Place]
 
 
 def merge(
@@ -40,113 +38,113 @@ def merge(
     `note` is told of what the image has and its root here has not.
     Raises LayerError when a layer is damaged or hostile, or all together are beyond `limits`.
     """
-    root = MergedRoot(limits.entries)
+    with store.telling("an image's root"):
+        try:
+            return _merge(image, limits, store, alive, note)
+        except sqlite3.OperationalError as error:  # what it says of a full disk; all else of it is in this program
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
+
+
+def _merge(image: OciImage, limits: Limits, store: Store, alive: Alive, note: Callable[[str], None]) -> Tree:
+    root = MergedRoot(limits.entries, store.root / "tmp")
     size = entries = tables = 0
     for number, blob in enumerate(image.layers):
         path = layers.unpack(image, number, limits, store, alive)
         tables += layers.table_size(path)
         if tables > limits.table:
             raise layers.refusal(image, blob, f"makes the image hold more names than {limits.table >> 20} MiB")
-        table = list(layers.load(path))
-        size += sum(one.node.content.size for one in table if one.node and one.node.content)
-        entries += len(table)
+        more, bytes_ = layers.totals(path)
+        entries, size = entries + more, size + bytes_
         if size > limits.size or entries > limits.entries:
             most = f"{limits.size >> 20} MiB (HARNESS_OCI_LIMIT) or {limits.entries} entries"
             raise layers.refusal(image, blob, f"makes the image larger than {most}")
         try:
-            notes = [entry for entry in table if entry.action == "note"]
-            root.apply(table, number)
-            for entry in notes:
+            for entry in root.apply(path, alive):
                 note(f"{image.reference}: {entry.path[: layers.MAX_NAME]!r}: {entry.target}")
         except BadEntryError as error:
             raise layers.refusal(image, blob, str(error), root.at) from None
     return root.tree()
 
 
-_NOTHING: dict[str, _Place] = {}
-
-
 class MergedRoot:
-    """A root filesystem in the making. Links are followed inside it, as by a process whose root it is."""
+    """A root filesystem in the making. Links are followed inside it, as by a process whose root it is.
 
-    def __init__(self, most: int) -> None:
-        self._top = _Place(folder(), -1, {})
-        self._left = most  # paths that it may still grow by
-        self._folders: set[str] = set()  # what the layer at hand says is a folder, whatever lies below it
-        self._last: tuple[str, int, _Place] | None = None  # the folder found last, while it cannot be another
+    `most` is how many folders may be in it that no layer has by themselves; `scratch` takes what memory should not.
+    """
+
+    def __init__(self, most: int, scratch: Path) -> None:
+        self._places = Places(scratch)
+        self._nodes = MergedNodes(self._places)
+        self._top = IMPLIED
+        self._left, self._puts = most, 0
+        self._followed = 0  # links on the last walk
+        self._layer = -1
+        self._over: set[str] = set()  # where the layer at hand has a folder over what is none
+        self._last: tuple[str, int] | None = None  # the folder found last, while it cannot be another
         self.at = ""  # the entry whose turn it is
 
-    def apply(self, table: list[LayerEntry], layer: int) -> None:
-        """Apply one layer, whose table is empty then; BadEntryError when an entry, `at`, cannot be.
+    def apply(self, path: Path, alive: Alive = idle) -> list[LayerEntry]:
+        """Apply one layer, unpacked; return its notes. BadEntryError when an entry, `at`, cannot be.
 
         Its whiteouts hide what is below it alone, wherever in its tar they stand; but its hardlinks may still name it.
         """
-        linked: dict[str, TreeNode] = {}
+        layer, notes = self._nodes.add(path), []
+        self._layer = layer
+        linked = self._look_below(path) if layer else {}
         self._last = None
-        self._folders = {entry.path for entry in table if entry.node is not None and entry.node.is_dir}
-        for entry in table:
+        for number, entry in enumerate(layers.load(path)):
+            if not number % 1000:
+                alive()
             self.at = entry.path
-            if entry.action == "link":
-                found = self._find(entry.target)
-                if found is not None:
-                    linked[entry.target] = found
-        for entry in table:
-            self.at = entry.path
-            if entry.action in ("hide", "clear"):
-                self._hide(entry)
-        table.reverse()
-        while table:  # of many entries a copy is large: each goes as it is applied
-            entry = table.pop()
-            self.at = entry.path
-            if entry.node is not None:
-                self._put(entry.path, entry.node, layer)
+            if entry.action in ("put", "folder"):
+                self._put(entry.path, entry.kind, source_of(layer, entry.at))
             elif entry.action == "link":
-                node = self._find(entry.target) or linked.get(entry.target)
-                if node is None or node.type == tarfile.DIRTYPE:
+                found = self._find(entry.target) or linked.get(entry.target)
+                if found is None or found.is_dir:
                     raise BadEntryError(
                         f"is a hardlink to {entry.target[:255]!r}, which is not a file that comes before it"
                     )
-                self._put(entry.path, node, layer)
+                self._nodes.linked.add(found.source)
+                self._put(entry.path, found.kind, found.source)
             elif entry.action == "drop":
                 above, name = posixpath.split(entry.path)
-                self._folder(above, layer).below.pop(name, None)
+                self._places.remove(self._folder(above), name)
                 self._last = None
+            elif entry.action == "note":
+                notes.append(entry)
+        return notes
 
     def tree(self) -> Tree:
-        """Return all paths with their nodes, in order; nothing is left here then, for of many a copy is large."""
-        found: dict[str, TreeNode] = {}
-        todo = [("", self._top)]
-        while todo:
-            path, place = todo.pop()
-            if path:
-                found[path] = place.node
-            if place.below:
-                todo += [
-                    (f"{path}/{name}" if path else name, one) for name, one in sorted(place.below.items(), reverse=True)
-                ]
-                place.below = _NOTHING
-        return Tree(found, self._top.node)
+        """Return all paths with their nodes, in order."""
+        top = self._nodes.node(self._top)
+        if self._puts > IN_MEMORY:
+            return Tree(self._nodes, top)
+        found = dict(self._nodes.items())
+        self._nodes.close()
+        return Tree(found, top)
 
-    def _put(self, path: str, node: TreeNode, layer: int) -> None:
+    def _look_below(self, path: Path) -> dict[str, Place]:
+        """Hide what the layer hides; return what was there where its hardlinks lead."""
+        self._over = {entry.path for entry in layers.load(path, "folder") if self._is_no_folder(entry.path)}
+        linked = {}
+        for entry in layers.load(path, "link"):
+            self.at = entry.path
+            found = self._find(entry.target)
+            if found is not None:
+                linked[entry.target] = found
+        for entry in layers.load(path, "hide", "clear"):
+            self.at = entry.path
+            self._hide(entry)
+        return linked
+
+    def _put(self, path: str, kind: str, source: int) -> None:
         if not path:
-            self._top.node = node
+            self._top = source
             return
-        above, name = posixpath.split(path)
-        parent = self._folder(above, layer)
-        old = parent.below.get(name)
-        if old is not None:
-            self._last = None  # it may have been a folder or a link on the way there
-        if old is None or not (old.node.type == node.type == tarfile.DIRTYPE):
-            parent.below[intern(name)] = self._place(node, layer)
-        else:
-            old.node, old.layer = node, layer
-
-    def _place(self, node: TreeNode, layer: int) -> _Place:
-        self._left -= 1
-        if self._left < 0:
-            raise BadEntryError("is one path more than an image may have")
-        # most are no folders: nothing is ever put below them
-        return _Place(node, layer, {} if node.is_dir else _NOTHING)
+        above, _, name = path.rpartition("/")
+        parent = self._folder(above)
+        self._puts += 1
+        self._places.put(parent, name, self._layer, kind, source, is_dir=kind == FOLDER)
 
     def _hide(self, entry: LayerEntry) -> None:
         hides = entry.action == "hide"
@@ -155,36 +153,46 @@ class MergedRoot:
         if place is None:
             return
         if hides:
-            place.below.pop(name, None)
+            self._places.remove(place, name)
         else:
-            place.below.clear()
+            self._places.clear(place)
 
-    def _find(self, path: str) -> TreeNode | None:
+    def _find(self, path: str) -> Place | None:
         """Return what is at `path`, the links among its folders followed."""
         above, name = posixpath.split(path)
         parent = self._walk(above)
-        place = parent.below.get(name) if parent else None
-        return place.node if place else None
+        return self._places.look(parent, name) if parent is not None else None
 
-    def _folder(self, path: str, layer: int) -> _Place:
+    def _is_no_folder(self, path: str) -> bool:
+        """Say whether at `path` itself, no link followed, there is something else than a folder."""
+        parent = TOP
+        for part in path.split("/"):
+            place = self._places.look(parent, part)
+            if place is None or not place.is_dir:
+                return place is not None
+            parent = place.id
+        return False
+
+    def _folder(self, path: str) -> int:
         """Return the folder at `path`, made when it is missing."""
-        if self._last is not None and self._last[:2] == (path, layer):
-            return self._last[2]
-        place = self._walk(path, layer)
+        if self._last is not None and self._last[0] == path:
+            return self._last[1]
+        place = self._walk(path, self._layer)
         assert place is not None, "what is missing has been made"
-        self._last = path, layer, place
+        # beyond a link, what is put into a folder may be in its own path
+        self._last = None if self._followed else (path, place)
         return place
 
-    def _walk(self, path: str, layer: int | None = None) -> _Place | None:
+    def _walk(self, path: str, layer: int | None = None) -> int | None:
         """Return the folder that `path` leads to; `layer` makes what is missing, else None says so.
 
         A layer is made of a real tree, where nothing lies below a link: one that was put there by the same `layer` is a
         trap, and so is a link that leads above the root. A link of a lower layer is followed, unless the layer at hand
         has a folder in its place: that one hides it.
         """
-        stack = [self._top]
+        stack = [TOP]
         todo = path.split("/")[::-1] if path else []
-        links = 0
+        self._followed = 0
         at = ""  # the path so far, while no link was followed
         while todo:
             part = todo.pop()
@@ -195,28 +203,37 @@ class MergedRoot:
                 if not stack:
                     raise BadEntryError("lies below a link that leads out of the root")
                 continue
-            place = stack[-1].below.get(part)
+            place = self._places.look(stack[-1], part)
             at = f"{at}/{part}" if at else part
-            if not links and at in self._folders and _is_lower(place, layer):
+            if not self._followed and at in self._over and _is_lower(place, layer):
                 place = None
             if place is None and layer is not None:
-                place = stack[-1].below[part] = self._place(folder(), layer)
-            if place is None or place.node.type not in (tarfile.SYMTYPE, tarfile.DIRTYPE):
+                stack.append(self._make(stack[-1], part, layer))
+                continue
+            if place is None or not (place.is_dir or place.kind == LINK):
                 if layer is not None:
                     raise BadEntryError("lies below what is not a folder")
                 return None
-            if place.node.is_dir:
-                stack.append(place)
+            if place.is_dir:
+                stack.append(place.id)
                 continue
-            links += 1
-            if place.layer == layer or links > MAX_LINKS:
+            self._followed += 1
+            if place.layer == layer or self._followed > MAX_LINKS:
                 raise BadEntryError("lies below a link of the same layer, or links that go in a circle")
-            if place.node.target.startswith("/"):
+            target = self._nodes.node(place.source).target
+            if target.startswith("/"):
                 del stack[1:]
-            todo += place.node.target.split("/")[::-1]
+            todo += target.split("/")[::-1]
         return stack[-1]
 
+    def _make(self, parent: int, name: str, layer: int) -> int:
+        """Make a folder that no entry is about."""
+        self._left -= 1
+        if self._left < 0:
+            raise BadEntryError("is one path more than an image may have")
+        return self._places.put(parent, name, layer, FOLDER, IMPLIED, is_dir=True)
 
-def _is_lower(place: _Place | None, layer: int | None) -> bool:
+
+def _is_lower(place: Place | None, layer: int | None) -> bool:
     """Say whether what is at a place is not a folder, and not of `layer`."""
-    return place is not None and not place.node.is_dir and place.layer != layer
+    return place is not None and not place.is_dir and place.layer != layer

@@ -10,9 +10,9 @@ import re
 import tarfile
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Protocol
+from typing import NamedTuple, Protocol
+from zlib import adler32
 
 BLOCK = 512
 CHUNK = 1 << 20
@@ -44,8 +44,7 @@ class TarSource(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class TarMember:
+class TarMember(NamedTuple):
     """A member's header. ``type`` is tarfile's letter; ``size`` the bytes that follow; ``xattrs`` pax records.
 
     ``mtime`` is in whole seconds since 1970; what lies outside of 0 to 2³²-1 is the nearest of these.
@@ -114,8 +113,7 @@ class Tar:
                 if rest.count(0) != len(rest):
                     raise BadTarError("something is hidden behind its end")
             return None
-        sums = sum(block[:148]) + sum(block[156:]) + 8 * ord(" ")
-        if _number(block[148:156], "checksum") != sums:
+        if _number(block[148:156], "checksum") != _sum(block) - sum(block[148:156]) + 8 * ord(" "):
             raise BadTarError("a header's checksum is wrong")
         return block
 
@@ -129,6 +127,11 @@ class Tar:
         if len(data) != size:
             raise BadTarError("is cut short")
         return data
+
+
+def _sum(block: bytes) -> int:
+    """Return the sum of a block's bytes: of 256 of them it is the lower half of an Adler-32 less one (RFC 1950)."""
+    return (adler32(block[:256]) & 0xFFFF) + (adler32(block[256:]) & 0xFFFF) - 2
 
 
 def _text(data: bytes) -> str:
@@ -170,22 +173,16 @@ def _records(data: bytes) -> dict[str, str]:
 def _member(block: bytes, kind: bytes, size: int, extended: dict[str, str]) -> TarMember:
     name = _text(block[:100])
     prefix = _text(block[345:500]) if block[257:263] == b"ustar\0" else ""
-    name = extended.get("path", f"{prefix}/{name}" if prefix else name)
-    if any(key.startswith("GNU.sparse.") for key in extended):
-        raise BadTarError("is a sparse file", name)
-
-    def number(key: str, field: bytes) -> int:
-        said = extended.get(key)
-        if said is None:
-            return _number(field, key)
-        if not _NUMBER.fullmatch(said):
-            raise BadTarError(f"a negative {key}" if said.startswith("-") else f"the {key} {said[:40]!r}", name)
-        return int(said)
-
+    name = f"{prefix}/{name}" if prefix else name
+    if extended:
+        name = extended.get("path", name)
+        if any(key.startswith("GNU.sparse.") for key in extended):
+            raise BadTarError("is a sparse file", name)
     try:
-        size = number("size", block[124:136])
         mode = _number(block[100:108], "mode") & 0o7777
-        uid, gid = number("uid", block[108:116]), number("gid", block[116:124])
+        size = _either(extended, "size", size)
+        uid = _either(extended, "uid", block[108:116])
+        gid = _either(extended, "gid", block[116:124])
     except BadTarError as error:
         raise BadTarError(str(error), name) from None
     if kind in (tarfile.AREGTYPE, tarfile.CONTTYPE):
@@ -194,10 +191,23 @@ def _member(block: bytes, kind: bytes, size: int, extended: dict[str, str]) -> T
         size = 0
     elif kind != tarfile.REGTYPE:
         raise BadTarError(f"is {_KINDS.get(kind, f'of the unknown type {kind!r}')}", name)
-    xattrs = sorted((key, value) for key, value in extended.items() if key.startswith(XATTR))
-    target = extended.get("linkpath", _text(block[157:257]))
+    target = _text(block[157:257])
+    xattrs: tuple[tuple[str, str], ...] = ()
+    if extended:
+        target = extended.get("linkpath", target)
+        xattrs = tuple(sorted((key, value) for key, value in extended.items() if key.startswith(XATTR)))
     mtime = _time(extended.get("mtime"), block[136:148], name)
-    return TarMember(name, kind, mode, uid, gid, size, target, tuple(xattrs), mtime)
+    return TarMember(name, kind, mode, uid, gid, size, target, xattrs, mtime)
+
+
+def _either(extended: dict[str, str], key: str, field: bytes | int) -> int:
+    """Return a number of an extended header, or else that of the header's own field."""
+    said = extended.get(key) if extended else None
+    if said is None:
+        return field if isinstance(field, int) else _number(field, key)
+    if not _NUMBER.fullmatch(said):
+        raise BadTarError(f"a negative {key}" if said.startswith("-") else f"the {key} {said[:40]!r}")
+    return int(said)
 
 
 def _time(said: str | None, field: bytes, name: str) -> int:

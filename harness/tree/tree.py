@@ -10,7 +10,7 @@ import io
 import posixpath
 import tarfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -119,7 +119,7 @@ def clean(path: str) -> str:
 class Tree:
     """Paths without a leading slash, each with its node. The root itself is not among them: `top` is its folder."""
 
-    nodes: dict[str, TreeNode] = field(default_factory=dict)
+    nodes: MutableMapping[str, TreeNode] = field(default_factory=dict)
     top: TreeNode = field(default_factory=folder)
 
     def put(self, path: str, node: TreeNode) -> None:

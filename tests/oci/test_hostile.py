@@ -90,7 +90,7 @@ HOSTILE: dict[str, tuple[Callable[[], list[bytes]], str, str]] = {
     "a name with a NUL": (lambda: [pax(b"12 path=a\0b\n")], "a\\x00b", "control"),
     "a name that steers the terminal": (lambda: [tar(M("\x1b[2J"))], "\\x1b[2J", "control"),
     "a name that steers some terminals": (lambda: [tar(M("\x9b2J"))], "\\x9b2J", "control"),
-    "the same file twice": (lambda: [tar(M("x", b"1"), M("./x", b"2"))], "./x", "twice"),
+    "the same file twice": (lambda: [tar(M("x", b"1"), M("./x", b"2"))], "'x'", "twice"),
     "a file where there is a folder": (lambda: [tar(d("x"), M("x", b"2"))], "x", "twice"),
     "a whiteout of the folder above": (lambda: [tar(M("a/.wh..."))], "a/.wh...", "whiteout of nothing"),
     "a file below a whiteout": (lambda: [tar(M(".wh.a/b"))], ".wh.a/b", "below a whiteout"),

@@ -33,6 +33,21 @@ def merged(tmp_path: Path):
     return make
 
 
+def test_a_root_too_large_for_memory_is_the_same_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    layers = (*BASE, hard("etc/deep/y", "top"), ln("link", "etc/deep"), M("caf\udce9")), (M("link/z", b"z"), d("new"))
+    made, store = image(tmp_path, *(tar(*one) for one in layers)), Store(tmp_path / "cache")
+    whole = merge(made, Limits(), store)
+    monkeypatch.setattr("harness.oci.merge.IN_MEMORY", 0)
+    read = merge(made, Limits(), store)
+    assert not isinstance(read.nodes, dict) and dict(read.nodes.items()) == whole.nodes and read.top == whole.top
+    assert list(read.nodes) == list(whole.nodes) and len(read.nodes) == len(whole.nodes)
+    assert {path: read.nodes[path] for path in whole.nodes} == whole.nodes
+    assert read.nodes["etc/deep/y"] is read.nodes["top"] and "etc/deep/y/x" not in read.nodes and "q" not in read.nodes
+    assert text(read.get("link/z")) == "z" and not list((tmp_path / "cache/tmp").iterdir())
+    with pytest.raises(TypeError, match="copy it"):
+        read.put("more", plain(b""))
+
+
 def text(node: TreeNode | None) -> str:
     assert node is not None and node.content is not None
     return node.content.read().decode()

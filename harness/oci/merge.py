@@ -14,7 +14,7 @@ from harness.oci import layers
 from harness.oci.image import OciImage
 from harness.oci.layers import Alive, LayerEntry, Limits, idle
 from harness.oci.nodes import IMPLIED, MergedNodes, source_of
-from harness.oci.places import TOP, Place, Places
+from harness.oci.places import TOP, Places, RootPlace
 from harness.store import Store
 from harness.tree.tree import MAX_LINKS, Tree
 
@@ -123,7 +123,7 @@ class MergedRoot:
         self._nodes.close()
         return Tree(found, top)
 
-    def _look_below(self, path: Path) -> dict[str, Place]:
+    def _look_below(self, path: Path) -> dict[str, RootPlace]:
         """Hide what the layer hides; return what was there where its hardlinks lead."""
         self._over = {entry.path for entry in layers.load(path, "folder") if self._is_no_folder(entry.path)}
         linked = {}
@@ -157,7 +157,7 @@ class MergedRoot:
         else:
             self._places.clear(place)
 
-    def _find(self, path: str) -> Place | None:
+    def _find(self, path: str) -> RootPlace | None:
         """Return what is at `path`, the links among its folders followed."""
         above, name = posixpath.split(path)
         parent = self._walk(above)
@@ -234,6 +234,6 @@ class MergedRoot:
         return self._places.put(parent, name, layer, FOLDER, IMPLIED, is_dir=True)
 
 
-def _is_lower(place: Place | None, layer: int | None) -> bool:
+def _is_lower(place: RootPlace | None, layer: int | None) -> bool:
     """Say whether what is at a place is not a folder, and not of `layer`."""
     return place is not None and not place.is_dir and place.layer != layer

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import IO, NoReturn
 
 from harness.oci import layers
-from harness.oci.places import TOP, Place, Places
+from harness.oci.places import TOP, Places, RootPlace
 from harness.tree.tree import TreeNode, folder
 
 IMPLIED = -1  # the source of a folder that no layer has an entry for
@@ -54,7 +54,7 @@ class MergedNodes(MutableMapping[str, TreeNode]):
         return found
 
     def __getitem__(self, path: str) -> TreeNode:
-        place: Place | None = None
+        place: RootPlace | None = None
         parent = TOP
         for part in path.split("/"):
             if place is not None and not place.is_dir:

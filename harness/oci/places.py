@@ -21,7 +21,7 @@ _ROW = "SELECT id, is_dir, layer, kind, source FROM place WHERE parent = ? AND n
 _BELOW = "SELECT name, id, is_dir, layer, kind, source FROM place WHERE parent = ? ORDER BY name"
 
 
-class Place(NamedTuple):
+class RootPlace(NamedTuple):
     """What is at a path: its folder's `id`, which layer put it there, tarfile's letter, and where its row is.
 
     One ``source`` at two paths is one file with two names.
@@ -59,11 +59,11 @@ class Places:
             self._write()
         return self._ids
 
-    def look(self, parent: int, name: str) -> Place | None:
+    def look(self, parent: int, name: str) -> RootPlace | None:
         """Return what a folder has under a name."""
         self._write()
         row = self._db.execute(_ROW, (parent, _bytes(name))).fetchone()
-        return Place(*row) if row else None
+        return RootPlace(*row) if row else None
 
     def remove(self, parent: int, name: str) -> None:
         """Take what a folder has under a name out of it, with all that is below."""
@@ -75,7 +75,7 @@ class Places:
         self._write()
         self._db.execute("DELETE FROM place WHERE parent = ?", (parent,))
 
-    def walk(self) -> Iterator[tuple[str, Place]]:
+    def walk(self) -> Iterator[tuple[str, RootPlace]]:
         """Yield every path with what is there: folders before what is in them, names in the order of their bytes."""
         self._write()
         todo = [("", self._db.execute(_BELOW, (TOP,)))]
@@ -85,7 +85,7 @@ class Places:
             if row is None:
                 todo.pop()
                 continue
-            path, place = above + row[0].decode("utf-8", "surrogateescape"), Place(*row[1:])
+            path, place = above + row[0].decode("utf-8", "surrogateescape"), RootPlace(*row[1:])
             yield path, place
             if place.is_dir:
                 todo.append((f"{path}/", self._db.execute(_BELOW, (place.id,))))

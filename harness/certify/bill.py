@@ -15,8 +15,9 @@ from harness.errors import EvidenceError, UserError
 from harness.image import Image
 from harness.sbom import spdx
 
-# What says of a thing which it is.
-IDENTITY = ("SPDXID", "name", "versionInfo", "checksums", "externalRefs", "packageFileName", "supplier", "sourceInfo")
+# What follows from the texts of licences, and from when it was made.
+OF_TEXTS = ("creationInfo", "documentNamespace", "hasExtractedLicensingInfos")
+OF_LICENCES = ("license", "copyright")  # how a package's keys of that begin
 CREATED = "%Y-%m-%dT%H:%M:%SZ"
 
 
@@ -34,7 +35,7 @@ def agree(image: Image, files: EvidenceFiles) -> None:
     said = contents.loads(content, contents.SBOM)
     try:
         found = spdx.document(image.manifest, lambda name: b"")
-        same = _named(said) == _named(found)
+        same = _plain(said) == _plain(found)
     except (KeyError, TypeError, ValueError, AttributeError, IndexError, UserError) as error:
         raise EvidenceError(
             f"{contents.SBOM} or the manifest is not as this harness writes it", details=repr(error)[:300]
@@ -43,8 +44,11 @@ def agree(image: Image, files: EvidenceFiles) -> None:
         raise EvidenceError(f"{contents.SBOM} names other things than the manifest")
 
 
-def _named(document: Mapping[str, Any]) -> list[dict[str, Any]]:
-    return [{key: row.get(key) for key in IDENTITY} for row in document["packages"]]
+def _plain(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a bill without what follows from files that no archive holds."""
+    packages = [{key: value for key, value in row.items() if not key.startswith(OF_LICENCES)}
+                for row in document["packages"]]  # fmt: skip
+    return {**{key: value for key, value in document.items() if key not in OF_TEXTS}, "packages": packages}
 
 
 def check(again: Image, files: EvidenceFiles) -> None:

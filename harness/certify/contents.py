@@ -101,9 +101,17 @@ def loads(content: bytes, name: str) -> Any:
     if tokens > MAX_TOKENS:
         raise EvidenceError(f"{name} has {tokens} values: more than any harness writes")
     try:
-        return json.loads(content, parse_constant=_no_number)
+        return json.loads(content, parse_constant=_no_number, object_pairs_hook=_each_once)
     except (ValueError, RecursionError) as error:
         raise EvidenceError(f"{name} is not JSON that this harness writes", details=str(error)[:200]) from None
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object; of two values of one key another reader may take the other one."""
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        raise ValueError("a key stands twice")
+    return made
 
 
 def _no_number(text: str) -> None:

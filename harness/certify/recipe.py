@@ -53,9 +53,9 @@ def check_lock(files: EvidenceFiles, manifest: Mapping[str, Any]) -> None:
         return  # then nothing is built again
     said = contents.loads(files.content(contents.LOCK), contents.LOCK)
     try:
-        listed = {row["sha256"] for row in said["packages"]}
+        listed = {(row["sha256"], row["name"], row["version"]) for row in said["packages"]}
     except (KeyError, TypeError):
         raise EvidenceError(f"{contents.LOCK} is not as this harness writes it") from None
     for row in manifest.get("packages", ()):
-        if row["sha256"] not in listed:
+        if (row["sha256"], row["name"], row["version"]) not in listed:
             raise EvidenceError(f"{contents.LOCK} does not list {row['name']} {row['version']}, which the manifest has")

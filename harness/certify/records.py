@@ -10,7 +10,7 @@ import re
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
-from itertools import pairwise
+from itertools import dropwhile, pairwise, zip_longest
 from pathlib import Path
 from typing import IO, cast
 
@@ -25,12 +25,13 @@ from harness.emulator.firmware import Firmware, Flash, needed
 from harness.emulator.running import FRAMES
 from harness.errors import EvidenceError
 from harness.image import ForeignImage, Image
+from harness.secrets import SHOWN
 from harness.spec.models.machine import MachineSpec
 from harness.store import file_digest
 from harness.system.cmdline import PROBE_INIT
 from harness.system.cmdline import cmdline as whole_cmdline
 from harness.system.driver import expected
-from harness.system.listener import Listener
+from harness.system.listener import LONGEST_LINE, Listener
 from harness.system.milestones import Finder, Milestone, Patterns, finder
 from harness.system.record import READY, SCHEMA, BootRecord, completed
 from harness.system.transcript import Transcript
@@ -46,11 +47,15 @@ _STAMP = re.compile(rb" *\d+\.\d{6} \| ")
 
 @dataclass(frozen=True)
 class Heard:
-    """What a console's bytes say: milestones, and the digests of all bytes and of those up to ready."""
+    """What a console's bytes say: milestones, and the digests of all bytes and of those up to ready.
+
+    ``transcribed``: the transcript beside it, if there is one, has its lines.
+    """
 
     marks: tuple[Milestone, ...]
     sha256: str = ""
     sha256_ready: str = ""
+    transcribed: bool = True
 
 
 Bootable = Image | ForeignImage
@@ -73,10 +78,10 @@ def boots_of(files: EvidenceFiles) -> list[str]:
     return sorted(name.removesuffix(ending) for name in found)
 
 
-def read_console(path: Path, image: Bootable) -> Heard:
-    """Read a console's bytes again, as they were read then."""
+def read_console(path: Path, image: Bootable, transcript: Path | None = None) -> Heard:
+    """Read a console's bytes again, as they were read then; a `transcript` of it is compared with them."""
     with path.open("rb") as stream:
-        return _heard(iter(lambda: stream.read(PIECE), b""), image)
+        return _heard(iter(lambda: stream.read(PIECE), b""), image, transcript)
 
 
 def read_transcript(path: Path, image: Bootable) -> Heard | None:
@@ -100,15 +105,16 @@ def _finder(image: Bootable) -> Finder:
     return Patterns(list(lines)) if image.milestones else finder(image)
 
 
-def _heard(pieces: Iterator[bytes], image: Bootable) -> Heard:
+def _heard(pieces: Iterator[bytes], image: Bootable, beside: Path | None = None) -> Heard:
     with tempfile.TemporaryDirectory(prefix="harness-verify-") as scratch:
         with Transcript(Path(scratch) / "again", {}) as transcript:
             listener = Listener(transcript, _finder(image))
             for piece in pieces:
                 listener.feed(piece, 0.0)
             listener.flush(0.0)
+        transcribed = beside is None or _is_transcript(beside, transcript.path)
     ready = listener.sha256_ready if not any(row.packet and row.name == READY for row in image.milestones) else ""
-    return Heard(tuple(listener.milestones), listener.sha256, ready)
+    return Heard(tuple(listener.milestones), listener.sha256, ready, transcribed)
 
 
 def read(files: EvidenceFiles, boot: str) -> BootRecord:
@@ -290,14 +296,42 @@ def check(files: EvidenceFiles, boot: str, image: Bootable, machine: MachineSpec
         )
     if record.dumps().encode() != files.content(f"{where}/{contents.RECORD}"):
         raise EvidenceError(f"{where}/{contents.RECORD} is not spelled as this harness does")
+    if heard and not heard.transcribed:
+        raise EvidenceError(f"{where}/{TRANSCRIPT} does not say what {CONSOLE} beside it does")
     return record
+
+
+def _is_transcript(said: Path, made: Path) -> bool:
+    """Say whether a transcript has the lines of one that was made anew, but for what was taken out as a secret."""
+    with said.open("rb") as first, made.open("rb") as second:
+        lines = dropwhile(lambda line: line.startswith(b"#"), first)  # what was booted, and by what
+        for line, other in zip_longest(lines, _lines(second), fillvalue=b""):
+            if len(other) > LONGEST_LINE // 2:
+                return True  # where a long line is cut depends on when its pieces came
+            stamp = _STAMP.match(line)
+            if not stamp or not _says(line[stamp.end() :].split(SHOWN.encode()), other):
+                return False
+    return True
+
+
+def _says(parts: list[bytes], line: bytes) -> bool:
+    """Say whether a line is these parts, with something between each and the next."""
+    at = len(parts[0])
+    for part in parts[1:-1]:
+        at = line.find(part, at + 1) + len(part)
+        if at < len(part):
+            return False
+    if len(parts) == 1:
+        return line == parts[0]
+    return line.startswith(parts[0]) and line.endswith(parts[-1]) and len(line) - len(parts[-1]) > at
 
 
 def hear(files: EvidenceFiles, boot: str, image: Bootable) -> Heard | None:
     """Return what a boot's console says by the files of an archive; None where they do not tell all of it."""
     where = f"{contents.BOOTS}/{boot}"
     if is_exact(boot):
-        return read_console(files.path(f"{where}/{contents.CONSOLE}"), image)
+        transcript = files.path(f"{where}/{TRANSCRIPT}") if f"{where}/{TRANSCRIPT}" in files.members else None
+        return read_console(files.path(f"{where}/{contents.CONSOLE}"), image, transcript)
     if f"{where}/{contents.TRANSCRIPT}" not in files.members or image.foreign:
         return None  # a foreign OS's prompts were found before their lines had ended
     return read_transcript(files.path(f"{where}/{contents.TRANSCRIPT}"), image)

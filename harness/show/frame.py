@@ -21,6 +21,8 @@ from harness.errors import EXIT_BUG, EXIT_INTERRUPTED, HarnessError
 from harness.hostfaults import host_fault, named
 from harness.secrets import redact
 from harness.show import waiting
+from harness.text import lines as several_lines
+from harness.text import one_line
 
 QUIET = "HARNESS_QUIET"  # in the environment: no words about what is waited for, whose number the host's speed decides
 DEBUG = "HARNESS_DEBUG"  # in the environment, so that workers see it too
@@ -133,11 +135,12 @@ def _debugging() -> bool:
 def _explained(error: HarnessError) -> int:
     if _debugging():
         _say(_traceback(error).rstrip())
-    lines = [f"harness: {error.message}"]
+    # a stranger's words among ours: a line stays one, and nothing in it moves a cursor
+    lines = [f"harness: {one_line(error.message, None)}"]
     if error.details:
-        lines.append(error.details.rstrip("\n"))
+        lines.append(several_lines(error.details.rstrip("\n"), None))
     if error.hint:
-        lines.append(f"what to do: {error.hint}")
+        lines.append(f"what to do: {one_line(error.hint, None)}")
     lines.append(f"(exit {error.exit_code}: the cause is in {error.whose})")
     _say("\n".join(lines))
     return error.exit_code

@@ -229,6 +229,48 @@ onboot:
     pid: host
   - {name: slow, image: busybox, command: [/bin/sleep, "3"]}
 """
+# Without a right of its own it has the kernel start what it likes, by a name that init or kernel follow; then as above.
+FOLLOWED = """
+services:
+  - name: late
+    image: busybox
+    command: [/bin/sh, -c, "sleep 3; echo it is late; exec tail -f /dev/null"]
+    annotations: {{harness.health: "log:it is late"}}
+  - name: liar
+    image: busybox
+    readonly: false
+    command:
+      - /bin/sh
+      - -c
+      - |
+        cat >/tmp/it <<END
+        #!/bin/sh
+        exec >/dev/null 2>&1
+        export PATH=/usr/sbin:/usr/bin
+        ! [ -e /run/it ] || exit 0
+        : >/run/it
+        for one in /proc/[0-9]*; do ! grep -q 'harness/[ba]' \\$one/cmdline || kill -STOP \\${{one#/proc/}}; done
+        echo '<10>harness: services/late ready cpu=1' >/dev/kmsg
+        case \\$(cat /proc/cmdline) in
+          *harness.then=poweroff*) /usr/lib/harness/mark ready witness; /usr/sbin/poweroff ;;
+          *) /usr/lib/harness/mark ready ;;
+        esac
+        END
+        chmod 755 /tmp/it
+        echo '|/containers/services/liar/rootfs/tmp/it' {where}
+        sleep 0.2
+        sh -c 'kill -SEGV $$'
+        exec tail -f /dev/null
+    {more}
+"""
+BY_NAME = {
+    "a link where the init writes logs": FOLLOWED.format(where="", more="") + (
+        "files: [{path: var/log/liar.log, symlink: /proc/sys/kernel/core_pattern}]\n"),
+    "the root, read only, and what is mounted below": FOLLOWED.format(
+        where=">/host/proc/sys/kernel/core_pattern", more='binds: ["/:/host:ro"]'),
+    "a user namespace whose root is root": FOLLOWED.format(
+        where=">/proc/sys/kernel/core_pattern", more='userns: new\n    net: new'),
+}  # fmt: skip
 MIGHTY = ("SYS_ADMIN", "[all]", "etc/inittab", "usr/bin", "usr/lib", "/run:/run")  # in YAML that may act as the init
 # By profile and requirement: what breaks it.
 BROKEN = {
@@ -337,6 +379,13 @@ def test_each_requirement_has_its_broken_os() -> None:
            if load_profile(name).written[one.id] == profiles()[name]}  # fmt: skip
     others = {("base", name) for name in {"as-built", *UNCOUNTED}}
     assert set(BROKEN) | set(FOREIGN) | others == own
+
+
+@pytest.mark.parametrize("how", BY_NAME)
+def test_who_needs_no_right_to_say_ready_is_named(certify: Certify, how: str) -> None:
+    """In all else it is fine, for what it says cannot be told from what the init would say three seconds later."""
+    found = certify(BY_NAME[how])
+    assert (judged(found), found.code) == ({BY_INIT}, 1), found.certificate["requirements"]
 
 
 @pytest.mark.parametrize(("profile", "requirement"), BLIND, ids=map("-".join, BLIND))

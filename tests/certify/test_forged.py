@@ -184,6 +184,15 @@ def another_transcript(files: dict[str, bytes], made: dict[str, Any]) -> None:
     files[name] = files[name].replace(b"harness: root", b"harness: rout")
 
 
+def another_exact_transcript(files: dict[str, bytes], made: dict[str, Any]) -> None:
+    name = "boots/exact/2/transcript.txt"
+    files[name] = files[name].replace(b"Requesting system poweroff", b"all is well")
+
+
+def a_key_twice(files: dict[str, bytes], made: dict[str, Any]) -> None:
+    files[contents.SBOM] = files[contents.SBOM].replace(b"{", b'{"name": "famous",', 1)
+
+
 LIES = {
     every_condition: "conditions",
     no_case: "events.jsonl is not what the files beside it give",
@@ -195,6 +204,8 @@ LIES = {
     a_file_too_many: "2 machines",
     another_console: "boots/exact/1/record.json has another",
     another_transcript: "boots/wall/record.json has another milestones",
+    another_exact_transcript: "boots/exact/2/transcript.txt does not say what console.raw beside it does",
+    a_key_twice: "sbom.spdx.json is not JSON that this harness writes",
 }
 
 
@@ -237,6 +248,10 @@ def another_bill(files: dict[str, bytes], made: dict[str, Any]) -> None:
     files[contents.SBOM] = files[contents.SBOM].replace(b'"versionInfo": "', b'"versionInfo": "9', 1)
 
 
+def another_relation(files: dict[str, bytes], made: dict[str, Any]) -> None:
+    files[contents.SBOM] = files[contents.SBOM].replace(b'"relationshipType": "', b'"relationshipType": "NOT_', 1)
+
+
 def no_bill(files: dict[str, bytes], made: dict[str, Any]) -> None:
     files[contents.SBOM] = b"{}\n"
 
@@ -257,6 +272,12 @@ def a_transcript_too_few(files: dict[str, bytes], made: dict[str, Any]) -> None:
 def another_lock(files: dict[str, bytes], made: dict[str, Any]) -> None:
     lock = json.loads(files[contents.LOCK])
     lock["packages"] = [row for row in lock["packages"] if row["name"] != "busybox-static"]
+    files[contents.LOCK] = json.dumps(lock).encode()
+
+
+def another_version(files: dict[str, bytes], made: dict[str, Any]) -> None:
+    lock = json.loads(files[contents.LOCK])
+    next(row for row in lock["packages"] if row["name"] == "busybox-static")["version"] = "9"
     files[contents.LOCK] = json.dumps(lock).encode()
 
 
@@ -281,11 +302,13 @@ def a_file_that_passed(files: dict[str, bytes], made: dict[str, Any]) -> None:
 # Lies that are told everywhere: nothing that an archive holds is without a meaning.
 UNACCOUNTED = {
     another_bill: "sbom.spdx.json names other things than the manifest",
+    another_relation: "sbom.spdx.json names other things than the manifest",
     no_bill: "sbom.spdx.json or the manifest is not as this harness writes it",
     a_source_too_many: "the archive holds sources/9, which nothing in it speaks of",
     a_console_too_many: "the archive holds boots/wall/console.raw, which nothing in it speaks of",
     a_transcript_too_few: "the archive has no boots/wall/transcript.txt",
     another_lock: "lock.json does not list busybox-static",
+    another_version: "lock.json does not list busybox-static",
     no_lock: "lock.json is not as this harness writes it",
     another_host: "boots/exact/2 was on another host than boots/exact/1",
     a_file_that_passed: "tells of 'cases/test_root.py' that it passed, and it is not a case",

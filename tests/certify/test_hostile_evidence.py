@@ -203,6 +203,8 @@ HOSTILE: dict[str, Callable[[Honest, Path], Path]] = {
     "a machine's YAML nested 100,000 deep": put(MACHINE, b"[" * 100_000),
     "an image's YAML of another kind": put(SPEC, b"kernel: []\ninit: {a: b}\n"),
     "an OS with hostile patterns": put(SPEC, PATTERNS),
+    "a key twice": put("image/manifest.json", b'{"name": "a", "name": "b"}'),
+    "an escape where results differ": put("results.json", b'{"m\x1b[31m\r\n::error": 1}'),
     "a console of a million marks": put("boots/exact/1/console.raw", b"[    0.000001] harness: ready\n" * 550_000),
     "a transcript of a million lines": put("boots/wall/transcript.txt", b"    5.139578 | [    0.1] x\n" * 300_000),
     "a record with numbers of a million digits": put(RECORD, b'{"schema": 1, "memory": ' + b"9" * 1_000_000 + b"}"),

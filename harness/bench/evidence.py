@@ -1,4 +1,4 @@
-"""Benches of evidence: fields that are changed and signed anew, hostile archives, images that are built again."""
+"""Benches of evidence: fields changed and signed anew, hostile archives, images that lie, or are built again."""
 
 from __future__ import annotations
 
@@ -16,26 +16,29 @@ from harness.bench.figures import BenchFigure
 from harness.errors import HarnessError, HostError
 
 TESTS = paths.TOP / "tests/certify"
-FORGED, HOSTILE = TESTS / "test_forged.py", TESTS / "test_hostile_evidence.py"
+FORGED, HOSTILE = (TESTS / "test_forged.py", TESTS / "test_accounted.py"), (TESTS / "test_hostile_evidence.py",)
+LIES = (paths.TOP / "tests/boot/test_lies.py",)
 TEST_S = 3600.0
 
 
 def evidence(context: Context) -> Iterator[FigureOrTable]:
-    """Count changed fields and hostile archives that are accepted; build both images of three architectures again."""
+    """Count changed fields, hostile archives and lies that pass; build both images of three architectures again."""
     sample = [] if context.times(1, 0) else ["-k", "not all_fields"]
     yield _tests(context, "changed fields, signed anew, that are accepted silently", FORGED, ["--long", *sample])
     yield _tests(context, "hostile archives that take 300 MB, 20 s, or end as a bug", HOSTILE, [])
+    every = ["--long"] if context.times(1, 0) else ["-k", "judges"]
+    yield _tests(context, "images that print false marks, with a false time that is believed", LIES, every)
     for image in IMAGES if context.times(1, 0) else ("minimal",):
         for machine in CERTIFIED.values() if context.times(1, 0) else (CERTIFIED["arm64"],):
             yield _rebuilt(context, image, machine)
 
 
-def _tests(context: Context, what: str, file: Path, more: list[str]) -> BenchFigure:
+def _tests(context: Context, what: str, files: tuple[Path, ...], more: list[str]) -> BenchFigure:
     """Run the project's own tests, and count what fails: the forgers stand there."""
-    if not file.is_file():
-        raise HostError(f"there is no {file}", hint="this bench runs in a checkout")
-    context.say(f"evidence: {file.name}")
-    argv = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--color=no", str(file), *more]
+    if missing := [file for file in files if not file.is_file()]:
+        raise HostError(f"there is no {missing[0]}", hint="this bench runs in a checkout")
+    context.say(f"evidence: {', '.join(file.name for file in files)}")
+    argv = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--color=no", *map(str, files), *more]
     said = proc.run(argv, timeout=TEST_S, cwd=paths.TOP, ok=(0, 1)).stdout.decode(errors="replace")
     counts = {word: int(number) for number, word in re.findall(r"(\d+) (passed|failed|error)", said)}
     failed = counts.get("failed", 0) + counts.get("error", 0)

@@ -7,16 +7,19 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from jinja2 import TemplateError
 
-from harness.certify import archive, contents, derive, keys, outcomes, records, sources, statement, verify
+from harness.certify import archive, contents, derive, expect, keys, outcomes, records, sources, statement, verify
 from harness.certify.certificate import validated
 from harness.certify.contents import ArchiveMember, EvidenceFiles
+from harness.certify.expect import Expectations
 from harness.certify.show import badge
 from harness.certify.verify import Unpacked, as_json
+from harness.commands.certificates import verify as command
 from harness.commands.certificates.certify import rendered
 from harness.store import digest_of, file_digest
 
@@ -185,3 +188,21 @@ def unpacked(one: Honest, change: Change, folder: Path) -> Unpacked:
     except (KeyError, TypeError, AttributeError):  # whoever signs such a thing writes it by hand
         said = statement.payload(body, one.certificate, one.key.public)
     return Unpacked(statement.Statement(body, made, one.key.public, said), folder)
+
+
+def look(found: Unpacked, one: Honest) -> None:
+    """Look at evidence as `harness verify` does, but boot nothing."""
+    made = verify.check(found, (one.key.public,)).derived
+    wanted = Expectations(keys=(one.key.public,), profile="base", image=made.certificate.image.digest)
+    assert all(finding.how == "checked" for finding in expect.check(made, found.files, wanted, datetime.now(UTC)))
+    command._pages(found)
+
+
+def careful(one: Honest, lie: Any, tmp_path: Path) -> Unpacked:
+    """What a careful liar makes: the lie is told everywhere."""
+    files, made = one.files(contents.PAGE, contents.BADGE), one.certificate
+    lie(files, made)
+    files, made = rederived(files, tmp_path / "made")
+    kept = {name: content for name, content in files.items() if name != contents.CERTIFICATE}
+    path = signed(kept, made, one.key, tmp_path / "lie.tar.zst")
+    return verify.unpack(path, tmp_path / "out")

@@ -132,12 +132,15 @@ def load(path: Path, *wanted: Action) -> Iterator[LayerEntry]:
             at += len(line)
 
 
-def node(path: Path, table: IO[str], at: int) -> TreeNode:
-    """Return what an entry that begins at a byte of an unpacked layer's table puts at its path."""
+def node(content: Path, table: IO[bytes], at: int) -> TreeNode:
+    """Return what an entry that begins at a byte of an unpacked layer's table puts at its path.
+
+    `content` is the layer's file of that name: one object for all its nodes, for there may be many.
+    """
     table.seek(at)
-    kind, mode, uid, gid, target, offset, size, digest, pax, mtime = json.loads(table.readline())[3]
+    kind, mode, uid, gid, target, offset, size, digest, pax, mtime = json.loads(table.readline().decode("ascii"))[3]
     return TreeNode(
-        _KINDS[kind], mode, uid, gid, target, Slice(path / CONTENT, offset, size) if digest else None, digest,
+        _KINDS[kind], mode, uid, gid, target, Slice(content, offset, size) if digest else None, digest,
         pax=tuple((key, value) for key, value in pax), mtime=mtime,
     )  # fmt: skip
 

@@ -24,21 +24,19 @@ class MergedNodes(MutableMapping[str, TreeNode]):
 
     def __init__(self, places: Places) -> None:
         self._places = places
-        self._layers: list[Path] = []
-        self._tables: list[IO[str]] = []
+        self._layers: list[tuple[Path, IO[bytes]]] = []  # contents and tables
         self.linked: set[int] = set()
         self._several: dict[int, TreeNode] = {}
 
     def add(self, layer: Path) -> int:
         """Take a layer, unpacked; return its number."""
-        self._layers.append(layer)
-        self._tables.append((layer / layers.TABLE).open(encoding="ascii", newline="\n"))
+        self._layers.append((layer / layers.CONTENT, (layer / layers.TABLE).open("rb")))
         return len(self._layers) - 1
 
     def close(self) -> None:
         """Let go of the files that it reads."""
         self._places.close()
-        for table in self._tables:
+        for _, table in self._layers:
             table.close()
 
     def node(self, source: int) -> TreeNode:
@@ -48,7 +46,7 @@ class MergedNodes(MutableMapping[str, TreeNode]):
         if source in self._several:
             return self._several[source]
         layer, at = source >> _SHIFT, source & (1 << _SHIFT) - 1
-        found = layers.node(self._layers[layer], self._tables[layer], at)
+        found = layers.node(*self._layers[layer], at)
         if source in self.linked:
             self._several[source] = found
         return found

@@ -164,7 +164,7 @@ def _unpack(work: Path, image: OciImage, blob: Blob, diff_id: str, limits: Limit
             (work / TABLE).open("w", encoding="ascii") as table,
         ):
             source = _Source(raw, blob.size, limits.size, alive, diff_id.partition(":")[0])
-            reading = _Reading(Tar(source), spool, limits.entries)
+            reading = _Reading(Tar(source, source.grow), spool, limits.entries)
             for member in reading.tar.members():
                 name = member.name
                 row = reading.take(member)
@@ -215,13 +215,17 @@ class _Source:
     def _fill(self) -> bool:
         self._alive()
         self._block, self._at = self._raw.read(1 << 18), 0
-        self._size += len(self._block)
         self._hash.update(self._block)
+        self.grow(len(self._block))
+        return bool(self._block)
+
+    def grow(self, size: int) -> None:
+        """Count bytes that the layer unpacks to; BadTarError when it is a bomb."""
+        self._size += size
         if self._size > self._limit:
             raise BadTarError(f"unpacks to more than {self._limit >> 20} MiB, the limit (HARNESS_OCI_LIMIT)")
         if self._size > UNSUSPECTED and self._size > RATIO * self._packed:
             raise BadTarError(f"unpacks to more than {RATIO} times its size")
-        return bool(self._block)
 
 
 class _Paths:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import re
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import lru_cache
 from typing import NamedTuple, Protocol
 from zlib import adler32
+
+from harness.oci import sparse
 
 BLOCK = 512
 CHUNK = 1 << 20
@@ -24,7 +26,6 @@ _NUMBER = re.compile(r"[0-9]{1,20}")
 _BARE = (tarfile.LNKTYPE, tarfile.SYMTYPE, tarfile.DIRTYPE, tarfile.FIFOTYPE)  # nothing follows their header
 DEVICES = (tarfile.CHRTYPE, tarfile.BLKTYPE)
 MAX_TIME = 2**32 - 1  # seconds since 1970: what a squashfs holds
-_KINDS = {tarfile.GNUTYPE_SPARSE: "a sparse file"}
 _TIME = re.compile(r"-?[0-9]{1,20}(\.[0-9]*)?")
 
 
@@ -62,11 +63,15 @@ class TarMember(NamedTuple):
 
 
 class Tar:
-    """Reads one tar: `members` yields headers, `content` the bytes of the member that came last."""
+    """Reads one tar: `members` yields headers, `content` the bytes of the member that came last.
 
-    def __init__(self, source: TarSource) -> None:
-        self._source = source
-        self._left = self._padding = 0
+    `holes` is told of those of a sparse file, in bytes, before they are read; without it such a file is refused.
+    """
+
+    def __init__(self, source: TarSource, holes: Callable[[int], None] | None = None) -> None:
+        self._source, self._holes = source, holes
+        self._runs: list[tuple[int, int]] = []  # what is left of a member: zeros, then bytes of the tar; the next last
+        self._padding = 0
 
     def members(self) -> Iterator[TarMember]:
         """Yield the members in order; BadTarError at the first that is wrong."""
@@ -84,8 +89,11 @@ class Tar:
                 extended[key] = _text(self._extended(size))
             else:
                 member = _member(block, kind, size, extended)
+                self._runs, packed = [(0, member.size)] if member.size else [], member.size
+                if kind == tarfile.GNUTYPE_SPARSE or any(map(_is_sparse, extended)):
+                    member, packed = self._sparse(block, member, extended)
                 extended = {}
-                self._left, self._padding = member.size, -member.size % BLOCK
+                self._padding = -packed % BLOCK
                 yield member
                 for _ in self.content():
                     pass
@@ -95,12 +103,38 @@ class Tar:
 
     def content(self) -> Iterator[bytes]:
         """Yield what is left of the last member's content, in pieces of at most 1 MiB."""
-        while self._left:
-            piece = self._source.read(min(self._left, CHUNK))
-            if not piece:
-                raise BadTarError("is cut short")
-            self._left -= len(piece)
+        while self._runs:
+            zeros, size = self._runs[-1]
+            if zeros:
+                piece = bytes(min(zeros, CHUNK))
+                self._runs[-1] = zeros - len(piece), size
+            elif size:
+                piece = self._source.read(min(size, CHUNK))
+                if not piece:
+                    raise BadTarError("is cut short")
+                self._runs[-1] = 0, size - len(piece)
+            else:
+                self._runs.pop()
+                continue
             yield piece
+
+    def _sparse(self, block: bytes, member: TarMember, records: dict[str, str]) -> tuple[TarMember, int]:
+        """Return a sparse file as what it is unpacked, and how many bytes of it follow."""
+        name = records.get(f"{sparse.PREFIX}name", member.name)
+        try:
+            if self._holes is None:
+                raise ValueError("which nobody writes into such an archive")
+            if block[156:157] == tarfile.GNUTYPE_SPARSE:
+                found = sparse.of_header(block, member.size, self._take, lambda field: _number(field, "size"))
+            elif member.type == tarfile.REGTYPE:
+                found = sparse.of_records(records, member.size, self._take)
+            else:
+                raise ValueError("that is no file")
+        except ValueError as error:
+            raise BadTarError(f"is a sparse file {error}", name) from None
+        self._holes(found.size - found.packed)
+        self._runs = list(reversed(found.runs))
+        return member._replace(name=name, type=tarfile.REGTYPE, size=found.size), found.packed
 
     def _header(self) -> bytes | None:
         block = self._source.read(BLOCK)
@@ -127,6 +161,10 @@ class Tar:
         if len(data) != size:
             raise BadTarError("is cut short")
         return data
+
+
+def _is_sparse(key: str) -> bool:
+    return key.startswith(sparse.PREFIX)
 
 
 def _sum(block: bytes) -> int:
@@ -176,8 +214,6 @@ def _member(block: bytes, kind: bytes, size: int, extended: dict[str, str]) -> T
     name = f"{prefix}/{name}" if prefix else name
     if extended:
         name = extended.get("path", name)
-        if any(key.startswith("GNU.sparse.") for key in extended):
-            raise BadTarError("is a sparse file", name)
     try:
         mode = _number(block[100:108], "mode") & 0o7777
         size = _either(extended, "size", size)
@@ -189,8 +225,8 @@ def _member(block: bytes, kind: bytes, size: int, extended: dict[str, str]) -> T
         kind = tarfile.DIRTYPE if name.endswith("/") else tarfile.REGTYPE
     if kind in _BARE or kind in DEVICES:
         size = 0
-    elif kind != tarfile.REGTYPE:
-        raise BadTarError(f"is {_KINDS.get(kind, f'of the unknown type {kind!r}')}", name)
+    elif kind not in (tarfile.REGTYPE, tarfile.GNUTYPE_SPARSE):
+        raise BadTarError(f"is of the unknown type {kind!r}", name)
     target = _text(block[157:257])
     xattrs: tuple[tuple[str, str], ...] = ()
     if extended:

@@ -36,6 +36,7 @@ def bomb() -> bytes:
 
 
 # what it is: the layers (earlier ones honest), the entry that the error names, words of the error
+MAP = {"GNU.sparse.size": "99999999999", "GNU.sparse.map": "0,0"}
 HOSTILE: dict[str, tuple[Callable[[], list[bytes]], str, str]] = {
     "a path that leads up": (lambda: [tar(M("a/../../etc/passwd", b"x"))], "a/../../etc/passwd", "out of the root"),
     "an absolute path that leads up": (lambda: [tar(M("/../x", b"x"))], "/../x", "out of the root"),
@@ -61,6 +62,17 @@ HOSTILE: dict[str, tuple[Callable[[], list[bytes]], str, str]] = {
         lambda: [packed(b"".join(tar(M("x", b"", PAX))[:512] for _ in range(5000)))], "", "1 MiB"),
     "a sparse file of pax": (
         lambda: [tar(M("s", pax={"GNU.sparse.major": "1", "GNU.sparse.realsize": "99999999999"}))], "s", "sparse"),
+    "a sparse file that is a bomb": (
+        lambda: [tar(M("s", pax={**MAP, "GNU.sparse.map": "0,0,99999999999,0"}))], "s", "MiB"),
+    "a sparse file whose pieces overlap": (
+        lambda: [tar(M("s", b"xy", pax={**MAP, "GNU.sparse.map": "1,1,0,1"}))], "s", "overlap"),
+    "a sparse file beyond its end": (
+        lambda: [tar(M("s", b"x", pax={**MAP, "GNU.sparse.map": "99999999999,1"}))], "s", "beyond"),
+    "a sparse file of more than follows": (
+        lambda: [tar(M("s", b"x", pax={**MAP, "GNU.sparse.map": "0,9"}))], "s", "not what follows"),
+    "a sparse file whose map is no map": (
+        lambda: [tar(M("s", b"9" * 600, pax={"GNU.sparse.major": "1", "GNU.sparse.minor": "0"}))], "s", "damaged"),
+    "a sparse link": (lambda: [tar(M("s", type=tarfile.SYMTYPE, target="x", pax=MAP))], "s", "no file"),
     "a sparse file of GNU tar": (lambda: [tar(M("s", type=tarfile.GNUTYPE_SPARSE))], "s", "sparse"),
     "a negative size": (lambda: [tar(M("x", raw={SIZE: b"\xff" * 12}))], "", "negative size"),
     "a negative size of pax": (lambda: [tar(M("x", pax={"size": "-1"}))], "x", "negative size"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import io
+import stat
 import subprocess
 import tarfile
 from pathlib import Path
@@ -46,6 +47,23 @@ def test_a_root_too_large_for_memory_is_the_same_root(tmp_path: Path, monkeypatc
     assert text(read.get("link/z")) == "z" and not list((tmp_path / "cache/tmp").iterdir())
     with pytest.raises(TypeError, match="copy it"):
         read.put("more", plain(b""))
+
+
+@pytest.mark.parametrize("form", [["gnu"], ["posix"], ["posix", "--sparse-version=0.1"]], ids=" ".join)
+def test_a_sparse_file_is_as_it_was(form: list[str], tmp_path: Path, merged) -> None:
+    with (tmp_path / "s").open("wb") as out:
+        for piece in range(30):  # more than a header of the old form holds, and than one block after it
+            out.seek(piece * 65_536 + 4096)
+            out.write(b"%d" % piece)
+        out.truncate(3 << 20)
+    (tmp_path / "after").write_bytes(b"after")
+    argv = ["tar", "-C", str(tmp_path), "-S", "-cf", "-", "--format", *form, "s", "after"]
+    layer = subprocess.run(argv, capture_output=True, check=True).stdout
+    tree = merged(layer)
+    assert len(layer) < 1 << 20 and sorted(tree.nodes) == ["after", "s"] and text(tree.nodes["after"]) == "after"
+    found = tree.nodes["s"]
+    assert found.content is not None and found.content.read() == (tmp_path / "s").read_bytes()
+    assert found.digest == file_digest(tmp_path / "s") and found.mode == stat.S_IMODE((tmp_path / "s").stat().st_mode)
 
 
 def text(node: TreeNode | None) -> str:

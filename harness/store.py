@@ -52,6 +52,7 @@ DOWNLOADS = {"debs": "package.deb", "blobs": "blob"}
 ALGORITHMS = {64: "sha256", 128: "sha512"}  # by the digits of a digest
 KINDS = ("images", "roots", "layers", "oci-layers", "kernels", "kernel-index", "loaders", *DOWNLOADS)
 RECORDS = "resolved"
+INDEXES = "apt"  # of mirrors: a folder of apt's for each
 
 
 def has_digest(path: Path, digest: str) -> bool:
@@ -207,6 +208,8 @@ class Store:
             for folder in sorted((self.root / kind).glob("*")):
                 if set(folder.name) <= set("0123456789abcdef"):  # others are not ours
                     yield folder, damage(folder)
+        for folder in sorted(self.root.glob(f"{INDEXES}/*/lists")):
+            yield folder, damage_of(folder)
         for path in sorted((self.root / RECORDS).glob("*.json")):
             yield path, "" if self.recall(path.stem) is not None else "the answer"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from harness.build.mirror import MirrorError, explain
 from harness.build.sources import stanzas
 from harness.errors import UserError
 from harness.patience import Patience, retrying
+from harness.store import damage_of, seal
 
 HELPER = "/usr/lib/apt/apt-helper"
 COMMAND_SECONDS = 1800.0  # a bound for one apt command, whatever its mirror does
@@ -97,16 +99,21 @@ class Apt:
     def _stamp(self) -> Path:
         return self.root / "updated"
 
+    @property
+    def _lists(self) -> Path:
+        return self.root / "lists"
+
     def resolve(self, names: Sequence[str], *, refresh: bool, progress: Callable[[str], None]) -> list[dict[str, str]]:
         """Return the index paragraphs of all that `names` need, each with its ``uri``; fetch missing indexes first.
 
         Raises UserError when a name is unknown or cannot be installed, MirrorError when the mirror fails.
         """
         with self._own():
-            if refresh or not self._stamp.exists():
+            if refresh or not self._stamp.exists() or self._are_damaged(progress):
                 progress(f"{self.arch.name}: fetching package indexes of {self.suite}")
                 self._stamp.unlink(missing_ok=True)
                 retrying(self.patience, lambda: self._run(["apt-get", "update"]), progress)
+                seal(self._lists)
                 self._stamp.touch()
             printed = self._run(["apt-get", "-q", "-y", "--print-uris", "install", *names])
             offers = {offer.sha256: offer for offer in parse_uris(printed)}
@@ -132,10 +139,19 @@ class Apt:
             )
         return list(found.values())
 
+    def _are_damaged(self, progress: Callable[[str], None]) -> bool:
+        """Say whether the indexes are other than they came: apt compares them with their signed digests only then."""
+        wrong = damage_of(self._lists)
+        if wrong:
+            progress(f"{self.arch.name}: the package indexes are damaged in the cache ({wrong}): thrown away")
+            shutil.rmtree(self._lists, ignore_errors=True)
+            self._prepare()
+        return bool(wrong)
+
     def _origins(self) -> dict[str, str]:
         """Return what each repository's signed index says of its origin, by how apt's names of its files begin."""
         found = {}
-        for path in sorted((self.root / "lists").glob("*_dists_*Release")):
+        for path in sorted(self._lists.glob("*_dists_*Release")):
             head = path.read_text(encoding="utf-8", errors="replace")[:10_000]
             said = re.search(r"^Origin: *(.{1,100}?) *$", head, re.MULTILINE)
             found[f"{path.name.partition('_dists_')[0]}_"] = said[1] if said else ""

@@ -19,7 +19,7 @@ from harness.build.packages import DebianPackage, Resolution, package_from, pack
 from harness.build.sources import SECURITY, PackageSource, base_uris, from_host, from_mirror, text_of
 from harness.errors import HostError, UserError
 from harness.patience import Patience, retrying
-from harness.store import DOWNLOADS, Store, digest_of, file_digest
+from harness.store import DOWNLOADS, INDEXES, Store, digest_of, file_digest
 
 if TYPE_CHECKING:
     from harness.build.apt import Apt
@@ -81,7 +81,7 @@ class Debian:
         from harness.build.apt import Apt  # only where a mirror is asked: a build of nothing must start quickly
 
         key = digest_of([self._sources_text, arch.debian])[:24]
-        return Apt(self.store.root / "apt" / key, self._sources_text, self.suite, arch, self.patience)
+        return Apt(self.store.root / INDEXES / key, self._sources_text, self.suite, arch, self.patience)
 
     def resolve(self, names: Sequence[str], arch: Arch) -> Resolution:
         """Return the closure apt would install for `names`: from the lock, the cache, or the mirror.

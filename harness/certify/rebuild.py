@@ -25,12 +25,12 @@ from harness.image import MANIFEST, Image
 from harness.spec import load_image
 from harness.spec.models.image import ImageSpec
 from harness.spec.rules.references import each, kind_of
-from harness.store import DOWNLOADS, RECORDS, Store, file_digest
+from harness.store import DOWNLOADS, INDEXES, RECORDS, Store, file_digest
 
 REBUILT = "the rebuild (--rebuild)"
 PACKAGES = "the packages that it was built from"
 DEPTH = 4  # folders that a source may lie above the YAML
-SHARED = (*DOWNLOADS, RECORDS, "apt")  # what a build that takes no result of another one has of the cache
+SHARED = (*DOWNLOADS, RECORDS, INDEXES)  # what a build that takes no result of another one has of the cache
 SHOWN = 5  # packages that are named
 
 

@@ -211,6 +211,21 @@ def test_what_was_damaged_in_the_cache_is_fetched_again(make, mirror) -> None:
     assert hashlib.sha256(make().fetch(package).read_bytes()).hexdigest() == package.sha256
 
 
+def test_an_index_that_was_damaged_in_the_cache_is_fetched_again(make, tmp_path) -> None:
+    good = make().resolve(["tool"], ARM)
+    (index,) = (path for path in tmp_path.rglob("lists/*_Packages*"))
+    before, data = index.stat(), bytearray(index.read_bytes())
+    at = data.index(b"src")  # of a source package's name: nothing that apt compares with the .deb
+    data[at] ^= 1
+    index.write_bytes(data)
+    os.utime(index, ns=(before.st_atime_ns, before.st_mtime_ns))
+    for path in tmp_path.rglob("resolved/*.json"):
+        path.unlink()
+    assert [path.name for path, wrong in make().store.verify() if wrong == index.name] == ["lists"]
+    assert make().resolve(["tool"], ARM) == good
+    assert not [wrong for _, wrong in make().store.verify() if wrong]
+
+
 def test_an_answer_cut_short_by_a_crash_is_asked_again(make, tmp_path) -> None:
     resolution = make().resolve(["tool"], ARM)
     (record,) = (tmp_path / "cache" / "resolved").iterdir()

@@ -22,6 +22,8 @@ from harness.tree.tree import Tree, TreeNode
 
 MAX_DATABASE = 256 << 20
 MAX_PACKAGES = 50_000
+MAX_HEADER = 64 << 20  # bytes of what rpm's database has of one package
+MAX_STEPS = 200  # millions of steps of SQLite's machine: a package takes it some ten
 MAX_FIELD = 1000  # letters of any one thing that is said of a package: of a version CycloneDX takes 1024
 DPKG, DPKG_PARTS = "var/lib/dpkg/status", "var/lib/dpkg/status.d"  # the latter of images without dpkg itself
 RPM = ("var/lib/rpm", "usr/lib/sysimage/rpm", "usr/share/rpm")
@@ -115,12 +117,12 @@ def _read_languages(tree: Tree, found: Inventory) -> None:
 
 
 def _below(tree: Tree, folder: str) -> list[str]:
-    place = tree.get(folder)
+    place = tree.look(folder)
     return sorted(path for path in tree.nodes if path.startswith(f"{folder}/")) if place is not None else []
 
 
 def _node(tree: Tree, path: str) -> TreeNode | None:
-    node = tree.get(path)
+    node = tree.look(path)
     return node if node is not None and node.content is not None else None
 
 
@@ -192,6 +194,7 @@ def _rpms(data: bytes) -> Iterator[InstalledPackage]:
         uri = f"{Path(copy.name).as_uri()}?mode=ro&immutable=1"
         database = sqlite3.connect(uri, uri=True)
         try:
+            _bound(database)
             for (blob,) in database.execute("SELECT blob FROM Packages ORDER BY hnum"):
                 row = _rpm(blob)
                 if row.get("name") and row.get("version") and row["name"] != "gpg-pubkey":
@@ -203,6 +206,17 @@ def _rpms(data: bytes) -> Iterator[InstalledPackage]:
                     )  # fmt: skip
         finally:
             database.close()
+
+
+def _bound(database: sqlite3.Connection) -> None:
+    """Let a stranger's database be a table only; ValueError when it is none, such as a view, a program without end."""
+    found = database.execute("SELECT type, rootpage FROM sqlite_master WHERE name = 'Packages'").fetchall()
+    if [kind for kind, page in found if page] != ["table"]:
+        raise ValueError("no table of packages")
+    database.execute("PRAGMA trusted_schema = OFF")
+    database.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MAX_HEADER)
+    steps = iter(range(MAX_STEPS))
+    database.set_progress_handler(lambda: next(steps, None) is None, 1_000_000)
 
 
 def _rpm(blob: object) -> dict[str, str]:

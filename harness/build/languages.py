@@ -21,6 +21,7 @@ from harness.files import parse_json
 from harness.tree.tree import Slice, Tree, TreeNode
 
 MAX_METADATA = 4 << 20  # bytes of a file with metadata
+MAX_LIST = 64 << 20  # of one with the names of a package's files
 MAX_GO = 16 << 20  # bytes of what a Go program says of itself
 DPKG_LISTS, APK = "var/lib/dpkg/info/", ("lib/apk/db/installed", "usr/lib/apk/db/installed")
 SYSTEM_INSTALLERS = ("debian", "rpm", "apk")  # in a dist-info's INSTALLER
@@ -104,7 +105,7 @@ def _owned(tree: Tree) -> frozenset[str]:
         if path.startswith(DPKG_LISTS) and path.endswith(".list") and node.content is not None:
             found.update(line.lstrip("/") for line in _text(node).splitlines())
     for path in APK:
-        database = tree.get(path)
+        database = tree.look(path)
         folder = ""
         for line in _text(database).splitlines() if database is not None and database.content is not None else ():
             if line.startswith("F:"):
@@ -115,7 +116,10 @@ def _owned(tree: Tree) -> frozenset[str]:
 
 
 def _text(node: TreeNode) -> str:
-    return node.content.read().decode("utf-8", "replace") if node.content is not None else ""
+    """Return a file's text; nothing of one that is larger than any list of a package's files."""
+    if node.content is None or node.content.size > MAX_LIST:
+        return ""
+    return node.content.read().decode("utf-8", "replace")
 
 
 def _python_package(tree: Tree, path: str, node: TreeNode) -> Iterator[LanguagePackage]:

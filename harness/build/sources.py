@@ -164,21 +164,21 @@ def _read_stanzas(text: str) -> Iterator[PackageSource]:
 
 def stanzas(text: str) -> Iterator[dict[str, str]]:
     """Yield the paragraphs of deb822 `text`: lower-case field names, continuation lines kept as they are."""
-    fields: dict[str, str] = {}
+    fields: dict[str, list[str]] = {}  # the lines of each: a stranger's may have millions
     last = ""
     for line in (*text.splitlines(), ""):
         if line.startswith("#"):
             continue
         if not line.strip():
             if fields:
-                yield fields
+                yield {name: "\n".join(lines) for name, lines in fields.items()}
             fields, last = {}, ""
         elif line[0] in " \t" and last:
-            fields[last] += "\n" + line
+            fields[last].append(line)
         else:
             name, _, value = line.partition(":")
             last = name.strip().lower()
-            fields[last] = value.strip()
+            fields[last] = [value.strip()]
 
 
 def base_uris(sources: Sequence[PackageSource]) -> tuple[str, ...]:

@@ -175,6 +175,13 @@ class Tree:
         """Return the node that `path` leads to, links followed; None when there is none."""
         return self.nodes.get(self.resolve(path.strip("/")))
 
+    def look(self, path: str) -> TreeNode | None:
+        """Return the same of a stranger's tree, whose links may go in a circle: nothing is there then."""
+        try:
+            return self.get(path)
+        except UserError:
+            return None
+
     def merge(self, other: Tree, at: str = "") -> None:
         """Put all of `other` below `at`; a later folder gives way to an earlier one, a later file wins."""
         for path, node in other.nodes.items():

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import sqlite3
 import struct
+import tarfile
+import time
 from pathlib import Path
 
 import pytest
 
 from harness.build import inventory
-from harness.tree.tree import Tree, plain
+from harness.tree.tree import Slice, Tree, TreeNode, plain, symlink
 
 DPKG = b"""Package: libc6
 Status: install ok installed
@@ -103,6 +106,42 @@ def test_no_database_or_one_of_another_form_is_said() -> None:
     assert inventory.take(tree(x=b"")).to_json() == {"distro": {}, "packages": [], "unread": []}
     found = inventory.take(tree(**{"var/lib/rpm/rpmdb.sqlite": b"no database", "usr/share/rpm/Packages": b"x"}))
     assert [said.partition(":")[0] for said in found.unread] == ["/var/lib/rpm/rpmdb.sqlite", "/usr/share/rpm/Packages"]
+
+
+ENDLESS = """CREATE VIEW Packages AS WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c)
+ SELECT x AS hnum, zeroblob(9) AS blob FROM c"""
+COSTLY = """CREATE TABLE t (x, blob); CREATE TABLE Packages (hnum INTEGER PRIMARY KEY, n,
+ blob AS (hex(hex(hex(hex(hex(hex(hex(hex(zeroblob(n * 1000))))))))))); INSERT INTO Packages VALUES (1, 1000)"""
+
+
+@pytest.mark.parametrize(("script", "words"), [(ENDLESS, "no table of packages"), (COSTLY, "too big")])
+def test_a_database_that_is_a_program_comes_to_an_end(tmp_path: Path, script: str, words: str) -> None:
+    database = sqlite3.connect(tmp_path / "db")
+    database.executescript(script)
+    database.close()
+    found = inventory.take(tree(**{"var/lib/rpm/rpmdb.sqlite": (tmp_path / "db").read_bytes()}))
+    assert not found.packages and words in found.unread[0]
+
+
+def test_a_field_of_very_many_lines_takes_no_longer_than_its_lines() -> None:
+    status = b"Package: a\nVersion: 1\nStatus: install ok installed\nDescription: x\n" + b" y\n" * 600_000
+    began = time.process_time()
+    assert len(inventory.take(tree(**{"var/lib/dpkg/status": status})).packages) == 1
+    assert time.process_time() - began < 10  # s; were each line added to the text so far, over a minute
+
+
+def test_links_in_a_circle_and_a_file_without_end_are_nothing(tmp_path: Path) -> None:
+    (tmp_path / "hole").touch()
+    os.truncate(tmp_path / "hole", 1 << 40)
+    endless = TreeNode(tarfile.REGTYPE, 0o644, content=Slice(tmp_path / "hole", 0, 1 << 40), digest="x")
+    made = tree(**{f"{SITE}/a-1.dist-info/METADATA": PYTHON})
+    made.put("etc/os-release", symlink("os-release"))
+    made.put("lib/apk/db/installed", endless)
+    made.put("var/lib/dpkg/info/a.list", endless)
+    made.put(f"{SITE}/a-1.dist-info/INSTALLER", endless)
+    found = inventory.take(made)
+    assert [one.name for one in found.packages] == ["my-package"] and not found.distro
+    assert found.unread == ["/lib/apk/db/installed: larger than 256 MiB"]
 
 
 GO = ("mod\tx.example/app\t(devel)\t", "dep\ty.example/B/v2\tv2.0.1\th1:x=", "dep\tz.example/c\tv1.0.0",

@@ -53,8 +53,9 @@ def bootables(parts: OutputParts, work: Path) -> Bootables:
     carried = None if root else parts.root.squashfs
     formats.initrd(initrd, parts.arch, stage.modules, carried, stage.ucode, bare=stage.bare)
     tree = parts.root.tree
-    nodes = (tree.get(tree.resolve(one)) for one in OS_RELEASE)
-    release = next((node.content.read().decode("utf-8", "replace") for node in nodes if node and node.content), "")
+    nodes = (tree.look(one) for one in OS_RELEASE)
+    found = next((node.content for node in nodes if node and node.content), None)
+    release = found.small("os-release").decode("utf-8", "replace") if found else ""
     own = " ".join(filter(None, [parts.cmdline, root.word if root else ""]))
     return Bootables(parts.arch, parts.kernel, initrd, whole_line(own, parts.arch), release, root)
 

@@ -20,10 +20,22 @@ if TYPE_CHECKING:
     from harness.spec.models.base import Login
     from harness.spec.models.foreign import MilestonePattern, OsSpec
 
-__all__ = ["MANIFEST", "OFF_WORDS", "OWN_INIT", "Bootable", "End", "ForeignImage", "Image", "Parts", "end_of"]
+__all__ = [
+    "MANIFEST",
+    "OFF_WORDS",
+    "OWN_INIT",
+    "ROOT_IN_INITRD",
+    "Bootable",
+    "End",
+    "ForeignImage",
+    "Image",
+    "Parts",
+    "end_of",
+]
 SCHEMA = 1
 _KERNEL_AND_INITRD = {part: part for part in ("kernel", "initrd", "probe")}  # of manifests that say nothing of it
 OFF_WORDS = ("harness.then=poweroff",)
+ROOT_IN_INITRD = "root.squashfs"  # the root's name in an initrd
 OWN_INIT = "harness"
 
 

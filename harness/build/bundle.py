@@ -59,10 +59,16 @@ class Bundle:
         """Its config.json where our own init runs it: the kernel's settings and devices are only read."""
         if not self.sealed:
             return self.config
-        mounts = [row if row["destination"] != "/sys" or self.own_sys or "ro" in row["options"] else
-                  {**row, "options": [*row["options"], "ro"]} for row in self.config["mounts"]]  # fmt: skip
+        mounts = [
+            {**row, "options": [*row["options"], "ro"]} if self._is_default(row) else row
+            for row in self.config["mounts"]
+        ]
         linux = {**self.config["linux"], "readonlyPaths": list(self.sealed)}
         return {**self.config, "mounts": mounts, "linux": linux}
+
+    def _is_default(self, row: dict[str, Any]) -> bool:
+        """Say whether a mount is LinuxKit's default at /sys, and may be written."""
+        return (row["type"], row["destination"]) == ("sysfs", "/sys") and not (self.own_sys or "ro" in row["options"])
 
     @property
     def reach(self) -> list[str]:

@@ -19,6 +19,7 @@ from harness.arch import Arch
 from harness.build.crowds import Crowds
 from harness.build.squashlinks import amend
 from harness.errors import HarnessError
+from harness.image import ROOT_IN_INITRD
 from harness.tree import cpio
 from harness.tree.tree import Tree, write
 
@@ -149,7 +150,7 @@ def initrd(
                 cpio.CpioMember("newroot", 0o755),
                 cpio.CpioMember("init", 0o755, stage1),
                 *(cpio.CpioMember(f"modules/{number:02d}.ko", 0o644, path) for number, path in enumerate(modules)),
-                *([cpio.CpioMember("root.squashfs", 0o400, root)] if root else []),
+                *([cpio.CpioMember(ROOT_IN_INITRD, 0o400, root)] if root else []),
             ],
         )
 

@@ -33,6 +33,7 @@ MAX_TOKENS = 500_000  # of JSON: each may take some 200 bytes of memory once it 
 MAX_BYTES = 64 * GIB
 FREE_BYTES = 2 * GIB
 MOST_SHRUNK = 64
+MOST_SEARCHED = 64 * MIB  # of an initrd in which names are looked for
 
 _FILE = r"[\w.,+@=~-][\w.,+@=~ -]*"
 _BOOT = r"[a-z]+(-\d{1,4})?(/[12])?"

@@ -53,6 +53,7 @@ class ManifestRoot(_Row):
 
     sha256: str
     size: Annotated[int, Field(ge=0)]
+    file: str = ""  # of the image, in which it lies
 
 
 class ManifestComponent(_Row):

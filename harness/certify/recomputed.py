@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from harness.certify.contents import CASES, IMAGE, MIB, EvidenceFiles
+from harness.certify.contents import CASES, IMAGE, MOST_SEARCHED, EvidenceFiles
 from harness.certify.derive import Derived
 from harness.certify.speakers import others, shown
 from harness.errors import EvidenceError
@@ -17,7 +17,6 @@ from harness.system.listener import READY
 from harness.system.marks import complaints
 from harness.system.record import BootRecord
 
-MOST_SEARCHED = 64 * MIB  # bytes of an initrd in which names are looked for
 Finding = Callable[[Derived, EvidenceFiles], str]  # why the case cannot have passed; empty: it can
 
 

@@ -18,7 +18,7 @@ from harness.certify.contents import EvidenceFiles
 from harness.certify.declared import agree
 from harness.certify.manifest import MANIFEST_FACTS, ManifestFacts, strange_boot
 from harness.errors import EvidenceError, HarnessError, UserError
-from harness.image import MANIFEST, ForeignImage, Image
+from harness.image import MANIFEST, ROOT_IN_INITRD, ForeignImage, Image
 from harness.run.inputs import SIZE_BUDGET
 from harness.spec.foreign import describes_os
 from harness.spec.load import check_machine
@@ -34,7 +34,9 @@ from harness.spec.text.complaints import Complaint
 from harness.spec.text.reader import Document, mapping_of, read
 from harness.spec.text.shape import check
 from harness.store import digest_of
+from harness.tree import cpio
 
+INITRD = "initrd"
 _NUMBERED = re.compile(r"\d+-(.*)")
 
 
@@ -167,6 +169,19 @@ def _same_files(files: EvidenceFiles, facts: ManifestFacts) -> None:
         member = files.members[name]
         if (member.size, member.sha256) != (row.size, row.sha256):
             raise EvidenceError(f"the manifest speaks of another {row.name} than the archive has")
+    if facts.root.file == INITRD and files.members[f"{contents.IMAGE}/{INITRD}"].size <= contents.MOST_SEARCHED:
+        _same_root(files.content(f"{contents.IMAGE}/{INITRD}"), facts)
+
+
+def _same_root(initrd: bytes, facts: ManifestFacts) -> None:
+    """Compare the root in an initrd, which cases judge by its digest, with what the manifest says of it."""
+    try:
+        place = cpio.find(initrd, ROOT_IN_INITRD)
+    except ValueError:
+        place = None
+    found = initrd[place.begin : place.begin + place.size] if place else b""
+    if (len(found), hashlib.sha256(found).hexdigest()) != (facts.root.size, facts.root.sha256):
+        raise EvidenceError(f"the manifest speaks of another root than {contents.IMAGE}/{INITRD} holds")
 
 
 def _foreign(files: EvidenceFiles, documents: list[Document], digest: str) -> ForeignImage:

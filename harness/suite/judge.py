@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.measure.phases import FIRMWARE, figures
 from harness.patterns import compiled
+from harness.tree import cpio
 
 if TYPE_CHECKING:
     from harness.image import Bootable
@@ -257,7 +258,7 @@ def cpio_names(data: bytes) -> list[str]:
     while (place := data.find(b"070701", place)) >= 0:
         head = data[place : place + 110]
         try:
-            size, name_size = int(head[54:62], 16), int(head[94:102], 16)
+            size, name_size = cpio.number(head[54:62]), cpio.number(head[94:102])
         except ValueError:
             place += 1
             continue

@@ -48,11 +48,14 @@ class CpioPlace:
 
 
 def find(data: bytes, name: str) -> CpioPlace | None:
-    """Return where a file lies in newc archives that follow one another, as in an initrd; None where it is in none."""
+    """Return where a file lies in newc archives that follow one another, as in an initrd; None where it is in none.
+
+    ValueError: they are damaged.
+    """
     at, wanted = 0, name.encode()
     while data[at : at + len(_MAGIC)] == _MAGIC:
         head = data[at : at + _LENGTH]
-        size, length = int(head[_SIZE], 16), int(head[_NAME_SIZE], 16)
+        size, length = number(head[_SIZE]), number(head[_NAME_SIZE])
         called = data[at + _LENGTH : at + _LENGTH + length - 1]
         place = CpioPlace(at, _aligned(at + _LENGTH + length), size)
         if called == wanted:
@@ -61,6 +64,13 @@ def find(data: bytes, name: str) -> CpioPlace | None:
         if called == _LAST:
             at = data.find(_MAGIC, at) if not data[at : at + len(_MAGIC)].strip(b"\0") else at
     return None
+
+
+def number(text: bytes) -> int:
+    """Return a number of a header; ValueError when it is none: a minus would lead backwards."""
+    if not text.isalnum():
+        raise ValueError(f"{text!r} is no number of a cpio header")
+    return int(text, 16)
 
 
 def replaced(data: bytes, place: CpioPlace, content: bytes) -> bytes:

@@ -137,6 +137,7 @@ def test_settings_of_the_kernel_are_only_read(said: dict[str, Any], only_read: t
         ({"readonly": True, "readonly_paths": ()}, True),
         ({"mounts": (Mount(type="sysfs", destination="/sys", options=("rw",)),)}, False),
         ({"mounts": (Mount(source="sysfs"),)}, False),
+        ({"binds": ("/sys:/sys",)}, False),
     ],
 )
 def test_devices_of_the_kernel_are_only_read(said: dict[str, Any], only_read: bool) -> None:

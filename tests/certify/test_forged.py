@@ -106,6 +106,12 @@ def another_kernel(files: dict[str, bytes], made: dict[str, Any]) -> None:
     files["image/manifest.json"] = json.dumps(manifest, indent=1).encode() + b"\n"
 
 
+def another_root(files: dict[str, bytes], made: dict[str, Any]) -> None:
+    manifest = json.loads(files["image/manifest.json"])
+    manifest["root"]["sha256"] = "0" * 64
+    files["image/manifest.json"] = json.dumps(manifest, indent=1).encode() + b"\n"
+
+
 def told_of_the_manifest(change: Callable[[dict[str, Any]], None]) -> Any:
     """A lie of the manifest alone, that no file of the image shows."""
 
@@ -188,6 +194,7 @@ LIES = {
     no_case: "events.jsonl is not what the files beside it give",
     another_name: "says of name what the image's YAML does not",
     another_kernel: "the manifest speaks of another kernel",
+    another_root: "the manifest speaks of another root than image/initrd holds",
     another_machine: "machine.digest",
     another_profile: "events.jsonl is not what the files beside it give",
     another_case: "cases.files.cases/test_root.py.sha256",

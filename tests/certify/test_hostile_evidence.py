@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import struct
 import subprocess
@@ -144,6 +145,18 @@ def wrong_type(one: Honest, folder: Path) -> Path:
     return path
 
 
+def backwards(one: Honest, folder: Path) -> Path:
+    """An initrd whose file has less than no bytes, so that the next one begins before it."""
+    files = one.files()
+    header = b"070701" + b"0" * 48 + b"-00000A0" + b"0" * 32 + b"00000002" + b"0" * 8 + b"x\0"
+    initrd = header * 100
+    manifest = json.loads(files["image/manifest.json"])
+    (row,) = (row for row in manifest["files"] if row["name"] == "initrd")
+    row |= {"size": len(initrd), "sha256": hashlib.sha256(initrd).hexdigest()}
+    files |= {"image/initrd": initrd, "image/manifest.json": json.dumps(manifest, indent=1).encode() + b"\n"}
+    return signed(files, one.certificate, one.key, folder / "hostile.tar.zst")
+
+
 def huge_envelope(one: Honest, folder: Path) -> Path:
     path = folder / "hostile.tar.zst"
     frame = archive.envelope_frame(b"{}")
@@ -203,6 +216,7 @@ HOSTILE: dict[str, Callable[[Honest, Path], Path]] = {
     "a machine's YAML nested 100,000 deep": put(MACHINE, b"[" * 100_000),
     "an image's YAML of another kind": put(SPEC, b"kernel: []\ninit: {a: b}\n"),
     "an OS with hostile patterns": put(SPEC, PATTERNS),
+    "an initrd that leads backwards": backwards,
     "a key twice": put("image/manifest.json", b'{"name": "a", "name": "b"}'),
     "an escape where results differ": put("results.json", b'{"m\x1b[31m\r\n::error": 1}'),
     "a console of a million marks": put("boots/exact/1/console.raw", b"[    0.000001] harness: ready\n" * 550_000),

@@ -125,7 +125,7 @@ def test_the_page_of_the_commands_is_made_from_the_table() -> None:
         (["boot", "x.yml", "-m", "y", "--forward", "http"], "1 to 65535"),
         (["build", "x.yml", "--compresion", "xz"], "--compression"),
         (["mtrix"], "did you mean 'matrix'?"),
-        (["boot", "x.yml"], "Missing option '--machine'"),
+        (["boot", "x.yml"], "there is no image 'x.yml'"),
         (["calibrate", "x.yml"], "Missing option '--machine'"),
         (["boot", "x.yml", "-m", "y", "--timeout", "0"], "'0' is not a number from 0.1 to 86400"),
         (["boot", "x.yml", "-m", "y", "--timeout", "nan"], "'nan' is not a number"),

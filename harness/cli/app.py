@@ -20,7 +20,7 @@ from harness.text import message
 # In the order of work; a command that is not here is refused by a test.
 ORDER: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("First", ("help", "doctor", "init", "new", "add", "library", "lint", "schema")),
-    ("Images", ("build", "boot", "push", "pull", "sbom", "outdated")),
+    ("Images", ("build", "boot", "push", "pull", "sbom", "outdated", "metadata")),
     ("Runs", ("matrix", "results", "report")),
     ("Figures", ("compare", "bisect", "history", "baseline", "calibrate")),
     ("Machines", ("machine", "cluster")),

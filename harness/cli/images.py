@@ -116,12 +116,14 @@ def build(
     output: Path | None,
     format_: tuple[str, ...],
     verity: bool,
+    name: str | None,
+    dry_run: bool,
     settings: Settings,
     json: bool,
 ) -> int:
     """Build an image for one or several architectures.
 
-    What has not changed is not built again; the images stay in the cache.
+    What has not changed is not built again; the images stay in the cache. IMAGE may be `-`, standard input, and a URL.
 
     \b
     Examples:
@@ -129,37 +131,41 @@ def build(
       harness build base.yml site.yml --arch arm64,s390x -o out
       harness build cases/images/default.yml --arch host --explain-size
       harness build linuxkit.yml --library
+      harness build base.yml site.yml --name site --dry-run
       harness build cases/images/minimal.yml --format iso,raw -o out
       harness build cases/images/minimal.yml --format raw --verity -o out
     """
     from harness.commands.images import build as module
 
-    return module.build(
-        images,
-        ",".join(arch) if arch else "all",
-        settings,
-        formats=[name for text in format_ for name in text.split(",") if name],
+    request = module.BuildRequest(
+        arches=",".join(arch) if arch else "all",
+        formats=[part for text in format_ for part in text.split(",") if part],
         verity=verity,
         output=output,
+        name=name,
+        dry_run=dry_run,
         explain_size=explain_size,
         as_json=json,
     )
+    return module.build(images, settings, request)
 
 
 @command
 def boot(
     images: tuple[str, ...],
-    machine: str,
+    machine: str | None,
     exact: bool,
     explain: bool,
     run: str | None,
     append: tuple[str, ...],
     forward: tuple[int, ...],
+    publish: tuple[tuple[int, int, str], ...],
     timeout: float,
     runs: int,
     within: float | None,
     disks: Path | None,
     memory: str | None,
+    cpus: int | None,
     disk: tuple[str, ...],
     data: Path | None,
     output: Path | None,
@@ -169,6 +175,8 @@ def boot(
     json: bool,
 ) -> int:
     """Boot an image on a machine.
+
+    IMAGE may be `-`, standard input, and a URL, and is built where it is not.
 
     At a terminal the console is yours until Ctrl-]: it says when the system is ready, where the transcript is, and
     how it ended. Else it boots to ready, shows the boot's steps, and powers off.
@@ -188,10 +196,26 @@ def boot(
     from harness.commands.images import boot as module
     from harness.commands.images.bootable import BootRequest
 
-    request = BootRequest(exact=exact, explain=explain, command=run, append=append, forwards=forward, timeout=timeout,
+    request = BootRequest(exact=exact, explain=explain, command=run, append=append, forwards=forward,
+                          published=publish, timeout=timeout, cpus=cpus,
                           out=output, as_json=json, runs=runs, within=within, disks=disks,
                           memory=memory, more_disks=disk, data=data)  # fmt: skip
     return module.boot(images, machine, replace(settings, format=format_), request, verity=verity)
+
+
+@command
+def metadata(action: str, file: Path, data: Path) -> int:
+    """Write a CD with user-data, as a cloud without a network gives it.
+
+    It is labelled cidata (NoCloud). harness boot --data FILE makes one by itself; this one is for other machines.
+
+    \b
+    Examples:
+      harness metadata create data.iso user-data.json
+    """
+    from harness.commands.images import metadata as module
+
+    return module.create(file, data)
 
 
 @command

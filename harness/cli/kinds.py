@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,24 @@ class Port(click.ParamType[int]):
         text = str(value)
         if text.isascii() and text.isdigit() and 0 < int(text[:6]) < 65536:
             return int(text)
-        more = "the port of the guest alone: the host's is chosen, and shown"
+        more = "the port of the guest alone, for a free one of the host's; --publish takes both"
         raise self.fail(f"{text!r} is not a port: {more if ':' in text else '1 to 65535'}", param, ctx)
+
+
+class Ports(click.ParamType[tuple[int, int, str]]):
+    """A port of this host, a guest's behind it, and their protocol."""
+
+    name = "ports"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int, str]:
+        """Return host's, guest's and protocol; wrong ones end the command with what is expected."""
+        if isinstance(value, tuple):
+            return value
+        found = re.fullmatch(r"([0-9]{1,5}):([0-9]{1,5})(?:/(tcp|udp))?", str(value), re.ASCII)
+        if found is None or not all(0 < int(port) < 65536 for port in found.groups()[:2]):
+            hint = "--forward takes the guest's alone" if str(value).isdigit() else "each of 1 to 65535"
+            raise self.fail(f"{str(value)!r} is not HOST:GUEST or HOST:GUEST/udp: {hint}", param, ctx)
+        return int(found[1]), int(found[2]), found[3] or "tcp"
 
 
 class Number(click.ParamType[float]):
@@ -74,4 +91,4 @@ def kind_of(row: Option) -> Any:
         return OneOf(row)
     if row.kind in options.NUMBERS:
         return Number(row)
-    return {"path": PathName(path_type=Path), "port": Port(), "flag": bool}.get(row.kind, str)
+    return {"path": PathName(path_type=Path), "port": Port(), "ports": Ports(), "flag": bool}.get(row.kind, str)

@@ -11,6 +11,7 @@ from harness.emulator.disk import DiskSnapshot
 from harness.emulator.firmware import Firmware, Flash
 from harness.spec.models.machine import MachineSpec, Qemu
 from harness.system.milestones import RTC_BASE
+from harness.system.options import PublishedPort
 from harness.system.record import Mode
 
 Accel = Literal["tcg", "kvm"]
@@ -65,7 +66,10 @@ class Channels:
 
 @dataclass(frozen=True)
 class Launch:
-    """One start of QEMU. ``forwards`` pairs a port of 127.0.0.1 (0: a free one) with the guest's TCP port."""
+    """One start of QEMU. ``forwards`` pairs a port of 127.0.0.1 (0: a free one) with the guest's TCP port.
+
+    ``published`` are such pairs that were asked for, with their protocol.
+    """
 
     program: str
     machine: MachineSpec
@@ -81,6 +85,7 @@ class Launch:
     probe: bool = False
     seed: int = 1
     forwards: tuple[tuple[int, int], ...] = ()
+    published: tuple[PublishedPort, ...] = ()
     frames: Path | None = None  # where QEMU writes down what the guest sends, by its own clock; None: nowhere
     screen: str = ""  # the device that gives it a screen
 
@@ -142,7 +147,8 @@ def _devices(launch: Launch, probe: str) -> list[str]:
         argv += ["-object", "rng-builtin,id=rng", *_device(f"virtio-rng-{transport.suffix}", "rng=rng")]
     if qemu.network:
         forwards = [f"hostfwd=tcp:127.0.0.1:{outside}-:{inside}" for outside, inside in launch.forwards]
-        argv += ["-netdev", ",".join(["user", "id=net", *forwards])]
+        published = [f"hostfwd={kind}:127.0.0.1:{outside}-:{inside}" for outside, inside, kind in launch.published]
+        argv += ["-netdev", ",".join(["user", "id=net", *forwards, *published])]
         argv += _device(
             f"virtio-net-{transport.suffix}", "netdev=net", transport.nic, still, "tx=timer" if exact else ""
         )
@@ -192,7 +198,8 @@ def argv(launch: Launch, channels: Channels) -> list[str]:
     """Return QEMU's whole command line."""
     qemu = emulated(launch.machine)
     words = [launch.program, "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]
-    words += ["-machine", qemu.machine, "-cpu", cpu(launch.machine, launch.accel), "-smp", "1", "-m", f"{qemu.memory}M"]
+    words += ["-machine", qemu.machine, "-cpu", cpu(launch.machine, launch.accel)]
+    words += ["-smp", str(qemu.cpus), "-m", f"{qemu.memory}M"]
     words += [*EXACT, "-seed", str(launch.seed)] if launch.mode == "exact" else ACCEL[launch.accel]
     words += [*_chardev("console", channels.console), "-serial", "chardev:console"]
     words += [*_chardev("qmp", channels.qmp), "-mon", "chardev=qmp,mode=control"] if channels.qmp else []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import signal
+import socket
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -37,6 +38,7 @@ from harness.system.probe import ProbeShell
 from harness.system.record import BootRecord
 from harness.system.segments import join, join_by_hand
 from harness.system.shell import Shell
+from harness.text import of_error
 
 T = TypeVar("T")
 SETTLE_S = 0.5  # for a QEMU whose monitor is gone to end
@@ -235,6 +237,7 @@ def prepare(image: Bootable, machine: MachineSpec, options: BootOptions, stack: 
         probe=options.probe,
         seed=options.seed,
         forwards=tuple((0, port) for port in options.forwards),
+        published=options.published,
         frames=options.out / FRAMES if _has_witness(image, machine, options) else None,
     )
     by_hand = shlex.join(qemu.argv(replace(launch, frames=None), BY_HAND))
@@ -295,8 +298,10 @@ def _disks(machine: MachineSpec, options: BootOptions, stack: ExitStack) -> tupl
 
 
 def _check(image: Bootable, machine: MachineSpec, options: BootOptions) -> None:
-    if options.forwards and not machine.network:
+    if (options.forwards or options.published) and not machine.network:
         raise UserError(f"{machine.name} has no network to forward ports into")
+    for outside, _, kind in options.published:
+        _bind(outside, kind)
     parts = image.parts
     if parts.kernel is None and not firmware.needed(machine, parts) and not qemu.boots_disks(machine):
         raise UserError(
@@ -305,6 +310,19 @@ def _check(image: Bootable, machine: MachineSpec, options: BootOptions) -> None:
         )
     if parts.iso and not qemu.cd_drive(machine):
         raise UserError(f"{machine.name} has no CD drive", hint="a machine with PCI or channels, such as qemu-x86_64")
+
+
+def _bind(port: int, kind: str) -> None:
+    """Take a port of this host and give it back, for QEMU to take: HostError where it cannot be had."""
+    how = socket.SOCK_DGRAM if kind == "udp" else socket.SOCK_STREAM
+    with socket.socket(socket.AF_INET, how) as one:
+        try:
+            if kind == "tcp":
+                one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as QEMU does
+            one.bind((LOOPBACK, port))
+        except OSError as error:
+            hint = "publish it at another, or --forward for a free one"
+            raise HostError(f"port {port}/{kind} of {LOOPBACK}: {of_error(error)}", hint=hint) from None
 
 
 def _blank(

@@ -43,7 +43,7 @@ def _check(image: Bootable, machine: MachineSpec, options: BootOptions) -> None:
         raise UserError(f"{image.name} is for {image.arch.name}, but {machine.name} is {machine.arch}")
     if options.mode == "exact" and not machine.counts:
         raise UserError(f"{machine.name} cannot count instructions: {machine.why_not_exact}")
-    if options.mode == "exact" and (options.forwards or options.reboot):
+    if options.mode == "exact" and (options.forwards or options.published or options.reboot):
         raise UserError("forwarded ports and reboots are for wall boots: an exact boot takes no events from outside")
     if wrong := [port for port in options.forwards if not 0 < port <= LAST_PORT]:
         raise UserError(f"{wrong[0]} is not a TCP port to forward: 1 to {LAST_PORT}")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-OptionKind = Literal["text", "path", "whole number", "number", "port", "flag"]
+OptionKind = Literal["text", "path", "whole number", "number", "port", "ports", "flag"]
 Completes = Literal[
     "",
     "images",

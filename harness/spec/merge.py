@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from harness.spec.components import Components
 from harness.spec.models.container import Entry, File
 from harness.spec.models.image import Expect, ImageFile, ImageSpec, Kernel, Volume
@@ -20,6 +22,7 @@ from harness.spec.text.shape import check
 
 CheckedFiles = tuple[list[ImageFile], list[Complaint]]
 OURS = ("expect", "log")  # keys that LinuxKit does not have
+MOST_WIDTH = 120  # of the lines of a YAML that is printed
 LISTS = ("init", *checks.SECTIONS, "files", "volumes")
 
 
@@ -154,3 +157,11 @@ def _relocate(file: ImageFile, yaml: Path, first: Path) -> ImageFile:
     if file.kernel.image:
         update["kernel"] = file.kernel.model_copy(update={"image": moved(file.kernel.image)})
     return file.model_copy(update=update)
+
+
+def merged(spec: ImageSpec) -> str:
+    """Return one YAML that says what an image's files say together, with the components that stand for images."""
+    keys = set(ImageFile.model_fields)
+    said = spec.model_dump(mode="json", by_alias=True, exclude_defaults=True, include=keys)
+    text: str = yaml.safe_dump(said, sort_keys=False, allow_unicode=True, width=MOST_WIDTH)
+    return text

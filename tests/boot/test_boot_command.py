@@ -285,3 +285,29 @@ def test_an_image_that_switches_itself_off_has_no_ready_to_be_timed(toy_image: C
     for words in (["--exact"], ["--explain"], ["--runs", "2"], ["--run", "true"]):
         done = harness(str(made.folder), *MACHINE, *words)
         assert (done.returncode, "switches itself off when its work is done" in done.stderr) == (2, True), done.stderr
+
+
+def test_a_port_that_is_taken_is_the_host_s_lack(image: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        done = harness(image, "--publish", f"{taken.getsockname()[1]}:80")
+    assert (done.returncode, "Address already in use" in done.stderr) == (3, True), done.stderr
+
+
+def test_a_port_of_the_host_leads_to_the_guest_s_and_all_processors_are_there(image: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    # without -m: the machine of the image's architecture
+    argv = [HARNESS, "boot", image, "--publish", f"{port}:7", "--publish", f"{port}:7/udp", "--cpus", "2", "--run",
+            "ip link set lo up; ip link set eth0 up; ip addr add 10.0.2.15/24 dev eth0; nproc; nc -l -p 7"]  # fmt: skip
+    with subprocess.Popen(
+        argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as on:
+        assert on.stderr
+        for line in on.stderr:
+            if line == f"port 7/udp of the guest is 127.0.0.1:{port}\n":
+                break
+        while on.poll() is None:  # QEMU takes a connection before the guest does, and drops it then
+            with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1) as guest:
+                guest.sendall(b"from outside\n")
+        said, rest = on.communicate()
+    assert (on.returncode, said) == (0, "2\nfrom outside\n"), rest

@@ -21,6 +21,7 @@ from harness.build.explain import lines
 from harness.build.pipeline import Builder
 from harness.build.settings import Settings
 from harness.cli import app
+from harness.commands.images.build import BuildRequest
 from harness.commands.images.build import build as build_command
 from harness.commands.specs import private_part
 from harness.errors import EXIT_IMAGE, EXIT_USER, UserError
@@ -66,7 +67,7 @@ def modes(folder: Path) -> set[int]:
 def test_a_copy_that_has_an_oci_image_is_its_users_alone(yaml: Path, tmp_path: Path, private: bool) -> None:
     if not private:
         yaml.write_text(PLAIN)
-    assert build_command([str(yaml)], "arm64", Settings(), output=tmp_path / "out") == 0
+    assert build_command([str(yaml)], Settings(), BuildRequest(arches="arm64", output=tmp_path / "out")) == 0
     assert (modes(tmp_path / "out/image-arm64") == {0}) == private
 
 

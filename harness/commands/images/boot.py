@@ -9,7 +9,16 @@ from dataclasses import replace
 from pathlib import Path
 
 from harness.build.settings import Settings
-from harness.commands.images.bootable import BootRequest, fitted, image_of, leave, power_off, put_data
+from harness.commands.images.bootable import (
+    BootRequest,
+    fitted,
+    image_of,
+    leave,
+    power_off,
+    put_data,
+    usual_machine,
+)
+from harness.commands.images.brought import brought
 from harness.emulator.firmware import needed
 from harness.errors import ImageError, UserError
 from harness.image import Bootable, end_of
@@ -26,9 +35,16 @@ from harness.system.folder import BootFolder
 from harness.system.marks import READY
 
 
-def boot(images: Sequence[str], machine: str, settings: Settings, request: BootRequest, *, verity: bool = False) -> int:
+def boot(
+    images: Sequence[str], machine: str | None, settings: Settings, request: BootRequest, *, verity: bool = False
+) -> int:
     """Boot what `images` name on `machine`; with `verity` in the settings' format with a verified root."""
     _check(request)
+    with brought(images) as names:
+        return _boot(names, machine or usual_machine(names), settings, request, verity=verity)
+
+
+def _boot(images: Sequence[str], machine: str, settings: Settings, request: BootRequest, *, verity: bool) -> int:
     if verity:
         from harness.build import outputs
 
@@ -58,7 +74,8 @@ def boot(images: Sequence[str], machine: str, settings: Settings, request: BootR
 
 
 def _check(request: BootRequest) -> None:
-    for given, option in ((request.command is not None, "--run"), (request.forwards, "--forward")):
+    wall = ((request.command is not None, "--run"), (request.forwards, "--forward"), (request.published, "--publish"))
+    for given, option in wall:
         if given and (request.exact or request.explain):
             raise UserError(f"{option} is for boots in wall time: an exact boot takes no events from outside",
                             hint="leave --exact and --explain out")  # fmt: skip
@@ -115,11 +132,13 @@ def _wall(image: Bootable, machine: MachineSpec, out: Path, request: BootRequest
     interactive = request.command is None and not request.as_json and sys.stdin.isatty() and sys.stdout.isatty()
     probe = request.command is not None and image.parts.probe is not None
     options = BootOptions(mode="wall", out=out, probe=probe, append=request.append, forwards=request.forwards,
-                          timeout=request.timeout, disks=request.disks)  # fmt: skip
+                          published=request.published, timeout=request.timeout, disks=request.disks)  # fmt: skip
     progress(f"{image.name} on {machine.name}: booting")
     with started(image, machine, options) as system:
         for guest, host in sorted(system.forwards.items()):
             progress(f"port {guest} of the guest is 127.0.0.1:{host}")
+        for outside, inside, kind in request.published:
+            progress(f"port {inside}/{kind} of the guest is 127.0.0.1:{outside}")
         if interactive:
             progress(f"its transcript{'' if request.out else ', while it runs'}: {BootFolder(out).transcript}")
             with quiet():

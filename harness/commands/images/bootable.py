@@ -8,18 +8,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness import api
+from harness.arch import parse_list
 from harness.build.settings import Settings
+from harness.commands.images.metadata import DATA_MIB, cd
 from harness.errors import ImageError, UserError
-from harness.files import read, write_json
-from harness.image import Bootable
+from harness.files import write_json
+from harness.image import Bootable, Image
 from harness.show.frame import progress
 from harness.spec.models.machine import MOST_MEMORY, MachineSpec
+from harness.spec.named import image_named
 from harness.spec.rules.images import BOOTED
 from harness.system import System
-from harness.tree import iso9660
+from harness.system.options import PublishedPort
 
 LEAST_MEMORY = 64  # MiB
-DATA_MIB = 4  # of the CD with user-data
 UNREADY_S = 10.0  # for a system that did not come to ready to power off
 
 
@@ -32,12 +34,14 @@ class BootRequest:
     command: str | None = None
     append: tuple[str, ...] = ()
     forwards: tuple[int, ...] = field(default=())
+    published: tuple[PublishedPort, ...] = ()
     timeout: float = 120.0
     out: Path | None = None
     as_json: bool = False
     runs: int = 1  # at most; more than one for medians
     disks: Path | None = None  # keeps the machine's disks
     memory: str | None = None  # of the machine, in place of its YAML's: a size
+    cpus: int | None = None  # likewise
     more_disks: tuple[str, ...] = ()  # sizes
     data: Path | None = None  # user-data that the image finds on a CD
     within: float | None = None  # percent of the median: no more runs once ready is known that well
@@ -49,28 +53,40 @@ def image_of(name: str | Sequence[str], machine: MachineSpec, settings: Settings
 
 
 def fitted(machine: MachineSpec, request: BootRequest) -> MachineSpec:
-    """Return the machine with the memory and the disks that were asked for; UserError where it is a board."""
-    if request.memory is None and not request.more_disks and request.data is None:
+    """Return the machine with what was asked for of memory, processors and disks; UserError where it is a board."""
+    if not (request.memory or request.cpus or request.more_disks or request.data):
         return machine
     if machine.qemu is None:
-        raise UserError(f"{machine.name} is a board: it has the memory and the disks that it has")
+        raise UserError(f"{machine.name} is a board: it has the memory, the processors and the disks that it has")
     memory = machine.qemu.memory if request.memory is None else mib_of(request.memory, "--memory")
     if not LEAST_MEMORY <= memory <= MOST_MEMORY:
         raise UserError(f"--memory {request.memory}: a machine has {LEAST_MEMORY} MiB to {MOST_MEMORY >> 10} GiB")
     disks = (*machine.qemu.disks, *(mib_of(text, "--disk") for text in request.more_disks))
     if request.data is not None:
         disks = (*disks, DATA_MIB)
-    return machine.driven(memory=memory, disks=disks)
+    return machine.driven(memory=memory, cpus=request.cpus or machine.qemu.cpus, disks=disks)
+
+
+def usual_machine(name: str | Sequence[str]) -> str:
+    """Return the machine that an image is booted on unless somebody says: QEMU's of its architecture, and where it has
+    none of its own, of this host's."""
+    named = image_named(name)
+    if named.kind == "built":
+        arch = Image(named.paths[0]).arch.name
+    elif named.kind == "os":
+        arch = named.load_os().arch
+    else:
+        arch = parse_list("host")[0].name
+    return f"qemu-{arch}"
 
 
 def put_data(data: Path, machine: MachineSpec, folder: Path) -> None:
     """Write the user-data in a file to the machine's last disk, as a cloud without a network gives it (NoCloud)."""
     assert machine.qemu is not None
-    content = read(data, (DATA_MIB - 1) << 20)
-    facts = b"instance-id: harness\n"
+    content = cd(data)
     folder.mkdir(parents=True, exist_ok=True)
     disk = folder / f"disk{len(machine.qemu.disks) - 1}.raw"
-    disk.write_bytes(iso9660.write("cidata", {"user-data": content, "meta-data": facts}))
+    disk.write_bytes(content)
 
 
 def mib_of(text: str, option: str) -> int:

@@ -20,6 +20,7 @@ class Qemu(Model):
     machine: QemuWord = Field(description="QEMU's machine type, with options")
     cpu: QemuWord = Field(description="QEMU's CPU model under emulation, with features")
     memory: Annotated[int, Field(ge=64, le=MOST_MEMORY, description="MiB, at least 64")] = 256
+    cpus: Annotated[int, Field(ge=1, le=64, description="its processors; of more than one no time is exact")] = 1
     accel: Literal["auto", "tcg", "kvm"] = Field(
         "auto", description="`auto` takes KVM only where a Linux was proven to boot under it"
     )
@@ -46,6 +47,8 @@ class Qemu(Model):
         """Why there is no exact time on it; empty where there is."""
         if self.disks:
             return "a disk answers when the host gets to it"
+        if self.cpus > 1:
+            return "its processors take turns as the host lets them"
         return "" if self.exact else "its YAML says `exact: false`"
 
     hears_off: ClassVar[bool] = True  # its console is heard to the last

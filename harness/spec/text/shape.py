@@ -38,6 +38,8 @@ SYNONYMS = {
     "arguments": "args",
     "architecture": "arch",
 }
+# keys of long ago, and what there is instead
+GONE = {"outputs": "--format of `harness build` in its place: LinuxKit has had no such key since 2017"}
 _WORDS: dict[Any, str] = {
     str: "text",
     int: "a whole number",
@@ -176,6 +178,8 @@ def _unknown(path: KeyPath, model: type[BaseModel], given: Mapping[str, Any]) ->
         known += fields_of(kind)
     if len(path) == 1:
         known = [name for name in known if name not in given]
+    if key in GONE and len(path) == 1:
+        return Problem(path, "unknown key", GONE[key], at_key=True)
     synonym = SYNONYMS.get(key.lower().replace("-", "_"), "")
     suggestion = synonym if synonym in known else nearest(key, known)
     return Problem(path, "unknown key", "" if suggestion else f"one of: {', '.join(known)}", suggestion, at_key=True)

@@ -55,7 +55,7 @@ JUDGES: dict[str, tuple[str, ...]] = {
 # of those, the functions that do something instead
 EDGES = {"harness.launch.exact": ("exact_boot", "exact_pair"), "harness.run.results": ("write",)}
 PAGE = paths.TOP / "docs" / "mutants.md"
-SAMPLE = 2  # of each judge, with --quick
+SAMPLE = 1  # of each judge, with --quick
 LONGEST_S = 7200.0
 _LISTED = re.compile(
     r"^- `(?P<function>[\w.]+)`: `(?P<before>.+)` becomes `(?P<after>.+?)`: (?P<why>.+)$", re.MULTILINE

@@ -103,14 +103,20 @@ def test_equal_boots_are_the_same_at_once(tmp_path: Path, capsys: pytest.Capture
     assert found["sentence"].endswith("/new.yml boots as " + str(tmp_path / "old.yml") + " does, to the microsecond.")
 
 
-def test_a_tenth_of_a_millisecond_in_a_service_is_found_and_named_by_compare_and_the_gate(asked: Asked) -> None:
-    found = asked.compare(image(), image(207))
+# the fewest pairs show half a millisecond for sure, and most of them a tenth
+@pytest.mark.parametrize(
+    ("fewer", "least", "most"), [pytest.param(193, 50, 300, marks=pytest.mark.long), (165, 300, 900)]
+)
+def test_what_a_service_takes_longer_is_found_and_named_by_compare_and_the_gate(
+    asked: Asked, fewer: int, least: int, most: int
+) -> None:
+    found = asked.compare(image(fewer), image())
     assert found.paired is not None and found.comparison.culprit is not None
     assert (found.comparison.answer, found.paired.certain) == ("worse", True)
     cost, cause = found.paired.mean_us, found.comparison.culprit
-    assert cause.owner == "services/web" and 50 < cost < 500 and abs(cause.us - cost) < 0.2 * cost
+    assert cause.owner == "services/web" and least < cost < most and abs(cause.us - cost) < 0.2 * cost
     # the gate of a run of the one against one of the other says the same, though the floor would let it pass
-    old, new = asked.cell(image()), asked.cell(image(207))
+    old, new = asked.cell(image(fewer)), asked.cell(image())
     assert 0 < new.exact["total"] - old.exact["total"] < Floors().of("total")
     gate = asked.gate(old, new)
     assert gate.pairs is not None
@@ -118,7 +124,7 @@ def test_a_tenth_of_a_millisecond_in_a_service_is_found_and_named_by_compare_and
     named = r"services/web uses \+0\.\d{3} ms of the processor, in its program sh, on the path, since the image's YAML"
     assert re.search(named, gate.pairs.sentence), gate.pairs.sentence
     (row,) = [one for one in gate.pairs.diff if one.name == "services/web"]
-    assert 50 < row.us < 500 and row.place == "on the path"
+    assert least < row.us < most and row.place == "on the path"
 
 
 def test_what_is_done_after_health_and_a_file_that_nobody_reads_make_nothing_slower(asked: Asked) -> None:

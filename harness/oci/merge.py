@@ -228,7 +228,7 @@ class MergedRoot:
 
     def _make(self, parent: int, name: str, layer: int) -> int:
         """Make a folder that no entry is about."""
-        self._left -= 1
+        self._left, self._puts = self._left - 1, self._puts + 1
         if self._left < 0:
             raise BadEntryError("is one path more than an image may have")
         return self._places.put(parent, name, layer, FOLDER, IMPLIED, is_dir=True)

@@ -41,8 +41,9 @@ def merge(
     with store.telling("an image's root"):
         try:
             return _merge(image, limits, store, alive, note)
-        except sqlite3.OperationalError as error:  # what it says of a full disk; all else of it is in this program
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
+        except sqlite3.OperationalError as error:
+            code = errno.ENOSPC if error.sqlite_errorcode == sqlite3.SQLITE_FULL else errno.EIO
+            raise OSError(code, os.strerror(code), str(store.root)) from error
 
 
 def _merge(image: OciImage, limits: Limits, store: Store, alive: Alive, note: Callable[[str], None]) -> Tree:

@@ -7,6 +7,7 @@ import hashlib
 import io
 import stat
 import subprocess
+import sys
 import tarfile
 from pathlib import Path
 
@@ -47,6 +48,32 @@ def test_a_root_too_large_for_memory_is_the_same_root(tmp_path: Path, monkeypatc
     assert text(read.get("link/z")) == "z" and not list((tmp_path / "cache/tmp").iterdir())
     with pytest.raises(TypeError, match="copy it"):
         read.put("more", plain(b""))
+
+
+FULL = """
+import subprocess, sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from handmade import M, image, tar
+from harness.oci import places
+from harness.oci.layers import Limits
+from harness.oci.merge import merge
+from harness.store import Store
+folder = Path(sys.argv[2])
+made, store = image(folder, tar(*(M(f"file{number}") for number in range(3000)))), Store(folder / "cache")
+merge(made, Limits(), store)
+subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8k", "disk", folder / "cache/tmp"], check=True)
+places.CACHE = 1
+merge(made, Limits(), store)
+"""
+
+
+def test_a_disk_too_small_for_a_large_root_is_said(tmp_path: Path) -> None:
+    argv = ["unshare", "-rm", sys.executable, "-c", FULL, str(Path(__file__).parent), str(tmp_path)]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    if "unshare" in done.stderr or "mount:" in done.stderr:
+        pytest.skip(f"no small disk without privilege here: {done.stderr.strip()}")
+    assert "HostError: the disk is full: could not write an image's root" in done.stderr
 
 
 @pytest.mark.parametrize("form", [["gnu"], ["posix"], ["posix", "--sparse-version=0.1"]], ids=" ".join)

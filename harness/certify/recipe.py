@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from harness.certify import contents
 from harness.certify.contents import EvidenceFiles
@@ -23,6 +23,33 @@ class Recipe(Model):
     compression: str
     library: bool
     sources: dict[str, str]
+
+
+class LockedPackage(Model):
+    """A package of a lock."""
+
+    name: str
+    version: str
+    arch: str
+    sha256: str
+    size: int
+    filename: str
+    source: str
+    depends: tuple[str, ...] = ()
+    provides: tuple[str, ...] = ()
+    source_version: str = ""
+    origin: str = ""
+
+
+class LockFile(Model):
+    """What is read of a stranger's lock, typed."""
+
+    format: int
+    suite: str
+    requests: dict[str, dict[str, tuple[str, ...]]]
+    packages: tuple[LockedPackage, ...]
+    images: dict[str, dict[str, str]] = Field(default_factory=dict)
+    attached: dict[str, tuple[Any, ...]] = Field(default_factory=dict)
 
 
 def read(files: EvidenceFiles) -> Recipe:
@@ -51,11 +78,13 @@ def check_lock(files: EvidenceFiles, manifest: Mapping[str, Any]) -> None:
     """Check that an archive's lock lists every package of its manifest; EvidenceError names one that it does not."""
     if contents.LOCK not in files.members:
         return  # then nothing is built again
-    said = contents.loads(files.content(contents.LOCK), contents.LOCK)
+    content = files.content(contents.LOCK)
+    contents.loads(content, contents.LOCK)
     try:
-        listed = {(row["sha256"], row["name"], row["version"]) for row in said["packages"]}
-    except (KeyError, TypeError):
-        raise EvidenceError(f"{contents.LOCK} is not as this harness writes it") from None
+        lock = LockFile.model_validate_json(content, strict=True)
+    except ValidationError as error:
+        raise EvidenceError(f"{contents.LOCK} is not as this harness writes it", details=str(error)[:500]) from None
+    listed = {(row.sha256, row.name, row.version) for row in lock.packages}
     for row in manifest.get("packages", ()):
         if (row["sha256"], row["name"], row["version"]) not in listed:
             raise EvidenceError(f"{contents.LOCK} does not list {row['name']} {row['version']}, which the manifest has")

@@ -58,6 +58,12 @@ def another_version(files: dict[str, bytes], made: dict[str, Any]) -> None:
     files[contents.LOCK] = json.dumps(lock).encode()
 
 
+def other_types(files: dict[str, bytes], made: dict[str, Any]) -> None:
+    lock = json.loads(files[contents.LOCK])
+    lock["packages"][0]["source"] = 1e300
+    files[contents.LOCK] = json.dumps(lock).encode()
+
+
 def no_lock(files: dict[str, bytes], made: dict[str, Any]) -> None:
     files[contents.LOCK] = b"[]\n"
 
@@ -86,6 +92,7 @@ UNACCOUNTED = {
     a_transcript_too_few: "the archive has no boots/wall/transcript.txt",
     another_lock: "lock.json does not list busybox-static",
     another_version: "lock.json does not list busybox-static",
+    other_types: "lock.json is not as this harness writes it",
     no_lock: "lock.json is not as this harness writes it",
     another_host: "boots/exact/2 was on another host than boots/exact/1",
     a_file_that_passed: "tells of 'cases/test_root.py' that it passed, and it is not a case",

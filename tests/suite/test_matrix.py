@@ -46,7 +46,7 @@ def run(tmp_path: Path, plan: Path) -> Callable[..., subprocess.CompletedProcess
         place = args.index("--") if "--" in args else len(args)
         own, pytests = args[:place], args[place + 1 :]
         return subprocess.run(
-            [*HARNESS, str(plan), "--results", str(tmp_path / "out"), "-n", "1", *own, *FAKE, *pytests],
+            [*HARNESS, str(plan), "--results", str(tmp_path / "out"), "-n", "1", "--no-history", *own, *FAKE, *pytests],
             cwd=tmp_path, env=environment(tmp_path, settings), capture_output=True, text=True, timeout=120,
             check=False,
         )  # fmt: skip

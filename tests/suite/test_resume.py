@@ -57,7 +57,8 @@ def start(tmp_path: Path) -> Run:
 
     def matrix(*args: str, **settings: Any) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            [*HARNESS, "plan.yml", "--results", "out", "-n", "1", "--no-history", *args, *FAKE], cwd=tmp_path, text=True,
+            [*HARNESS, "plan.yml", "--results", "out", "-n", "1", "--no-history", *args, *FAKE],
+            cwd=tmp_path, text=True,
             env=environment(tmp_path, {"cells": CELLS, **settings}), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         )  # fmt: skip
 

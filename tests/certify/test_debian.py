@@ -123,11 +123,12 @@ def test_systemd_is_certified_where_its_size_and_time_are_allowed(systemd: Make,
 
 
 @made_by_mmdebstrap
-def test_sysvinit_is_certified_where_its_size_and_time_are_allowed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("arch", ["arm64", "s390x"])
+def test_sysvinit_is_certified_where_its_size_and_time_are_allowed(tmp_path: Path, arch: str) -> None:
     (tmp_path / "roomy.yml").write_text(BUDGET)
     (tmp_path / "debian").mkdir()
-    os = debian_os.sysvinit(tmp_path / "debian", "arm64")
-    ran = certify(tmp_path, os, "qemu-arm64", "./roomy.yml")
+    os = debian_os.sysvinit(tmp_path / "debian", arch)
+    ran = certify(tmp_path, os, f"qemu-{arch}", "./roomy.yml")
     assert (ran.json["result"], verdicts(ran, "failed", "not run")) == ("PASSED", {})
     again = harness(tmp_path, "verify", "evidence", "--json", "--timeout-multiplier", PATIENCE, "--key", "key.pub",
                     "-p", "./roomy.yml", "--image", str(os))  # fmt: skip

@@ -64,6 +64,7 @@ def tables(tree: ast.AST) -> Iterator[tuple[int, set[str]]]:
             yield node.lineno, names  # type: ignore[attr-defined]
 
 
+@pytest.mark.slow
 def test_every_table_in_the_code_has_every_architecture() -> None:
     """The figures of harness/bench are those of the architectures that were measured."""
     files = [*paths.PACKAGE.rglob("*.py"), *paths.CASES.rglob("*.py")]

@@ -27,7 +27,9 @@ def run(*words: str | Path, typed: str | bytes | None = None) -> Result:
     return CliRunner().invoke(app, [str(word) for word in words], input=typed)
 
 
-@pytest.mark.parametrize("name", shipped())
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[] if name in ("default", "minimal") else pytest.mark.slow) for name in shipped()]
+)
 def test_what_is_printed_says_the_same_as_the_files(name: str, tmp_path: Path) -> None:
     def said(path: Path) -> dict[str, object]:
         return load_image([path], library=True).model_dump(include=set(ImageFile.model_fields))

@@ -122,6 +122,7 @@ def ids(block: Block) -> str:
 
 
 @judged
+@pytest.mark.slow
 @pytest.mark.parametrize("block", [one for one in every_block() if one.info[:1] == ("yaml",)], ids=ids)
 def test_yaml_is_what_it_says(block: Block, tmp_path: Path) -> None:
     kind = block.info[1]
@@ -267,6 +268,7 @@ def test_files_that_are_named_exist(page: Path) -> None:
         assert (TOP / "harness" / text).exists(), f"{page.name} names {text}"
 
 
+@pytest.mark.slow
 def test_modules_in_the_architecture_exist() -> None:
     for text in re.findall(r"`(\w+\.py)`", prose(TOP / "docs/architecture.md")):
         assert list((TOP / "harness").rglob(text)), f"architecture.md names {text}"

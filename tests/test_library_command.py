@@ -48,6 +48,7 @@ def test_each_has_its_place(capsys: pytest.CaptureFixture[str], settings: Settin
     assert {name: sections[name] for name in wanted} == wanted
 
 
+@pytest.mark.slow
 def test_search_takes_all_words(capsys: pytest.CaptureFixture[str], settings: Settings) -> None:
     names = [one["name"] for one in rows(capsys, settings, "search", "server", "WEB")]
     assert "nginx" in names and "sshd" not in names

@@ -39,6 +39,7 @@ def test_it_asks_what_its_table_of_figures_asks() -> None:
     assert all(side.after == BASE.after and side.prep == BASE.prep for _, side in made)
 
 
+@pytest.mark.slow
 def test_what_is_injected_is_an_image(tmp_path: Path) -> None:
     write_ballast(tmp_path)
     sides = [one.after for one in causes("arm64", TURN_US)] + [side for _, side in [*edits(5, 1), *in_slack()]]
@@ -117,6 +118,7 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     return run
 
 
+@pytest.mark.slow
 def test_an_interrupted_bench_tells_what_it_has_and_goes_on_there(bench: Any) -> None:
     told, ended = bench(12)
     assert ended

@@ -63,6 +63,7 @@ def test_a_mutant_is_another_function() -> None:
     assert quiet([]) is True  # type: ignore[operator]
 
 
+@pytest.mark.slow
 def test_what_is_listed_as_without_consequence_is_in_the_source() -> None:
     listed = bench.listed(bench.PAGE.read_text())
     assert listed

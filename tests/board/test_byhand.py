@@ -91,6 +91,7 @@ def test_of_a_pool_another_is_used_meanwhile(tmp_path: Path) -> None:
         assert given.name == two.name
 
 
+@pytest.mark.slow
 def test_what_somebody_else_has_taken_is_theirs(tmp_path: Path) -> None:
     one = board(tmp_path)
     others(one, why="mine")
@@ -141,6 +142,7 @@ def test_qemu_is_not_taken() -> None:
         command.act("take", ["qemu-arm64"], [], Settings(), ByHandOptions(), as_json=False)
 
 
+@pytest.mark.slow
 def test_a_person_speaks_with_it_and_leaves_it(tmp_path: Path) -> None:
     one = board(tmp_path)
     person = pexpect.spawn(HARNESS[0], [*HARNESS[1:], "machine", "console", str(one.path)], timeout=30,
@@ -160,6 +162,7 @@ def test_a_person_speaks_with_it_and_leaves_it(tmp_path: Path) -> None:
         pass
 
 
+@pytest.mark.slow
 def test_a_console_that_ends_is_said_to(tmp_path: Path) -> None:
     one = board(tmp_path, console={"command": ["sh", "-c", "echo the adapter fell off; exit 3"]})
     person = pexpect.spawn(HARNESS[0], [*HARNESS[1:], "machine", "console", str(one.path)], timeout=30)

@@ -124,6 +124,7 @@ def test_a_command_that_ends_itself_was_not_late(tmp_path: Path) -> None:
         assert shell(opened, made).run("kill -9 $$", timeout=5).code == 137
 
 
+@pytest.mark.slow
 def test_what_still_writes_behind_does_not_spoil_the_output(tmp_path: Path) -> None:
     with board(LineFaults()) as made, console(made, tmp_path) as opened:
         on = shell(opened, made)

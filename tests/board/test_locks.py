@@ -116,6 +116,7 @@ with pool.held(load_machine(sys.argv[1])):
 """
 
 
+@pytest.mark.slow
 def test_what_a_dead_owner_left_on_is_known_by_each_of_its_things(tmp_path: Path) -> None:
     dead = board(tmp_path, "dead", LINE, SNMP)
     with subprocess.Popen([sys.executable, "-c", OWNER, str(dead.path)], stdout=subprocess.PIPE, text=True) as owner:

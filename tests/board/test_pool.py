@@ -75,6 +75,7 @@ with pool.reserved(load_machine(sys.argv[1])):
 """
 
 
+@pytest.mark.slow
 def test_a_dead_owner_frees_it(tmp_path: Path) -> None:
     one = board(tmp_path, "one")
     with subprocess.Popen([sys.executable, "-c", OWNER, str(one.path)], stdout=subprocess.PIPE, text=True) as owner:
@@ -153,6 +154,7 @@ def test_a_switch_that_cannot_be_reached_is_not_the_board(tmp_path: Path) -> Non
     assert not pool.is_aside(one)
 
 
+@pytest.mark.slow
 def test_who_has_a_board_is_said_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     one = board(tmp_path, "one", pool=[])
     with subprocess.Popen([sys.executable, "-c", OWNER, str(one.path)], stdout=subprocess.PIPE, text=True) as owner:

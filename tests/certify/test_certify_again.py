@@ -55,6 +55,7 @@ def test_a_machine_that_asks_for_more_is_not(machine: str, cpu: str, args: tuple
     assert not again.is_plain(made.model_copy(update={"machine": machine, "cpu": cpu, "args": args}))
 
 
+@pytest.mark.slow
 def test_a_strangers_guest_reaches_neither_network_nor_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     secret, given = tmp_path / "secret", tmp_path / "given"
     for folder in (secret, given):

@@ -68,6 +68,7 @@ merge(made, Limits(), store)
 """
 
 
+@pytest.mark.slow
 def test_a_disk_too_small_for_a_large_root_is_said(tmp_path: Path) -> None:
     argv = ["unshare", "-rm", sys.executable, "-c", FULL, str(Path(__file__).parent), str(tmp_path)]
     done = subprocess.run(argv, capture_output=True, text=True, check=False)

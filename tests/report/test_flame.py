@@ -14,6 +14,7 @@ NAMES = st.sampled_from(["kernel", "containers", "a", "b", "c"])
 STACKS = st.dictionaries(st.lists(NAMES, min_size=1, max_size=4).map(tuple), st.integers(1, 10**7), min_size=1)
 
 
+@pytest.mark.slow
 @given(STACKS, st.floats(100, 2000))
 def test_boxes_are_as_wide_as_their_time_and_lie_below_their_own(
     found: dict[tuple[str, ...], int], width: float

@@ -111,6 +111,7 @@ def test_cells_without_a_total_are_drawn_to_ready(tmp_path: Path) -> None:
     assert (lines[0].series.mode, lines[0].series.figure) == ("exact", "ready")
 
 
+@pytest.mark.slow
 def test_the_command_writes_both_pages(
     tmp_path: Path, history: History, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -26,7 +26,7 @@ SHIPPED = sorted(path for folder in FOLDERS for path in folder.rglob("*.yml"))
 
 
 schema_of = functools.cache(schema.schema)
-pytestmark = judged
+pytestmark = [judged, pytest.mark.slow]  # the judge takes seconds to load
 
 
 def errors(kind: FileKind, data: object) -> list[str]:

@@ -63,6 +63,7 @@ def test_the_page_about_results_is_made_of_their_definition() -> None:
 
 
 @judged
+@pytest.mark.slow
 def test_every_key_has_a_meaning_and_what_is_written_keeps_to_the_schema() -> None:
     cell = {"id": "a", "image": "a.yml", "machine": "m", "arch": "x86_64", "problem": "", "budget": {}}
     run = {"event": "run", "harness": "1", "when": "now", "run": "r", "plan": None, "source": None, "cells": [cell]}

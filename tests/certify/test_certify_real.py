@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 from collections.abc import Sequence
 from functools import partial
@@ -106,6 +107,9 @@ def another_line(files: dict[str, bytes], made: dict[str, Any], boots: Sequence[
         record["console_sha256"] = hashlib.sha256(raw).hexdigest()
         record["console_sha256_ready"] = hashlib.sha256(raw[:end]).hexdigest()
         files[f"{folder}/console.raw"] = raw
+        # the first line after those that say what was booted
+        said = re.sub(rb"(?m)^(?!#)", b"    0.000000 | " + LIE, files[f"{folder}/transcript.txt"], count=1)
+        files[f"{folder}/transcript.txt"] = said
         files[f"{folder}/record.json"] = json.dumps(record, indent=1).encode() + b"\n"
 
 

@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
 from harness.errors import HostError, UserError
+from harness.files import write
 from harness.show.frame import progress
 from harness.spec.rules.images import YAML
 from harness.spec.text.reader import MAX_BYTES
@@ -48,8 +49,7 @@ def _brought(word: str, folder: Path) -> str:
         return word
     folder.mkdir()
     file = folder / f"{one_line(name, 100).replace('/', '_')}{YAML[0]}"
-    file.write_bytes(content)
-    return str(file)
+    return str(write(file, content))
 
 
 def _typed() -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from harness.errors import UserError
-from harness.files import read
+from harness.files import is_there, read, write
 from harness.tree import iso9660
 
 LABEL = "cidata"
@@ -21,11 +21,10 @@ def cd(data: Path) -> bytes:
 def create(file: Path, data: Path) -> int:
     """Write such a CD into a new file."""
     content = cd(data)
+    if is_there(file):
+        raise UserError(f"{file} is there already", hint="name a new file, or remove it")
     try:
-        with file.open("xb") as out:
-            out.write(content)
-    except FileExistsError:
-        raise UserError(f"{file} is there already", hint="name a new file, or remove it") from None
+        write(file, content)
     except OSError as error:
         raise UserError(f"cannot write {file}: {error.strerror}") from None
     print(file)

@@ -91,7 +91,7 @@ TABLES = "test_every_table_outside_of_the_code_has_the_architecture or test_ever
 
 def test_an_architecture_is_four_files(tree: Path) -> None:
     replace(tree / "harness/arch.py", "    )\n}\n", f"{ROW}    )\n}}\n")
-    tables = ("-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/test_arch.py", "-k", TABLES)
+    tables = ("-m", "pytest", "-q", "-p", "no:cacheprovider", "-o", "markers=slow", "tests/test_arch.py", "-k", TABLES)
     missing = python(tree, *tables)
     assert missing.returncode == 1 and "run: no row for qemu-system-riscv64" in missing.stdout, missing.stdout
     replace(tree / "run", QEMU_ROW, QEMU_ROW + PACKAGES)

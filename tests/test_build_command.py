@@ -105,6 +105,12 @@ def test_yaml_is_fetched() -> None:
     assert (away.exit_code, "cannot be fetched" in away.output) == (3, True), away.output
 
 
+@pytest.mark.parametrize("url", ["http://[x", "http://", "https://host:99999999/a.yml", "http://me:geheim@[x/a.yml"])
+def test_what_is_no_url_is_the_user_s_mistake_and_no_password_is_shown(url: str) -> None:
+    done = run("build", url, "--dry-run")
+    assert done.exit_code in (2, 3) and "geheim" not in done.output and "a bug" not in done.output, done.output
+
+
 def test_the_outputs_of_long_ago_are_told_what_there_is_instead(tmp_path: Path) -> None:
     (tmp_path / "a.yml").write_text(f"{YAML}outputs:\n  - format: iso-bios\n")
     done = run("lint", tmp_path / "a.yml")

@@ -21,7 +21,7 @@ MARKERS = {
     "boots": "boots QEMU",
     "builds": "builds an image, or a part of one with the real tools",
     "servers": "uses a server or a browser that is a program of its own",
-    "slow": "takes more than about half a second of processor time, or of waiting more than a few",
+    "slow": "takes more than about half a second of processor time, or waits for several seconds",
     "long": "takes minutes",
 }
 # what cannot run without being noticed; to look at a version is free

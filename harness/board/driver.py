@@ -261,6 +261,8 @@ def prepare(image: Bootable, machine: MachineSpec, options: BootOptions, stack: 
     assert board is not None
     if options.forwards and not board.address:
         raise UserError(f"{machine.name} has no `address` at which its services are reached")
+    if options.published:
+        raise UserError(f"{machine.name} is a board: its ports are at its own address", hint="--forward says where")
     switch = Switch(board.power, machine.path.parent, machine.name)
     if claim.left:  # on, perhaps: and what is brought to it is not to meet what still runs there
         switch.off()

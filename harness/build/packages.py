@@ -9,6 +9,8 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
+from pydantic import with_config
+
 from harness.errors import UserError
 from harness.store import digest_of
 
@@ -16,6 +18,7 @@ from harness.store import digest_of
 TOLD = ("name", "version", "arch", "sha256", "source", "source_version", "origin")
 
 
+@with_config(extra="forbid")  # where a stranger's lock is read
 @dataclass(frozen=True)
 class DebianPackage:
     """One package in one version. ``size`` is the .deb's bytes; ``filename`` its path in the mirror's pool.

@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import Field, ValidationError
 
+from harness.build.packages import DebianPackage
 from harness.certify import contents
 from harness.certify.contents import EvidenceFiles
 from harness.errors import EvidenceError
@@ -25,29 +26,13 @@ class Recipe(Model):
     sources: dict[str, str]
 
 
-class LockedPackage(Model):
-    """A package of a lock."""
-
-    name: str
-    version: str
-    arch: str
-    sha256: str
-    size: int
-    filename: str
-    source: str
-    depends: tuple[str, ...] = ()
-    provides: tuple[str, ...] = ()
-    source_version: str = ""
-    origin: str = ""
-
-
 class LockFile(Model):
     """What is read of a stranger's lock, typed."""
 
     format: int
     suite: str
     requests: dict[str, dict[str, tuple[str, ...]]]
-    packages: tuple[LockedPackage, ...]
+    packages: tuple[DebianPackage, ...]
     images: dict[str, dict[str, str]] = Field(default_factory=dict)
     attached: dict[str, tuple[Any, ...]] = Field(default_factory=dict)
 

@@ -169,8 +169,9 @@ def _same_files(files: EvidenceFiles, facts: ManifestFacts) -> None:
         member = files.members[name]
         if (member.size, member.sha256) != (row.size, row.sha256):
             raise EvidenceError(f"the manifest speaks of another {row.name} than the archive has")
-    if facts.root.file == INITRD and files.members[f"{contents.IMAGE}/{INITRD}"].size <= contents.MOST_SEARCHED:
-        _same_root(files.content(f"{contents.IMAGE}/{INITRD}"), facts)
+    initrd = f"{contents.IMAGE}/{INITRD}"
+    if initrd in there and files.members[initrd].size <= contents.MOST_SEARCHED:
+        _same_root(files.content(initrd), facts)
 
 
 def _same_root(initrd: bytes, facts: ManifestFacts) -> None:

@@ -79,8 +79,10 @@ def _check(request: BootRequest) -> None:
         if given and (request.exact or request.explain):
             raise UserError(f"{option} is for boots in wall time: an exact boot takes no events from outside",
                             hint="leave --exact and --explain out")  # fmt: skip
-    if request.runs > 1 and (request.exact or request.explain or request.command is not None):
-        raise UserError("--runs is for the wall times of plain boots", hint="leave --exact, --explain and --run out")
+        if given and request.runs > 1:
+            raise UserError(f"{option} is for single boots", hint="leave --runs out")
+    if request.runs > 1 and (request.exact or request.explain):
+        raise UserError("--runs is for the wall times of plain boots", hint="leave --exact and --explain out")
     if request.data is not None and (request.runs > 1 or request.exact or request.explain):
         raise UserError("--data is for single boots in wall time: others begin with empty disks each")
     if request.disks is not None and (request.runs > 1 or request.exact or request.explain):

@@ -54,7 +54,7 @@ def image_of(name: str | Sequence[str], machine: MachineSpec, settings: Settings
 
 def fitted(machine: MachineSpec, request: BootRequest) -> MachineSpec:
     """Return the machine with what was asked for of memory, processors and disks; UserError where it is a board."""
-    if not (request.memory or request.cpus or request.more_disks or request.data):
+    if (request.memory, request.cpus, request.more_disks, request.data) == (None, None, (), None):
         return machine
     if machine.qemu is None:
         raise UserError(f"{machine.name} is a board: it has the memory, the processors and the disks that it has")

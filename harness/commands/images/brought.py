@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from harness.errors import HostError, UserError
 from harness.files import write
@@ -43,13 +44,16 @@ def _brought(word: str, folder: Path) -> str:
     if word == STDIN:
         name, content = NAME, _typed()
     elif word.startswith(SCHEMES):
-        path = PurePosixPath(unquote(urlsplit(word).path).rpartition("/")[2])
-        name, content = path.stem or NAME, _fetched(word)
+        name, content = _name(word), _fetched(word)
     else:
         return word
     folder.mkdir()
     file = folder / f"{one_line(name, 100).replace('/', '_')}{YAML[0]}"
     return str(write(file, content))
+
+
+def _name(url: str) -> str:
+    return PurePosixPath(unquote(url.partition("?")[0]).rpartition("/")[2]).stem or NAME
 
 
 def _typed() -> bytes:
@@ -64,7 +68,8 @@ def _typed() -> bytes:
 def _fetched(url: str) -> bytes:
     import httpx2
 
-    shown, content = one_line(url, MOST_SHOWN), bytearray()
+    # without who asks, and with what password
+    shown, content = one_line(re.sub("//[^/?#]*@", "//", url), MOST_SHOWN), bytearray()
     progress(f"fetching {shown}")
     try:
         with httpx2.stream("GET", url, timeout=TIMEOUT_S, follow_redirects=True) as answer:
@@ -74,7 +79,7 @@ def _fetched(url: str) -> bytes:
                 content += piece
                 if len(content) > MAX_BYTES:
                     break
-    except (httpx2.InvalidURL, httpx2.UnsupportedProtocol) as error:
+    except (httpx2.InvalidURL, httpx2.UnsupportedProtocol, ValueError) as error:
         raise UserError(f"{shown} is no URL: {of_error(error)}") from None
     except httpx2.HTTPError as error:
         raise HostError(
